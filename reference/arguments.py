@@ -70,18 +70,10 @@ def check_arguments(
         raise ValueError(f"query: expected shape (batch, heads, tokens, head_dim), all at least 1, got {query.shape}")
     batch, heads, tokens, head_dim = query.shape
 
-    def same(name: str, value: Any) -> NDArray[Any]:
-        array = _floating(name, value)
-        if array.shape != query.shape:
-            raise ValueError(f"{name}: expected the shape of query, {query.shape}, got {array.shape}")
-        if array.dtype != query.dtype:
-            raise TypeError(f"{name}: expected the dtype of query, {query.dtype}, got {array.dtype}")
-        return array
-
-    key, value = same("key", key), same("value", value)
-    query_global = query if query_global is None else same("query_global", query_global)
-    key_global = key if key_global is None else same("key_global", key_global)
-    value_global = value if value_global is None else same("value_global", value_global)
+    key, value = like_query("key", key, query), like_query("value", value, query)
+    query_global = query if query_global is None else like_query("query_global", query_global, query)
+    key_global = key if key_global is None else like_query("key_global", key_global, query)
+    value_global = value if value_global is None else like_query("value_global", value_global, query)
 
     window = _integer("window", window, least=0)
     dilations = _dilations(dilation, heads)
@@ -91,13 +83,14 @@ def check_arguments(
         raise TypeError(f"causal: expected a bool, got {type(causal).__name__}")
     if causal and global_attention_mask is not None and global_attention_mask.any():
         raise ValueError("causal: expected False with global tokens (not defined), got True")
-    if dropout_p != 0.0:
+    if _number("dropout_p", dropout_p, "0.0") != 0:
         raise ValueError(f"dropout_p: expected 0.0 (the reference draws no random numbers), got {dropout_p}")
 
     real = real_tokens(attention_mask, batch, tokens)
 
     def stored(array: NDArray[Any]) -> Float:
-        return np.where(real[:, None, :, None], array, 0).astype(np.float64)
+        # one memory order, so that sums have one order whatever the layout of the input
+        return np.where(real[:, None, :, None], array, 0).astype(np.float64, order="C")
 
     return Arguments(
         query=stored(query),
@@ -114,6 +107,16 @@ def check_arguments(
         head_mask=_head_mask(head_mask, heads),
         scale=_scale(scale, head_dim),
     )
+
+
+def like_query(name: str, value: Any, query: NDArray[Any]) -> NDArray[Any]:
+    """A floating array of the shape and the dtype of query; ValueError or TypeError, naming the argument."""
+    array = _floating(name, value)
+    if array.shape != query.shape:
+        raise ValueError(f"{name}: expected the shape of query, {query.shape}, got {array.shape}")
+    if array.dtype != query.dtype:
+        raise TypeError(f"{name}: expected the dtype of query, {query.dtype}, got {array.dtype}")
+    return array
 
 
 def _floating(name: str, value: Any) -> NDArray[Any]:
@@ -164,8 +167,16 @@ def _head_mask(head_mask: Any, heads: int) -> Float:
 def _scale(scale: Any, head_dim: int) -> float:
     if scale is None:
         return 1 / math.sqrt(head_dim)
-    if isinstance(scale, bool) or not isinstance(scale, int | float | np.floating):
-        raise TypeError(f"scale: expected a finite float or None, got {type(scale).__name__}")
-    if not math.isfinite(scale):
-        raise ValueError(f"scale: expected a finite float or None, got {scale}")
-    return float(scale)
+    number = _number("scale", scale, "a finite float or None")
+    if not math.isfinite(number):
+        raise ValueError(f"scale: expected a finite float or None, got {number}")
+    return number
+
+
+def _number(name: str, value: Any, expected: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond the range of float64
+        return math.inf

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.reference.arguments import Float, check_arguments
+from trueband.reference.arguments import Float, check_arguments, like_query
 from trueband.reference.attention import Rows, global_rows, local_rows
 
 
@@ -57,24 +57,25 @@ def band_attention_vjp(
         ValueError, TypeError: "<argument>: expected ..., got ...".
     """
     a = check_arguments(query, key, value, **options)
-    if not isinstance(grad_output, np.ndarray) or grad_output.shape != query.shape:
-        got = getattr(grad_output, "shape", type(grad_output).__name__)
-        raise ValueError(f"grad_output: expected the shape of query, {query.shape}, got {got}")
-    grad_output = np.where(a.real[:, None, :, None], grad_output, 0).astype(np.float64)
+    grad_output = like_query("grad_output", grad_output, query)
+    grad_output = np.where(a.real[:, None, :, None], grad_output, 0).astype(np.float64, order="C")
     weights = a.head_mask[:, None, None]
 
     local, global_ = local_rows(a), global_rows(a)
     gradients = rows_vjp(local, a.query, a.key, a.value, grad_output * weights, a.scale)
     gradients_global = rows_vjp(global_, a.query_global, a.key_global, a.value_global, grad_output * weights, a.scale)
-    names = ("query", "key", "value")
-    own = {f"{name}_global": options.get(f"{name}_global") is not None for name in names}
-    total, separate = {}, {}
-    for name, grad, grad_global in zip(names, gradients, gradients_global, strict=True):
-        has_own = own[f"{name}_global"]
-        total[name] = grad if has_own else grad + grad_global
-        separate[f"{name}_global"] = grad_global if has_own else None
+
+    def split(name: str, grad: Float, grad_global: Float) -> tuple[Float, Float | None]:
+        """Apart where the rows of global tokens have an input of their own, one sum where they share it."""
+        return (grad + grad_global, None) if options.get(f"{name}_global") is None else (grad, grad_global)
+
+    query_, key_, value_ = map(split, ("query", "key", "value"), gradients, gradients_global)
     unweighted = local.probabilities @ a.value + global_.probabilities @ a.value_global
-    return BandAttentionGradients(**total, **separate, head_mask=(unweighted * grad_output).sum(axis=(0, 2, 3)))
+    return BandAttentionGradients(
+        query=query_[0], key=key_[0], value=value_[0],
+        query_global=query_[1], key_global=key_[1], value_global=value_[1],
+        head_mask=(unweighted * grad_output).sum(axis=(0, 2, 3)),
+    )  # fmt: skip
 
 
 def rows_vjp(

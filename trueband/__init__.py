@@ -1,3 +1,21 @@
 """trueband: verified attention for long documents."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trueband.properties.target import Target as Target
+
+_PUBLIC = {"Target": "trueband.properties.target"}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names, imported when they are first asked for: `import trueband` costs nothing."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'trueband' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -1,1 +1,24 @@
-"""(being built)"""
+"""The checks: each a named claim about a kernel. Importing this package registers them all in `CHECKS`."""
+
+from trueband.properties.checks import (
+    batch,
+    global_tokens,
+    gradients,
+    memory,
+    options,
+    padding,
+    scores,
+    sequence,
+    validation,
+    values,
+    visibility,
+)
+from trueband.properties.checks.check import Check, check, claim, registered
+
+# What tells most comes first: a kernel with a wrong mask should hear of its mask.
+_ORDER = (
+    visibility, values, padding, global_tokens, gradients, scores, sequence, batch, options, memory, validation,
+)  # fmt: skip
+CHECKS: dict[str, Check] = {name: one for module in _ORDER for name, one in registered(module.__name__).items()}
+
+__all__ = ["CHECKS", "Check", "check", "claim"]

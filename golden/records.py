@@ -1,0 +1,80 @@
+"""What a golden check claims, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from trueband.properties.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of one comparison, told by its worst value.
+
+    Attributes:
+        detail: one line for a reader.
+        value, expected: at the worst place; texts where whole texts are compared.
+        error, tolerance: of numbers; None for texts.
+    """
+
+    passed: bool
+    detail: str
+    value: float | str | None = None
+    expected: float | str | None = None
+    error: float | None = None
+    tolerance: float | None = None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        return cls(verdict.passed, str(verdict), verdict.value, verdict.expected, verdict.error, verdict.bound)
+
+    @classmethod
+    def same_text(cls, value: str, expected: str, what: str) -> Self:
+        """Texts must agree in every letter."""
+        if value == expected:
+            return cls(True, f"{what}: all {len(expected)} letters agree", value, expected)
+        places = [i for i, (a, b) in enumerate(zip(value, expected, strict=False)) if a != b]
+        lengths = "" if len(value) == len(expected) else f", {len(value)} letters instead of {len(expected)}"
+        return cls(False, f"{what}: {len(places)} letters differ, at {places[:5]}{lengths}", value, expected)
+
+    @classmethod
+    def worst(cls, verdicts: list[Verdict]) -> Self:
+        """The verdict with the largest share of its bound, standing for all of them."""
+        worst = max(verdicts, key=lambda verdict: (not verdict.passed, verdict.ratio))
+        return cls.of(worst)
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """A named claim about a witness.
+
+    Attributes:
+        name: stable, for reports and for choosing.
+        claim: one line, what passing says.
+        run: the comparison; gets the witness.
+    """
+
+    name: str
+    claim: str
+    run: Callable[[Callable[..., Any]], Outcome]
+
+
+@dataclass(frozen=True)
+class GoldenRecord:
+    """What became of a check on a witness. `seconds`: wall-clock time."""
+
+    name: str
+    claim: str
+    witness: str
+    passed: bool
+    detail: str
+    value: float | str | None
+    expected: float | str | None
+    error: float | None
+    tolerance: float | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,46 @@
+"""The operator `trueband::band_attention`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from trueband.optimized.attention import chunked_band
+from trueband.optimized.attention.chunked_tensors import new_like
+from trueband.optimized.attention.differentiable import band_weights, output
+from trueband.optimized.attention.registration import Definition, register
+
+
+def composite(
+    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
+    value_global: Tensor | None, head_mask: Tensor | None, *rest: Any,
+) -> Tensor:  # fmt: skip
+    """The operator from differentiable torch operations; same arguments."""
+    attention_mask, global_attention_mask, *others = rest
+    work = chunked_band.plan(query, attention_mask, global_attention_mask, head_mask, *others)
+    given = chunked_band.inputs(query, key, value, query_global, key_global, value_global)
+    return output(band_weights(given, head_mask, work), query)
+
+
+band_op = register(
+    Definition(
+        name="band_attention",
+        differentiable=[
+            ("query", False),
+            ("key", False),
+            ("value", False),
+            ("query_global", True),
+            ("key_global", True),
+            ("value_global", True),
+            ("head_mask", True),
+        ],
+        tensors=["attention_mask", "global_attention_mask", "seed"],
+        values="SymInt window, SymInt[] dilations, bool causal, float scale, float dropout_p, bool global_rows",
+        forward=chunked_band.band_forward,
+        backward=chunked_band.band_backward,
+        composite=composite,
+        new_output=lambda query, *rest: new_like(query),
+        new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
+    )
+)

@@ -1,0 +1,218 @@
+"""Sliding-window attention with global tokens, and its vector-Jacobian product, block by block (contract, section 1).
+
+Memory beyond inputs and outputs: a few blocks; with half types or padding also a few heads of the keys and values
+of one row of the batch. Nothing of n * n elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.attention.chunked_block import Part, Setting, block_backward, block_forward, setting
+from trueband.optimized.attention.chunked_plan import (
+    Band,
+    Block,
+    Row,
+    band_scores,
+    plan_heads,
+    plan_rows,
+    strips,
+)
+from trueband.optimized.attention.chunked_rows import rows_backward, rows_forward
+from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, plain, store, view
+
+
+class Inputs(NamedTuple):
+    """(b, h, n, d) tensors of the local and of the global rows; the latter may be the former."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    query_global: Tensor
+    key_global: Tensor
+    value_global: Tensor
+
+
+def inputs(
+    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
+    value_global: Tensor | None,
+) -> Inputs:  # fmt: skip
+    return Inputs(
+        query,
+        key,
+        value,
+        query if query_global is None else query_global,
+        key if key_global is None else key_global,
+        value if value_global is None else value_global,
+    )
+
+
+class Plan(NamedTuple):
+    """What to do in which order, and how."""
+
+    rows: list[Row]
+    band: Band
+    dilations: list[int]
+    global_rows: bool
+    setting: Setting
+
+    def units(self) -> Iterator[tuple[Unit, int]]:
+        """A few heads of a row of the batch, with their dilation."""
+        for row in self.rows:
+            for heads, dilation in plan_heads(self.dilations, band_scores(row, self.band.window)):
+                yield Unit(row, heads), dilation
+
+
+def plan(
+    query: Tensor, attention_mask: Tensor | None, global_attention_mask: Tensor | None, head_mask: Tensor | None,
+    seed: Tensor | None, window: int, dilations: list[int], causal: bool, scale: float, dropout_p: float,
+    global_rows: bool,
+) -> Plan:  # fmt: skip
+    if causal and global_attention_mask is not None and bool(global_attention_mask.any()):
+        raise ValueError("causal: expected False with global tokens (not defined), got True")
+    return Plan(
+        plan_rows(attention_mask, global_attention_mask, (query.shape[0], query.shape[2])),
+        Band(window, causal, query.device),
+        dilations,
+        global_rows,
+        setting(scale, head_mask, dropout_p, seed, query.dtype, query.device),
+    )
+
+
+def band_forward(
+    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
+    value_global: Tensor | None, head_mask: Tensor | None, attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None, seed: Tensor | None, window: int, dilations: list[int], causal: bool,
+    scale: float, dropout_p: float, global_rows: bool,
+) -> Tensor:  # fmt: skip
+    """Output (b, h, n, d). Without `global_rows` the rows of global tokens are left 0."""
+    work = plan(query, attention_mask, global_attention_mask, head_mask, seed, window, dilations, causal, scale,
+                dropout_p, global_rows)  # fmt: skip
+    given = inputs(query, key, value, query_global, key_global, value_global)
+    output = new_like(query)
+    for unit, dilation in work.units():
+        local_forward(work, unit, dilation, given, view(output, unit))
+        if unit.row.global_positions is not None and work.global_rows:
+            global_forward(work, unit, given, view(output, unit))
+    return output
+
+
+def local_forward(work: Plan, unit: Unit, dilation: int, given: Inputs, output: Tensor) -> None:
+    """Writes the local rows of `output` (c, m, d), and 0 into the others."""
+    k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
+    front = None if positions is None else Part(k[:, positions], v[:, positions])
+    for strip in strips(unit.row, dilation):
+        q, strip_k, strip_v, strip_out = (t[:, strip] for t in (view(given.query, unit), k, v, output))
+        for block in work.band.blocks(unit.row, strip):
+            parts, blanks = block_parts(front, Part(strip_k[:, block.keys], strip_v[:, block.keys]), block)
+            own = plain(q[:, block.queries].to(k.dtype))
+            result = block_forward(own, parts, blanks, unit.heads, work.setting)
+            skipped = skipped_rows(unit.row, strip, block)
+            strip_out[:, block.queries] = result if skipped is None else result.masked_fill_(skipped[:, None], 0)
+
+
+def global_forward(work: Plan, unit: Unit, given: Inputs, output: Tensor) -> None:
+    """Writes the global rows of `output` (c, m, d)."""
+    positions = unit.row.global_positions
+    k, v = load(given.key_global, unit), load(given.value_global, unit)
+    q = view(given.query_global, unit)[:, positions].to(k.dtype)
+    output[:, positions] = rows_forward(q, k, v, unit, work.setting).to(output.dtype)
+
+
+def block_parts(front: Part | None, band: Part, block: Block) -> tuple[list[Part], list[tuple[slice, Tensor]]]:
+    """The block's keys and values: those of the band, after those of the global tokens (`front`) if there are any."""
+    if front is None:
+        return [band], block.blanks
+    count = front.key.shape[1]
+    shifted = [(slice(columns.start + count, columns.stop + count), mask) for columns, mask in block.blanks]
+    return [front, band], shifted
+
+
+def skipped_rows(row: Row, strip: slice, block: Block) -> Tensor | None:
+    """(r,) bool: queries of masked and of global tokens; None when the block has none."""
+    if row.not_local is None or row.not_local_host is None or not bool(row.not_local_host[strip][block.queries].any()):
+        return None
+    return row.not_local[strip][block.queries]
+
+
+def band_backward(
+    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None,
+    key_global: Tensor | None, value_global: Tensor | None, head_mask: Tensor | None, attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None, seed: Tensor | None, window: int, dilations: list[int], causal: bool,
+    scale: float, dropout_p: float, global_rows: bool,
+) -> list[Tensor]:  # fmt: skip
+    """Gradients of query, key, value, query_global, key_global, value_global, head_mask; empty where not given."""
+    work = plan(query, attention_mask, global_attention_mask, head_mask, seed, window, dilations, causal, scale,
+                dropout_p, global_rows)  # fmt: skip
+    given = inputs(query, key, value, query_global, key_global, value_global)
+    separate = (query_global, key_global, value_global)
+    local_grads = [new_like(query) for _ in range(3)]
+    global_grads = [
+        local if tensor is None else new_like(query) for local, tensor in zip(local_grads, separate, strict=True)
+    ]
+    grad_head_mask = torch.zeros(query.shape[1], dtype=work.setting.space.dtype, device=query.device)
+    for unit, dilation in work.units():
+        grads = [accumulator(grad, unit) for grad in local_grads]
+        local_backward(work, unit, dilation, given, grad_output, grads, grad_head_mask)
+        if unit.row.global_positions is not None and work.global_rows:
+            grads_g = [
+                own if tensor is None else accumulator(grad, unit)
+                for own, tensor, grad in zip(grads, separate, global_grads, strict=True)
+            ]
+            global_backward(work, unit, given, grad_output, grads_g, grad_head_mask)
+            for part, tensor, target in zip(grads_g, separate, global_grads, strict=True):
+                if tensor is not None:
+                    store(part, target, unit)
+        for part, target in zip(grads, local_grads, strict=True):
+            store(part, target, unit)
+    empty = query.new_empty(0)
+    return [
+        *local_grads,
+        *(empty.clone() if tensor is None else grad for grad, tensor in zip(global_grads, separate, strict=True)),
+        empty if head_mask is None else grad_head_mask.to(head_mask.dtype),
+    ]
+
+
+def local_backward(
+    work: Plan, unit: Unit, dilation: int, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
+) -> None:
+    """Adds the local rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
+    k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
+    grad_q, grad_k, grad_v = grads
+    front = None
+    if positions is not None:
+        keys, values = k[:, positions], v[:, positions]
+        front = Part(keys, values, torch.zeros_like(keys), torch.zeros_like(values))
+    for strip in strips(unit.row, dilation):
+        q, grad_out = view(given.query, unit)[:, strip], view(grad_output, unit)[:, strip]
+        strip_k, strip_v, strip_grad_q, strip_grad_k, strip_grad_v = (
+            t[:, strip] for t in (k, v, grad_q, grad_k, grad_v)
+        )
+        for block in work.band.blocks(unit.row, strip):
+            band = Part(*(t[:, block.keys] for t in (strip_k, strip_v, strip_grad_k, strip_grad_v)))
+            parts, blanks = block_parts(front, band, block)
+            own, own_grad = plain(q[:, block.queries].to(k.dtype)), plain(grad_out[:, block.queries].to(k.dtype))
+            skipped = skipped_rows(unit.row, strip, block)
+            if skipped is not None:
+                own, own_grad = (t.masked_fill(skipped[:, None], 0) for t in (own, own_grad))
+            strip_grad_q[:, block.queries] = block_backward(
+                own, parts, blanks, unit.heads, work.setting, own_grad, skipped, grad_head
+            )
+    if front is not None and front.grad_key is not None and front.grad_value is not None:
+        grad_k[:, positions] += front.grad_key
+        grad_v[:, positions] += front.grad_value
+
+
+def global_backward(
+    work: Plan, unit: Unit, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
+) -> None:
+    """Adds the global rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
+    positions = unit.row.global_positions
+    k, v = load(given.key_global, unit), load(given.value_global, unit)
+    q, grad_out = (view(t, unit)[:, positions].to(k.dtype) for t in (given.query_global, grad_output))
+    part = Part(k, v, grads[1], grads[2])
+    grads[0][:, positions] += rows_backward(q, part, unit, work.setting, grad_out, grad_head)

@@ -1,0 +1,151 @@
+"""Registration of an attention operator with torch: forward, backward, and the backward of the backward.
+
+An operator is a function of differentiable tensors, then other tensors, then plain values. Its forward and backward
+passes are opaque to torch: everything that depends on the contents of a mask happens inside, so tracing, fake tensors
+and `torch.compile(fullgraph=True)` see shapes only. Second and higher orders differentiate a slower composite of
+torch operations, recomputed from the saved inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+NAMESPACE = "trueband"
+
+
+class Definition(NamedTuple):
+    """An operator.
+
+    Attributes:
+        name: within the namespace.
+        differentiable: (name, may be None) of the leading tensor arguments, which have gradients.
+        tensors: names of the optional tensor arguments that follow and have none (masks, seeds).
+        values: the plain arguments that follow, in the schema's words.
+        forward: (*arguments) -> output.
+        backward: (grad_output, *arguments) -> a gradient for each differentiable argument, empty where it is None.
+        composite: (*arguments) -> output, from differentiable torch operations.
+        new_output: (*arguments) -> an output of the right shape, dtype, device and strides; its contents do not matter.
+        new_gradient: (argument) -> the same for the gradient of an argument.
+    """
+
+    name: str
+    differentiable: Sequence[tuple[str, bool]]
+    tensors: Sequence[str]
+    values: str
+    forward: Callable[..., Tensor]
+    backward: Callable[..., Sequence[Tensor]]
+    composite: Callable[..., Tensor]
+    new_output: Callable[..., Tensor]
+    new_gradient: Callable[[Tensor], Tensor]
+
+    @property
+    def tensor_count(self) -> int:
+        return len(self.differentiable) + len(self.tensors)
+
+    @property
+    def arguments(self) -> str:
+        given = [f"Tensor{'?' if optional else ''} {name}" for name, optional in self.differentiable]
+        return ", ".join([*given, *(f"Tensor? {name}" for name in self.tensors), self.values])
+
+
+def register(definition: Definition) -> Callable[..., Tensor]:
+    """The registered operator, called with positional arguments."""
+    forward_op = torch.library.custom_op(
+        f"{NAMESPACE}::{definition.name}",
+        full_precision(definition.forward),
+        mutates_args=(),
+        schema=f"({definition.arguments}) -> Tensor",
+    )
+    results = ", ".join(["Tensor"] * len(definition.differentiable))
+    backward_op = torch.library.custom_op(
+        f"{NAMESPACE}::{definition.name}_backward",
+        full_precision(lambda *arguments: tuple(definition.backward(*arguments))),
+        mutates_args=(),
+        schema=f"(Tensor grad_output, {definition.arguments}) -> ({results})",
+    )
+    forward_op.register_fake(definition.new_output)
+    backward_op.register_fake(lambda grad_output, *arguments: fake_gradients(definition, *arguments))
+
+    def backward(context: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        grads = backward_op(grad_output, *context.saved_tensors, *context.plain)
+        return only_given(grads, context.saved_tensors, context.count)
+
+    def double_backward(context: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        second = second_order(definition, context.saved_tensors, context.plain, cotangents)
+        return (*second, *[None] * (context.count - len(second)))
+
+    forward_op.register_autograd(backward, setup_context=keeper(definition.tensor_count))
+    backward_op.register_autograd(double_backward, setup_context=keeper(1 + definition.tensor_count))
+    return forward_op
+
+
+def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function outside of any autocast region: it chooses its own dtypes."""
+
+    def run(*arguments: Any) -> Any:
+        with torch.autocast(arguments[0].device.type, enabled=False):
+            return function(*arguments)
+
+    return run
+
+
+def keeper(tensor_count: int) -> Callable[..., None]:
+    """Saves the leading tensors and remembers the plain values that follow."""
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs[:tensor_count])
+        ctx.plain, ctx.count = inputs[tensor_count:], len(inputs)
+
+    return setup_context
+
+
+def fake_gradients(definition: Definition, *arguments: Any) -> tuple[Tensor, ...]:
+    first: Tensor = arguments[0]
+    given = arguments[: len(definition.differentiable)]
+    return tuple(first.new_empty(0) if tensor is None else definition.new_gradient(tensor) for tensor in given)
+
+
+def only_given(grads: Sequence[Tensor], tensors: Sequence[Tensor | None], count: int) -> tuple[Tensor | None, ...]:
+    """`count` gradients: None for what was not given or has none."""
+    given = [None if tensor is None else grad for grad, tensor in zip(grads, tensors, strict=False)]
+    return (*given, *[None] * (count - len(given)))
+
+
+def second_order(
+    definition: Definition, saved: Sequence[Tensor | None], plain: Sequence[Any], cotangents: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients of sum(gradient * cotangent) by grad_output and the differentiable arguments, in this order."""
+    higher = torch.is_grad_enabled()
+    count = 1 + len(definition.differentiable)
+    with torch.enable_grad(), torch.autocast(cotangents[0].device.type, enabled=False):
+        inputs = [None if tensor is None else separate(tensor, higher) for tensor in saved[:count]]
+        output = definition.composite(*inputs[1:], *saved[count:], *plain)
+        if not output.requires_grad:  # no real token: a constant
+            return [None] * count
+        given = [
+            (tensor, cotangent) for tensor, cotangent in zip(inputs[1:], cotangents, strict=True) if tensor is not None
+        ]
+        first = torch.autograd.grad(
+            output, [tensor for tensor, _ in given], inputs[0], create_graph=True, allow_unused=True
+        )
+        pairs = [
+            (grad, c) for grad, (_, c) in zip(first, given, strict=True) if grad is not None and grad.requires_grad
+        ]
+        found = torch.autograd.grad(
+            [grad for grad, _ in pairs],
+            [tensor for tensor in inputs if tensor is not None],
+            [cotangent for _, cotangent in pairs],
+            create_graph=higher,
+            allow_unused=True,
+        )
+    remaining = iter(found)
+    return [None if tensor is None else next(remaining) for tensor in inputs]
+
+
+def separate(tensor: Tensor, keep_graph: bool) -> Tensor:
+    """A tensor of the same values that is a variable of its own, even when one tensor was passed twice."""
+    return tensor.view_as(tensor) if keep_graph and tensor.requires_grad else tensor.detach().requires_grad_()

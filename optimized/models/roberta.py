@@ -1,0 +1,106 @@
+"""XLM-RoBERTa (arXiv 1911.02116), the same computation as RoBERTa: full attention, post-LN layers.
+
+Module names are those of the Hub's state dicts. Shapes: b batch, h heads, n tokens, D hidden size, L layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from trueband.optimized.models.embeddings import Embeddings
+from trueband.optimized.models.full_self_attention import FullSelfAttention
+from trueband.optimized.models.heads import LMHead, check_labels, token_loss
+from trueband.optimized.models.inputs import check_binary_mask, check_config, check_head_masks
+from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
+from trueband.optimized.models.outputs import BaseModelOutputWithPooling, MaskedLMOutput
+from trueband.reference.config import XLMRobertaConfig
+
+
+class XLMRobertaModel(nn.Module):
+    """The encoder. `add_pooling_layer`: also tanh(dense(first token))."""
+
+    def __init__(self, config: XLMRobertaConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__()
+        check_config(config)
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config, lambda layer: FullSelfAttention(config))
+        self.pooler = Pooler(config) if add_pooling_layer else None
+        initialize(self, config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutputWithPooling:
+        """The encoder on one batch.
+
+        Args:
+            input_ids, token_type_ids, position_ids: (b, n) int64 or int32.
+            attention_mask: (b, n), 0 and 1 as bools, integers or floats; None: all real. Masked tokens are attended by
+                nobody; they themselves attend the real tokens.
+            head_mask: (layers, heads), multiplies the probabilities.
+            inputs_embeds: (b, n, D), in place of input_ids.
+            output_attentions, output_hidden_states: whether to return them.
+
+        Raises:
+            ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
+        """
+        embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
+        mask = check_binary_mask("attention_mask", attention_mask, embedded)
+        head_masks = check_head_masks(head_mask, self.config, embedded.device)
+
+        def attend(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
+            attended: Attended = module(hidden_states, mask, head_masks[layer], output_attentions)
+            return attended
+
+        states, attended = self.encoder(embedded, attend)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=states[-1],
+            pooler_output=None if self.pooler is None else self.pooler(states[-1]),
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(each.attentions for each in attended) if output_attentions else None,
+        )
+
+
+class XLMRobertaForMaskedLM(nn.Module):
+    """The encoder and its language-model head, tied to the word embeddings."""
+
+    def __init__(self, config: XLMRobertaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.roberta = XLMRobertaModel(config, add_pooling_layer=False)
+        self.lm_head = LMHead(config, self.roberta.embeddings.word_embeddings)
+        initialize(self.lm_head.dense, config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> MaskedLMOutput:
+        """Logits for every token and, with labels, the loss.
+
+        Args:
+            labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
+            options: the other arguments of `XLMRobertaModel.forward`.
+        """
+        tokens = input_ids if input_ids is not None else options.get("inputs_embeds")
+        labels = check_labels(labels, tokens, self.config.vocab_size)
+        encoded = self.roberta(input_ids, attention_mask, **options)
+        logits = self.lm_head(encoded.last_hidden_state)
+        return MaskedLMOutput(
+            logits=logits,
+            loss=token_loss(logits, labels),
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )

@@ -1,0 +1,73 @@
+"""Unit roundoffs of the dtypes, and what a kernel may round (verification, section 2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+# name: (unit roundoff, half of the smallest subnormal, significand bits, smallest normal exponent)
+_FORMATS = {
+    "float64": (2.0**-53, 2.0**-1075, 53, -1022),
+    "float32": (2.0**-24, 2.0**-150, 24, -126),
+    "bfloat16": (2.0**-8, 2.0**-134, 8, -126),
+    "float16": (2.0**-11, 2.0**-25, 11, -14),
+}
+DTYPES = tuple(_FORMATS)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a kernel of a dtype rounds, and by how much.
+
+    Attributes:
+        dtype: of the inputs and the output.
+        accumulator: unit roundoff of every sum and of the softmax. The reference's own float64 roundoff is added,
+            so that a float64 kernel is compared with a float64 reference fairly.
+        stored: unit roundoff of probabilities (and of their gradients) as a matrix product reads them; 0 where they
+            stay in the accumulator's format.
+        output: unit roundoff of the output; 0 where it has the accumulator's format.
+        tiny_stored, tiny_output: largest error of a result that underflows. Formats with the exponent range of
+            float32 may be flushed to zero.
+        exp_argument, exp_result: errors of the exponential, in units of the accumulator's roundoff: 3 covers
+            exp2(x * log2(e)), 4 covers a result within 2 units in the last place.
+    """
+
+    dtype: str
+    accumulator: float
+    stored: float
+    output: float
+    tiny_stored: float
+    tiny_output: float
+    exp_argument: float = 3.0
+    exp_result: float = 4.0
+
+    @classmethod
+    def of(cls, dtype: str) -> Self:
+        """The contract's precision: float32 accumulation for half and single inputs, float64 for double."""
+        if dtype not in _FORMATS:
+            raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+        accumulator = "float64" if dtype == "float64" else "float32"
+        narrow = dtype != accumulator
+        unit, tiny, _, _ = _FORMATS[dtype]
+        smallest_normal = 2.0 ** _FORMATS[accumulator][3]
+        return cls(
+            dtype=dtype,
+            accumulator=_FORMATS[accumulator][0] + _FORMATS["float64"][0],
+            stored=unit if narrow else 0.0,
+            output=unit if narrow else 0.0,
+            tiny_stored=max(tiny, smallest_normal) if narrow else smallest_normal,
+            tiny_output=max(tiny, smallest_normal) if narrow else smallest_normal,
+        )
+
+
+def round_to(array: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
+    """Nearest values (ties to even) that `dtype` holds, as float64. What exceeds its range is not handled."""
+    _, _, bits, smallest = _FORMATS[dtype]
+    if dtype == "float64":
+        return array
+    exponent = np.frexp(array)[1]
+    spacing = np.ldexp(1.0, np.maximum(exponent - bits, smallest + 1 - bits))
+    return np.rint(array / spacing) * spacing

@@ -1,0 +1,136 @@
+"""Second moments of the rounding errors, carried through a layer (verification, section 2.5).
+
+Worst cases multiply from step to step and say nothing after a layer. Here every rounding is a random variable with
+mean 0, and the variance v of the error stands beside every float64 value. u, u_p, u_o are the roundoffs of the
+accumulator, of stored probabilities and of the output; a rounding to nearest has variance u^2 y^2 / 3 at most:
+
+  linear     W^2 v + u^2 k (W^2 x^2 + y^2)                                                         k: inputs
+  attention  sum_j p^2 E (v_j - o)^2 + p^2 var(v_j) + (u^2 n_i + u_p^2 / 3) sum_j p^2 v_j^2 + u^2 (n_i + 8) o^2
+             E_ij = scale^2 (var(q) k^2 + q^2 var(k) + u^2 d (q^2 k^2 + (q.k)^2)) + u^2 (9 (m_i - s_ij)^2 + 16)
+  LayerNorm  sum_j J_cj^2 v_j with its Jacobian J, and the roundings of the mean, of the variance and of the scaling
+  GELU       gelu'^2 v + (3 u x)^2
+  residual   v_x + v_a + u^2 y^2 / 3
+
+plus u_o^2 y^2 / 3 on every result y that is stored. Shapes: b batch, h heads, n tokens, d head dim.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound, Float
+from trueband.properties.bounds.precision import Precision
+from trueband.reference.attention import masked_softmax
+from trueband.reference.layers import erf, gelu
+from trueband.reference.masks import Bool
+
+SIGMAS = 8  # measured: correct layers stay below 5 sigma in every dtype, tests/reference_models
+
+
+class Moments(NamedTuple):
+    """Attributes:
+    value: the float64 result.
+    variance: of the error of an implementation's result, of the same shape.
+    """
+
+    value: Float
+    variance: Float
+
+
+def known(value: Float) -> Moments:
+    """A value without error, such as a layer's input as the tested implementation itself holds it."""
+    return Moments(value, np.zeros_like(value))
+
+
+def sigma_bound(moments: Moments) -> Bound:
+    """8 standard deviations, to be judged as any other bound."""
+    return Bound({f"{SIGMAS} sigma": SIGMAS * np.sqrt(moments.variance)})
+
+
+def linear_moments(x: Moments, weight: Float, bias: Float, precision: Precision) -> Moments:
+    """x W^T + b: (..., k) -> (..., m)."""
+    y = x.value @ weight.T + bias
+    squared = (weight**2).T
+    summing = precision.accumulator**2 * x.value.shape[-1] * (x.value**2 @ squared + y**2)
+    return _stored(y, x.variance @ squared + summing, precision)
+
+
+def attention_moments(
+    query: Moments, key: Moments, value: Moments, visible: Bool, scale: float, precision: Precision
+) -> Moments:
+    """Softmax attention of every row over its visible keys; rows that see nothing are 0 and exact.
+
+    Shapes: query, key, value (b, h, n, d), visible (b, h, n, n), with any pattern.
+    """
+    q, k, v = query.value, key.value, value.value
+    u, head_dim = precision.accumulator, q.shape[-1]
+    products = q @ _transposed(k)
+    p = masked_softmax(np.where(visible, scale * products, -np.inf))
+    keys = visible.sum(axis=-1, keepdims=True)
+    row_max = np.max(scale * products, axis=-1, keepdims=True, initial=-np.inf, where=visible)
+    below_max = np.where(visible, row_max - scale * products, 0.0)
+
+    from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
+    from_sums = u**2 * head_dim * (q**2 @ _transposed(k**2) + products**2)
+    argument = scale**2 * (from_inputs + from_sums)
+    argument += u**2 * ((precision.exp_argument * below_max) ** 2 + precision.exp_result**2)
+
+    o = p @ v
+    weighted = p**2 * argument
+    around_the_mean = weighted @ v**2 - 2 * o * (weighted @ v) + o**2 * weighted.sum(axis=-1, keepdims=True)
+    variance = np.maximum(around_the_mean, 0.0) + p**2 @ value.variance
+    variance += (u**2 * keys + precision.stored**2 / 3) * (p**2 @ v**2) + u**2 * (keys + 8) * o**2
+    finished = _stored(o, variance, precision)
+    return Moments(o, np.where(keys > 0, finished.variance, 0.0))
+
+
+def layer_norm_moments(x: Moments, weight: Float, bias: Float, eps: float, precision: Precision) -> Moments:
+    """LayerNorm over the last axis of (..., n).
+
+    J_cj = g_c r (delta_cj - a_cj) with a_cj = 1/n + c_c c_j r^2 / n, c the centred x and r = 1 / sqrt(var + eps).
+    """
+    u, n = precision.accumulator, x.value.shape[-1]
+    centred = x.value - _mean(x.value)
+    r = 1 / np.sqrt(_mean(centred**2) + eps)
+    y = weight * centred * r + bias
+
+    v = x.variance
+    own = 1 / n + centred**2 * r**2 / n
+    others = (
+        _mean(v) + 2 * centred * r**2 * _mean(v * centred) + centred**2 * r**4 * _mean(v * centred**2)
+    ) / n  # sum_j v_j a_cj^2
+    carried = np.maximum(v - 2 * v * own + others, 0.0)
+    rounding = u**2 * n * _mean(np.abs(x.value)) ** 2 + u**2 * centred**2  # of the mean, and of x - mean
+    relative = u**2 * ((n + 4) / 4 + 3)  # of r: n + 4 roundings of half the weight, the root, the quotient
+    gain = weight**2 * r**2
+    variance = gain * (carried + rounding + relative * centred**2) + u**2 * ((y - bias) ** 2 + y**2)
+    return _stored(y, variance, precision)
+
+
+def gelu_moments(x: Moments, precision: Precision) -> Moments:
+    """The exact GELU; gelu'(x) = Phi(x) + x phi(x)."""
+    slope = 0.5 * (1 + erf(x.value / math.sqrt(2))) + x.value * np.exp(-(x.value**2) / 2) / math.sqrt(2 * math.pi)
+    variance = slope**2 * x.variance + (3 * precision.accumulator * x.value) ** 2
+    return _stored(gelu(x.value), variance, precision)
+
+
+def sum_moments(x: Moments, added: Moments, precision: Precision) -> Moments:
+    """x + added, one shape."""
+    y = x.value + added.value
+    return _stored(y, x.variance + added.variance + (precision.accumulator * y) ** 2 / 3, precision)
+
+
+def _stored(y: Float, variance: Float, precision: Precision) -> Moments:
+    """The rounding of a result to the dtype of the output; a result that underflows is off by tiny_output at most."""
+    return Moments(y, variance + (precision.output * y) ** 2 / 3 + precision.tiny_output**2)
+
+
+def _transposed(x: Float) -> Float:
+    return x.swapaxes(-1, -2)
+
+
+def _mean(x: Float) -> Float:
+    return x.mean(axis=-1, keepdims=True)

@@ -1,0 +1,66 @@
+"""A check: a named claim about a kernel, tried on a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import ANY, Structure
+from trueband.properties.verdict import Verdict
+
+Function = Callable[[Probe], Iterator[Verdict]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim.
+
+    Attributes:
+        name: of the check.
+        claim: one line, what it claims.
+        function: yields the verdicts of one case.
+        structure: the cases it asks for.
+        needs: features that a target must have for the check to apply.
+        weight: its share of the cases.
+    """
+
+    name: str
+    claim: str
+    function: Function
+    structure: Structure = ANY
+    needs: frozenset[str] = frozenset()
+    weight: int = 1
+
+    def applies_to(self, features: Collection[str]) -> bool:
+        return self.needs <= set(features)
+
+
+_REGISTERED: dict[str, Check] = {}
+
+
+def check(
+    claim: str, structure: Structure = ANY, needs: Collection[str] = (), weight: int = 1
+) -> Callable[[Function], Function]:
+    """Register `check_<name>` under its name. Features that the structure requires are needed."""
+
+    def register(function: Function) -> Function:
+        name = function.__name__.removeprefix("check_")
+        needed = frozenset(needs) | structure.require
+        _REGISTERED[name] = Check(name, claim, function, structure, needed, weight)
+        return function
+
+    return register
+
+
+def registered(module: str) -> dict[str, Check]:
+    """The checks of a module, in the order they are written."""
+    return {name: one for name, one in _REGISTERED.items() if one.function.__module__ == module}
+
+
+def claim(passed: bool, what: str, value: float = 0.0, expected: float = 0.0, index: tuple[int, ...] = ()) -> Verdict:
+    """A verdict on something that is true or false."""
+    passed = bool(passed)
+    error = 0.0 if passed else abs(value - expected)
+    ratio = 0.0 if passed else float("inf")
+    return Verdict(passed, what, index, float(value), float(expected), error, 0.0, ratio, "exact")

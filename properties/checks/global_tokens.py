@@ -1,0 +1,98 @@
+"""Global tokens: read everything with their own projections, are read by everybody, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.decode import DIGITS
+from trueband.properties.inputs import Inputs, different
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+GLOBALS = Structure(require=frozenset({"globals"}))
+SEPARATE = ["query_global", "key_global", "value_global"]
+
+
+@check(
+    "a global key inside the window is one key, not two",
+    Structure(require=frozenset({"globals"}), families=("uniform",), without=frozenset({"head_mask", "scale"})),
+    weight=2,
+)
+def check_global_key_counts_once(probe: Probe) -> Iterator[Verdict]:
+    flags = probe.inputs.is_global[:, None, :, None].astype(float)
+    inputs = probe.inputs.map_arrays(np.zeros_like, ["query", "query_global"]).map_arrays(
+        lambda value: np.broadcast_to(flags, value.shape).copy(), ["value", "value_global"]
+    )
+    output = probe.run(inputs)
+    keys = inputs.visible.sum(axis=-1)[..., None]
+    counts = (inputs.visible & inputs.is_global[:, None, None, :]).sum(axis=-1)[..., None]
+    if inputs.shape[2] <= 2 * DIGITS:  # a count beyond is not exact in bfloat16
+        yield judge_exact(np.rint(output * keys), np.broadcast_to(counts, output.shape), "global keys counted")
+    yield judge(output, inputs.output, inputs.bound)
+
+
+@check("where all tokens are global, the result is full attention with the global projections", GLOBALS)
+def check_all_global_is_full_attention(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    everywhere = inputs.with_arrays(global_attention_mask=np.ones(inputs.real.shape, dtype=bool))
+    arrays = {name: inputs.arrays.get(f"{name}_global", inputs.arrays[name]) for name in ("query", "key", "value")}
+    dropped = dict.fromkeys([*SEPARATE, "global_attention_mask"])
+    options = {name: value for name, value in inputs.options.items() if name != "dilation"}
+    full = Inputs({}, options, inputs.dtype).with_arrays(**{**inputs.arrays, **arrays, **dropped})
+    full = full.with_options(window=inputs.shape[2])
+    yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound)
+
+
+@check(
+    "without a global token the global projections change nothing, bit for bit", needs=["separate_globals", "globals"]
+)
+def check_unused_global_projections(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    none = np.zeros(inputs.real.shape, dtype=bool)
+    first = {name: inputs.arrays[name.removesuffix("_global")] for name in SEPARATE}
+    inputs = inputs.with_arrays(global_attention_mask=none, **first)
+    other = inputs.map_arrays(different, SEPARATE)
+    yield judge_exact(probe.run(other), probe.run(inputs))
+
+
+@check("local rows never read the global projections, bit for bit", GLOBALS, needs=["separate_globals"])
+def check_local_rows_ignore_global_projections(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    inputs = inputs.with_arrays(**{name: inputs.arrays[name.removesuffix("_global")] for name in SEPARATE})
+    other = inputs.map_arrays(different, SEPARATE)
+    local = ~inputs.is_global[:, None, :, None]
+    before, after = probe.run(inputs), probe.run(other)
+    yield judge_exact(np.where(local, after, 0.0), np.where(local, before, 0.0), "local row")
+
+
+@check("rows of global tokens never read the local projections, bit for bit", GLOBALS, needs=["separate_globals"])
+def check_global_rows_ignore_local_projections(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    separate = {name: inputs.arrays.get(name, inputs.arrays[name.removesuffix("_global")]) for name in SEPARATE}
+    inputs = inputs.with_arrays(**separate)
+    other = inputs.map_arrays(different, ["query", "key", "value"])
+    rows = inputs.is_global[:, None, :, None]
+    before, after = probe.run(inputs), probe.run(other)
+    yield judge_exact(np.where(rows, after, 0.0), np.where(rows, before, 0.0), "row of a global token")
+
+
+@check(
+    "a global flag on a masked token is dropped, bit for bit",
+    Structure(require=frozenset({"globals", "padding"})),
+)
+def check_global_flag_on_masked_token(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    with_flags = inputs.with_arrays(global_attention_mask=inputs.arrays["global_attention_mask"] | ~inputs.real)
+    without = inputs.with_arrays(global_attention_mask=inputs.is_global)
+    yield judge_exact(probe.run(with_flags), probe.run(without))
+
+
+@check("no global mask is a mask of zeros", Structure(without=frozenset({"globals"})), needs=["globals"])
+def check_no_global_mask_is_all_zeros(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    zeros = inputs.with_arrays(global_attention_mask=np.zeros(inputs.real.shape, dtype=bool))
+    yield judge(probe.run(zeros), probe.run(inputs), inputs.bound + zeros.bound)

@@ -1,0 +1,131 @@
+"""Gradients: against the reference, and laws that need no reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.bounds import Bound
+from trueband.properties.checks.check import check
+from trueband.properties.checks.padding import fill_masked
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+BACKWARD = ["backward"]
+LARGEST_FLOAT16 = 65504.0
+
+
+@check("the gradients of all inputs equal the reference's within the bounds of the case", needs=BACKWARD, weight=8)
+def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
+    inputs, grad_output = probe.inputs, probe.case.grad_output()
+    expected, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
+    if not _representable(inputs, [getattr(expected, name) for name in inputs.floating]):
+        return
+    computed = probe.gradients(grad_output)
+    for name in inputs.floating:
+        yield judge(computed[name], getattr(expected, name), bounds[name], f"gradient of {name}")
+
+
+@check(
+    "gradients at masked tokens are exactly 0, whatever they hold",
+    Structure(require=frozenset({"padding"})),
+    BACKWARD,
+    weight=2,
+)
+def check_masked_gradients_are_zero(probe: Probe) -> Iterator[Verdict]:
+    grad_output = probe.case.grad_output()
+    masked = ~probe.inputs.real[:, None, :, None]
+    for content in (1.0, np.nan):
+        for name, gradient in probe.gradients(grad_output, fill_masked(probe.inputs, content)).items():
+            at_masked = np.where(masked, gradient, 0.0)
+            yield judge_exact(at_masked, np.zeros_like(at_masked), f"gradient of {name} at a masked token")
+
+
+@check(
+    "what masked tokens hold, and the gradient that reaches their rows, changes no gradient, bit for bit",
+    Structure(require=frozenset({"padding"})),
+    BACKWARD,
+)
+def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
+    grad_output = probe.case.grad_output()
+    real = probe.inputs.real[:, None, :, None]
+    before = probe.gradients(np.where(real, grad_output, 0.0))
+    after = probe.gradients(np.where(real, grad_output, 8.0), fill_masked(probe.inputs, np.inf))
+    for name, gradient in after.items():
+        yield judge_exact(gradient, before[name], f"gradient of {name}")
+
+
+@check("a row's gradient reaches exactly no token that the row does not attend", needs=BACKWARD)
+def check_gradient_support(probe: Probe) -> Iterator[Verdict]:
+    inputs, grad_output, row = _one_row(probe)
+    visible = inputs.visible[:, :, row, :, None]
+    computed = probe.gradients(grad_output)
+    for name in inputs.floating:
+        allowed = np.arange(inputs.shape[2])[:, None] == row if name.startswith("query") else visible
+        outside = np.where(allowed, 0.0, computed[name])
+        yield judge_exact(outside, np.zeros_like(outside), f"gradient of {name} outside of row {row}")
+
+
+@check("the gradients of the values add up to the gradient of the output", needs=BACKWARD)
+def check_value_gradient_mass(probe: Probe) -> Iterator[Verdict]:
+    inputs, grad_output = probe.inputs.with_arrays(head_mask=None), probe.case.grad_output()
+    bounds, computed = inputs.gradient_bounds(grad_output), probe.gradients(grad_output, inputs)
+    names = [name for name in inputs.floating if name.startswith("value")]
+    total = sum(computed[name].sum(axis=2) for name in names)
+    mass = np.where(inputs.real[:, None, :, None], grad_output, 0.0).sum(axis=2)
+    yield judge(total, mass, _summed(inputs, bounds, names), "sum over tokens of the gradient of value")
+
+
+@check("a row's gradients of the scores sum to 0: so do its gradients of the keys", needs=BACKWARD)
+def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
+    inputs, grad_output, _ = _one_row(probe)
+    bounds, computed = inputs.gradient_bounds(grad_output), probe.gradients(grad_output)
+    names = [name for name in inputs.floating if name.startswith("key")]
+    total = sum(computed[name].sum(axis=2) for name in names)
+    yield judge(total, np.zeros_like(total), _summed(inputs, bounds, names), "sum over tokens of the gradient of key")
+
+
+@check("twice the gradient of the output gives twice the gradients, bit for bit", needs=BACKWARD)
+def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
+    inputs, grad_output = probe.inputs, probe.case.grad_output()
+    once, twice = probe.gradients(grad_output), probe.gradients(2 * grad_output)
+    if not _representable(inputs, list(once.values())):
+        return
+    for name in inputs.floating:
+        tiny = inputs.gradient_bounds(grad_output)[name].scaled(4.0).total if inputs.dtype == "float16" else 0.0
+        bound = Bound({"underflow": np.broadcast_to(tiny, once[name].shape)})
+        yield judge(twice[name], 2 * once[name], bound, f"gradient of {name}")
+
+
+@check(
+    "without a global token the gradients of the global projections are exactly 0",
+    needs=["backward", "separate_globals"],
+)
+def check_unused_global_gradients(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    own = {f"{name}_global": inputs.arrays[name] for name in ("query", "key", "value")}
+    inputs = inputs.with_arrays(global_attention_mask=np.zeros(inputs.real.shape, dtype=bool), **own)
+    computed = probe.gradients(probe.case.grad_output(), inputs)
+    for name in own:
+        yield judge_exact(computed[name], np.zeros_like(computed[name]), f"gradient of {name}")
+
+
+def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
+    """A gradient of the output that is 0 but for one row of every sequence."""
+    row = int(probe.random.integers(probe.inputs.shape[2]))
+    grad_output = np.zeros(probe.inputs.shape)
+    grad_output[:, :, row] = probe.case.grad_output()[:, :, row]
+    return probe.inputs, grad_output, row
+
+
+def _summed(inputs: Inputs, bounds: dict[str, Bound], names: list[str]) -> Bound:
+    """Bound on the sum over the tokens of some gradients."""
+    return Bound({"sum over tokens": sum((bounds[name].total.sum(axis=2) for name in names), np.zeros(()))})  # type: ignore[dict-item]
+
+
+def _representable(inputs: Inputs, results: list[np.ndarray]) -> bool:
+    """False where a gradient comes near what float16 cannot hold."""
+    return inputs.dtype != "float16" or all(np.abs(result).max() < LARGEST_FLOAT16 / 4 for result in results)

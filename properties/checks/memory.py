@@ -1,0 +1,60 @@
+"""Memory: inputs of any layout, left as they were; results that depend on nothing but the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+
+@check("the same call gives the same result, bit for bit")
+def check_deterministic(probe: Probe) -> Iterator[Verdict]:
+    first = probe.run()
+    for _ in range(2):
+        yield judge_exact(probe.run(), first, "output of a repeated call")
+
+
+@check("a result does not depend on earlier calls with other numbers", weight=2)
+def check_stateless(probe: Probe) -> Iterator[Verdict]:
+    first = probe.inputs
+    other = probe.case.replace(seed=probe.case.seed + 1, family="normal").inputs()
+    nearly = first.map_arrays(_flip_last_value, ["value", "value_global"])
+    output = probe.run(first)
+    for inputs, what in ((other, "other numbers"), (nearly, "one other value")):
+        yield judge(probe.run(inputs), inputs.output, inputs.bound, f"output for {what}")
+        yield judge_exact(probe.run(first), output, f"output after a call with {what}")
+
+
+def _flip_last_value(value: np.ndarray) -> np.ndarray:
+    flipped = value.copy()
+    flipped[..., -1, -1] *= -1
+    return flipped
+
+
+@check("inputs whose memory is laid out (b, n, h, d) give the same")
+def check_transposed_inputs(probe: Probe) -> Iterator[Verdict]:
+    yield judge(probe.run(layout="transposed"), probe.run(), probe.inputs.bound + probe.inputs.bound)
+
+
+@check("inputs that are slices of larger storage give the same, and nothing around them is read")
+def check_offset_inputs(probe: Probe) -> Iterator[Verdict]:
+    yield judge(probe.run(layout="offset"), probe.run(), probe.inputs.bound + probe.inputs.bound)
+
+
+@check("inputs whose rows of the batch are one row expanded give the same", Structure(batch=(2, 3)))
+def check_expanded_inputs(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    equal = inputs.map_arrays(lambda array: np.repeat(array[:1], inputs.shape[0], axis=0), inputs.floating)
+    yield judge(probe.run(equal, layout="expanded"), probe.run(equal), equal.bound + equal.bound)
+
+
+@check("no input is changed by a call")
+def check_inputs_unchanged(probe: Probe) -> Iterator[Verdict]:
+    # Every call compares the inputs before and after; what has to be said here is that there was one.
+    for layout in ("contiguous", "offset"):
+        yield judge(probe.run(layout=layout), probe.inputs.output, probe.inputs.bound)

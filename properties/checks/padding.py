@@ -1,0 +1,97 @@
+"""Padding: a masked token attends nothing, is attended by nothing, and what it holds does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+PADDED = Structure(require=frozenset({"padding"}))
+
+
+@check("rows of masked tokens are exactly 0", PADDED, weight=2)
+def check_masked_rows_are_zero(probe: Probe) -> Iterator[Verdict]:
+    output = probe.run()
+    masked = np.where(probe.inputs.real[:, None, :, None], 0.0, output)
+    yield judge_exact(masked, np.zeros_like(output), "masked row")
+
+
+@check("NaN, infinity or anything else stored in masked tokens changes nothing, bit for bit", PADDED, weight=2)
+def check_masked_content_is_ignored(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    before = probe.run(inputs)
+    for content in (np.nan, np.inf, 1.0):
+        yield judge_exact(probe.run(fill_masked(inputs, content)), before, f"output with {content} in masked tokens")
+
+
+@check("a fully masked sequence is all zeros, and no other row of the batch notices", PADDED)
+def check_fully_masked_sequence(probe: Probe) -> Iterator[Verdict]:
+    mask = probe.inputs.arrays["attention_mask"].copy()
+    mask[0] = False
+    inputs = probe.inputs.with_arrays(attention_mask=mask)
+    output = probe.run(inputs)
+    yield judge_exact(output[0], np.zeros_like(output[0]), "fully masked sequence")
+    yield judge(output, inputs.output, inputs.bound)
+
+
+@check(
+    "where the window covers the sequence, masking tokens is the same as removing them",
+    Structure(require=frozenset({"padding"}), dense=True, long=False, without=frozenset({"causal", "dilation"})),
+)
+def check_masking_is_removal(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    output = probe.run(inputs)
+    for row, real in enumerate(inputs.real):
+        if not real.any():
+            continue
+        arrays = {name: array[row : row + 1] for name, array in inputs.arrays.items() if name != "head_mask"}
+        alone = inputs.with_arrays(**arrays)
+        kept = {
+            name: array[:, real] if array.ndim == 2 else array[:, :, real]
+            for name, array in alone.arrays.items()
+            if name not in ("head_mask", "attention_mask")
+        }
+        removed = alone.with_arrays(**kept, attention_mask=None)
+        bound = removed.bound + alone.bound.at(np.s_[:, :, real])
+        yield judge(probe.run(removed), output[row : row + 1][:, :, real], bound, f"row {row} without masked tokens")
+
+
+@check("appending masked tokens changes nothing", needs=["padding"])
+def check_right_padding_invariance(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    tokens = inputs.shape[2]
+    added = 1 + int(probe.random.integers(2 * inputs.options["window"] + 3))
+    longer = _lengthen(inputs, added)
+    bound = inputs.bound + longer.bound.at(np.s_[:, :, :tokens])
+    yield judge(probe.run(longer)[:, :, :tokens], probe.run(inputs), bound, f"output with {added} masked tokens more")
+
+
+@check("no attention mask is a mask of ones", Structure(without=frozenset({"padding"})), needs=["padding"])
+def check_no_mask_is_all_ones(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    ones = inputs.with_arrays(attention_mask=np.ones(inputs.real.shape, dtype=bool))
+    yield judge(probe.run(ones), probe.run(inputs), inputs.bound + ones.bound)
+
+
+def fill_masked(inputs: Inputs, content: float) -> Inputs:
+    """The same inputs with every number of the masked tokens replaced."""
+    real = inputs.real[:, None, :, None]
+    return inputs.map_arrays(lambda array: np.where(real, array, content), inputs.floating)
+
+
+def _lengthen(inputs: Inputs, added: int) -> Inputs:
+    """The same sequences with masked tokens behind them, which hold the numbers of the first token."""
+    arrays = {}
+    for name in inputs.floating:
+        array = inputs.arrays[name]
+        arrays[name] = np.concatenate([array, np.repeat(array[:, :, :1], added, axis=2)], axis=2)
+    arrays["attention_mask"] = np.pad(inputs.real, ((0, 0), (0, added)))
+    if "global_attention_mask" in inputs.arrays:
+        arrays["global_attention_mask"] = np.pad(inputs.arrays["global_attention_mask"], ((0, 0), (0, added)))
+    return inputs.with_arrays(**arrays)

@@ -1,0 +1,54 @@
+"""Laws of the scores: changes of queries and keys that must not change the probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+QUERIES, KEYS = ["query", "query_global"], ["key", "key_global"]
+
+
+@check(
+    "adding one vector to all keys changes nothing, however large the scores become", Structure(families=("integer",))
+)
+def check_key_shift(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    shift = 16.0 * probe.random.integers(-3, 4, inputs.shape[3])
+    shifted = inputs.map_arrays(lambda key: key + shift, KEYS)
+    yield judge(probe.run(shifted), probe.run(inputs), inputs.bound + shifted.bound)
+
+
+@check("twice the queries with half the keys give the same, bit for bit", Structure(families=("integer",)))
+def check_power_of_two_exchange(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    exchanged = inputs.map_arrays(lambda query: query * 2, QUERIES).map_arrays(lambda key: key / 2, KEYS)
+    yield judge_exact(probe.run(exchanged), probe.run(inputs))
+
+
+@check("reordering the channels of queries and keys alike, signs flipped, changes nothing")
+def check_rotation(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    order = probe.random.permutation(inputs.shape[3])
+    sign = np.where(np.arange(inputs.shape[3]) % 2 == 0, 1.0, -1.0)
+    rotated = inputs.map_arrays(lambda array: array[..., order] * sign, QUERIES + KEYS)
+    yield judge(probe.run(rotated), probe.run(inputs), inputs.bound + rotated.bound)
+
+
+@check("the scale is a factor of the queries", Structure(families=("integer",)), ["scale"])
+def check_scale_is_a_factor(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.with_options(scale=0.25)
+    scaled = inputs.map_arrays(lambda query: query / 4, QUERIES).with_options(scale=1.0)
+    yield judge(probe.run(scaled), probe.run(inputs), inputs.bound + scaled.bound)
+
+
+@check("no scale is a scale of 1 / sqrt(head_dim)", Structure(without=frozenset({"scale"})), needs=["scale"])
+def check_default_scale(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    spelled_out = inputs.with_options(scale=inputs.shape[3] ** -0.5)
+    yield judge(probe.run(spelled_out), probe.run(inputs), inputs.bound + spelled_out.bound)

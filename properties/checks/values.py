@@ -1,0 +1,138 @@
+"""The numbers: against the reference, and laws of weighted means that need no reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.bounds import Bound, attention_bound
+from trueband.properties.checks.check import check, claim
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge
+
+
+@check("the output equals the reference's within the bound of the case", weight=8)
+def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
+    yield judge(probe.run(), probe.inputs.output, probe.inputs.bound)
+
+
+@check(
+    "with integer queries and keys every score is exact, and the output is right within the tighter bound",
+    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+    weight=2,
+)
+def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    bound = attention_bound(inputs.arguments, inputs.precision, exact_products=True)
+    yield judge(probe.run(), inputs.output, bound)
+
+
+@check(
+    "with far apart scores the output is the mean of the values of the largest score, and finite",
+    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+)
+def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
+    hot = probe.inputs.map_arrays(lambda query: query * 2.0**13, ["query", "query_global"])
+    bound = attention_bound(hot.arguments, hot.precision, exact_products=True)
+    yield judge(probe.run(hot), hot.output, bound)
+
+
+@check("every output lies between the least and the largest value that the row attends")
+def check_convexity(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.with_arrays(head_mask=None)
+    output = probe.run(inputs)
+    arguments = inputs.arguments
+    value = np.where(inputs.is_global[:, None, :, None, None], arguments.value_global[:, :, None], 0.0)
+    value = value + np.where(inputs.is_global[:, None, :, None, None], 0.0, arguments.value[:, :, None])
+    seen = inputs.visible[..., None]
+    least = np.where(seen, value, np.inf).min(axis=3)
+    most = np.where(seen, value, -np.inf).max(axis=3)
+    exists = inputs.visible.any(axis=-1)[..., None]
+    nearest = np.clip(output, np.where(exists, least, 0.0), np.where(exists, most, 0.0))
+    yield judge(output, nearest, inputs.bound)
+
+
+@check("where all values of a head are equal, that value comes out: the probabilities of a row sum to 1")
+def check_constant_values(probe: Probe) -> Iterator[Verdict]:
+    first = lambda value: np.broadcast_to(value[:, :, :1], value.shape).copy()  # noqa: E731
+    constant = probe.inputs.with_arrays(head_mask=None).map_arrays(first, ["value"])
+    if "value_global" in constant.arrays:
+        constant = constant.with_arrays(value_global=constant.arrays["value"])
+    expected = np.where(constant.real[:, None, :, None], constant.arrays["value"], 0.0)
+    yield judge(probe.run(constant), expected, constant.bound)
+
+
+@check("the output is additive in the values", Structure(families=("integer",)))
+def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    flipped = inputs.map_arrays(lambda value: value[..., ::-1].copy(), ["value", "value_global"])
+    names = [name for name in ("value", "value_global") if name in inputs.arrays]
+    total = inputs.with_arrays(**{name: inputs.arrays[name] + flipped.arrays[name] for name in names})
+    bound = inputs.bound + flipped.bound + total.bound
+    yield judge(probe.run(total), probe.run(inputs) + probe.run(flipped), bound)
+
+
+@check("eight times the values give eight times the output, bit for bit")
+def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    larger = inputs.map_arrays(lambda value: value * 8, ["value", "value_global"])
+    once, eightfold = probe.run(inputs) * 8, probe.run(larger)
+    tiny = inputs.precision.tiny_output
+    underflows = np.abs(once) < 2.0**14 * tiny  # eight times the smallest normal number of float16
+    yield judge(eightfold, once, Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)}))
+
+
+@check("reordering the channels of the values, signs flipped, reorders the output")
+def check_value_channels(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    order = probe.random.permutation(inputs.shape[3])
+    sign = np.where(np.arange(inputs.shape[3]) % 2 == 0, 1.0, -1.0)
+    turned = inputs.map_arrays(lambda value: value[..., order] * sign, ["value", "value_global"])
+    expected = probe.run(inputs)[..., order] * sign
+    yield judge(probe.run(turned), expected, inputs.bound.at(np.s_[..., order]) + turned.bound)
+
+
+@check("a token that sees only itself gives its own value", Structure(without=frozenset({"globals"})))
+def check_own_value(probe: Probe) -> Iterator[Verdict]:
+    alone = probe.inputs.with_options(window=0).with_arrays(head_mask=None)
+    expected = np.where(alone.real[:, None, :, None], alone.arrays["value"], 0.0)
+    yield judge(probe.run(alone), expected, alone.bound)
+
+
+@check("a NaN among the values of a real token makes every row that attends it non-finite")
+def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.with_arrays(head_mask=None)
+    poisoned, token = _poison(probe, inputs)
+    output = probe.run(poisoned)
+    attends = inputs.visible[..., token] & inputs.real[:, None, :] & ~inputs.is_global[:, None, :]
+    finite = np.isfinite(output).all(axis=-1) & attends
+    index = tuple(int(i[0]) for i in np.nonzero(finite)) if finite.any() else ()
+    yield claim(not finite.any(), f"rows that attend the NaN in token {token}", index=index, expected=np.nan)
+
+
+@check("a NaN among the values of a real token reaches no row that does not attend it", needs=["nan_local"])
+def check_nan_stays_local(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.with_arrays(head_mask=None)
+    poisoned, token = _poison(probe, inputs)
+    output = probe.run(poisoned)
+    spared = ~inputs.visible[..., token]
+    yield judge(
+        np.where(spared[..., None], output, 0.0),
+        np.where(spared[..., None], inputs.output, 0.0),
+        inputs.bound,
+    )
+
+
+def _poison(probe: Probe, inputs: Inputs) -> tuple[Inputs, int]:
+    """NaN in the last channel of the values of one token, in every row of the batch."""
+    token = int(probe.random.integers(inputs.shape[2]))
+    poisoned = {}
+    for name in ("value", "value_global"):
+        if name in inputs.arrays:
+            array = inputs.arrays[name].copy()
+            array[:, :, token, -1] = np.nan
+            poisoned[name] = array
+    return inputs.with_arrays(**poisoned), token

@@ -1,0 +1,147 @@
+"""Which keys a row attends, read off the output exactly: no number of a wrong mask can hide in rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from trueband.properties.bounds import attention_bound
+from trueband.properties.checks.check import check
+from trueband.properties.decode import DIGITS, decoding_inputs, expected_counts
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+PLAIN = frozenset({"head_mask", "scale"})
+
+
+@check(
+    "with queries 0 and one-hot values the output tells which keys a row attends, each once: exactly those",
+    Structure(families=("uniform",), head_dims=(1, 1), without=PLAIN),
+    weight=6,
+)
+def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
+    for digit in range(1 if probe.inputs.shape[2] <= DIGITS else 2):
+        inputs = decoding_inputs(probe.inputs, digit)
+        output = probe.run(inputs)
+        keys = inputs.visible.sum(axis=-1, keepdims=True)
+        counts = expected_counts(inputs)
+        decoded = np.rint(output * keys)
+        verdict = judge_exact(decoded, counts, "decoded count of keys")
+        yield verdict if verdict.passed else replace(verdict, what=f"{_seen(inputs, decoded, verdict)}; {verdict.what}")
+        yield judge(output, inputs.output, inputs.bound)
+
+
+@check(
+    "a query that matches one key brings back that key's value, where the row attends it, and only there",
+    Structure(families=("integer",), tokens=(1, 40), long=False, without=PLAIN),
+    weight=3,
+)
+def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
+    batch, heads, tokens, _ = probe.inputs.shape
+    size = 1 << (tokens - 1).bit_length()
+    codes = _orthogonal(size)[:tokens]  # (n, size) of +-1
+    wanted = int(probe.random.integers(tokens))
+    shape = (batch, heads, tokens, size)
+    arrays = {
+        "query": np.broadcast_to(1024.0 * codes[wanted], shape).copy(),
+        "key": np.broadcast_to(codes, shape).copy(),
+        "value": np.broadcast_to(_numbered(tokens, size), shape).copy(),
+    }
+    if "query_global" in probe.inputs.arrays:
+        arrays |= {"query_global": arrays["query"], "key_global": arrays["key"], "value_global": -arrays["value"]}
+    inputs = probe.inputs.with_arrays(**arrays)
+    bound = attention_bound(inputs.arguments, inputs.precision, exact_products=True)
+    yield judge(probe.run(inputs), inputs.output, bound, f"recall of token {wanted}")
+
+
+@check(
+    "changing every token that a row does not attend leaves the row unchanged, bit for bit",
+    Structure(tokens=(2, 40)),
+    weight=3,
+)
+def check_locality(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    row = int(probe.random.integers(inputs.shape[2]))
+    before = probe.run(inputs)[:, :, row]
+    others = ~inputs.visible[:, :, row, :].any(axis=1)  # (b, n): attended by no head of the row
+    others[:, row] = False
+    if not others.any():
+        return
+    for size in (1.0, 2.0**14 if inputs.dtype == "float16" else 2.0**110):
+        changed = _change(inputs, others, size, probe.random)
+        yield judge_exact(probe.run(changed)[:, :, row], before, f"row {row} after a change of unattended tokens")
+
+
+@check("changing the value of a token changes every row that attends it", Structure(families=("integer",)))
+def check_reachability(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.with_arrays(head_mask=None).map_arrays(np.zeros_like, ["query", "query_global"])
+    token = int(probe.random.integers(inputs.shape[2]))
+    larger = inputs.map_arrays(lambda array: _add(array, token, 64.0), ["value", "value_global"])
+    step = np.where(inputs.visible[..., token], 64.0 / np.maximum(inputs.visible.sum(axis=-1), 1), 0.0)
+    expected = probe.run(inputs) + step[..., None]
+    yield judge(probe.run(larger), expected, inputs.bound + larger.bound, f"effect of token {token}")
+
+
+@check("no row depends on a later token", Structure(require=frozenset({"causal"}), tokens=(2, 40)), weight=2)
+def check_causality(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    last = int(probe.random.integers(inputs.shape[2] - 1))
+    later = np.zeros(inputs.real.shape, dtype=bool)
+    later[:, last + 1 :] = True
+    before, after = probe.run(inputs), probe.run(_change(inputs, later, 1.0, probe.random))
+    yield judge_exact(after[:, :, : last + 1], before[:, :, : last + 1], f"rows up to {last}")
+
+
+@check("a value reaches exactly the rows that attend its token", Structure(without=PLAIN), weight=2)
+def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs.map_arrays(np.zeros_like, ["query", "query_global"])
+    token = int(probe.random.integers(inputs.shape[2]))
+    one = np.zeros(inputs.shape)
+    one[:, :, token] = 1.0
+    inputs = inputs.map_arrays(lambda _: one, ["value", "value_global"])
+    reached = probe.run(inputs) != 0
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), f"reach of token {token}")
+
+
+def _seen(inputs: Inputs, decoded: np.ndarray, verdict: Verdict) -> str:
+    """Which keys the row of a failed verdict has seen and should have, as far as the first 32 tokens tell."""
+    b, h, row, _ = verdict.index
+    tokens = inputs.shape[2]
+    if tokens > DIGITS:
+        return f"row {row}"
+    counts = decoded[b, h, row].reshape(-1, DIGITS).sum(axis=0)[:tokens]
+    seen = [key for key in range(tokens) for _ in range(int(np.clip(np.nan_to_num(counts[key]), 0, 2)))]
+    return f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
+
+
+def _orthogonal(size: int) -> np.ndarray:
+    """Sylvester's matrix: rows of +-1, orthogonal to each other."""
+    matrix = np.ones((1, 1))
+    while len(matrix) < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix
+
+
+def _numbered(tokens: int, size: int) -> np.ndarray:
+    """(n, size): values of small integers, different for every token."""
+    return (np.arange(1, tokens + 1)[:, None] + 7 * np.arange(size)[None, :]) % 61 + 1.0
+
+
+def _change(inputs: Inputs, where: np.ndarray, size: float, random: np.random.Generator) -> Inputs:
+    """Other finite numbers, of the given size, in all floating arrays at the tokens `where` (b, n)."""
+    where = where[:, None, :, None]
+
+    def changed(array: np.ndarray) -> np.ndarray:
+        return np.where(where, size * random.integers(1, 4, array.shape), array)
+
+    return inputs.map_arrays(changed, inputs.floating)
+
+
+def _add(array: np.ndarray, token: int, amount: float) -> np.ndarray:
+    larger = array.copy()
+    larger[:, :, token] += amount
+    return larger

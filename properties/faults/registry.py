@@ -1,0 +1,67 @@
+"""The registry of seeded faults: each a small, readable patch of a correct kernel. No check knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trueband.properties.faults.specimen import Specimen
+from trueband.properties.target import FEATURES, Target
+
+# The specimen takes no bad input apart, and has no state that a batch could share.
+SPECIMEN_FEATURES = frozenset(FEATURES) - {"validation", "nan_local"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A seeded fault.
+
+    Attributes:
+        name, kind: of the fault and of its class.
+        story: one line, what is wrong.
+        killed_by: the checks it is seeded for: each of them must find it.
+        kernel: the faulty kernel.
+        seen: where it happened, if it did.
+        features: what the kernel claims.
+    """
+
+    name: str
+    kind: str
+    story: str
+    killed_by: tuple[str, ...]
+    kernel: Specimen
+    seen: str = ""
+    features: frozenset[str] = SPECIMEN_FEATURES
+
+    @property
+    def target(self) -> Target:
+        return target_of(self.kernel, self.name, self.features)
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_FEATURES) -> Target:
+    """A specimen, faulty or not, as a target of the gate."""
+    dtypes = ("float64", "float32", "float16")
+    return Target(kernel, dtypes, features, "numpy", kernel.gradients, name)
+
+
+def fault(
+    kind: str, story: str, *killed_by: str, step: str, seen: str = "", claims: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the replacement of one step of the specimen; its name is the fault's.
+
+    Args:
+        claims: a feature that the kernel claims beyond those of the specimen.
+    """
+
+    def register(replacement: Callable[..., Any]) -> Callable[..., Any]:
+        name = replacement.__name__
+        kernel = type(name, (Specimen,), {step: replacement})()
+        features = SPECIMEN_FEATURES | ({claims} if claims else set())
+        FAULTS[name] = Fault(name, kind, story, killed_by, kernel, seen, features)
+        return replacement
+
+    return register

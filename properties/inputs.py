@@ -1,0 +1,106 @@
+"""The arguments of one call of the operator, as plain arrays, and what the reference makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.properties.bounds import Bound, Precision, attention_bound, attention_gradient_bounds
+from trueband.reference.arguments import Arguments, check_arguments
+from trueband.reference.attention import band_attention, global_rows, local_rows
+from trueband.reference.attention_vjp import BandAttentionGradients, band_attention_vjp
+
+Float = NDArray[np.float64]
+MASKS = ("attention_mask", "global_attention_mask")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Arguments of one call.
+
+    Attributes:
+        arrays: by argument name; float64 values on the grid of `dtype`, and bool masks. Absent means not passed.
+        options: window, and dilation, causal, scale where they are passed.
+        dtype: what the floating arrays are handed over as.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    options: dict[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        batch, heads, tokens, head_dim = self.arrays["query"].shape
+        return batch, heads, tokens, head_dim
+
+    @property
+    def floating(self) -> list[str]:
+        """Names of the floating arguments but the head mask."""
+        return [name for name in self.arrays if name not in (*MASKS, "head_mask")]
+
+    def with_arrays(self, **changes: NDArray[Any] | None) -> Inputs:
+        """The same call with other arrays; None leaves the argument out."""
+        arrays = {**self.arrays, **changes}
+        return Inputs({k: v for k, v in arrays.items() if v is not None}, self.options, self.dtype)
+
+    def with_options(self, **changes: Any) -> Inputs:
+        return Inputs(self.arrays, {**self.options, **changes}, self.dtype)
+
+    def map_arrays(self, function: Any, names: list[str] | None = None) -> Inputs:
+        """The same call with a function applied to the named arrays (all that are there)."""
+        chosen = list(self.arrays) if names is None else names
+        changed = {name: function(self.arrays[name]) for name in chosen if name in self.arrays}
+        return Inputs({**self.arrays, **changed}, self.options, self.dtype)
+
+    @cached_property
+    def arguments(self) -> Arguments:
+        return check_arguments(**self.arrays, **self.options)
+
+    @cached_property
+    def precision(self) -> Precision:
+        return Precision.of(self.dtype)
+
+    @cached_property
+    def real(self) -> NDArray[np.bool_]:
+        """(b, n): real tokens."""
+        return self.arguments.real
+
+    @cached_property
+    def is_global(self) -> NDArray[np.bool_]:
+        """(b, n): global tokens."""
+        return self.arguments.is_global
+
+    @cached_property
+    def visible(self) -> NDArray[np.bool_]:
+        """(b, h, n, n): keys that each row attends."""
+        return local_rows(self.arguments).visible | global_rows(self.arguments).visible
+
+    @cached_property
+    def output(self) -> Float:
+        """The reference's output."""
+        return band_attention(**self.arrays, **self.options).output
+
+    @cached_property
+    def bound(self) -> Bound:
+        """Bound on the error of the output."""
+        return attention_bound(self.arguments, self.precision)
+
+    def gradients(self, grad_output: Float) -> BandAttentionGradients:
+        """The reference's gradients."""
+        query, key, value, *_ = (self.arrays[name] for name in ("query", "key", "value"))
+        rest = {name: array for name, array in self.arrays.items() if name not in ("query", "key", "value")}
+        return band_attention_vjp(query, key, value, grad_output, **rest, **self.options)
+
+    def gradient_bounds(self, grad_output: Float) -> dict[str, Bound]:
+        """Bounds on the errors of the gradients of the floating arguments that are passed."""
+        separate = tuple(f"{name}_global" in self.arrays for name in ("query", "key", "value"))
+        return attention_gradient_bounds(self.arguments, grad_output, self.precision, separate)  # type: ignore[arg-type]
+
+
+def different(array: Float) -> Float:
+    """Another number for every number, on the same grid."""
+    return np.where(array == 0, 1.0, -2.0 * array)

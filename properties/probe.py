@@ -1,0 +1,64 @@
+"""What a check holds in its hands: a case, its inputs, and the candidate."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.properties.case import Case
+from trueband.properties.inputs import Inputs
+
+Array = NDArray[Any]
+
+
+class Candidate(Protocol):
+    """A target that can be called, in this process (`Runner`) or in another (`RemoteRunner`)."""
+
+    @property
+    def features(self) -> frozenset[str]: ...
+
+    def call(
+        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
+    ) -> Array: ...
+
+    def gradients(
+        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
+    ) -> dict[str, Array]: ...
+
+    def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]: ...
+
+
+class Probe:
+    """A candidate and one case.
+
+    Attributes:
+        random: numbers that depend on the case alone.
+        calls: how often the candidate was called.
+    """
+
+    def __init__(self, candidate: Candidate, case: Case) -> None:
+        self.candidate, self.case = candidate, case
+        self.random = np.random.default_rng([case.seed, 1])
+        self.calls = 0
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return self.case.inputs()
+
+    def has(self, feature: str) -> bool:
+        return feature in self.candidate.features
+
+    def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
+        """The candidate's output, (b, h, n, d) float64."""
+        inputs = inputs or self.inputs
+        self.calls += 1
+        return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
+
+    def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
+        """The candidate's gradients of the floating arguments that are passed, by name."""
+        inputs = inputs or self.inputs
+        self.calls += 1
+        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)

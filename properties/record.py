@@ -1,0 +1,77 @@
+"""A record: what became of one check of one target in one dtype. One JSON line each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+STATUSES = ("passed", "failed", "crashed", "timeout")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Outcome of one check.
+
+    Attributes:
+        suite: "operator", or "golden" for checks on published weights.
+        check, claim: its name, and what it claims in one line.
+        target: what was checked, as an import string or a name.
+        dtype, device: of the inputs.
+        status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
+            "timeout".
+        cases: tried, the ones while shrinking included.
+        seconds: it took.
+        worst: the largest error/bound of the verdicts that passed.
+        seed: of the search.
+        case: the smallest case that failed.
+        message: what is wrong there, in one line.
+        verdict: the failed comparison, if it was one.
+    """
+
+    suite: str
+    check: str
+    claim: str
+    target: str
+    dtype: str
+    device: str
+    status: str
+    cases: int
+    seconds: float
+    worst: float = 0.0
+    seed: int = 0
+    case: dict[str, Any] | None = None
+    message: str = ""
+    verdict: dict[str, Any] | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    @property
+    def reproduce(self) -> str:
+        """A shell line that runs the check on the smallest failing case again; "" where there is none."""
+        if self.case is None:
+            return ""
+        line = json.dumps({"check": self.check, "case": self.case}, separators=(",", ":"))
+        device = "" if self.device == "cpu" else f" --device {self.device}"
+        return f"trueband repro {shlex.quote(line)} {shlex.quote(self.target)}{device}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "reproduce": self.reproduce}
+
+    def to_json(self) -> str:
+        """One line; numbers that JSON does not know (inf, nan) become strings."""
+        return json.dumps(_plain(self.to_dict()), separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value

@@ -1,0 +1,136 @@
+"""The search for a case that breaks a claim, and for the smallest such case. Hypothesis does both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from trueband.properties.case import Case
+from trueband.properties.checks.check import Check
+from trueband.properties.probe import Candidate, Probe
+from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.runner import CandidateError
+from trueband.properties.verdict import Verdict
+
+SHRINK_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One case that breaks a claim.
+
+    Attributes:
+        status: "failed", "crashed" or "timeout".
+        message: one line.
+        verdict: the comparison that failed; None where the candidate raised or died.
+    """
+
+    case: Case
+    status: str
+    message: str
+    verdict: Verdict | None = None
+
+
+@dataclass
+class Found:
+    """What a search found.
+
+    Attributes:
+        cases: tried, those while shrinking included.
+        worst: largest error/bound of the verdicts that passed.
+        failure: of the smallest failing case, or None.
+    """
+
+    cases: int = 0
+    worst: float = 0.0
+    failure: Failure | None = None
+
+
+class _Broken(Exception):
+    """Tells Hypothesis that a case fails."""
+
+
+class _Died(BaseException):
+    """Ends a search at once: each further try would cost a new process."""
+
+
+def try_case(check: Check, candidate: Candidate, case: Case) -> tuple[Failure | None, float]:
+    """Run a check on one case: its failure, if any, and the largest error/bound of what passed."""
+    worst = 0.0
+    try:
+        for verdict in check.function(Probe(candidate, case)):
+            if not verdict.passed:
+                return Failure(case, "failed", str(verdict), verdict), worst
+            worst = max(worst, verdict.ratio)
+    except CandidateError as error:
+        return Failure(case, "failed", str(error)), worst
+    except CandidateCrash as error:
+        return Failure(case, "crashed", str(error)), worst
+    except CandidateTimeout as error:
+        return Failure(case, "timeout", str(error)), worst
+    return None, worst
+
+
+def search(
+    check: Check,
+    candidate: Candidate,
+    strategy: SearchStrategy[Case],
+    examples: int,
+    seed: int,
+    on_case: Callable[[], None] = lambda: None,
+) -> Found:
+    """Try a check on cases of a strategy until one fails, then shrink it.
+
+    Shrinking ends after `SHRINK_SECONDS`; a crash or a timeout is not shrunk.
+    """
+    found = Found()
+    shrink_until = float("inf")
+
+    @hypothesis.seed(seed)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+    )
+    @given(strategy)
+    def attempt(case: Case) -> None:
+        nonlocal shrink_until
+        if time.monotonic() > shrink_until:
+            assert found.failure is not None
+            if case != found.failure.case:
+                return
+            raise _Broken
+        found.cases += 1
+        failure, worst = try_case(check, candidate, case)
+        found.worst = max(found.worst, worst)
+        on_case()
+        if failure is None:
+            return
+        if found.failure is None:
+            shrink_until = time.monotonic() + SHRINK_SECONDS
+        found.failure = failure
+        raise _Broken if failure.status == "failed" else _Died
+
+    try:
+        attempt()
+    except (_Broken, _Died):
+        pass
+    except hypothesis.errors.Flaky:
+        assert found.failure is not None
+        found.failure = Failure(
+            found.failure.case,
+            found.failure.status,
+            f"not every time, for the same input: {found.failure.message}",
+            found.failure.verdict,
+        )
+    return found

@@ -1,0 +1,83 @@
+"""The one place where numbers are compared (contract, section 4): element by element, against a computed bound."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trueband.properties.bounds.bound import Bound, exact
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of one comparison, told by its worst element.
+
+    Attributes:
+        passed: every element is within its bound. A NaN never passes.
+        what: what was compared, such as "output" or "gradient of key".
+        index: of the worst element, (b, h, n, d) order for the operator.
+        value, expected: at the worst element.
+        error: |value - expected|.
+        bound: at the worst element; 0 where the result must be exact.
+        ratio: error / bound; inf for a NaN or for any error where the bound is 0.
+        term: the term that dominates the bound there.
+        keys: how many keys the row attends, or None.
+    """
+
+    passed: bool
+    what: str
+    index: tuple[int, ...]
+    value: float
+    expected: float
+    error: float
+    bound: float
+    ratio: float
+    term: str
+    keys: int | None = None
+
+    def __str__(self) -> str:
+        keys = "" if self.keys is None else f", row attends {self.keys} keys"
+        told = f"{self.what}{list(self.index)} = {self.value:.9g}, expected {self.expected:.9g}"
+        if self.bound == 0:
+            return f"{told} exactly{keys}"
+        sign = "within" if self.passed else "EXCEEDS"
+        return (
+            f"{told}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
+            f"error/bound {self.ratio:.3g}{keys}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "output") -> Verdict:
+    """Compare element by element: passes when |actual - expected| <= bound everywhere.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    total = bound.total
+    if actual.shape != expected.shape or total.shape != expected.shape:
+        raise ValueError(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
+        ratio = np.where(error == 0, 0.0, error / total)
+    ratio = np.where(np.isnan(ratio), np.inf, ratio)
+    if ratio.size == 0:
+        return Verdict(True, what, (), 0.0, 0.0, 0.0, 0.0, 0.0, "empty")
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
+    keys = None if bound.keys is None else int(np.broadcast_to(bound.keys, ratio.shape)[index])
+    worst = float(ratio[index])
+    return Verdict(
+        worst <= 1, what, index, float(actual[index]), float(expected[index]), float(error[index]),
+        float(total[index]), worst, bound.dominant(index), keys,
+    )  # fmt: skip
+
+
+def judge_exact(actual: ArrayLike, expected: ArrayLike, what: str = "output") -> Verdict:
+    """Compare bit by bit (zeros of either sign are equal). A NaN never passes."""
+    return judge(actual, expected, exact(np.shape(expected)), what)

@@ -1,0 +1,83 @@
+"""Random encoder layers and models of a test's dtype, and a plain PyTorch encoder layer to compare with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from trueband.properties.bounds import round_to
+
+SHAPES = {
+    "attention.self.query": (1, 1), "attention.self.key": (1, 1), "attention.self.value": (1, 1),
+    "attention.self.query_global": (1, 1), "attention.self.key_global": (1, 1), "attention.self.value_global": (1, 1),
+    "attention.output.dense": (1, 1), "intermediate.dense": (4, 1), "output.dense": (1, 4),
+}  # fmt: skip
+NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
+
+
+def random_layer(rng: np.random.Generator, hidden_size: int, dtype: str, name: str = "layer") -> dict[str, np.ndarray]:
+    """Weights of variance 1 / fan-in, biases of size 0.02, on the grid of the dtype."""
+    state = {}
+    for part, (outputs, inputs) in SHAPES.items():
+        shape = (outputs * hidden_size, inputs * hidden_size)
+        state[f"{name}.{part}.weight"] = rng.standard_normal(shape) / math.sqrt(shape[1])
+        state[f"{name}.{part}.bias"] = 0.02 * rng.standard_normal(shape[0])
+    for part in NORMS:
+        state[f"{name}.{part}.weight"] = 1 + 0.02 * rng.standard_normal(hidden_size)
+        state[f"{name}.{part}.bias"] = 0.02 * rng.standard_normal(hidden_size)
+    return {key: round_to(value, dtype) for key, value in state.items()}
+
+
+def torch_layer(
+    state: dict[str, np.ndarray],
+    name: str,
+    x: np.ndarray,
+    heads: int,
+    eps: float,
+    dtype: str,
+    local: np.ndarray,
+    global_rows: np.ndarray | None = None,
+    activation: Callable[[torch.Tensor], torch.Tensor] = functional.gelu,
+) -> np.ndarray:
+    """A post-LN layer through plain PyTorch calls in `dtype`, the softmax in float32; masks (b, n, n), one key table
+    for the local and one for the global rows. Independent of both witnesses."""
+    kind = getattr(torch, dtype)
+    weights = {key: torch.from_numpy(value).to(kind) for key, value in state.items()}
+
+    def linear(part: str, value: torch.Tensor) -> torch.Tensor:
+        return functional.linear(value, weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"])
+
+    def norm(part: str, value: torch.Tensor) -> torch.Tensor:
+        gain, shift = weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"]
+        return functional.layer_norm(value, (value.shape[-1],), gain, shift, eps)
+
+    hidden = torch.from_numpy(x).to(kind)
+    batch, tokens, size = hidden.shape
+    statistics = torch.float64 if kind == torch.float64 else torch.float32
+    context = torch.zeros(batch, tokens, size, dtype=statistics)
+    for suffix, table in (("", local), ("_global", global_rows)):
+        if table is None:
+            continue
+        q, k, v = (
+            linear(f"attention.self.{part}{suffix}", hidden).view(batch, tokens, heads, -1).transpose(1, 2)
+            for part in ("query", "key", "value")
+        )
+        seen = torch.from_numpy(table)[:, None]
+        scores = (q.to(statistics) @ k.to(statistics).transpose(-1, -2)) / math.sqrt(q.shape[-1])
+        p = torch.softmax(scores.masked_fill(~seen, -math.inf), dim=-1).masked_fill(~seen, 0.0)
+        p = p.to(kind).to(statistics)
+        context += (p @ v.to(statistics)).transpose(1, 2).reshape(batch, tokens, size)
+    attended = norm("attention.output.LayerNorm", hidden + linear("attention.output.dense", context.to(kind)))
+    outer = linear("output.dense", activation(linear("intermediate.dense", attended)))
+    return norm("output.LayerNorm", attended + outer).double().numpy()
+
+
+@pytest.fixture(scope="session")
+def encoder() -> SimpleNamespace:
+    return SimpleNamespace(random_layer=random_layer, torch_layer=torch_layer)

@@ -1,0 +1,76 @@
+"""The carried variance against samples: an input that really scatters makes the result scatter as predicted.
+
+Each step is sampled with an error far above its own roundings and far below its curvature. The variance of N samples
+of a normal error has a relative standard deviation of sqrt(2 / (N - 1)); 6 of them, for the hundreds of elements.
+The prediction takes the error of a query as independent from key to key, which is exact for keys that share no
+coordinate; what it costs for others shows on real weights (tests/golden).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from trueband.properties.bounds import Precision
+from trueband.properties.bounds.variance import (
+    Moments,
+    attention_moments,
+    gelu_moments,
+    known,
+    layer_norm_moments,
+    linear_moments,
+    sum_moments,
+)
+
+SAMPLES = 3000
+LIMIT = 6 * math.sqrt(2 / (SAMPLES - 1))
+FLOAT64 = Precision.of("float64")
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((1, 2, 6, 8))  # (b, h, n, d), or rows of 8
+VARIANCE = 1e-8 * RNG.uniform(0.5, 2.0, size=X.shape)
+WEIGHT, BIAS, GAIN = RNG.standard_normal((5, 8)), RNG.standard_normal(5), RNG.standard_normal(8)
+KEY, VALUE = RNG.standard_normal(X.shape), RNG.standard_normal(X.shape)
+VISIBLE = np.tril(np.ones((1, 2, 6, 6), dtype=bool), k=1)  # every row sees two keys at least
+APART = np.eye(6, 8) * RNG.uniform(1.0, 2.0, size=X.shape)  # keys of one coordinate each
+
+Step = Callable[[Moments], Moments]
+STEPS: dict[str, Step] = {
+    "linear": lambda x: linear_moments(x, WEIGHT, BIAS, FLOAT64),
+    "layer norm": lambda x: layer_norm_moments(x, GAIN, GAIN, 1e-5, FLOAT64),
+    "gelu": lambda x: gelu_moments(x, FLOAT64),
+    "sum": lambda x: sum_moments(x, known(VALUE), FLOAT64),
+    "query of attention": lambda x: attention_moments(x, known(APART), known(VALUE), VISIBLE, 0.3, FLOAT64),
+    "keys of attention": lambda x: attention_moments(known(VALUE), x, known(VALUE), VISIBLE, 0.3, FLOAT64),
+    "values of attention": lambda x: attention_moments(known(VALUE), known(KEY), x, VISIBLE, 0.3, FLOAT64),
+}
+
+
+def sampled(step: Step) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    scatter = [
+        step(known(X + np.sqrt(VARIANCE) * rng.standard_normal(X.shape))).value - step(known(X)).value
+        for _ in range(SAMPLES)
+    ]
+    return np.var(np.stack(scatter), axis=0, ddof=1)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_results_scatter_as_predicted(name: str) -> None:
+    ratio = sampled(STEPS[name]) / STEPS[name](Moments(X, VARIANCE)).variance
+    assert (np.abs(ratio - 1) < LIMIT).all()
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_variance_that_is_not_carried_would_show(name: str) -> None:
+    ratio = sampled(STEPS[name]) / STEPS[name](known(X)).variance
+    assert (np.abs(ratio - 1) > LIMIT).all()
+
+
+def test_a_row_without_keys_is_exact() -> None:
+    nothing = np.zeros_like(VISIBLE)
+    moments = attention_moments(Moments(X, VARIANCE), known(KEY), Moments(VALUE, VARIANCE), nothing, 0.3, FLOAT64)
+    assert (moments.value == 0).all()
+    assert (moments.variance == 0).all()

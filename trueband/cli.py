@@ -1,0 +1,43 @@
+"""The command line: `trueband check`, `trueband repro`, `trueband golden fetch`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from trueband import __version__, check_command, exit_codes, golden_command, repro_command
+
+DESCRIPTION = """\
+Verified attention for long documents. `trueband check` cross-checks the three witnesses of the package, published
+trained weights included; `trueband check TARGET` gates a kernel of yours and shows the smallest case that breaks it."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
+    main_parser = argparse.ArgumentParser(
+        prog="trueband",
+        description=DESCRIPTION,
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (check_command, repro_command, golden_command):
+        command.add_parser(commands)
+    return main_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. A user's error is one line on stderr."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"trueband: error: {error}", file=sys.stderr)
+        return exit_codes.USAGE
+    except KeyboardInterrupt:
+        print("trueband: interrupted", file=sys.stderr)
+        return exit_codes.INTERRUPTED
+    return code

@@ -1,0 +1,163 @@
+"""What a person reads: progress while a run goes on, the table of checks, and the failures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from rich import progress as rich_progress
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trueband.properties.record import Record
+from trueband.properties.remote import RemoteRunner
+from trueband.properties.target import FEATURES
+
+SHOWN_FAILURES = 5
+SECONDS_BETWEEN_LINES = 10.0
+WIDTH_OF_A_FILE = 120
+
+
+def _console() -> Console:
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout, width=None if terminal else WIDTH_OF_A_FILE, highlight=False, soft_wrap=not terminal
+    )
+
+
+class Progress:
+    """Progress on stderr: a bar on a terminal, a line now and then elsewhere. Failures are told at once."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.cases = total, 0, 0
+        self._last_line = time.monotonic()
+        self._bar: rich_progress.Progress | None = None
+        if sys.stderr.isatty():
+            self._bar = rich_progress.Progress(
+                rich_progress.TextColumn("{task.description:48}"),
+                rich_progress.BarColumn(),
+                rich_progress.MofNCompleteColumn(),
+                rich_progress.TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=self.total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def case(self, check: str, dtype: str) -> None:
+        """One case more has been tried."""
+        self.cases += 1
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"{dtype} {check}")
+
+    def finished(self, record: Record) -> None:
+        """One record more is there."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, description=f"{record.dtype} {record.check}")
+        if not record.passed:
+            self._say(f"{record.status.upper()} {record.check} [{record.dtype}] {record.message}")
+        elif self._bar is None and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._say(f"{self.done}/{self.total} checks done, {self.cases:,} cases, at {record.dtype} {record.check}")
+
+    def _say(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        if self._bar is not None:
+            self._bar.console.print(Text(line), style="red")
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def print_line(line: str) -> None:
+    """One line on stdout."""
+    _console().print(Text(line))
+
+
+def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> None:
+    """The tables, the failures, and the last line that sums up."""
+    console = _console()
+    operator = [record for record in records if record.suite == "operator"]
+    golden = [record for record in records if record.suite == "golden"]
+    if operator:
+        console.print(_table(operator, f"{operator[0].target}: checks by dtype", [r.dtype for r in operator]))
+    if golden:
+        names = [record.target for record in golden]
+        console.print(_table(golden, "Published trained weights: checks by witness", names))
+    if records:
+        console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
+    if candidate is not None and operator:
+        missing = [name for name in FEATURES if name not in candidate.features]
+        if missing:
+            console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
+    print_failures([record for record in records if not record.passed])
+    console.print(_sum(records))
+
+
+def print_failures(failures: Sequence[Record]) -> None:
+    """The failures with the smallest cases in full, and the names of the rest."""
+    console = _console()
+    ordered = sorted(failures, key=lambda record: (record.case or {}).get("tokens", 0))
+    for record in ordered[:SHOWN_FAILURES]:
+        console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
+        console.print(Text(f"  claim      {record.claim}"))
+        if record.case is not None:
+            console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
+        console.print(Text(f"  verdict    {record.message}"))
+        if record.reproduce:
+            console.print(Text(f"  reproduce  {record.reproduce}"))
+    rest = ordered[SHOWN_FAILURES:]
+    if rest:
+        names = ", ".join(f"{record.check} [{record.dtype}]" for record in rest)
+        console.print(Text(f"\n{len(rest)} more (all of them with --json FILE): {names}"))
+
+
+def _table(records: Sequence[Record], title: str, columns: Sequence[str]) -> Table:
+    """One row for each check, one column for each dtype or witness."""
+    by_dtype = records[0].suite == "operator"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    distinct = list(dict.fromkeys(columns))
+    kinds = list(dict.fromkeys(_column(name, by_dtype) for name in distinct))
+    for kind in kinds:
+        table.add_column(kind, no_wrap=True)
+    cells: dict[str, dict[str, Record]] = {}
+    for record in records:
+        column = _column(record.dtype if by_dtype else record.target, by_dtype)
+        cells.setdefault(record.check, {})[column] = record
+    for check, row in cells.items():
+        table.add_row(check, *(_cell(row.get(kind)) for kind in kinds))
+    return table
+
+
+def _column(name: str, by_dtype: bool) -> str:
+    if by_dtype:
+        return name
+    return "optimized" if "optimized" in name else "reference"
+
+
+def _cell(record: Record | None) -> Text:
+    if record is None:
+        return Text("")
+    if not record.passed:
+        return Text(record.status.upper(), style="bold red")
+    return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")
+
+
+def _sum(records: Sequence[Record]) -> Text:
+    if not records:
+        return Text("\nnothing ran", style="bold red")
+    failed = sum(not record.passed for record in records)
+    cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
+    what = f"{failed} of {len(records)} checks FAILED" if failed else f"all {len(records)} checks passed"
+    return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -1,0 +1,29 @@
+"""Exit codes of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trueband.properties.record import Record
+
+PASSED, FAILED, USAGE, CRASHED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 3, 5, 130
+
+MEANINGS = {
+    PASSED: "all passed",
+    FAILED: "a check failed",
+    USAGE: "wrong usage, or the target or the published weights cannot be loaded",
+    CRASHED: "the target crashed or hung, and no check failed otherwise",
+    4: "cheating suspected (reserved)",
+    NOTHING_RAN: "nothing ran",
+    INTERRUPTED: "interrupted; what had finished is reported",
+}
+
+
+def of_records(records: Sequence[Record]) -> int:
+    """The exit code that sums records up."""
+    statuses = {record.status for record in records}
+    if not statuses:
+        return NOTHING_RAN
+    if "failed" in statuses:
+        return FAILED
+    return PASSED if statuses == {"passed"} else CRASHED

@@ -1,0 +1,89 @@
+"""Machine-readable reports: JSON lines, written as records finish, and JUnit XML."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+from xml.etree import ElementTree
+
+from trueband import __version__
+from trueband.properties.engine import Plan
+from trueband.properties.record import Record
+from trueband.properties.remote import RemoteRunner
+
+
+class JsonLines:
+    """A file of one JSON record per line, each on disk as soon as it is written. Without a path, nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> JsonLines:
+        if self.path is not None:
+            self._file = self.path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def start(self, candidate: RemoteRunner, plan: Plan) -> None:
+        """The first line: what runs where, {"record": "run", ...}."""
+        head = {
+            "record": "run",
+            "trueband": __version__,
+            "target": plan.target,
+            "name": candidate.name,
+            "library": candidate.library,
+            "features": sorted(candidate.features),
+            "dtypes": plan.dtypes,
+            "device": plan.device,
+            "cases": plan.cases,
+            "seed": plan.seed,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            **candidate.versions,
+        }
+        self._write(json.dumps(head, separators=(",", ":")))
+
+    def write(self, record: Record) -> None:
+        """One record, {"record": "check", ...}."""
+        self._write('{"record":"check",' + record.to_json()[1:])
+
+    def _write(self, line: str) -> None:
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+
+
+def write_junit(path: Path, records: Sequence[Record]) -> None:
+    """A JUnit XML report: one suite for each dtype of the kernel, one for each witness of the golden checks."""
+    root = ElementTree.Element("testsuites", name="trueband")
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(f"{record.suite} {record.target} {record.dtype}", []).append(record)
+    for name, group in groups.items():
+        failures = sum(record.status == "failed" for record in group)
+        errors = sum(record.status in ("crashed", "timeout") for record in group)
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
+            time=f"{sum(record.seconds for record in group):.3f}",
+        )  # fmt: skip
+        for record in group:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=name, name=record.check, time=f"{record.seconds:.3f}"
+            )
+            if not record.passed:
+                kind = "failure" if record.status == "failed" else "error"
+                told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
+                told.text = _xml_text(f"{record.claim}\n{record.message}\n{record.reproduce}")
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _xml_text(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
