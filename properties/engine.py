@@ -19,7 +19,7 @@ from trueband.properties.small_world import patterns_in, smallest_failure, world
 from trueband.properties.strategies import cases
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
-TIERS: dict[str, tuple[int, bool]] = {"quick": (700, False), "full": (8_000, True), "nightly": (100_000, True)}
+TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, True), "nightly": (100_000, True)}
 SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6

@@ -56,9 +56,13 @@ class Inputs:
         changed = {name: function(self.arrays[name]) for name in chosen if name in self.arrays}
         return Inputs({**self.arrays, **changed}, self.options, self.dtype)
 
+    @property
+    def _call(self) -> dict[str, Any]:
+        return {**self.arrays, **self.options}
+
     @cached_property
     def arguments(self) -> Arguments:
-        return check_arguments(**self.arrays, **self.options)
+        return check_arguments(**self._call)
 
     @cached_property
     def precision(self) -> Precision:
@@ -82,7 +86,7 @@ class Inputs:
     @cached_property
     def output(self) -> Float:
         """The reference's output."""
-        return band_attention(**self.arrays, **self.options).output
+        return band_attention(**self._call).output
 
     @cached_property
     def bound(self) -> Bound:
@@ -91,9 +95,7 @@ class Inputs:
 
     def gradients(self, grad_output: Float) -> BandAttentionGradients:
         """The reference's gradients."""
-        query, key, value, *_ = (self.arrays[name] for name in ("query", "key", "value"))
-        rest = {name: array for name, array in self.arrays.items() if name not in ("query", "key", "value")}
-        return band_attention_vjp(query, key, value, grad_output, **rest, **self.options)
+        return band_attention_vjp(grad_output=grad_output, **self._call)
 
     def gradient_bounds(self, grad_output: Float) -> dict[str, Bound]:
         """Bounds on the errors of the gradients of the floating arguments that are passed."""

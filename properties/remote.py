@@ -129,7 +129,8 @@ class RemoteRunner:
             code, told = self._process.wait(), self._last_words()
             self.close()
             raise CandidateCrash(f"expected an {what}, got the end of the process (exit code {code}){told}")
-        return answer  # type: ignore[no-any-return]
+        header, arrays = answer
+        return header, arrays
 
     def _last_words(self) -> str:
         self._errors.seek(0)

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from trueband.threads import use_one
+
+use_one()  # the workers share the cores; before anything imports numpy
+
 settings.register_profile(
     "gate",
     derandomize=True,

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from trueband import __version__, check_command, exit_codes, golden_command, repro_command
+from trueband import __version__
+from trueband.threads import use_one
 
 DESCRIPTION = """\
 Verified attention for long documents. `trueband check` cross-checks the three witnesses of the package, published
@@ -15,6 +16,8 @@ trained weights included; `trueband check TARGET` gates a kernel of yours and sh
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
+    from trueband import check_command, exit_codes, golden_command, repro_command
+
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
     main_parser = argparse.ArgumentParser(
         prog="trueband",
@@ -31,13 +34,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. A user's error is one line on stderr."""
+    use_one()  # before the commands import numpy
+    from trueband.exit_codes import INTERRUPTED, USAGE
+
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except (ValueError, OSError) as error:
         print(f"trueband: error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
+        return USAGE
     except KeyboardInterrupt:
         print("trueband: interrupted", file=sys.stderr)
-        return exit_codes.INTERRUPTED
+        return INTERRUPTED
     return code

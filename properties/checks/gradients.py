@@ -123,7 +123,7 @@ def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
 
 def _summed(inputs: Inputs, bounds: dict[str, Bound], names: list[str]) -> Bound:
     """Bound on the sum over the tokens of some gradients."""
-    return Bound({"sum over tokens": sum((bounds[name].total.sum(axis=2) for name in names), np.zeros(()))})  # type: ignore[dict-item]
+    return Bound({name: bounds[name].total.sum(axis=2) for name in names})
 
 
 def _representable(inputs: Inputs, results: list[np.ndarray]) -> bool:

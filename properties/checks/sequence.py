@@ -35,7 +35,7 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
     part = inputs.map_arrays(lambda array: array[:, :, first:last], inputs.floating)
     inside = inputs.visible.copy()
     inside[..., first:last] = False
-    complete = ~inside.any(axis=(0, 1, 3))[first:last]  # rows that attend nothing outside of the part
+    complete = np.logical_not(inside.any(axis=(0, 1, 3)))[first:last]  # rows that attend nothing outside of the part
     bound = part.bound.at(np.s_[:, :, complete]) + inputs.bound.at(np.s_[:, :, first:last]).at(np.s_[:, :, complete])
     yield judge(
         probe.run(part)[:, :, complete], probe.run(inputs)[:, :, first:last][:, :, complete], bound,

@@ -50,7 +50,7 @@ def check_convexity(probe: Probe) -> Iterator[Verdict]:
     seen = inputs.visible[..., None]
     least = np.where(seen, value, np.inf).min(axis=3)
     most = np.where(seen, value, -np.inf).max(axis=3)
-    exists = inputs.visible.any(axis=-1)[..., None]
+    exists = inputs.visible.any(axis=-1, keepdims=True)
     nearest = np.clip(output, np.where(exists, least, 0.0), np.where(exists, most, 0.0))
     yield judge(output, nearest, inputs.bound)
 

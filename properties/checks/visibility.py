@@ -67,7 +67,7 @@ def check_locality(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     row = int(probe.random.integers(inputs.shape[2]))
     before = probe.run(inputs)[:, :, row]
-    others = ~inputs.visible[:, :, row, :].any(axis=1)  # (b, n): attended by no head of the row
+    others = np.logical_not(inputs.visible[:, :, row, :].any(axis=1))  # (b, n): attended by no head of the row
     others[:, row] = False
     if not others.any():
         return

@@ -97,7 +97,7 @@ def empty_row_is_uniform(self: Specimen, call: Call, weights: Array, keys: Array
     seen="transformers PR 17306",
 )
 def minus_10000(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
-    lowered = np.where(keys, scores, scores - 10000).astype(call.wide)
+    lowered: Array = np.where(keys, scores, scores - 10000).astype(call.wide)
     weights = np.exp(lowered - lowered.max(axis=-1, keepdims=True))
     return self.normalize(call, np.where(keys.any(axis=-1, keepdims=True), weights, 0), keys)
 

@@ -60,18 +60,18 @@ class Specimen:
         flagged = np.zeros((batch, tokens), bool) if global_attention_mask is None else global_attention_mask
         given = (query_global, key_global, value_global)
         local = (query, key, value)
-        far = tuple(own if other is None else other for own, other in zip(local, given, strict=True))
+        far = [own if other is None else other for own, other in zip(local, given, strict=True)]
         return Call(
             local,
-            far,
+            (far[0], far[1], far[2]),
             real,
             self.drop_flags(flagged, real),
-            window,  # type: ignore[arg-type]
+            window,
             [dilation] * heads if isinstance(dilation, int) else list(dilation),
             causal,
             np.ones(heads) if head_mask is None else head_mask,
             head_dim**-0.5 if scale is None else scale,
-            tuple(other is None for other in given),  # type: ignore[arg-type]
+            (query_global is None, key_global is None, value_global is None),
             np.float64 if query.dtype == np.float64 else np.float32,
         )
 
@@ -154,8 +154,8 @@ class Specimen:
     @np.errstate(all="ignore")
     def gradients(self, query: Array, key: Array, value: Array, grad_output: Array, **options: Any) -> dict[str, Array]:
         call = self.read(query, key, value, **options)
-        local = [np.zeros(query.shape, call.wide) for _ in range(3)]
-        far = [np.zeros(query.shape, call.wide) for _ in range(3)]
+        local: list[Array] = [np.zeros(query.shape, call.wide) for _ in range(3)]
+        far: list[Array] = [np.zeros(query.shape, call.wide) for _ in range(3)]
         for b in range(len(query)):
             call.index = b
             upstream = self.upstream(call, b, grad_output)

@@ -1,0 +1,149 @@
+"""The bounds: never exceeded by correct arithmetic of any order, and close to what correct arithmetic does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from trueband.properties.bounds import DTYPES, Precision, attention_bound, attention_gradient_bounds
+from trueband.properties.case import Case
+from trueband.properties.inputs import Inputs
+from trueband.properties.strategies import cases
+from trueband.properties.verdict import judge
+from trueband.reference.attention import local_rows
+
+PLAIN = frozenset({"padding", "causal", "scale"})
+
+
+def tiled(
+    case: Case, tile: int, accumulator: torch.dtype | None = None, inputs: Inputs | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Online softmax over tiles of keys, probabilities stored in the dtype; backward from the stored log-sum-exp."""
+    inputs, dtype = inputs or case.inputs(), getattr(torch, case.dtype)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    arguments = inputs.arguments
+    visible = torch.from_numpy(local_rows(arguments).visible)
+    query, key, value = (torch.from_numpy(x).to(wide) for x in (arguments.query, arguments.key, arguments.value))
+    scores = (query @ key.transpose(-1, -2) * arguments.scale).masked_fill(~visible, -math.inf)
+    top = torch.full((*scores.shape[:-1], 1), -math.inf, dtype=wide)
+    total, mixed = torch.zeros_like(top), torch.zeros_like(query)
+    for start in range(0, scores.shape[-1], tile):
+        part = scores[..., start : start + tile]
+        highest = torch.maximum(top, part.amax(-1, keepdim=True))
+        safe = torch.where(highest == -math.inf, 0.0, highest)
+        weights, shrink = torch.exp(part - safe), torch.exp(top - safe)
+        total = total * shrink + weights.sum(-1, keepdim=True)
+        mixed = mixed * shrink + weights.to(dtype).to(wide) @ value[..., start : start + tile, :]
+        if accumulator is not None:
+            mixed = mixed.to(accumulator).to(wide)
+        top = highest
+    live = total > 0
+    output = torch.where(live, mixed / torch.where(live, total, 1.0), 0.0).to(dtype)
+
+    real = torch.from_numpy(inputs.real)[:, None, :, None]
+    upstream = torch.where(real, torch.from_numpy(case.grad_output()), 0.0).to(wide)
+    log_sum_exp = torch.where(live, top + torch.log(torch.where(live, total, 1.0)), 0.0)
+    p = torch.where(visible, torch.exp(scores - log_sum_exp), 0.0)
+    delta = (upstream * output.to(wide)).sum(-1, keepdim=True)
+    grad_s = (p * (upstream @ value.transpose(-1, -2) - delta)).to(dtype).to(wide)
+    gradients = {
+        "query": grad_s @ key * arguments.scale,
+        "key": grad_s.transpose(-1, -2) @ query * arguments.scale,
+        "value": p.to(dtype).to(wide).transpose(-1, -2) @ upstream,
+    }
+    return output.double().numpy(), {name: grad.to(dtype).double().numpy() for name, grad in gradients.items()}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_correct_kernel_exceeds_them_and_some_come_near(dtype: str) -> None:
+    worst = dict.fromkeys(("output", "query", "key", "value"), 0.0)
+
+    @settings(max_examples=250, deadline=None, derandomize=True, database=None)
+    @given(cases(dtype, PLAIN))
+    def attempt(case: Case) -> None:
+        inputs, grad_output = case.inputs(), case.grad_output()
+        exact, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
+        for tile in (1, 16, 1024):
+            output, gradients = tiled(case, tile)
+            verdict = judge(output, inputs.output, inputs.bound)
+            assert verdict.passed, (str(verdict), case)
+            worst["output"] = max(worst["output"], verdict.ratio)
+            for name, gradient in gradients.items():
+                expected = getattr(exact, name)
+                if dtype == "float16" and np.abs(expected).max() > 2.0**14:
+                    continue
+                verdict = judge(gradient, expected, bounds[name], f"gradient of {name}")
+                assert verdict.passed, (str(verdict), case)
+                worst[name] = max(worst[name], verdict.ratio)
+
+    attempt()
+    # Where rounding to the dtype dominates the bound is near; in the wide formats it counts every sum at its worst.
+    least = 0.4 if dtype in ("bfloat16", "float16") else 0.03
+    assert min(worst.values()) > least, worst
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_an_accumulator_of_half_precision_exceeds_them(dtype: str) -> None:
+    """Named wrong implementation: sums kept in the narrow dtype."""
+    found = False
+    for seed in range(20):
+        case = Case(tokens=200, window=64, head_dim=16, heads=2, family="normal", seed=seed, dtype=dtype)
+        output, _ = tiled(case, 4, getattr(torch, dtype))
+        found |= not judge(output, case.inputs().output, case.inputs().bound).passed
+    assert found
+
+
+def test_float16_needs_the_terms_of_underflow() -> None:
+    """Named wrong bound: without the underflow terms a correct float16 kernel exceeds it."""
+    exceeded = False
+    for step in range(40):
+        # One key takes all the weight and has the value 0; what is left underflows in float16.
+        key = np.full((1, 1, 8, 1), -11.0 - step / 32)
+        key[..., 0, :] = 0
+        value = np.where(key == 0, 0.0, 1.0)
+        case = Case(tokens=8, window=7, scale=1.0, dtype="float16")
+        inputs = case.inputs().with_arrays(query=np.ones_like(key), key=key, value=value)
+        output, _ = tiled(case, 8, inputs=inputs)
+        ratio = np.abs(output - inputs.output) / (inputs.bound.total - inputs.bound.terms["underflow"])
+        exceeded |= bool(ratio.max() > 1)
+        assert judge(output, inputs.output, inputs.bound).passed
+    assert exceeded
+
+
+def test_masked_rows_have_no_slack() -> None:
+    case = Case(tokens=5, window=1, head_dim=2, masked=((1, 4),), global_=((0,),), family="normal")
+    assert (case.inputs().bound.total[0, 0, [1, 4]] == 0).all()
+    assert (case.inputs().bound.total[0, 0, [0, 2, 3]] > 0).all()
+
+
+def test_a_key_not_attended_adds_nothing() -> None:
+    near, far = (Case(tokens=n, window=1, head_dim=2, family="normal").inputs() for n in (9, 9))
+    far = far.map_arrays(lambda x: np.where(np.arange(9)[:, None] > 4, 1e6, x), ["key", "value"])
+    assert np.array_equal(near.bound.total[:, :, :4], far.bound.total[:, :, :4])
+
+
+def test_scores_beyond_the_first_order_are_bounded_by_the_values() -> None:
+    inputs = Case(tokens=6, window=5, head_dim=64, family="normal").inputs()
+    inputs = inputs.map_arrays(lambda x: x * 2.0**12, ["query", "key"])
+    largest = 2 * np.abs(inputs.arrays["value"]).max()
+    assert inputs.bound.total.max() < largest * 1.001
+
+
+def test_an_unknown_dtype_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"dtype: expected one of float64, .*got 'int8'"):
+        Precision.of("int8")
+
+
+def test_gradients_without_projections_of_their_own_are_bounded_together() -> None:
+    inputs = Case(tokens=6, window=1, head_dim=2, global_=((2,),), family="normal").inputs()
+    grad_output = np.ones(inputs.shape)
+    together = attention_gradient_bounds(inputs.arguments, grad_output, inputs.precision, (False, False, False))
+    apart = attention_gradient_bounds(inputs.arguments, grad_output, inputs.precision)
+    assert set(together) == {"query", "key", "value"}
+    for name, bound in together.items():
+        assert (bound.total >= apart[name].total).all()
+    assert attention_bound(inputs.arguments, inputs.precision).total.shape == inputs.shape
