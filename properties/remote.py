@@ -42,6 +42,8 @@ class RemoteRunner:
         self.library: str = hello["library"]
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
+        if hello["may_have_gradients"] and self._finds_gradients():
+            self.features |= {"backward"}
         self.versions: dict[str, str] = hello["versions"]
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
@@ -95,13 +97,19 @@ class RemoteRunner:
         self._answers: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
         try:
-            hello, _ = self._wait(START_SECONDS, "start")
+            hello, _ = self._wait(START_SECONDS, "a start")
         except (CandidateCrash, CandidateTimeout) as error:
             raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
         if "unusable" in hello:
             self.close()
             raise TargetError(hello["unusable"])
         return hello
+
+    def _finds_gradients(self) -> bool:
+        try:
+            return bool(self._ask({"do": "find gradients"}, {})[0]["has_gradients"])
+        except (CandidateCrash, CandidateTimeout):
+            return False  # the checks will meet it again, and tell
 
     def _ask(self, request: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
         if self._process is None:
@@ -110,7 +118,7 @@ class RemoteRunner:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # a dead child is told by the missing answer
             send(self._process.stdin, request, arrays)  # type: ignore[arg-type]
-        header, result = self._wait(self.time_limit, "answer")
+        header, result = self._wait(self.time_limit, "an answer")
         if "broken" in header:
             raise CandidateError(header["broken"])
         return header, result
@@ -120,7 +128,7 @@ class RemoteRunner:
             answer = self._answers.get(timeout=seconds)
         except queue.Empty:
             self.close()
-            raise CandidateTimeout(f"expected an {what} within {seconds:g} s, got none") from None
+            raise CandidateTimeout(f"expected {what} within {seconds:g} s, got none") from None
         except BaseException:  # an interrupt while waiting: the answer would be taken for that of the next call
             self.close()
             raise
@@ -128,7 +136,7 @@ class RemoteRunner:
             assert self._process is not None
             code, told = self._process.wait(), self._last_words()
             self.close()
-            raise CandidateCrash(f"expected an {what}, got the end of the process (exit code {code}){told}")
+            raise CandidateCrash(f"expected {what}, got the end of the process (exit code {code}){told}")
         header, arrays = answer
         return header, arrays
 

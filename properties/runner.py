@@ -22,7 +22,8 @@ class Runner:
     """One target on one device.
 
     Attributes:
-        features: what the target has; a torch target's "backward" is found out by trying.
+        features: what the target has.
+        may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
     """
 
     def __init__(self, target: Target, device: str = "cpu") -> None:
@@ -33,8 +34,7 @@ class Runner:
         self.name = self.target.name
         self.dtypes = self.target.dtypes
         self.features = self.target.features
-        if target.features is None and self.target.library == "torch" and self._has_gradients():
-            self.features |= {"backward"}
+        self.may_have_gradients = target.features is None and self.target.library == "torch"
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
         """The target's output as float64.
@@ -128,7 +128,8 @@ class Runner:
             raise CandidateError(f"expected gradients, got {type(error).__name__}: {error}") from error
         return dict(zip(names, found, strict=True))
 
-    def _has_gradients(self) -> bool:
+    def find_gradients(self) -> bool:
+        """Whether a tiny call of a torch target gives an output that requires grad."""
         torch = self.library.torch  # type: ignore[union-attr]
         dtype = getattr(torch, self.dtypes[0])
         tensors = [torch.ones(1, 1, 2, 4, dtype=dtype, device=self.library.device) for _ in range(3)]  # type: ignore[union-attr]

@@ -46,19 +46,23 @@ def hello(runner: Runner) -> dict[str, Any]:
         "library": runner.target.library,
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
+        "may_have_gradients": runner.may_have_gradients,
         "versions": {name: str(version) for name, version in versions.items() if version},
     }
 
 
 def answer(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], answers: BinaryIO) -> None:
     """Serve one request."""
-    options = {key: tuple(v) if isinstance(v, list) else v for key, v in request["options"].items()}
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
     try:
         if request["do"] == "call":
             result = {"output": runner.call(arrays, options, request["dtype"], request["layout"])}
         elif request["do"] == "gradients":
             grad_output = arrays.pop("grad_output")
             result = runner.gradients(arrays, options, request["dtype"], grad_output, request["names"])
+        elif request["do"] == "find gradients":
+            send(answers, {"has_gradients": runner.find_gradients()})
+            return
         else:
             kind, message = runner.raises({**arrays, **request["plain"]}, options)
             send(answers, {"raised": [kind, message]})

@@ -11,6 +11,7 @@ from pathlib import Path
 from trueband import exit_codes
 from trueband.console import Progress, print_report
 from trueband.golden_run import golden_names, golden_records, load_weights
+from trueband.interrupt import Interrupt
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, run, select
 from trueband.properties.record import Record
@@ -61,6 +62,7 @@ def run_command(options: argparse.Namespace) -> int:
     records: list[Record] = []
     interrupted = False
     with ExitStack() as stack:
+        interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
         if options.junit:
             write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
@@ -77,7 +79,7 @@ def run_command(options: argparse.Namespace) -> int:
                 lines.start(candidate, plan)
             total = (_count(plan) if plan else 0) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
-            for record in _records(plan, candidate, golden, progress):
+            for record in _records(plan, candidate, golden, progress, interrupt):
                 records.append(record)
                 lines.write(record)
                 progress.finished(record)
@@ -95,10 +97,18 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _records(
-    plan: Plan | None, candidate: RemoteRunner | None, golden: tuple[str, ...], progress: Progress
+    plan: Plan | None,
+    candidate: RemoteRunner | None,
+    golden: tuple[str, ...],
+    progress: Progress,
+    interrupt: Interrupt,
 ) -> Iterator[Record]:
+    def on_case(check: str, dtype: str) -> None:
+        interrupt.raise_if_asked()
+        progress.case(check, dtype)
+
     if plan is not None and candidate is not None:
-        yield from run(plan, candidate, progress.case)
+        yield from run(plan, candidate, on_case)
     if golden:
         yield from golden_records(golden)
 

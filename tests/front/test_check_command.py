@@ -36,12 +36,12 @@ def test_a_right_kernel_passes() -> None:
 @pytest.mark.parametrize("kernel", ["window_one_short", "global_key_twice", "reads_padding"])
 def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(kernel: str, tmp_path: Path) -> None:
     report = tmp_path / "records.jsonl"
-    run = trueband("check", f"{KERNELS}:{kernel}", "--cases", 150, "--json", report)
+    run = trueband("check", f"{KERNELS}:{kernel}", "--cases", 600, "--json", report)
     assert run.returncode == 1
     head, *records = map(json.loads, report.read_text().splitlines())
     assert (head["record"], head["dtypes"]) == ("run", ["float32"])
     failed = [record for record in records if record["status"] == "failed"]
-    assert {"mask_decoding", "matches_reference"} <= {record["check"] for record in failed}
+    assert {"small_world", "mask_decoding", "matches_reference"} <= {record["check"] for record in failed}
     assert max(record["case"]["tokens"] for record in failed) <= 8
     assert all(record["verdict"]["error"] > record["verdict"]["bound"] for record in failed if record["verdict"])
 
@@ -70,7 +70,7 @@ def test_a_dying_kernel_is_told_apart() -> None:
 def test_junit_has_every_check_and_every_failure(tmp_path: Path) -> None:
     report = tmp_path / "junit.xml"
     run = trueband("check", f"{KERNELS}:window_one_short", "--cases", 60, "--junit", report,
-                   "-k", "mask_decoding or masked_rows")  # fmt: skip
+                   "-k", "mask_decoding or masked_rows_are")  # fmt: skip
     assert run.returncode == 1
     suites = ElementTree.parse(report).getroot()
     cases = {case.get("name"): case for case in suites.iter("testcase")}
@@ -93,7 +93,7 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
+    stdout, stderr = process.communicate(timeout=120)  # a run that goes on would take an hour
     assert process.returncode == 130
     assert "interrupted" in stderr
     assert "small_world" in stdout

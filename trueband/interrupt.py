@@ -1,0 +1,33 @@
+"""Ctrl-C: raised at once, and once more between cases in case a library has swallowed it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+
+class Interrupt:
+    """Within it, SIGINT raises KeyboardInterrupt; `raise_if_asked` raises it again if it got lost."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __enter__(self) -> Interrupt:
+        self._here = threading.current_thread() is threading.main_thread()
+        if self._here:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._here:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def raise_if_asked(self) -> None:
+        """Call it between cases."""
+        if self._asked:
+            raise KeyboardInterrupt
