@@ -81,12 +81,13 @@ def check_arguments(
     global_attention_mask = _mask("global_attention_mask", global_attention_mask, (batch, tokens))
     if not isinstance(causal, bool | np.bool_):
         raise TypeError(f"causal: expected a bool, got {type(causal).__name__}")
-    if causal and global_attention_mask is not None and global_attention_mask.any():
-        raise ValueError("causal: expected False with global tokens (not defined), got True")
     if _number("dropout_p", dropout_p, "0.0") != 0:
         raise ValueError(f"dropout_p: expected 0.0 (the reference draws no random numbers), got {dropout_p}")
 
     real = real_tokens(attention_mask, batch, tokens)
+    is_global = global_tokens(global_attention_mask, real)
+    if causal and is_global.any():
+        raise ValueError("causal: expected False with global tokens (not defined), got True")
 
     def stored(array: NDArray[Any]) -> Float:
         # one memory order, so that sums have one order whatever the layout of the input
@@ -100,7 +101,7 @@ def check_arguments(
         key_global=stored(key_global),
         value_global=stored(value_global),
         real=real,
-        is_global=global_tokens(global_attention_mask, real),
+        is_global=is_global,
         window=window,
         dilations=dilations,
         causal=bool(causal),

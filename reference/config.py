@@ -7,12 +7,38 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from trueband.reference.config_generation import GenerationConfig as GenerationConfig
+
+POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+class _Config:
+    """Reading and writing of `config.json`."""
+
+    attribute_map: ClassVar[Mapping[str, str]] = {}  # other names of a field that the Hub knows: read only
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Configuration from a `config.json` mapping; keys this class does not compute with are left out.
+
+        `id2label` tells the number of labels where `num_labels` is not there.
+        """
+        known = {each.name for each in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        renamed = {cls.attribute_map.get(key, key): value for key, value in values.items()}
+        if values.get("id2label") is not None:
+            renamed.setdefault("num_labels", len(values["id2label"]))
+        return cls(**{key: value for key, value in renamed.items() if key in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
-class _EncoderConfig:
+class _EncoderConfig(_Config):
     """Fields that every RoBERTa-type encoder shares."""
 
     vocab_size: int = 30522
@@ -30,13 +56,13 @@ class _EncoderConfig:
     pad_token_id: int = 1
     bos_token_id: int = 0
     eos_token_id: int = 2
+    num_labels: int = 2
+    problem_type: str | None = None
+    tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size: expected a multiple of num_attention_heads ({self.num_attention_heads}), "
-                f"got {self.hidden_size}"
-            )
+        _check_multiple("hidden_size", self.hidden_size, "num_attention_heads", self.num_attention_heads)
+        _check_labels(self.num_labels, self.problem_type)
 
     @property
     def head_dim(self) -> int:
@@ -47,19 +73,58 @@ class _EncoderConfig:
         """Longest sequence of real tokens: positions start after `pad_token_id`."""
         return self.max_position_embeddings - self.pad_token_id - 1
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Configuration from a `config.json` mapping; keys this class does not compute with are left out."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+    @property
+    def absolute_positions(self) -> bool:
+        """Whether the embeddings add positions; otherwise only the attention scores know them."""
+        return True
 
 
 @dataclass(frozen=True)
 class XLMRobertaConfig(_EncoderConfig):
-    """XLM-RoBERTa (and RoBERTa, which computes the same)."""
+    """XLM-RoBERTa (and RoBERTa, which computes the same).
+
+    `pruned_heads`: heads that have been taken out of a layer's self-attention, in the numbering of the whole model.
+    """
+
+    classifier_dropout: float | None = None
+    position_embedding_type: str = "absolute"
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    chunk_size_feed_forward: int = 0
+    use_cache: bool = True
+    pruned_heads: Mapping[int, tuple[int, ...]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
+            raise ValueError(
+                f"position_embedding_type: expected one of {', '.join(POSITION_EMBEDDING_TYPES)}, "
+                f"got {self.position_embedding_type!r}"
+            )
+        if self.add_cross_attention and not self.is_decoder:
+            raise ValueError("add_cross_attention: expected False where is_decoder is False, got True")
+        pruned = {int(layer): tuple(sorted(set(heads))) for layer, heads in self.pruned_heads.items()}
+        object.__setattr__(self, "pruned_heads", pruned)
+        for layer, heads in pruned.items():
+            if not 0 <= layer < self.num_hidden_layers:
+                raise ValueError(f"pruned_heads: expected layers from 0 to {self.num_hidden_layers - 1}, got {layer}")
+            if any(not 0 <= head < self.num_attention_heads for head in heads):
+                raise ValueError(
+                    f"pruned_heads: expected heads from 0 to {self.num_attention_heads - 1}, got {list(heads)}"
+                )
+
+    @property
+    def absolute_positions(self) -> bool:
+        return self.position_embedding_type == "absolute"
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence: real tokens where positions are absolute, all tokens where they are relative."""
+        return super().max_length if self.absolute_positions else self.max_position_embeddings
+
+    def kept_heads(self, layer: int) -> list[int]:
+        """Heads of a layer's self-attention that have not been pruned, in order."""
+        return [head for head in range(self.num_attention_heads) if head not in self.pruned_heads.get(layer, ())]
 
 
 @dataclass(frozen=True)
@@ -71,19 +136,110 @@ class LongformerConfig(_EncoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        windows = self.attention_window
-        if not isinstance(windows, int):
-            object.__setattr__(self, "attention_window", tuple(windows))
-            if len(windows) != self.num_hidden_layers:
-                raise ValueError(
-                    f"attention_window: expected one window for each of {self.num_hidden_layers} layers, "
-                    f"got {len(windows)}"
-                )
-        for window in (windows,) if isinstance(windows, int) else windows:
-            if window <= 0 or window % 2:
-                raise ValueError(f"attention_window: expected even two-sided windows > 0, got {windows}")
+        object.__setattr__(self, "attention_window", _windows(self.attention_window, self.num_hidden_layers))
 
     def window(self, layer: int) -> int:
         """One-sided window of a layer: a token sees this many tokens on each side."""
-        windows = self.attention_window
-        return (windows if isinstance(windows, int) else windows[layer]) // 2
+        return _one_sided(self.attention_window, layer)
+
+
+@dataclass(frozen=True)
+class LEDConfig(_Config):
+    """LED: Longformer's attention in the encoder, full attention in the decoder. `attention_window` as in Longformer.
+
+    Under the Hub's general names (`hidden_size`, `num_attention_heads`, ...) the encoder's sizes are found.
+    """
+
+    attribute_map: ClassVar[Mapping[str, str]] = {
+        "num_attention_heads": "encoder_attention_heads",
+        "hidden_size": "d_model",
+        "attention_probs_dropout_prob": "attention_dropout",
+        "initializer_range": "init_std",
+        "num_hidden_layers": "encoder_layers",
+    }
+
+    vocab_size: int = 50265
+    max_encoder_position_embeddings: int = 16384
+    max_decoder_position_embeddings: int = 1024
+    encoder_layers: int = 12
+    encoder_ffn_dim: int = 4096
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 12
+    decoder_ffn_dim: int = 4096
+    decoder_attention_heads: int = 16
+    encoder_layerdrop: float = 0.0
+    decoder_layerdrop: float = 0.0
+    activation_function: str = "gelu"
+    d_model: int = 1024
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    classifier_dropout: float = 0.0
+    init_std: float = 0.02
+    attention_window: int | tuple[int, ...] = 512
+    pad_token_id: int = 1
+    bos_token_id: int = 0
+    eos_token_id: int = 2
+    decoder_start_token_id: int = 2
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    tie_word_embeddings: bool = True
+    num_labels: int = 2
+    problem_type: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_multiple("d_model", self.d_model, "encoder_attention_heads", self.encoder_attention_heads)
+        _check_multiple("d_model", self.d_model, "decoder_attention_heads", self.decoder_attention_heads)
+        _check_labels(self.num_labels, self.problem_type)
+        object.__setattr__(self, "attention_window", _windows(self.attention_window, self.encoder_layers))
+
+    def window(self, layer: int) -> int:
+        """One-sided window of an encoder layer: a token sees this many tokens on each side."""
+        return _one_sided(self.attention_window, layer)
+
+    @property
+    def num_attention_heads(self) -> int:
+        return self.encoder_attention_heads
+
+    @property
+    def hidden_size(self) -> int:
+        return self.d_model
+
+    @property
+    def attention_probs_dropout_prob(self) -> float:
+        return self.attention_dropout
+
+    @property
+    def initializer_range(self) -> float:
+        return self.init_std
+
+    @property
+    def num_hidden_layers(self) -> int:
+        return self.encoder_layers
+
+
+def _windows(windows: Any, layers: int) -> int | tuple[int, ...]:
+    """Two-sided windows: one int, or a tuple with one for each layer."""
+    checked = windows if isinstance(windows, int) else tuple(windows)
+    if not isinstance(checked, int) and len(checked) != layers:
+        raise ValueError(f"attention_window: expected one window for each of {layers} layers, got {len(checked)}")
+    for window in (checked,) if isinstance(checked, int) else checked:
+        if window <= 0 or window % 2:
+            raise ValueError(f"attention_window: expected even two-sided windows > 0, got {windows}")
+    return checked
+
+
+def _one_sided(windows: int | tuple[int, ...], layer: int) -> int:
+    return (windows if isinstance(windows, int) else windows[layer]) // 2
+
+
+def _check_multiple(name: str, size: int, heads_name: str, heads: int) -> None:
+    if size % heads:
+        raise ValueError(f"{name}: expected a multiple of {heads_name} ({heads}), got {size}")
+
+
+def _check_labels(num_labels: int, problem_type: str | None) -> None:
+    if num_labels < 1:
+        raise ValueError(f"num_labels: expected an int >= 1, got {num_labels}")
+    if problem_type not in (None, *PROBLEM_TYPES):
+        raise ValueError(f"problem_type: expected None or one of {', '.join(PROBLEM_TYPES)}, got {problem_type!r}")

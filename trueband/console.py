@@ -16,7 +16,7 @@ from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 
-SHOWN_FAILURES = 5
+SHOWN_FAILURES = 3
 SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
 

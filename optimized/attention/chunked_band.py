@@ -72,10 +72,11 @@ def plan(
     seed: Tensor | None, window: int, dilations: list[int], causal: bool, scale: float, dropout_p: float,
     global_rows: bool,
 ) -> Plan:  # fmt: skip
-    if causal and global_attention_mask is not None and bool(global_attention_mask.any()):
+    rows = plan_rows(attention_mask, global_attention_mask, (query.shape[0], query.shape[2]))
+    if causal and any(row.global_positions is not None for row in rows):
         raise ValueError("causal: expected False with global tokens (not defined), got True")
     return Plan(
-        plan_rows(attention_mask, global_attention_mask, (query.shape[0], query.shape[2])),
+        rows,
         Band(window, causal, query.device),
         dilations,
         global_rows,

@@ -18,6 +18,7 @@ class Embeddings(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.max_length = config.max_length
         size, pad = config.hidden_size, config.pad_token_id
         self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=pad)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, size, padding_idx=pad)
@@ -65,7 +66,7 @@ class Embeddings(nn.Module):
 
     def positions(self, input_ids: Tensor | None, shape: tuple[int, int]) -> Tensor:
         """(b, n) position ids; ValueError when there are more tokens than positions."""
-        pad, limit = self.config.pad_token_id, self.config.max_length
+        pad, limit = self.config.pad_token_id, self.max_length
         if input_ids is not None:
             counted: Tensor = positions_from_ids(input_ids, pad, limit)
             return counted

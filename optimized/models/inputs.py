@@ -115,6 +115,21 @@ def check_head_masks(head_mask: Any, config: Config, device: torch.device) -> li
     return list(head_mask.unbind())
 
 
+# What these models compute, for fields of a configuration that could ask for something else.
+COMPUTED = {
+    "hidden_act": "gelu",
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "chunk_size_feed_forward": 0,
+    "pruned_heads": {},
+    "tie_word_embeddings": True,
+}
+
+
 def check_config(config: Config) -> None:
-    if config.hidden_act != "gelu":
-        raise ValueError(f"hidden_act: expected 'gelu' (the exact form), got {config.hidden_act!r}")
+    """Nothing that a configuration asks for is left out in silence."""
+    for name, computed in COMPUTED.items():
+        asked = getattr(config, name, computed)
+        if asked != computed:
+            raise ValueError(f"{name}: expected {computed!r}, got {asked!r}")

@@ -29,10 +29,12 @@ def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
         output = probe.run(inputs)
         keys = inputs.visible.sum(axis=-1, keepdims=True)
         counts = expected_counts(inputs)
-        decoded = np.rint(output * keys)
-        verdict = judge_exact(decoded, counts, "decoded count of keys")
-        yield verdict if verdict.passed else replace(verdict, what=f"{_seen(inputs, decoded, verdict)}; {verdict.what}")
-        yield judge(output, inputs.output, inputs.bound)
+        for verdict in (
+            judge_exact(np.rint(output * keys), counts, "decoded count of keys"),
+            judge(output, inputs.output, inputs.bound),
+        ):
+            seen = "" if verdict.passed else f"{_seen(inputs, output, verdict)}; "
+            yield replace(verdict, what=seen + verdict.what)
 
 
 @check(
@@ -107,15 +109,18 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), f"reach of token {token}")
 
 
-def _seen(inputs: Inputs, decoded: np.ndarray, verdict: Verdict) -> str:
-    """Which keys the row of a failed verdict has seen and should have, as far as the first 32 tokens tell."""
+def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict) -> str:
+    """Which keys the row of a failed verdict has seen, by their shares of the smallest weight, and should have."""
     b, h, row, _ = verdict.index
     tokens = inputs.shape[2]
-    if tokens > DIGITS:
+    weights = output[b, h, row].reshape(-1, DIGITS).sum(axis=0)[:tokens]
+    if tokens > DIGITS or not np.isfinite(weights).all() or not (weights > 0).any():
         return f"row {row}"
-    counts = decoded[b, h, row].reshape(-1, DIGITS).sum(axis=0)[:tokens]
-    seen = [key for key in range(tokens) for _ in range(int(np.clip(np.nan_to_num(counts[key]), 0, 2)))]
-    return f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
+    counts = np.rint(weights / weights[weights > 0].min()).astype(int)
+    seen = [key for key in range(tokens) for _ in range(min(counts[key], 2))]
+    told = f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
+    total = f"{weights.sum():.3g}"
+    return told if total == "1" else f"{told}, and its weights sum to {total}"
 
 
 def _orthogonal(size: int) -> np.ndarray:

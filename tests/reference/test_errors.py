@@ -166,6 +166,11 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "scale 0": {"scale": 0.0},
     "single precision head mask": {"head_mask": np.ones(3, dtype=np.float32)},
     "causal without a flag": {"causal": True, "global_attention_mask": ~flags()},
+    "causal with flags on masked tokens": {
+        "causal": True,
+        "global_attention_mask": flags(),
+        "attention_mask": ~flags(),
+    },
     "window wider than the sequence": {"window": 1000},
 }
 

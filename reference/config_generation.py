@@ -1,0 +1,98 @@
+"""How sequences are decoded, under the Hub's names. Data only: both witnesses read it, neither computes here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Options of decoding, for one call. Lengths are in tokens of the decoder, its prompt included.
+
+    Attributes:
+        max_length: of prompt and new tokens together.
+        max_new_tokens: takes precedence over max_length.
+        min_length, min_new_tokens: before, no end token; the latter does not count the prompt and takes precedence.
+        num_beams: 1 is greedy decoding or sampling.
+        num_return_sequences: best sequences (beams) or draws (sampling) for each row of the batch.
+        length_penalty: a finished beam's score is its log-probability / (new tokens ** length_penalty).
+        early_stopping: True: stop when `num_beams` beams have finished. False: when the best running beam, at its
+            present length, cannot beat the worst finished one. "never": when it cannot at any length.
+        do_sample: draw from the distribution instead of taking its maximum.
+        temperature, top_k, top_p: transform the distribution before sampling, in this order; top_k 0 and
+            top_p 1.0 keep all.
+        repetition_penalty: logits of tokens that are there already are divided (positive) or multiplied (negative).
+        no_repeat_ngram_size: no n-gram of this size twice; 0: any.
+        forced_bos_token_id: the first token after a prompt of one token.
+        forced_eos_token_id: the last token at max_length.
+        bos_token_id, pad_token_id, eos_token_id, decoder_start_token_id: None: those of the model's configuration.
+            Several end tokens may be given.
+    """
+
+    max_length: int = 20
+    max_new_tokens: int | None = None
+    min_length: int = 0
+    min_new_tokens: int | None = None
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | str = False
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | None = None
+    bos_token_id: int | None = None
+    pad_token_id: int | None = None
+    eos_token_id: int | tuple[int, ...] | None = None
+    decoder_start_token_id: int | None = None
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.eos_token_id, list):
+            object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
+        for name in ("max_length", "num_beams", "num_return_sequences"):
+            self._check(name, getattr(self, name) >= 1, "an int >= 1")
+        for name in ("min_length", "no_repeat_ngram_size", "top_k"):
+            self._check(name, getattr(self, name) >= 0, "an int >= 0")
+        for name in ("max_new_tokens", "min_new_tokens"):
+            least = 1 if name == "max_new_tokens" else 0
+            value = getattr(self, name)
+            self._check(name, value is None or value >= least, f"an int >= {least} or None")
+        self._check("early_stopping", self.early_stopping in (True, False, "never"), "True, False or 'never'")
+        self._check("length_penalty", math.isfinite(self.length_penalty), "a finite number")
+        for name in ("temperature", "repetition_penalty"):
+            value = getattr(self, name)
+            self._check(name, math.isfinite(value) and value > 0, "a finite number > 0")
+        self._check("top_p", 0 < self.top_p <= 1, "a number > 0, <= 1")
+        if self.do_sample:
+            self._check("num_beams", self.num_beams == 1, "1 with do_sample (beams are not sampled)")
+        else:
+            most = self.num_beams
+            self._check("num_return_sequences", self.num_return_sequences <= most, f"num_beams ({most}) at most")
+
+    def _check(self, name: str, right: bool, expected: str) -> None:
+        if not right:
+            raise ValueError(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Options from a `generation_config.json` or `config.json` mapping; other keys are left out, as is None."""
+        known = {each.name for each in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known and value is not None})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def lengths(self, prompt: int) -> tuple[int, int]:
+        """(max_length, min_length) of a decoder's sequence whose prompt has that many tokens."""
+        max_length = self.max_length if self.max_new_tokens is None else prompt + self.max_new_tokens
+        min_length = self.min_length if self.min_new_tokens is None else prompt + self.min_new_tokens
+        return max_length, min_length

@@ -1,0 +1,170 @@
+"""Cases for the optimized operator and models: drawn once in NumPy, given to both witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trueband.properties.bounds import round_to
+from trueband.reference.arguments import Arguments, check_arguments
+
+Array = NDArray[Any]
+GLOBALS = ("query_global", "key_global", "value_global")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Every test starts from the same random state, on one thread (tests run side by side), and leaves no trace."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(20)
+        yield
+    torch.set_num_threads(threads)
+
+
+@dataclass
+class Case:
+    """One call of the operator, in float64 arrays that hold values of the grid of `dtype`."""
+
+    dtype: str
+    inputs: dict[str, Array]
+    options: dict[str, Any]
+    grad_output: Array
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+
+    def torch_call(self) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Any]]:
+        """Positional and keyword arguments for the optimized operator; `leaves` holds what has a gradient."""
+        dtype = getattr(torch, self.dtype)
+        self.leaves = {name: torch.tensor(array, dtype=dtype) for name, array in self.inputs.items()}
+        options = dict(self.options)
+        for name in ("attention_mask", "global_attention_mask"):
+            if name in options:
+                options[name] = torch.tensor(options[name])
+        if "head_mask" in options:
+            self.leaves["head_mask"] = torch.tensor(options.pop("head_mask"), dtype=dtype)
+        for leaf in self.leaves.values():
+            leaf.requires_grad_()
+        rest = {name: leaf for name, leaf in self.leaves.items() if name not in ("query", "key", "value")}
+        return (self.leaves["query"], self.leaves["key"], self.leaves["value"]), {**options, **rest}
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Keyword arguments for the reference."""
+        return {**{name: self.inputs[name] for name in GLOBALS if name in self.inputs}, **self.options}
+
+    @property
+    def positional(self) -> tuple[Array, Array, Array]:
+        return self.inputs["query"], self.inputs["key"], self.inputs["value"]
+
+    def checked(self) -> Arguments:
+        return check_arguments(*self.positional, **self.keywords)
+
+
+LENGTHS = (1, 2, 3, 17, 64, 129, 150, 257)
+WINDOWS = (0, 1, 2, 5, 40, 127, 300)
+
+
+@pytest.fixture(scope="session")
+def draw_case() -> Callable[[int, str], Case]:
+    """A case of the whole space of arguments, decided by an integer seed and a dtype."""
+
+    def draw(seed: int, dtype: str) -> Case:
+        rng = np.random.default_rng([seed, *dtype.encode()])
+        heads, tokens = int(rng.integers(1, 5)), int(rng.choice(LENGTHS))
+        shape = (int(rng.integers(1, 4)), heads, tokens, int(rng.choice([1, 3, 8])))
+
+        def normal(*size: int) -> Array:
+            return round_to(rng.normal(size=size), dtype)
+
+        inputs = {name: normal(*shape) for name in ("query", "key", "value")}
+        options: dict[str, Any] = {"window": int(rng.choice(WINDOWS))}
+        per_head = [int(each) for each in rng.integers(1, 5, heads)]
+        options["dilation"] = [1, 1, int(rng.integers(1, 6)), per_head][rng.integers(4)]
+        if rng.random() < 0.6:
+            options["attention_mask"] = rng.random((shape[0], tokens)) < rng.choice([0.1, 0.5, 0.9])
+        if rng.random() < 0.6:
+            options["global_attention_mask"] = rng.random((shape[0], tokens)) < rng.choice([0.02, 0.3, 1.0])
+            inputs.update({name: normal(*shape) for name in GLOBALS if rng.random() < 0.6})
+        else:
+            options["causal"] = bool(rng.random() < 0.5)
+        if rng.random() < 0.4:
+            options["head_mask"] = normal(heads)
+        if rng.random() < 0.3:
+            options["scale"] = 0.75
+        return Case(dtype, inputs, options, normal(*shape))
+
+    return draw
+
+
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 60,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-5,
+}
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """Sizes of a small model, for this project's configurations and for the peer's."""
+    return dict(SMALL)
+
+
+@pytest.fixture(scope="session")
+def randomize() -> Callable[[torch.nn.Module], Any]:
+    """Weights large enough that attention is far from uniform and nothing is 0 or 1 by default."""
+
+    def fill(model: torch.nn.Module) -> torch.nn.Module:
+        generator = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight.dtype)
+                if "LayerNorm.weight" in name or "layer_norm.weight" in name:
+                    weight.copy_(1 + 0.2 * noise)
+                else:
+                    weight.copy_((0.5 if weight.ndim == 2 else 0.1) * noise)
+        return model.eval()
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def state_of() -> Callable[[torch.nn.Module], dict[str, Array]]:
+    """The state dict for the reference."""
+    return lambda model: {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
+
+
+@dataclass
+class Batch:
+    """ids, labels (b, n) int64; masks (b, n) int64: padding on the right, on the left, and in the middle."""
+
+    ids: Tensor
+    mask: Tensor
+    global_mask: Tensor
+    labels: Tensor
+
+
+@pytest.fixture
+def batch() -> Batch:
+    ids = torch.randint(3, 40, (4, 13), generator=torch.Generator().manual_seed(3))
+    ids[0, 9:], ids[1, :4] = 1, 1
+    mask = (ids != 1).long()
+    mask[2, 5] = 0
+    global_mask = torch.zeros_like(ids)
+    global_mask[0, 0] = global_mask[1, 6] = global_mask[1, 12] = global_mask[2, 0] = 1
+    global_mask[0, 11] = global_mask[1, 0] = 1  # on masked tokens: dropped
+    labels = ids.clone()
+    labels[:, ::3] = -100
+    return Batch(ids, mask, global_mask, labels)
