@@ -9,7 +9,7 @@ With u the accumulator's roundoff, s the scores, p the probabilities, o the outp
   (sum)        (n_i + 2 + T_i) u sum_j p_ij |v_jc|
   (normaliser) (n_i + 2 + T_i) u |o_ic|
   (output)     u_o |o_ic|
-  (underflow)  tiny_p sum_{j visible} |v_jc| / Z_i + tiny_o     Z_i = sum_j exp(s_ij - m_i)
+  (underflow)  tiny_p sum_{j visible} |v_jc| / Z_i + n_i tiny + tiny_o     Z_i = sum_j exp(s_ij - m_i)
 
 T_i is the number of rescalings of an online softmax; at worst every key is a tile of its own, T_i = n_i. The factor
 exp(4 max E) makes the first order rigorous: along the path from the exact to the computed scores a probability grows
@@ -92,7 +92,7 @@ def rows_bound(
         "underflow": precision.tiny_stored * (rows.visible.astype(float) @ size) / softmax.normaliser,
     }
     terms = {name: weights * np.where(seen, term, 0.0) for name, term in terms.items()}
-    terms["underflow"] += seen * precision.tiny_output
+    terms["underflow"] += seen * (precision.tiny_output + softmax.keys * precision.tiny_accumulator)
     return Bound(terms)
 
 

@@ -9,13 +9,14 @@ as in the forward bound; N_j: the rows that attend key j; dO already times the h
   D_i            G_i is the larger of two errors, B the forward bound:
                  sum_c |dO_ic| B_ic + (d + 1) u sum_c |dO_ic o_ic|                       D_i = sum_c dO_ic o_ic
                  sum_j (dp_ij |dP_ij| + p_ij F_ij + (n_i + 1) u p_ij |dP_ij|)            D_i = sum_j p_ij dP_ij
-  dS             H_ij = dp_ij (|dP_ij - D_i| + F_ij + G_i) + p_ij (F_ij + G_i) + (3 u + u_p) |dS_ij| + tiny_p
+  dS             H_ij = dp_ij (|dP_ij - D_i| + F_ij + G_i) + p_ij (F_ij + G_i) + (3 u + u_p) |dS_ij|
   dV_j           sum_i dp_ij |dO_ic| + (N_j + 1) u sum_i p_ij |dO_ic|
   dQ_i           |scale| [ sum_j H_ij |k_jc| + (n_i + 2) u sum_j |dS_ij k_jc| ]
   dK_j           |scale| [ sum_i H_ij |q_ic| + (N_j + 2) u sum_i |dS_ij q_ic| ]
 
-and every result is rounded once more, u_o |result| + tiny_o. Where the rows of global tokens share the inputs of the
-local rows, the two gradients are rounded apart and added.
+and every result is rounded once more, u_o |result| + tiny_o. What underflows on the way (dS, a product) is the term
+"underflow": for dQ_i |scale| tiny_p sum_{j visible} |k_jc| + n_i tiny, for dK_j the same with q_ic and N_j. Where the
+rows of global tokens share the inputs of the local rows, the two gradients are rounded apart and added.
 """
 
 from __future__ import annotations
@@ -94,32 +95,33 @@ def _rows_gradient_bounds(
 
     grad_s = p * (grad_p - delta)
     around = grad_p_error + delta_error
-    grad_s_error = p_error * (np.abs(grad_p - delta) + around) + p * around + (3 * u + u_p) * np.abs(grad_s) + tiny
+    grad_s_error = p_error * (np.abs(grad_p - delta) + around) + p * around + (3 * u + u_p) * np.abs(grad_s)
     grad_s_error = np.where(rows.visible, grad_s_error, 0.0)
 
     attended_by = rows.visible.sum(axis=-2)[..., None].astype(float)  # N_j, (b, h, n, 1)
     transposed = (p.swapaxes(-1, -2), p_error.swapaxes(-1, -2))
     exact_query, exact_key, exact_value = rows_vjp(rows, query, key, value, grad_output, arguments.scale)
-    dense_s, dense_s_error = np.abs(grad_s), grad_s_error
+    grad_s_size = np.abs(grad_s)
     query_terms = {
-        "score gradient": scale * (dense_s_error @ np.abs(key)),
-        "sum": scale * (softmax.keys + 2) * u * (dense_s @ np.abs(key)),
+        "score gradient": scale * (grad_s_error @ np.abs(key)),
+        "sum": scale * (softmax.keys + 2) * u * (grad_s_size @ np.abs(key)),
     }
     key_terms = {
-        "score gradient": scale * (dense_s_error.swapaxes(-1, -2) @ np.abs(query)),
-        "sum": scale * (attended_by + 2) * u * (dense_s.swapaxes(-1, -2) @ np.abs(query)),
+        "score gradient": scale * (grad_s_error.swapaxes(-1, -2) @ np.abs(query)),
+        "sum": scale * (attended_by + 2) * u * (grad_s_size.swapaxes(-1, -2) @ np.abs(query)),
     }
     value_terms = {
         "probability": transposed[1] @ size,
         "sum": (attended_by + 1) * u * (transposed[0] @ size),
     }
+    seen = rows.visible.astype(float)
     finished = []
-    for terms, exact, count in (
-        (query_terms, exact_query, softmax.keys),
-        (key_terms, exact_key, attended_by),
-        (value_terms, exact_value, attended_by),
+    for terms, exact, count, lost in (
+        (query_terms, exact_query, softmax.keys, scale * tiny * (seen @ np.abs(key))),
+        (key_terms, exact_key, attended_by, scale * tiny * (seen.swapaxes(-1, -2) @ np.abs(query))),
+        (value_terms, exact_value, attended_by, np.zeros_like(exact_value)),
     ):
         terms["output"] = precision.output * np.abs(exact)
-        terms["underflow"] = np.where(count > 0, precision.tiny_output, 0.0) * np.ones_like(exact)
+        terms["underflow"] = lost + (count > 0) * precision.tiny_output + count * precision.tiny_accumulator
         finished.append((Bound(terms, count.astype(np.int64)), np.abs(exact)))
     return finished

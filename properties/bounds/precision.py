@@ -29,8 +29,8 @@ class Precision:
         stored: unit roundoff of probabilities (and of their gradients) as a matrix product reads them; 0 where they
             stay in the accumulator's format.
         output: unit roundoff of the output; 0 where it has the accumulator's format.
-        tiny_stored, tiny_output: largest error of a result that underflows. Formats with the exponent range of
-            float32 may be flushed to zero.
+        tiny_stored, tiny_output, tiny_accumulator: largest error of a result that underflows. Formats with the
+            exponent range of float32 may be flushed to zero.
         exp_argument, exp_result: errors of the exponential, in units of the accumulator's roundoff: 3 covers
             exp2(x * log2(e)), 4 covers a result within 2 units in the last place.
     """
@@ -41,6 +41,7 @@ class Precision:
     output: float
     tiny_stored: float
     tiny_output: float
+    tiny_accumulator: float
     exp_argument: float = 3.0
     exp_result: float = 4.0
 
@@ -60,6 +61,7 @@ class Precision:
             output=unit if narrow else 0.0,
             tiny_stored=max(tiny, smallest_normal) if narrow else smallest_normal,
             tiny_output=max(tiny, smallest_normal) if narrow else smallest_normal,
+            tiny_accumulator=smallest_normal,
         )
 
 

@@ -88,15 +88,16 @@ def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
     yield judge(total, np.zeros_like(total), _summed(inputs, bounds, names), "sum over tokens of the gradient of key")
 
 
-@check("twice the gradient of the output gives twice the gradients, bit for bit", needs=BACKWARD)
+@check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD)
 def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     once, twice = probe.gradients(grad_output), probe.gradients(2 * grad_output)
     if not _representable(inputs, list(once.values())):
         return
+    bounds = inputs.gradient_bounds(grad_output)
     for name in inputs.floating:
-        tiny = inputs.gradient_bounds(grad_output)[name].scaled(4.0).total if inputs.dtype == "float16" else 0.0
-        bound = Bound({"underflow": np.broadcast_to(tiny, once[name].shape)})
+        # Twice what underflows in the first, and once what underflows in the second.
+        bound = Bound({"underflow": 3 * bounds[name].terms["underflow"]})
         yield judge(twice[name], 2 * once[name], bound, f"gradient of {name}")
 
 
