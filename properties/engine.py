@@ -15,7 +15,7 @@ from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
 from trueband.properties.search import Failure, search, try_case
-from trueband.properties.small_world import patterns_in, smallest_failure, worlds
+from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import cases
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
@@ -120,8 +120,9 @@ def run_small_world(
 ) -> Record:
     """Walk the small world in one dtype. A failure is reported as a case of the check `mask_decoding`."""
     start = time.monotonic()
-    failure = None
+    failure, walked = None, 0
     for world in worlds(candidate.features, dtype):
+        walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
@@ -130,8 +131,7 @@ def run_small_world(
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
-    count = patterns_in(candidate.features)
-    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, count, start, 0.0, failure)
+    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, walked, start, 0.0, failure)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:

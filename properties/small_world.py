@@ -71,11 +71,6 @@ def row_of(world: Case, row: int) -> Case:
     )
 
 
-def patterns_in(features: Collection[str]) -> int:
-    """How many patterns the small world of these features has."""
-    return sum(case.batch for case in worlds(features, "float32"))
-
-
 def _complexity(world: Case, row: int) -> int:
     masked = 0 if world.masked is None else len(world.masked[row])
     return masked + (0 if world.global_ is None else len(world.global_[row]))

@@ -2,13 +2,15 @@
 
 from trueband.reference.attention import BandAttention, band_attention
 from trueband.reference.attention_vjp import BandAttentionGradients, band_attention_vjp
-from trueband.reference.config import LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.layout import CompactProbabilities, compact_to_dense, dense_to_compact
 
 __all__ = [
     "BandAttention",
     "BandAttentionGradients",
     "CompactProbabilities",
+    "GenerationConfig",
+    "LEDConfig",
     "LongformerConfig",
     "XLMRobertaConfig",
     "band_attention",

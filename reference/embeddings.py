@@ -46,6 +46,8 @@ def embed(
 ) -> Float:
     """LayerNorm(word + type + position). Ids (b, n) -> (b, n, D); `inputs_embeds` (b, n, D) stand for the word part.
 
+    Where positions are relative none is added here: LayerNorm(word + type).
+
     Raises:
         ValueError, TypeError: not exactly one of input_ids and inputs_embeds; ids out of range or of the wrong shape;
             more tokens than the position table has rows for.
@@ -57,28 +59,33 @@ def embed(
     if input_ids is not None:
         shape: tuple[int, ...] = check_ids("input_ids", input_ids, None, config.vocab_size).shape
         length = int((input_ids != config.pad_token_id).sum(axis=1).max())
-        words = None
+        words = weight(state, f"{name}.word_embeddings.weight")[input_ids]
     else:
         words = check_hidden_states("inputs_embeds", inputs_embeds, config.hidden_size)
         shape = words.shape[:2]
         length = shape[1]
-    if position_ids is None:
-        if length > config.max_length:
-            argument = "inputs_embeds" if input_ids is None else "input_ids"
-            raise ValueError(f"{argument}: expected at most {config.max_length} tokens, got {length}")
-        if input_ids is not None:
-            position_ids = positions_from_ids(input_ids, config.pad_token_id)
-        else:
-            position_ids = positions_from_embeddings(shape[0], shape[1], config.pad_token_id)
-    check_ids("position_ids", position_ids, shape, config.max_position_embeddings)
+    if not config.absolute_positions:
+        length = shape[1]  # distances count every token, padding too
+    if (position_ids is None or not config.absolute_positions) and length > config.max_length:
+        argument = "inputs_embeds" if input_ids is None else "input_ids"
+        raise ValueError(f"{argument}: expected at most {config.max_length} tokens, got {length}")
     token_type_ids = np.zeros(shape, dtype=np.int64) if token_type_ids is None else token_type_ids
     check_ids("token_type_ids", token_type_ids, shape, config.type_vocab_size)
 
-    if words is None:
-        words = weight(state, f"{name}.word_embeddings.weight")[input_ids]
-    types = weight(state, f"{name}.token_type_embeddings.weight")[token_type_ids]
-    positions = weight(state, f"{name}.position_embeddings.weight")[position_ids]
-    return layer_norm(state, f"{name}.LayerNorm", words + types + positions, config.layer_norm_eps)
+    added = words + weight(state, f"{name}.token_type_embeddings.weight")[token_type_ids]
+    if config.absolute_positions:
+        if position_ids is None:
+            position_ids = default_positions(input_ids, shape, config.pad_token_id)
+        check_ids("position_ids", position_ids, shape, config.max_position_embeddings)
+        added = added + weight(state, f"{name}.position_embeddings.weight")[position_ids]
+    return layer_norm(state, f"{name}.LayerNorm", added, config.layer_norm_eps)
+
+
+def default_positions(input_ids: Ids | None, shape: tuple[int, ...], pad_token_id: int) -> Ids:
+    """(b, n): from the ids where there are ids."""
+    if input_ids is not None:
+        return positions_from_ids(input_ids, pad_token_id)
+    return positions_from_embeddings(shape[0], shape[1], pad_token_id)
 
 
 def check_ids(name: str, ids: Any, shape: tuple[int, ...] | None, count: int) -> Ids:
@@ -118,16 +125,15 @@ def check_mask(name: str, mask: Any, shape: tuple[int, ...], default: bool) -> B
     return mask.astype(bool)
 
 
-def check_head_mask(head_mask: Any, config: Config) -> Float:
+def check_head_mask(name: str, head_mask: Any, layers: int, heads: int) -> Float:
     """(layers, heads), float64; ones for None."""
-    shape = (config.num_hidden_layers, config.num_attention_heads)
     if head_mask is None:
-        return np.ones(shape)
+        return np.ones((layers, heads))
     if not isinstance(head_mask, np.ndarray) or not np.issubdtype(head_mask.dtype, np.floating):
         got = head_mask.dtype if isinstance(head_mask, np.ndarray) else type(head_mask).__name__
-        raise TypeError(f"head_mask: expected a numpy array of a floating dtype, got {got}")
-    if head_mask.shape != shape:
-        raise ValueError(f"head_mask: expected shape (layers, heads) = {shape}, got {head_mask.shape}")
+        raise TypeError(f"{name}: expected a numpy array of a floating dtype, got {got}")
+    if head_mask.shape != (layers, heads):
+        raise ValueError(f"{name}: expected shape (layers, heads) = {(layers, heads)}, got {head_mask.shape}")
     return head_mask.astype(np.float64)
 
 

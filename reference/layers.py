@@ -67,21 +67,33 @@ def merge_heads(x: Float) -> Float:
     return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * head_dim)
 
 
-def after_attention(state: State, name: str, hidden_states: Float, context: Float, eps: float) -> Float:
-    """What follows the attention in a post-LN layer. `name`: of the layer, e.g. "encoder.layer.0".
+def attention_output(state: State, name: str, hidden_states: Float, context: Float, eps: float) -> Float:
+    """y = LayerNorm(x + dense(context)), (b, n, D). `name`: of the attention, e.g. "encoder.layer.0.attention"."""
+    projected = linear(state, f"{name}.output.dense", context)
+    return layer_norm(state, f"{name}.output.LayerNorm", hidden_states + projected, eps)
 
-    y = LayerNorm(x + dense(context));  z = LayerNorm(y + dense(gelu(dense(y)))). All (b, n, D).
-    """
-    projected = linear(state, f"{name}.attention.output.dense", context)
-    attended = layer_norm(state, f"{name}.attention.output.LayerNorm", hidden_states + projected, eps)
+
+def feed_forward(state: State, name: str, attended: Float, eps: float) -> Float:
+    """z = LayerNorm(y + dense(gelu(dense(y)))), (b, n, D). `name`: of the layer, e.g. "encoder.layer.0"."""
     inner = gelu(linear(state, f"{name}.intermediate.dense", attended))  # (b, n, F)
     outer = linear(state, f"{name}.output.dense", inner)
     return layer_norm(state, f"{name}.output.LayerNorm", attended + outer, eps)
 
 
+def after_attention(state: State, name: str, hidden_states: Float, context: Float, eps: float) -> Float:
+    """What follows the attention in a post-LN layer. `name`: of the layer, e.g. "encoder.layer.0". All (b, n, D)."""
+    attended = attention_output(state, f"{name}.attention", hidden_states, context, eps)
+    return feed_forward(state, name, attended, eps)
+
+
 def pooler(state: State, hidden_states: Float, prefix: str = "") -> Float:
     """tanh(dense(x_0)): of the first token only. (b, n, D) -> (b, D)."""
     return np.tanh(linear(state, f"{prefix}pooler.dense", hidden_states[:, 0]))
+
+
+def classification_head(state: State, name: str, features: Float) -> Float:
+    """logits = out_proj(tanh(dense(x))). (b, D) -> (b, labels). `name`: of the head, e.g. "classifier"."""
+    return linear(state, f"{name}.out_proj", np.tanh(linear(state, f"{name}.dense", features)))
 
 
 def lm_head(state: State, hidden_states: Float, eps: float, prefix: str = "") -> Float:

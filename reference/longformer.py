@@ -1,56 +1,34 @@
-"""The Longformer encoder in float64 (arXiv 2004.05150): RoBERTa's with `band_attention`, one window for each layer.
+"""Longformer in float64 (arXiv 2004.05150): RoBERTa's layers with `band_attention`, one window for each layer.
 
-Rows of global tokens use projections of their own (`query_global`, ...). A masked row gets 0 from its attention.
-Shapes: b batch, h heads, n tokens, d head dim, D hidden size, L layers.
+Shapes: b batch, h heads, n tokens, D hidden size, L layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
-from trueband.reference.attention import band_attention
+from trueband.reference.band_self_attention import band_self_attention, compact_attentions
 from trueband.reference.config import LongformerConfig
-from trueband.reference.embeddings import (
-    Ids,
-    check_activation,
-    check_head_mask,
-    check_hidden_states,
-    check_mask,
-    embed,
-)
-from trueband.reference.layers import State, after_attention, linear, lm_head, merge_heads, split_heads
-from trueband.reference.roberta import MaskedLM, SelfAttention
+from trueband.reference.embeddings import Ids, check_activation, check_head_mask, check_mask, embed
+from trueband.reference.full_attention import SelfAttention
+from trueband.reference.layers import State, after_attention, lm_head, pooler
+from trueband.reference.losses import token_loss
+from trueband.reference.outputs import HeadOutput, ModelOutput
 
-PROJECTIONS = ("query", "key", "value", "query_global", "key_global", "value_global")
+PREFIX = "longformer."  # of the keys of the model in a model with a head
 
 
 def longformer_self_attention(
-    state: State,
-    name: str,
-    config: LongformerConfig,
-    hidden_states: NDArray[Any],
-    *,
-    window: int,
-    attention_mask: NDArray[Any] | None = None,
-    global_attention_mask: NDArray[Any] | None = None,
-    head_mask: Float | None = None,
+    state: State, name: str, config: LongformerConfig, hidden_states: NDArray[Any], **options: Any
 ) -> SelfAttention:
-    """Banded attention of the layer `name`, with its ONE-SIDED window. hidden_states (b, n, D), head_mask (h,)."""
-    x = check_hidden_states("hidden_states", hidden_states, config.hidden_size)
-    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
-    is_global = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
-    projected: dict[str, Any] = {
-        part: split_heads(linear(state, f"{name}.attention.self.{part}", x), config.num_attention_heads)
-        for part in PROJECTIONS
-    }
-    attention = band_attention(
-        **projected, window=window, attention_mask=real, global_attention_mask=is_global, head_mask=head_mask
-    )
-    return SelfAttention(merge_heads(attention.output), attention.probabilities)
+    """Banded attention of the layer `name`; options of `band_self_attention`. hidden_states (b, n, D)."""
+    part = f"{name}.attention.self"
+    return band_self_attention(state, part, config.num_attention_heads, config.hidden_size, hidden_states, **options)
 
 
 def longformer_layer(
@@ -77,54 +55,104 @@ def longformer_layer(
     Returns:
         (b, n, D) float64.
     """
-    check_activation(config)
-    context = longformer_self_attention(
+    return longformer_layer_output(
         state, name, config, hidden_states, window=window, attention_mask=attention_mask,
         global_attention_mask=global_attention_mask, head_mask=head_mask,
-    ).context  # fmt: skip
-    return after_attention(state, name, hidden_states.astype(np.float64), context, config.layer_norm_eps)
+    )[0]  # fmt: skip
 
 
-def longformer_encoder(
+def longformer_layer_output(
+    state: State, name: str, config: LongformerConfig, hidden_states: NDArray[Any], **options: Any
+) -> tuple[Float, SelfAttention]:
+    """`longformer_layer` with its attention."""
+    check_activation(config)
+    attention = longformer_self_attention(state, name, config, hidden_states, **options)
+    x = hidden_states.astype(np.float64)
+    return after_attention(state, name, x, attention.context, config.layer_norm_eps), attention
+
+
+def longformer_model(
     state: State,
     config: LongformerConfig,
     input_ids: Ids | None = None,
     *,
     attention_mask: NDArray[Any] | None = None,
     global_attention_mask: NDArray[Any] | None = None,
+    head_mask: NDArray[Any] | None = None,
     token_type_ids: Ids | None = None,
     position_ids: Ids | None = None,
     inputs_embeds: NDArray[Any] | None = None,
-    head_mask: Float | None = None,
+    output_attentions: bool = False,
+    add_pooling_layer: bool = True,
     prefix: str = "",
-) -> tuple[Float, ...]:
-    """Hidden states after the embeddings and after each layer: L + 1 arrays (b, n, D). head_mask (L, h).
+) -> ModelOutput:
+    """The model without a head.
+
+    Args:
+        state: weights under the Hub's names, after `prefix` (e.g. "longformer.").
+        input_ids, token_type_ids, position_ids: (b, n). Positions follow the ids that are not padding.
+        attention_mask, global_attention_mask: (b, n), 0 and 1; None: all real, none global.
+        head_mask: (L, h), multiplies the probabilities.
+        inputs_embeds: (b, n, D), in place of input_ids: every token gets a position.
+        output_attentions: whether to return the probabilities, in the compact layout.
+        add_pooling_layer: whether there is a pooler.
 
     Raises:
-        ValueError, TypeError: "<argument>: expected ..., got ...".
+        ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
     """
     check_activation(config)
-    head_masks = check_head_mask(head_mask, config)
+    head_masks = check_head_mask("head_mask", head_mask, config.num_hidden_layers, config.num_attention_heads)
     x = embed(
         state, config, input_ids, inputs_embeds=inputs_embeds, token_type_ids=token_type_ids,
         position_ids=position_ids, prefix=prefix,
     )  # fmt: skip
-    hidden_states = [x]
-    for i in range(config.num_hidden_layers):
-        x = longformer_layer(
-            state, f"{prefix}encoder.layer.{i}", config, x, window=config.window(i), attention_mask=attention_mask,
-            global_attention_mask=global_attention_mask, head_mask=head_masks[i],
+    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
+    flagged = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
+    windows = [config.window(i) for i in range(config.num_hidden_layers)]
+    hidden_states, probabilities = [x], []
+    for i, window in enumerate(windows):
+        x, attention = longformer_layer_output(
+            state, f"{prefix}encoder.layer.{i}", config, x, window=window, attention_mask=real,
+            global_attention_mask=flagged, head_mask=head_masks[i],
         )  # fmt: skip
         hidden_states.append(x)
-    return tuple(hidden_states)
+        probabilities += [attention.probabilities] if output_attentions else []
+    output = ModelOutput(x, pooler(state, x, prefix) if add_pooling_layer else None, tuple(hidden_states))
+    if not output_attentions:
+        return output
+    attentions, global_attentions = compact_attentions(probabilities, real, flagged, windows)
+    return output._replace(attentions=attentions, global_attentions=global_attentions)
+
+
+def longformer_encoder(
+    state: State, config: LongformerConfig, input_ids: Ids | None = None, *, prefix: str = "", **options: Any
+) -> tuple[Float, ...]:
+    """Hidden states after the embeddings and after each layer: L + 1 arrays (b, n, D). Options: of the model."""
+    return longformer_model(state, config, input_ids, add_pooling_layer=False, prefix=prefix, **options).hidden_states
+
+
+def headless(
+    state: State, config: LongformerConfig, input_ids: Ids | None, options: Mapping[str, Any], pool: bool = False
+) -> ModelOutput:
+    """The model inside a model with a head: its keys stand under "longformer."."""
+    return longformer_model(state, config, input_ids, add_pooling_layer=pool, prefix=PREFIX, **options)
+
+
+def head_output(loss: float | None, logits: Float, model: ModelOutput) -> HeadOutput:
+    """What a head returns: its own, and the model's."""
+    hidden_states, attentions, global_attentions = model.hidden_states, model.attentions, model.global_attentions
+    return HeadOutput(loss, logits, hidden_states, attentions, global_attentions=global_attentions)
 
 
 def longformer_masked_lm(
-    state: State, config: LongformerConfig, input_ids: Ids | None = None, **options: Any
-) -> MaskedLM:
-    """The encoder and its language-model head; keys of the encoder under "longformer.".
-
-    Options: of `longformer_encoder`.
-    """
-    hidden_states = longformer_encoder(state, config, input_ids, prefix="longformer.", **options)
-    return MaskedLM(hidden_states, lm_head(state, hidden_states[-1], config.layer_norm_eps, prefix="longformer."))
+    state: State,
+    config: LongformerConfig,
+    input_ids: Ids | None = None,
+    *,
+    labels: NDArray[Any] | None = None,
+    **options: Any,
+) -> HeadOutput:
+    """Logits (b, n, vocabulary). labels (b, n): ids, or -100 for tokens that do not count. Options: of the model."""
+    model = headless(state, config, input_ids, options)
+    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
+    return head_output(token_loss(logits, labels, config.vocab_size), logits, model)

@@ -1,71 +1,39 @@
-"""RoBERTa and XLM-RoBERTa encoders in float64 (arXiv 1907.11692, 1911.02116): full attention, post-LN layers.
+"""RoBERTa and XLM-RoBERTa in float64 (arXiv 1907.11692, 1911.02116): full attention, post-LN layers.
 
-Every query, that of a pad included, attends the real keys; a sequence without a real key gets 0 from its attention.
-Shapes: b batch, h heads, n tokens, d head dim, D hidden size, L layers.
+An encoder, or with `is_decoder` a decoder: causal, and with `add_cross_attention` attending an encoder's states.
+Shapes: b batch, h heads, n tokens, D hidden size, L layers.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
-from trueband.reference.attention import attend
 from trueband.reference.config import XLMRobertaConfig
-from trueband.reference.embeddings import (
-    Ids,
-    check_activation,
-    check_head_mask,
-    check_hidden_states,
-    check_mask,
-    embed,
-)
-from trueband.reference.layers import State, after_attention, linear, lm_head, merge_heads, split_heads
+from trueband.reference.embeddings import Ids, check_activation, check_head_mask, embed
+from trueband.reference.full_attention import SelfAttention
+from trueband.reference.layers import State, attention_output, feed_forward, lm_head, pooler
+from trueband.reference.losses import token_loss
+from trueband.reference.outputs import HeadOutput, ModelOutput
+from trueband.reference.roberta_attention import roberta_cross_attention, roberta_self_attention
+
+PREFIX = "roberta."  # of the keys of the model in a model with a head
 
 
-class MaskedLM(NamedTuple):
+class LayerOutput(NamedTuple):
     """Attributes:
-    hidden_states: L + 1 arrays (b, n, D): after the embeddings, then after each layer.
-    logits: (b, n, vocabulary).
+    hidden_states: (b, n, D).
+    attention: of the layer's self-attention.
+    cross_attention: None without cross-attention.
     """
 
-    hidden_states: tuple[Float, ...]
-    logits: Float
-
-
-class SelfAttention(NamedTuple):
-    """Attributes:
-    context: (b, n, D), before the output projection.
-    probabilities: (b, h, n, n), after the head mask.
-    """
-
-    context: Float
-    probabilities: Float
-
-
-def roberta_self_attention(
-    state: State,
-    name: str,
-    config: XLMRobertaConfig,
-    hidden_states: NDArray[Any],
-    attention_mask: NDArray[Any] | None = None,
-    head_mask: Float | None = None,
-) -> SelfAttention:
-    """Full attention of the layer `name` (e.g. "encoder.layer.0"). hidden_states (b, n, D), head_mask (h,)."""
-    x = check_hidden_states("hidden_states", hidden_states, config.hidden_size)
-    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
-    batch, tokens = real.shape
-    heads = config.num_attention_heads
-    query, key, value = (
-        split_heads(linear(state, f"{name}.attention.self.{part}", x), heads) for part in ("query", "key", "value")
-    )
-    visible = np.broadcast_to(real[:, None, None, :], (batch, heads, tokens, tokens))
-    rows = attend(query, key, value, visible, 1 / math.sqrt(config.head_dim), head_mask)
-    weights = 1.0 if head_mask is None else head_mask[:, None, None]
-    return SelfAttention(merge_heads(rows.output), rows.probabilities * weights)
+    hidden_states: Float
+    attention: SelfAttention
+    cross_attention: SelfAttention | None
 
 
 def roberta_layer(
@@ -75,8 +43,10 @@ def roberta_layer(
     hidden_states: NDArray[Any],
     attention_mask: NDArray[Any] | None = None,
     head_mask: Float | None = None,
+    encoder_hidden_states: NDArray[Any] | None = None,
+    encoder_attention_mask: NDArray[Any] | None = None,
 ) -> Float:
-    """One encoder layer, so that a test can feed it another implementation's own layer input.
+    """One layer, so that a test can feed it another implementation's own layer input.
 
     Args:
         state: weights under the Hub's names.
@@ -84,16 +54,50 @@ def roberta_layer(
         hidden_states: (b, n, D), any floating dtype.
         attention_mask: (b, n), 1 for real tokens; None: all real.
         head_mask: (h,); None: ones.
+        encoder_hidden_states, encoder_attention_mask: (b, m, D) and (b, m), of a decoder with cross-attention.
 
     Returns:
         (b, n, D) float64.
     """
+    return roberta_layer_output(
+        state, name, config, hidden_states, attention_mask, head_mask, encoder_hidden_states, encoder_attention_mask
+    ).hidden_states
+
+
+def roberta_layer_output(
+    state: State,
+    name: str,
+    config: XLMRobertaConfig,
+    hidden_states: NDArray[Any],
+    attention_mask: NDArray[Any] | None = None,
+    head_mask: Float | None = None,
+    encoder_hidden_states: NDArray[Any] | None = None,
+    encoder_attention_mask: NDArray[Any] | None = None,
+) -> LayerOutput:
+    """`roberta_layer` with its attentions."""
     check_activation(config)
-    context = roberta_self_attention(state, name, config, hidden_states, attention_mask, head_mask).context
-    return after_attention(state, name, hidden_states.astype(np.float64), context, config.layer_norm_eps)
+    eps, kept = config.layer_norm_eps, kept_heads(config, name)
+    self_mask = None if head_mask is None else head_mask[kept]
+    attention = roberta_self_attention(state, name, config, hidden_states, attention_mask, self_mask)
+    x = attention_output(state, f"{name}.attention", hidden_states.astype(np.float64), attention.context, eps)
+    cross = None
+    if encoder_hidden_states is not None:
+        if not config.add_cross_attention:
+            raise ValueError("encoder_hidden_states: expected None without add_cross_attention, got an array")
+        cross = roberta_cross_attention(
+            state, name, config, x, encoder_hidden_states, encoder_attention_mask, head_mask
+        )  # fmt: skip
+        x = attention_output(state, f"{name}.crossattention", x, cross.context, eps)
+    return LayerOutput(feed_forward(state, name, x, eps), attention, cross)
 
 
-def roberta_encoder(
+def kept_heads(config: XLMRobertaConfig, name: str) -> list[int]:
+    """Heads of the layer `name`, which ends in its number where heads have been pruned."""
+    layer = name.rsplit(".", 1)[-1]
+    return config.kept_heads(int(layer)) if config.pruned_heads else list(range(config.num_attention_heads))
+
+
+def roberta_model(
     state: State,
     config: XLMRobertaConfig,
     input_ids: Ids | None = None,
@@ -101,29 +105,102 @@ def roberta_encoder(
     attention_mask: NDArray[Any] | None = None,
     token_type_ids: Ids | None = None,
     position_ids: Ids | None = None,
+    head_mask: NDArray[Any] | None = None,
     inputs_embeds: NDArray[Any] | None = None,
-    head_mask: Float | None = None,
+    encoder_hidden_states: NDArray[Any] | None = None,
+    encoder_attention_mask: NDArray[Any] | None = None,
+    output_attentions: bool = False,
+    add_pooling_layer: bool = True,
     prefix: str = "",
-) -> tuple[Float, ...]:
-    """Hidden states after the embeddings and after each layer: L + 1 arrays (b, n, D). head_mask (L, h).
+) -> ModelOutput:
+    """The model without a head.
+
+    Args:
+        state: weights under the Hub's names, after `prefix` (e.g. "roberta.").
+        input_ids, token_type_ids, position_ids: (b, n). Positions follow the ids that are not padding.
+        attention_mask: (b, n), 0 and 1; None: all real.
+        head_mask: (L, h), multiplies the probabilities of self- and cross-attention; heads numbered as before pruning.
+        inputs_embeds: (b, n, D), in place of input_ids: every token gets a position.
+        encoder_hidden_states, encoder_attention_mask: (b, m, D) and (b, m), of a decoder with cross-attention.
+        output_attentions: whether to return the probabilities.
+        add_pooling_layer: whether there is a pooler.
 
     Raises:
-        ValueError, TypeError: "<argument>: expected ..., got ...".
+        ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
     """
     check_activation(config)
-    head_masks = check_head_mask(head_mask, config)
+    head_masks = check_head_mask("head_mask", head_mask, config.num_hidden_layers, config.num_attention_heads)
     x = embed(
         state, config, input_ids, inputs_embeds=inputs_embeds, token_type_ids=token_type_ids,
         position_ids=position_ids, prefix=prefix,
     )  # fmt: skip
-    hidden_states = [x]
+    hidden_states: list[Float] = [x]
+    attentions: list[Float] = []
+    cross_attentions: list[Float] = []
     for i in range(config.num_hidden_layers):
-        x = roberta_layer(state, f"{prefix}encoder.layer.{i}", config, x, attention_mask, head_masks[i])
-        hidden_states.append(x)
-    return tuple(hidden_states)
+        layer = roberta_layer_output(
+            state, f"{prefix}encoder.layer.{i}", config, hidden_states[-1], attention_mask, head_masks[i],
+            encoder_hidden_states, encoder_attention_mask,
+        )  # fmt: skip
+        hidden_states.append(layer.hidden_states)
+        if output_attentions:
+            attentions.append(layer.attention.probabilities)
+            cross_attentions += [] if layer.cross_attention is None else [layer.cross_attention.probabilities]
+    last = hidden_states[-1]
+    return ModelOutput(
+        last_hidden_state=last,
+        pooler_output=pooler(state, last, prefix) if add_pooling_layer else None,
+        hidden_states=tuple(hidden_states),
+        attentions=tuple(attentions) if output_attentions else None,
+        cross_attentions=tuple(cross_attentions) or None,
+    )
 
 
-def roberta_masked_lm(state: State, config: XLMRobertaConfig, input_ids: Ids | None = None, **options: Any) -> MaskedLM:
-    """The encoder and its language-model head; keys of the encoder under "roberta.". Options: of `roberta_encoder`."""
-    hidden_states = roberta_encoder(state, config, input_ids, prefix="roberta.", **options)
-    return MaskedLM(hidden_states, lm_head(state, hidden_states[-1], config.layer_norm_eps, prefix="roberta."))
+def roberta_encoder(
+    state: State, config: XLMRobertaConfig, input_ids: Ids | None = None, *, prefix: str = "", **options: Any
+) -> tuple[Float, ...]:
+    """Hidden states after the embeddings and after each layer: L + 1 arrays (b, n, D). Options: of `roberta_model`."""
+    return roberta_model(state, config, input_ids, add_pooling_layer=False, prefix=prefix, **options).hidden_states
+
+
+def headless(
+    state: State, config: XLMRobertaConfig, input_ids: Ids | None, options: Mapping[str, Any], pool: bool = False
+) -> ModelOutput:
+    """The model inside a model with a head: its keys stand under "roberta."."""
+    return roberta_model(state, config, input_ids, add_pooling_layer=pool, prefix=PREFIX, **options)
+
+
+def head_output(loss: float | None, logits: Float, model: ModelOutput) -> HeadOutput:
+    """What a head returns: its own, and the model's."""
+    return HeadOutput(loss, logits, model.hidden_states, model.attentions, model.cross_attentions)
+
+
+def roberta_masked_lm(
+    state: State,
+    config: XLMRobertaConfig,
+    input_ids: Ids | None = None,
+    *,
+    labels: NDArray[Any] | None = None,
+    **options: Any,
+) -> HeadOutput:
+    """Logits (b, n, vocabulary). labels (b, n): ids, or -100 for tokens that do not count."""
+    model = headless(state, config, input_ids, options)
+    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
+    return head_output(token_loss(logits, labels, config.vocab_size), logits, model)
+
+
+def roberta_causal_lm(
+    state: State,
+    config: XLMRobertaConfig,
+    input_ids: Ids | None = None,
+    *,
+    labels: NDArray[Any] | None = None,
+    **options: Any,
+) -> HeadOutput:
+    """Logits (b, n, vocabulary) of the next token. labels (b, n): the ids themselves, shifted here.
+
+    Causal where the configuration says `is_decoder`.
+    """
+    model = headless(state, config, input_ids, options)
+    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
+    return head_output(token_loss(logits, labels, config.vocab_size, next_token=True), logits, model)

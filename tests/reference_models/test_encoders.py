@@ -28,7 +28,8 @@ from trueband.reference.longformer import (
     longformer_masked_lm,
     longformer_self_attention,
 )
-from trueband.reference.roberta import roberta_encoder, roberta_layer, roberta_masked_lm, roberta_self_attention
+from trueband.reference.roberta import roberta_encoder, roberta_layer, roberta_masked_lm
+from trueband.reference.roberta_attention import roberta_self_attention
 
 SIZES: dict[str, Any] = {
     "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,

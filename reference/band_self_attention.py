@@ -1,0 +1,69 @@
+"""Banded self-attention with global tokens, as Longformer and the encoder of LED have it (arXiv 2004.05150).
+
+Rows of global tokens use projections of their own (`query_global`, ...). A masked row gets 0.
+Shapes: b batch, h heads, n tokens, D hidden size, x largest number of global tokens in a row of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from trueband.reference.arguments import Float
+from trueband.reference.attention import band_attention
+from trueband.reference.embeddings import check_hidden_states, check_mask
+from trueband.reference.full_attention import SelfAttention
+from trueband.reference.layers import State, linear, merge_heads, split_heads
+from trueband.reference.layout import CompactProbabilities, dense_to_compact
+from trueband.reference.masks import Bool, global_tokens
+
+PROJECTIONS = ("query", "key", "value", "query_global", "key_global", "value_global")
+
+
+def band_self_attention(
+    state: State,
+    name: str,
+    heads: int,
+    hidden_size: int,
+    hidden_states: NDArray[Any],
+    *,
+    window: int,
+    attention_mask: NDArray[Any] | None = None,
+    global_attention_mask: NDArray[Any] | None = None,
+    head_mask: Float | None = None,
+) -> SelfAttention:
+    """Context (b, n, D) and dense probabilities (b, h, n, n).
+
+    Args:
+        name: of the six projections, e.g. "encoder.layer.0.attention.self".
+        hidden_states: (b, n, D).
+        window: one-sided.
+        attention_mask, global_attention_mask: (b, n), 0 and 1; None: all real, none global.
+        head_mask: (h,); None: ones.
+    """
+    x = check_hidden_states("hidden_states", hidden_states, hidden_size)
+    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
+    is_global = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
+    projected: dict[str, Any] = {part: split_heads(linear(state, f"{name}.{part}", x), heads) for part in PROJECTIONS}
+    attention = band_attention(
+        **projected, window=window, attention_mask=real, global_attention_mask=is_global, head_mask=head_mask
+    )
+    return SelfAttention(merge_heads(attention.output), attention.probabilities)
+
+
+def compact_attentions(
+    probabilities: Sequence[Float], real: Bool, flagged: Bool, windows: Sequence[int]
+) -> tuple[tuple[Float, ...], tuple[Float, ...] | None]:
+    """`attentions` and `global_attentions` of all layers in the Hub's layout, from dense probabilities (b, h, n, n).
+
+    `windows` are one-sided, one for each layer. Without global tokens the second is None.
+    """
+    is_global = global_tokens(flagged, real)
+    compact: list[CompactProbabilities] = [
+        dense_to_compact(dense, is_global, window, (1,) * dense.shape[1])
+        for dense, window in zip(probabilities, windows, strict=True)
+    ]
+    global_ = tuple(each.global_ for each in compact) if is_global.any() else None
+    return tuple(each.local for each in compact), global_
