@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from trueband.properties.case import Case
-from trueband.properties.checks.check import Check
-from trueband.properties.probe import Candidate, Probe
+from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
@@ -25,12 +24,13 @@ class Failure:
     """One case that breaks a claim.
 
     Attributes:
+        case: a `Case` or a `ModelCase`.
         status: "failed", "crashed" or "timeout".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
     """
 
-    case: Case
+    case: Any
     status: str
     message: str
     verdict: Verdict | None = None
@@ -59,11 +59,17 @@ class _Died(BaseException):
     """Ends a search at once: each further try would cost a new process."""
 
 
-def try_case(check: Check, candidate: Candidate, case: Case) -> tuple[Failure | None, float]:
-    """Run a check on one case: its failure, if any, and the largest error/bound of what passed."""
+def try_case(
+    check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe
+) -> tuple[Failure | None, float]:
+    """Run a check on one case: its failure, if any, and the largest error/bound of what passed.
+
+    Args:
+        probe: what the check's function gets, made of the candidate and the case.
+    """
     worst = 0.0
     try:
-        for verdict in check.function(Probe(candidate, case)):
+        for verdict in check.function(probe(candidate, case)):
             if not verdict.passed:
                 return Failure(case, "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
@@ -77,12 +83,13 @@ def try_case(check: Check, candidate: Candidate, case: Case) -> tuple[Failure | 
 
 
 def search(
-    check: Check,
-    candidate: Candidate,
-    strategy: SearchStrategy[Case],
+    check: Any,
+    candidate: Any,
+    strategy: SearchStrategy[Any],
     examples: int,
     seed: int,
     on_case: Callable[[], None] = lambda: None,
+    probe: Callable[[Any, Any], Any] = Probe,
 ) -> Found:
     """Try a check on cases of a strategy until one fails, then shrink it.
 
@@ -103,7 +110,7 @@ def search(
         print_blob=False,
     )
     @given(strategy)
-    def attempt(case: Case) -> None:
+    def attempt(case: Any) -> None:
         nonlocal shrink_until
         if time.monotonic() > shrink_until:
             assert found.failure is not None
@@ -111,7 +118,7 @@ def search(
                 return
             raise _Broken
         found.cases += 1
-        failure, worst = try_case(check, candidate, case)
+        failure, worst = try_case(check, candidate, case, probe)
         found.worst = max(found.worst, worst)
         on_case()
         if failure is None:

@@ -1,0 +1,1 @@
+"""Properties of whole models: cases with random weights, named checks, seeded faults."""

@@ -1,0 +1,89 @@
+"""Names and shapes of the weights under the Hub's state-dict keys, and random numbers for them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.bounds.precision import round_to
+
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+Weights = dict[str, np.ndarray]
+
+
+def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: bool) -> Shapes:
+    """RoBERTa's encoder and its language-model head; Longformer's has projections of its own for global tokens."""
+    size, inner = config["hidden_size"], config["intermediate_size"]
+    embeddings = f"{prefix}embeddings"
+    yield f"{embeddings}.word_embeddings.weight", (config["vocab_size"], size)
+    yield f"{embeddings}.position_embeddings.weight", (config["max_position_embeddings"], size)
+    yield f"{embeddings}.token_type_embeddings.weight", (config["type_vocab_size"], size)
+    yield from _norm(f"{embeddings}.LayerNorm", size)
+    for i in range(config["num_hidden_layers"]):
+        layer = f"{prefix}encoder.layer.{i}"
+        for suffix in ("", "_global") if separate_globals else ("",):
+            for part in ("query", "key", "value"):
+                yield from _linear(f"{layer}.attention.self.{part}{suffix}", size, size)
+        yield from _linear(f"{layer}.attention.output.dense", size, size)
+        yield from _norm(f"{layer}.attention.output.LayerNorm", size)
+        yield from _linear(f"{layer}.intermediate.dense", inner, size)
+        yield from _linear(f"{layer}.output.dense", size, inner)
+        yield from _norm(f"{layer}.output.LayerNorm", size)
+    yield "lm_head.bias", (config["vocab_size"],)
+    yield from _linear("lm_head.dense", size, size)
+    yield from _norm("lm_head.layer_norm", size)
+
+
+def led_shapes(config: Mapping[str, Any], prefix: str) -> Shapes:
+    """LED with its language-model head; the embeddings are tied."""
+    size = config["d_model"]
+    yield "final_logits_bias", (1, config["vocab_size"])
+    yield f"{prefix}shared.weight", (config["vocab_size"], size)
+    for side in ("encoder", "decoder"):
+        yield f"{prefix}{side}.embed_positions.weight", (config[f"max_{side}_position_embeddings"], size)
+        yield from _norm(f"{prefix}{side}.layernorm_embedding", size)
+        for i in range(config[f"{side}_layers"]):
+            layer = f"{prefix}{side}.layers.{i}"
+            if side == "encoder":
+                for suffix in ("", "_global"):
+                    for part in ("query", "key", "value"):
+                        yield from _linear(f"{layer}.self_attn.longformer_self_attn.{part}{suffix}", size, size)
+                yield from _linear(f"{layer}.self_attn.output", size, size)
+            for attention in ("self_attn", "encoder_attn") if side == "decoder" else ():
+                for part in ("k_proj", "v_proj", "q_proj", "out_proj"):
+                    yield from _linear(f"{layer}.{attention}.{part}", size, size)
+                if attention == "encoder_attn":
+                    yield from _norm(f"{layer}.encoder_attn_layer_norm", size)
+            yield from _norm(f"{layer}.self_attn_layer_norm", size)
+            yield from _linear(f"{layer}.fc1", config[f"{side}_ffn_dim"], size)
+            yield from _linear(f"{layer}.fc2", size, config[f"{side}_ffn_dim"])
+            yield from _norm(f"{layer}.final_layer_norm", size)
+
+
+def random_weights(shapes: Shapes, seed: int) -> Weights:
+    """float32 numbers: matrices of size 1 / sqrt(fan-in) (tables: 1), gains about 1, biases about 0; nothing is 0."""
+    weights = {}
+    for name, shape in shapes:
+        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        numbers = random.standard_normal(shape)
+        if "norm" in name.lower() and name.endswith("weight"):
+            numbers = 1 + 0.2 * numbers
+        elif len(shape) == 1 or name == "final_logits_bias":
+            numbers = 0.3 * numbers
+        elif "embed" not in name and "shared" not in name:
+            numbers = 2 * numbers / np.sqrt(shape[-1])
+        weights[name] = round_to(numbers, "float32")
+    return weights
+
+
+def _linear(name: str, out: int, into: int) -> Shapes:
+    yield f"{name}.weight", (out, into)
+    yield f"{name}.bias", (out,)
+
+
+def _norm(name: str, size: int) -> Shapes:
+    yield f"{name}.weight", (size,)
+    yield f"{name}.bias", (size,)

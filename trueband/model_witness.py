@@ -1,0 +1,81 @@
+"""The optimized models as a candidate of the model checks, NumPy in and out. torch is imported on the first call.
+
+The form is that of `trueband.properties.models.witness`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+
+Arrays = dict[str, np.ndarray]
+FLOAT64 = "float64"
+
+
+class OptimizedModels:
+    """`trueband.optimized`, in float64 or float32, on the CPU."""
+
+    features: frozenset[str] = frozenset()
+
+    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+        """Hidden states after the embeddings and each layer, and logits."""
+        import torch
+
+        model = _model(architecture, config, state, dtype)
+        with torch.no_grad():
+            output = model(**_tensors(inputs), output_hidden_states=True)
+        if architecture != "led":
+            return {"hidden_states": _arrays(output.hidden_states), "logits": output.logits.numpy()}
+        return {
+            "hidden_states": _arrays(output.decoder_hidden_states),
+            "encoder_hidden_states": _arrays(output.encoder_hidden_states),
+            "logits": output.logits.numpy(),
+        }
+
+    def generate(
+        self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
+    ) -> np.ndarray:
+        """Ids, (b * num_return_sequences, longest), from cached decoding in float64."""
+        import torch
+
+        model = _model(architecture, config, state, FLOAT64)
+        with torch.no_grad():
+            sequences: np.ndarray = model.generate(
+                generation_config=GenerationConfig(**options), **_tensors(inputs)
+            ).numpy()
+        return sequences
+
+
+def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str) -> Any:
+    import torch
+
+    from trueband.optimized import models
+
+    model: Any
+    if architecture == "led":
+        model = models.LEDForConditionalGeneration(LEDConfig.from_dict(config))
+    elif architecture == "longformer":
+        model = models.LongformerForMaskedLM(LongformerConfig.from_dict(config))
+    else:
+        model = models.XLMRobertaForMaskedLM(XLMRobertaConfig.from_dict(config))
+    tensors = {name: torch.tensor(array, dtype=torch.float32) for name, array in state.items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    # Tied weights may stand under one of their names only; nothing else may be missing.
+    untied = [name for name in missing if not name.endswith(("embed_tokens.weight", "lm_head.weight", "decoder.weight",
+                                                             "decoder.bias"))]  # fmt: skip
+    if untied or unexpected:
+        raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
+    return model.to(getattr(torch, dtype)).eval()
+
+
+def _tensors(inputs: Arrays) -> dict[str, Any]:
+    import torch
+
+    return {name: torch.tensor(array) for name, array in inputs.items()}
+
+
+def _arrays(tensors: Any) -> list[np.ndarray]:
+    return [tensor.numpy() for tensor in tensors]
