@@ -25,15 +25,20 @@ class OptimizedModels:
         import torch
 
         model = _model(architecture, config, state, dtype)
+        asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
         with torch.no_grad():
-            output = model(**_tensors(inputs), output_hidden_states=True)
-        if architecture != "led":
-            return {"hidden_states": _arrays(output.hidden_states), "logits": output.logits.numpy()}
-        return {
-            "hidden_states": _arrays(output.decoder_hidden_states),
-            "encoder_hidden_states": _arrays(output.encoder_hidden_states),
+            output = model(**_tensors(inputs, model), **asked)
+        side = "encoder_" if architecture == "led" else ""
+        result = {
+            "hidden_states": _arrays(output.decoder_hidden_states if side else output.hidden_states),
             "logits": output.logits.numpy(),
+            "attentions": _arrays(getattr(output, f"{side}attentions")),
         }
+        if side:
+            result["encoder_hidden_states"] = _arrays(output.encoder_hidden_states)
+        if architecture != "xlm-roberta":
+            result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
+        return result
 
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
@@ -44,7 +49,7 @@ class OptimizedModels:
         model = _model(architecture, config, state, FLOAT64)
         with torch.no_grad():
             sequences: np.ndarray = model.generate(
-                generation_config=GenerationConfig(**options), **_tensors(inputs)
+                generation_config=GenerationConfig(**options), **_tensors(inputs, model)
             ).numpy()
         return sequences
 
@@ -71,11 +76,14 @@ def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str)
     return model.to(getattr(torch, dtype)).eval()
 
 
-def _tensors(inputs: Arrays) -> dict[str, Any]:
+def _tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
+    """Ids and masks as they are, other numbers in the dtype of the model."""
     import torch
 
-    return {name: torch.tensor(array) for name, array in inputs.items()}
+    dtype = next(model.parameters()).dtype
+    tensors = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _arrays(tensors: Any) -> list[np.ndarray]:
-    return [tensor.numpy() for tensor in tensors]
+    return [tensor.numpy() for tensor in tensors or ()]

@@ -286,3 +286,42 @@ def decoder_sees_ahead(call: Call) -> Call:
     targets = call.inputs["decoder_input_ids"].copy()
     targets[:, 0] = targets[:, -1]
     return call.with_inputs(decoder_input_ids=targets)
+
+
+@fault("head masks are ignored", "xlm-roberta longformer led", "head_masks", "transformers 5: swallowed silently")
+def head_masks_ignored(call: Call) -> Call:
+    return replace(call, inputs={name: array for name, array in call.inputs.items() if "head_mask" not in name})
+
+
+@fault("embeddings handed in are halved", "xlm-roberta longformer led", "inputs_embeds")
+def embeds_halved(call: Call) -> Call:
+    embeds = call.inputs.get("inputs_embeds")
+    return call if embeds is None else call.with_inputs(inputs_embeds=embeds / 2)
+
+
+@fault("padding on the left counts as a position", "xlm-roberta", "left_padding")
+def left_padding_counts(call: Call) -> Call:
+    ids, pad = call.inputs["input_ids"], call.config["pad_token_id"]
+    in_front = np.cumsum(ids != pad, axis=1) == 0
+    return call.with_inputs(input_ids=np.where(in_front, 7, ids))
+
+
+@fault("attentions are those of the mask shifted by one", "longformer led", "attentions")
+def attentions_shifted(call: Call) -> Call:
+    if "output_attentions" not in call.inputs:
+        return call
+    return call.with_inputs(global_attention_mask=np.roll(call.inputs["global_attention_mask"], 1, axis=1))
+
+
+@fault("masks of any value are taken", "xlm-roberta longformer led", "rejects_bad_model_input")
+def any_mask_is_taken(call: Call) -> Call:
+    return call.with_inputs(attention_mask=(call.inputs["attention_mask"] > 0).astype(np.int64))
+
+
+@fault(
+    "with a cache the padding of the encoder is attended", "led", "cached_tokens",
+    "transformers 5.23: a cached step ignores its mask",
+)  # fmt: skip
+def cache_loses_mask(call: Call) -> Call:
+    cached = call.options is not None and call.options.get("use_cache", True)
+    return padding_attended(call) if cached else call

@@ -4,7 +4,8 @@
         "encoder_hidden_states"; hidden_states after the embeddings and after each layer (of the decoder for led)
     generate(architecture, config, state, inputs, options) -> (b * num_return_sequences, longest) ids, in float64
 
-config: fields of `config.json`; state: arrays under the Hub's keys; inputs: as `ModelCase.inputs`; options: fields of
+config: fields of `config.json`; state: arrays under the Hub's keys; inputs: as `ModelCase.inputs`, and inputs_embeds,
+head masks, or output_attentions, which asks for "attentions" and "global_attentions" of the encoder; options: fields of
 a generation configuration.
 """
 
@@ -45,19 +46,27 @@ class ReferenceModels:
 
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
         given: dict[str, Any] = {name: array for name, array in inputs.items() if name != "input_ids"}
-        ids = inputs["input_ids"]
+        given["output_attentions"] = bool(inputs.get("output_attentions", False))
+        ids = inputs.get("input_ids")
         if architecture == "led":
             led = led_conditional_generation(state, LEDConfig.from_dict(config), ids, **given)
             return {
                 "hidden_states": list(led.decoder_hidden_states),
                 "encoder_hidden_states": list(led.encoder_hidden_states),
                 "logits": led.logits,
+                "attentions": list(led.encoder_attentions or ()),
+                "global_attentions": list(led.encoder_global_attentions or ()),
             }
         if architecture == "longformer":
             encoder = longformer_masked_lm(state, LongformerConfig.from_dict(config), ids, **given)
         else:
             encoder = roberta_masked_lm(state, XLMRobertaConfig.from_dict(config), ids, **given)
-        return {"hidden_states": list(encoder.hidden_states), "logits": encoder.logits}
+        return {
+            "hidden_states": list(encoder.hidden_states),
+            "logits": encoder.logits,
+            "attentions": list(encoder.attentions or ()),
+            "global_attentions": list(encoder.global_attentions or ()),
+        }
 
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]

@@ -1,0 +1,78 @@
+"""A check of whole models: a named claim, tried on a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.bounds.precision import Precision
+from trueband.properties.models.case import ARCHITECTURES, ModelCase
+from trueband.properties.models.weights import Weights
+from trueband.properties.models.witness import ModelCandidate
+from trueband.properties.verdict import Verdict
+
+
+class ModelProbe:
+    """A candidate and one case."""
+
+    def __init__(self, candidate: ModelCandidate, case: ModelCase) -> None:
+        self.candidate, self.case = candidate, case
+        self.random = np.random.default_rng([case.seed, 3])
+
+    def forward(self, **changes: np.ndarray) -> dict[str, Any]:
+        """The candidate's hidden states and logits, with some inputs changed."""
+        return self.forward_of({**self.case.inputs, **changes})
+
+    def forward_of(self, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
+        """The candidate on these inputs, and on other weights where they are given."""
+        case = self.case
+        weights = case.state if state is None else state
+        return self._float64(self.candidate.forward(case.architecture, case.config, weights, inputs, case.dtype))
+
+    def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
+        case = self.case
+        inputs = {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}
+        return candidate.generate(case.architecture, case.config, case.state, inputs, options)
+
+    @staticmethod
+    def _float64(output: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: [np.asarray(each, dtype=np.float64) for each in value]
+            if isinstance(value, list)
+            else np.asarray(value, dtype=np.float64)
+            for name, value in output.items()
+        }
+
+    @property
+    def precision(self) -> Precision:
+        return Precision.of(self.case.dtype)
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """A claim about models of some architectures, in some dtypes."""
+
+    name: str
+    claim: str
+    function: Callable[[ModelProbe], Iterator[Verdict]]
+    architectures: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+
+MODEL_CHECKS: dict[str, ModelCheck] = {}
+
+
+def model_check(
+    claim: str, architectures: tuple[str, ...] = ARCHITECTURES, dtypes: tuple[str, ...] = ("float64", "float32")
+) -> Callable[[Any], Any]:
+    """Register `check_<name>` under its name."""
+
+    def register(function: Any) -> Any:
+        name = function.__name__.removeprefix("check_")
+        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes)
+        return function
+
+    return register

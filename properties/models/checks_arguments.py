@@ -1,0 +1,139 @@
+"""Checks of the models' other arguments: head masks, embeddings in place of ids, attentions, and bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.bounds.encoder_variance import embedding_bound, lm_head_moments, roberta_layer_moments
+from trueband.properties.bounds.variance import Moments, sigma_bound
+from trueband.properties.checks.check import claim
+from trueband.properties.models.case import HEAD_DIM, ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.weights import Weights
+from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.reference.config import XLMRobertaConfig
+from trueband.reference.embeddings import embed, positions_from_ids
+from trueband.reference.layout import dense_to_compact
+from trueband.reference.masks import visible_to_global_rows, visible_to_local_rows
+
+# The value projections whose rows a head mask scales: keys with one of these parts.
+VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "xlm-roberta": {"head_mask": ("attention.self.value.",)},
+    "longformer": {"head_mask": ("attention.self.value.", "attention.self.value_global.")},
+    "led": {
+        "head_mask": ("longformer_self_attn.value.", "longformer_self_attn.value_global."),
+        "decoder_head_mask": (".self_attn.v_proj.",),
+        "cross_attn_head_mask": (".encoder_attn.v_proj.",),
+    },
+}
+
+
+@model_check("a head mask of 0, 1/2 and 1 does what scaling the values of the heads does", dtypes=("float64",))
+def check_head_masks(probe: ModelProbe) -> Iterator[Verdict]:
+    case = probe.case
+    for name, parts in VALUES[case.architecture].items():
+        mask = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
+        masked = probe.forward(**{name: mask})["logits"]
+        # Powers of two scale without rounding: the two are the same, bit for bit.
+        scaled = probe.forward_of(case.inputs, _scaled_values(case, parts, mask))["logits"]
+        yield judge_exact(masked, scaled, f"logits with {name} {mask.tolist()}")
+
+
+@model_check("embeddings of the ids in place of the ids give the same, bit for bit", dtypes=("float64",))
+def check_inputs_embeds(probe: ModelProbe) -> Iterator[Verdict]:
+    case = probe.case
+    if case.architecture != "led" and not case.real.all():
+        return  # positions then count the padding: another input
+    table = "shared.weight" if case.architecture == "led" else "embeddings.word_embeddings.weight"
+    embeds = case.state[f"{case.prefix}{table}"][case.inputs["input_ids"]]
+    without = {name: array for name, array in case.inputs.items() if name != "input_ids"}
+    given = probe.forward_of({**without, "inputs_embeds": embeds})
+    yield judge_exact(given["logits"], probe.forward()["logits"], "logits from inputs_embeds")
+
+
+@model_check("padding on the left gives what padding on the right gives", ("xlm-roberta",), ("float64",))
+def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
+    case = probe.case
+    logits, bounds = [], []
+    for on_the_left in (False, True):
+        mask = np.sort(case.real, axis=1) if on_the_left else -np.sort(-case.real.astype(int), axis=1) != 0
+        ids = np.full(mask.shape, case.pad_token_id)
+        for row, kept, words, real in zip(ids, mask, case.inputs["input_ids"], case.real, strict=True):
+            row[kept] = words[real]
+        output = probe.forward_of({"input_ids": ids, "attention_mask": mask.astype(np.int64)})
+        logits.append(output["logits"][mask])
+        bounds.append(_logits_from_the_start(probe, ids, mask).at(mask))
+    yield judge(logits[1], logits[0], bounds[0] + bounds[1], "logits of the real tokens")
+
+
+@model_check(
+    "attentions stand where the layout has them, and those of a row sum to 1", ("longformer", "led"), ("float64",)
+)
+def check_attentions(probe: ModelProbe) -> Iterator[Verdict]:
+    case = probe.case
+    output = probe.forward_of({**case.inputs, "output_attentions": np.array(True)})
+    is_global = case.flagged & case.real
+    far = visible_to_global_rows(case.real, is_global, case.heads)
+    dilations = (1,) * case.heads
+    for i, (local, window) in enumerate(zip(output["attentions"], case.windows, strict=True)):
+        near = visible_to_local_rows(case.real, is_global, window, dilations, causal=False)
+        seen = dense_to_compact((near | far).astype(float), is_global, window, dilations)
+        yield judge_exact(local > 0, seen.local > 0, f"attended in attentions of layer {i}")
+        keys = seen.local.sum(axis=-1)
+        rounding = Bound({"sum": (4 * keys + 8) * probe.precision.accumulator})
+        yield judge(local.sum(axis=-1), (keys > 0).astype(float), rounding, f"sum of attentions of layer {i}")
+        if is_global.any():
+            rows = output["global_attentions"][i]
+            yield judge_exact(rows > 0, seen.global_ > 0, f"attended in global_attentions of layer {i}")
+
+
+@model_check("bad masks and too many tokens raise ValueError, and name the argument", dtypes=("float64",))
+def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
+    case = probe.case
+    batch, tokens = case.batch, case.tokens
+    ones, longer = np.ones((batch, tokens), dtype=np.int64), np.full((batch, tokens + 5), 7)
+    bad: list[tuple[str, dict[str, np.ndarray]]] = [
+        ("attention_mask", {"attention_mask": 2 * ones}),
+        ("attention_mask", {"attention_mask": ones[:, :1]}),
+        ("attention_mask", {"attention_mask": np.ones((batch + 1, tokens), dtype=np.int64)}),
+    ]
+    too_long = {"input_ids": longer, "attention_mask": np.ones_like(longer)}
+    if case.architecture != "xlm-roberta":
+        too_long["global_attention_mask"] = np.zeros_like(longer)
+        bad.append(("global_attention_mask", {"global_attention_mask": -ones}))
+        bad.append(("global_attention_mask", {"global_attention_mask": 0 * ones[:, :1]}))
+    for argument, changes in [*bad, ("input_ids", too_long)]:
+        try:
+            probe.forward(**changes)
+            said = "no error"
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        right = said.startswith("ValueError") and all(word in said for word in (argument, "expected", "got"))
+        yield claim(right, f"bad {argument}: expected ValueError '{argument}: expected ..., got ...', got {said}")
+
+
+def _scaled_values(case: ModelCase, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
+    """The weights with the rows of each head's value projection times the mask (layers, heads)."""
+    state = dict(case.state)
+    for layer, factors in enumerate(mask):
+        rows = np.repeat(factors, HEAD_DIM)
+        for key, array in case.state.items():
+            in_layer = f"layers.{layer}." in key or f"layer.{layer}." in key
+            if in_layer and any(part in key for part in parts):
+                state[key] = array * (rows[:, None] if array.ndim == 2 else rows)
+    return state
+
+
+def _logits_from_the_start(probe: ModelProbe, ids: np.ndarray, mask: np.ndarray) -> Bound:
+    """8 sigma of the logits, carried through all layers; a hard bound of the embeddings counts as one sigma."""
+    case = probe.case
+    config = XLMRobertaConfig.from_dict(case.config)
+    positions = positions_from_ids(ids, config.pad_token_id)
+    start = embedding_bound(case.state, case.prefix, config, ids, positions, probe.precision)
+    x = Moments(embed(case.state, config, ids, prefix=case.prefix), start.total**2)
+    for i in range(case.layers):
+        x = roberta_layer_moments(case.state, f"{case.prefix}encoder.layer.{i}", config, x, mask, probe.precision)
+    return sigma_bound(lm_head_moments(case.state, case.prefix, config, x, probe.precision))
