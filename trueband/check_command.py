@@ -12,6 +12,7 @@ from trueband import exit_codes
 from trueband.console import Progress, print_report
 from trueband.golden_run import golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
+from trueband.model_run import count_model_records, model_names, model_records
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, run, select
 from trueband.properties.record import Record
@@ -44,7 +45,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--device", default="cpu", help="where the target runs, such as cuda (default: cpu)")
     add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
     add("-k", dest="pattern", metavar="EXPR", help="checks whose name has EXPR in it; 'a or b', 'not a'")
-    add("--suite", choices=("operator", "golden", "all"), help="operator: the kernel; golden: published weights "
+    add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
+        "models on random weights; golden: published weights "
         "(default: all without TARGET, operator with one)")  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
@@ -67,19 +69,20 @@ def run_command(options: argparse.Namespace) -> int:
         if options.junit:
             write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
         try:
-            golden = golden_names(options.pattern) if suite != "operator" else ()
+            golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
+            models = model_names(options.pattern) if suite in ("models", "all") else ()
             if golden:
                 load_weights()
             plan, candidate = None, None
-            if suite != "golden":
+            if suite in ("operator", "all"):
                 candidate = stack.enter_context(RemoteRunner(options.target, options.device, options.time_limit))
                 plan = _plan(options, candidate)
-                if not plan.checks and not golden:
-                    raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
                 lines.start(candidate, plan)
-            total = (_count(plan) if plan else 0) + len(golden) * 2
+            if not golden and not models and not (plan and plan.checks):
+                raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
+            total = (_count(plan) if plan else 0) + count_model_records(models) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
-            for record in _records(plan, candidate, golden, progress, interrupt):
+            for record in _records(options, plan, candidate, models, golden, progress, interrupt):
                 records.append(record)
                 lines.write(record)
                 progress.finished(record)
@@ -97,8 +100,10 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _records(
+    options: argparse.Namespace,
     plan: Plan | None,
     candidate: RemoteRunner | None,
+    models: tuple[str, ...],
     golden: tuple[str, ...],
     progress: Progress,
     interrupt: Interrupt,
@@ -109,6 +114,8 @@ def _records(
 
     if plan is not None and candidate is not None:
         yield from run(plan, candidate, on_case)
+    if models:
+        yield from model_records(models, options.tier, options.seed, lambda: on_case("models", ""))
     if golden:
         yield from golden_records(golden)
 

@@ -88,12 +88,14 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     """The tables, the failures, and the last line that sums up."""
     console = _console()
     operator = [record for record in records if record.suite == "operator"]
+    models = [record for record in records if record.suite == "models"]
     golden = [record for record in records if record.suite == "golden"]
     if operator:
-        console.print(_table(operator, f"{operator[0].target}: checks by dtype", [r.dtype for r in operator]))
+        console.print(_table(operator, f"{operator[0].target}: checks by dtype"))
+    if models:
+        console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
-        names = [record.target for record in golden]
-        console.print(_table(golden, "Published trained weights: checks by witness", names))
+        console.print(_table(golden, "Published trained weights: checks by witness"))
     if records:
         console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
     if candidate is not None and operator:
@@ -122,28 +124,28 @@ def print_failures(failures: Sequence[Record]) -> None:
         console.print(Text(f"\n{len(rest)} more (all of them with --json FILE): {names}"))
 
 
-def _table(records: Sequence[Record], title: str, columns: Sequence[str]) -> Table:
-    """One row for each check, one column for each dtype or witness."""
-    by_dtype = records[0].suite == "operator"
+def _table(records: Sequence[Record], title: str) -> Table:
+    """One row for each check, one column for each dtype, architecture or witness."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("check", no_wrap=True)
-    distinct = list(dict.fromkeys(columns))
-    kinds = list(dict.fromkeys(_column(name, by_dtype) for name in distinct))
-    for kind in kinds:
-        table.add_column(kind, no_wrap=True)
+    columns = list(dict.fromkeys(_column(record) for record in records))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     cells: dict[str, dict[str, Record]] = {}
     for record in records:
-        column = _column(record.dtype if by_dtype else record.target, by_dtype)
-        cells.setdefault(record.check, {})[column] = record
+        row = cells.setdefault(record.check, {})
+        there = row.get(_column(record))
+        if there is None or (there.passed and (not record.passed or record.worst > there.worst)):
+            row[_column(record)] = record
     for check, row in cells.items():
-        table.add_row(check, *(_cell(row.get(kind)) for kind in kinds))
+        table.add_row(check, *(_cell(row.get(column)) for column in columns))
     return table
 
 
-def _column(name: str, by_dtype: bool) -> str:
-    if by_dtype:
-        return name
-    return "optimized" if "optimized" in name else "reference"
+def _column(record: Record) -> str:
+    if record.suite == "golden":
+        return "optimized" if "optimized" in record.target else "reference"
+    return record.dtype.split()[0]  # the architecture of "led float64"
 
 
 def _cell(record: Record | None) -> Text:

@@ -8,7 +8,9 @@ import json
 from trueband import exit_codes
 from trueband.check_command import OWN_TARGET
 from trueband.console import print_failures, print_line
+from trueband.model_run import reproduce_model
 from trueband.properties.engine import reproduce
+from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.remote import RemoteRunner
 
 DESCRIPTION = """\
@@ -38,8 +40,11 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"CASE: expected a JSON line, got {options.case!r} ({error})") from error
     if not isinstance(line, dict):
         raise ValueError(f"CASE: expected a JSON object, got {options.case!r}")
-    with RemoteRunner(options.target, options.device) as candidate:
-        record = reproduce(line, options.target, candidate, options.device)
+    if line.get("check") in MODEL_CHECKS and set(line) == {"check", "case"}:
+        record = reproduce_model(line)
+    else:
+        with RemoteRunner(options.target, options.device) as candidate:
+            record = reproduce(line, options.target, candidate, options.device)
     if record.passed:
         print_line(f"passed: {record.check} [{record.dtype}] {record.claim} (error/bound {record.worst:.3g})")
     else:

@@ -60,6 +60,14 @@ class ModelCase:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The case of a parsed JSON line. ValueError on unknown or missing fields."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not {"architecture", "tokens"} <= set(values) <= known:
+            raise ValueError(f"case: expected architecture, tokens and some of {sorted(known)}, got {sorted(values)}")
+        if values["architecture"] not in ARCHITECTURES:
+            raise ValueError(
+                f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {values['architecture']!r}"
+            )
         plain = dict(values)
         for name in ("masked", "global_"):
             if name in plain:

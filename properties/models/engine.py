@@ -10,7 +10,7 @@ from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
 from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.record import Record
-from trueband.properties.search import search
+from trueband.properties.search import Found, search
 
 
 def run_models(
@@ -44,6 +44,13 @@ def run_model_check(
     start_seed = zlib.crc32(f"{seed} {check.name} {architecture} {dtype}".encode())
     strategy = model_cases((architecture,), dtype)
     found = search(check, candidate, strategy, examples, start_seed, on_case, probe=ModelProbe)
+    return model_record(target, check, architecture, dtype, seed, start, found)
+
+
+def model_record(
+    target: str, check: ModelCheck, architecture: str, dtype: str, seed: int, start: float, found: Found
+) -> Record:
+    """What became of a search that started at `start` (of `time.monotonic`)."""
     failure = found.failure
     return Record(
         suite="models",
