@@ -13,6 +13,25 @@ from trueband.reference.config import GenerationConfig, LEDConfig, LongformerCon
 
 Arrays = dict[str, np.ndarray]
 FLOAT64 = "float64"
+LANGUAGE_MODELS = {
+    "xlm-roberta": "XLMRobertaForMaskedLM", "longformer": "LongformerForMaskedLM", "led": "LEDForConditionalGeneration",
+}  # fmt: skip
+HEADS = {
+    (architecture, head): f"{family}For{task}"
+    for architecture, family, heads in (
+        ("xlm-roberta", "XLMRoberta", ("sequence", "token", "choice", "qa")),
+        ("longformer", "Longformer", ("sequence", "token", "choice", "qa")),
+        ("led", "LED", ("sequence", "qa")),
+    )
+    for head, task in (
+        ("sequence", "SequenceClassification"),
+        ("token", "TokenClassification"),
+        ("choice", "MultipleChoice"),
+        ("qa", "QuestionAnswering"),
+    )
+    if head in heads
+}
+CONFIGS: dict[str, Any] = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 
 
 class OptimizedModels:
@@ -40,6 +59,24 @@ class OptimizedModels:
             result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
         return result
 
+    def head(
+        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
+    ) -> Any:
+        """The model with another head: hidden states, logits and loss."""
+        import torch
+
+        model = _model(architecture, config, state, dtype, HEADS[architecture, head])
+        with torch.no_grad():
+            output = model(**_tensors(inputs, model), output_hidden_states=True)
+        taps = output.decoder_hidden_states if architecture == "led" else output.hidden_states
+        logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
+        loss = np.nan if output.loss is None else output.loss.item()
+        return {
+            "hidden_states": _arrays(taps),
+            "loss": loss,
+            **{name: getattr(output, name).numpy() for name in logits},
+        }
+
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
     ) -> np.ndarray:
@@ -54,18 +91,12 @@ class OptimizedModels:
         return sequences
 
 
-def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str) -> Any:
+def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None) -> Any:
     import torch
 
     from trueband.optimized import models
 
-    model: Any
-    if architecture == "led":
-        model = models.LEDForConditionalGeneration(LEDConfig.from_dict(config))
-    elif architecture == "longformer":
-        model = models.LongformerForMaskedLM(LongformerConfig.from_dict(config))
-    else:
-        model = models.XLMRobertaForMaskedLM(XLMRobertaConfig.from_dict(config))
+    model: Any = getattr(models, name or LANGUAGE_MODELS[architecture])(CONFIGS[architecture].from_dict(config))
     tensors = {name: torch.tensor(array, dtype=torch.float32) for name, array in state.items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     # Tied weights may stand under one of their names only; nothing else may be missing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from typing import Any, Self
 import numpy as np
 from hypothesis import strategies as st
 
-from trueband.properties.models.weights import Weights, encoder_shapes, led_shapes, random_weights
+from trueband.properties.models.weights import Weights, encoder_shapes, head_shapes, led_shapes, random_weights
 
 Positions = tuple[tuple[int, ...], ...]
-ARCHITECTURES = ("xlm-roberta", "longformer", "led")
+HEADS = {
+    "xlm-roberta": ("lm", "sequence", "token", "choice", "qa"),
+    "longformer": ("lm", "sequence", "token", "choice", "qa"),
+    "led": ("lm", "sequence", "qa"),
+}
+ARCHITECTURES = tuple(HEADS)
 VOCABULARY, HEAD_DIM, FIRST_WORD = 29, 4, 6  # ids below FIRST_WORD are special
 
 
@@ -25,7 +31,8 @@ class ModelCase:
     """One input of one model.
 
     Attributes:
-        architecture: one of `ARCHITECTURES`, with its language-model head.
+        architecture: one of `ARCHITECTURES`.
+        head: one of `HEADS` of the architecture.
         tokens, batch, layers, heads: sizes; heads have 4 channels.
         windows: one-sided, one for each layer of the encoder (longformer, led).
         masked, global_: positions for each row of the batch. Masked tokens hold the padding id.
@@ -46,6 +53,7 @@ class ModelCase:
     pad_token_id: int = 1
     seed: int = 0
     dtype: str = "float32"
+    head: str = "lm"
 
     @property
     def id(self) -> str:
@@ -89,6 +97,7 @@ class ModelCase:
         """Fields of `config.json`."""
         size, room = self.heads * HEAD_DIM, self.tokens + 4
         special = {"pad_token_id": self.pad_token_id, "bos_token_id": 0, "eos_token_id": 2, "vocab_size": VOCABULARY}
+        special["num_labels"] = 1 + self.seed % 3
         if self.architecture == "led":
             return {
                 **special, "d_model": size, "encoder_layers": self.layers, "decoder_layers": self.layers,
@@ -110,8 +119,11 @@ class ModelCase:
     def state(self) -> Weights:
         """Weights under the Hub's keys."""
         if self.architecture == "led":
-            return random_weights(led_shapes(self.config, self.prefix), self.seed)
-        return random_weights(encoder_shapes(self.config, self.prefix, self.architecture == "longformer"), self.seed)
+            body = led_shapes(self.config, self.prefix)
+        else:
+            body = encoder_shapes(self.config, self.prefix, self.architecture == "longformer")
+        head = head_shapes(self.config, self.prefix, self.head, self.heads * HEAD_DIM)
+        return random_weights(itertools.chain(body, head), self.seed)
 
     @cached_property
     def inputs(self) -> dict[str, np.ndarray]:

@@ -32,6 +32,12 @@ class ModelProbe:
         weights = case.state if state is None else state
         return self._float64(self.candidate.forward(case.architecture, case.config, weights, inputs, case.dtype))
 
+    def head(self, case: ModelCase, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
+        return self._float64(
+            self.candidate.head(case.architecture, case.head, case.config, case.state, inputs, case.dtype)
+        )
+
     def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
         case = self.case
         inputs = {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}

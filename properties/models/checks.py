@@ -1,6 +1,6 @@
 """The model checks. Importing this module registers them all in `MODEL_CHECKS`."""
 
-from trueband.properties.models import checks_arguments, checks_generation, checks_layers
+from trueband.properties.models import checks_arguments, checks_generation, checks_heads, checks_layers
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ModelProbe",
     "checks_arguments",
     "checks_generation",
+    "checks_heads",
     "checks_layers",
     "model_check",
 ]

@@ -20,6 +20,7 @@ class Call:
 
     Attributes:
         options: of the generation, None for a forward pass.
+        head: of a model with another head than the language model's.
     """
 
     architecture: str
@@ -27,6 +28,7 @@ class Call:
     state: Arrays
     inputs: Arrays
     options: dict[str, Any] | None = None
+    head: str | None = None
 
     def with_config(self, **changes: Any) -> Call:
         return replace(self, config={**self.config, **changes})
@@ -57,6 +59,12 @@ class FaultyModels(ReferenceModels):
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
         call = self.change(Call(architecture, config, state, inputs))
         return super().forward(call.architecture, call.config, call.state, call.inputs, dtype)
+
+    def head(
+        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
+    ) -> Any:
+        call = self.change(Call(architecture, config, state, inputs, head=head))
+        return super().head(call.architecture, head, call.config, call.state, call.inputs, dtype)
 
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
@@ -325,3 +333,28 @@ def any_mask_is_taken(call: Call) -> Call:
 def cache_loses_mask(call: Call) -> Call:
     cached = call.options is not None and call.options.get("use_cache", True)
     return padding_attended(call) if cached else call
+
+
+@fault("the classification head lacks its first bias", "xlm-roberta longformer led", "heads")
+def head_bias_lost(call: Call) -> Call:
+    return call.map_state("dense.bias", np.zeros_like) if call.head == "sequence" else call
+
+
+@fault("start and end of an answer are swapped", "xlm-roberta longformer led", "heads")
+def span_swapped(call: Call) -> Call:
+    return call.map_state("qa_outputs", lambda array: array[::-1].copy())
+
+
+@fault("a label that does not count is class 0", "xlm-roberta longformer", "heads")
+def ignored_label_counts(call: Call) -> Call:
+    if call.head != "token":
+        return call
+    return call.with_inputs(labels=np.maximum(call.inputs["labels"], 0))
+
+
+@fault("classification without a global mask has no global token", "longformer", "default_globals",
+       "huggingface/transformers #18190 (LED without a global mask)")  # fmt: skip
+def no_default_globals(call: Call) -> Call:
+    if call.head not in ("sequence", "qa", "choice"):
+        return call
+    return call.with_inputs(global_attention_mask=np.zeros_like(call.inputs["input_ids"]))

@@ -14,8 +14,30 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 Weights = dict[str, np.ndarray]
 
 
+def head_shapes(config: Mapping[str, Any], prefix: str, head: str, size: int) -> Shapes:
+    """Of a head: "lm", "sequence", "token", "choice" or "qa"; of LED with other names (prefix "led.")."""
+    labels = config.get("num_labels", 2)
+    if head == "lm" and prefix == "led.":
+        yield "final_logits_bias", (1, config["vocab_size"])
+    elif head == "lm":
+        yield "lm_head.bias", (config["vocab_size"],)
+        yield from _linear("lm_head.dense", size, size)
+        yield from _norm("lm_head.layer_norm", size)
+    elif head == "sequence":
+        name = "classification_head" if prefix == "led." else "classifier"
+        yield from _linear(f"{name}.dense", size, size)
+        yield from _linear(f"{name}.out_proj", labels, size)
+    elif head == "token":
+        yield from _linear("classifier", labels, size)
+    elif head == "choice":
+        yield from _linear(f"{prefix}pooler.dense", size, size)
+        yield from _linear("classifier", 1, size)
+    else:
+        yield from _linear("qa_outputs", 2, size)
+
+
 def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: bool) -> Shapes:
-    """RoBERTa's encoder and its language-model head; Longformer's has projections of its own for global tokens."""
+    """RoBERTa's encoder; Longformer's has projections of its own for global tokens."""
     size, inner = config["hidden_size"], config["intermediate_size"]
     embeddings = f"{prefix}embeddings"
     yield f"{embeddings}.word_embeddings.weight", (config["vocab_size"], size)
@@ -32,15 +54,11 @@ def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: boo
         yield from _linear(f"{layer}.intermediate.dense", inner, size)
         yield from _linear(f"{layer}.output.dense", size, inner)
         yield from _norm(f"{layer}.output.LayerNorm", size)
-    yield "lm_head.bias", (config["vocab_size"],)
-    yield from _linear("lm_head.dense", size, size)
-    yield from _norm("lm_head.layer_norm", size)
 
 
 def led_shapes(config: Mapping[str, Any], prefix: str) -> Shapes:
-    """LED with its language-model head; the embeddings are tied."""
+    """LED's encoder and decoder; the embeddings are tied."""
     size = config["d_model"]
-    yield "final_logits_bias", (1, config["vocab_size"])
     yield f"{prefix}shared.weight", (config["vocab_size"], size)
     for side in ("encoder", "decoder"):
         yield f"{prefix}{side}.embed_positions.weight", (config[f"max_{side}_position_embeddings"], size)

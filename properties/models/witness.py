@@ -2,6 +2,8 @@
 
     forward(architecture, config, state, inputs, dtype) -> {"hidden_states": [...], "logits": ...}, for led also
         "encoder_hidden_states"; hidden_states after the embeddings and after each layer (of the decoder for led)
+    head(architecture, head, config, state, inputs, dtype) -> the model with another head, labels among the inputs:
+        {"hidden_states": [...] (of the decoder for led), "logits" or "start_logits" and "end_logits", "loss"}
     generate(architecture, config, state, inputs, options) -> (b * num_return_sequences, longest) ids, in float64
 
 config: fields of `config.json`; state: arrays under the Hub's keys; inputs: as `ModelCase.inputs`, and inputs_embeds,
@@ -19,10 +21,35 @@ import numpy as np
 from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.decoding_models import led_generate
 from trueband.reference.led import led_conditional_generation
+from trueband.reference.led_heads import led_question_answering, led_sequence_classification
 from trueband.reference.longformer import longformer_masked_lm
+from trueband.reference.longformer_heads import (
+    longformer_multiple_choice,
+    longformer_question_answering,
+    longformer_sequence_classification,
+    longformer_token_classification,
+)
 from trueband.reference.roberta import roberta_masked_lm
+from trueband.reference.roberta_heads import (
+    roberta_multiple_choice,
+    roberta_question_answering,
+    roberta_sequence_classification,
+    roberta_token_classification,
+)
 
 Arrays = dict[str, np.ndarray]
+REFERENCE_HEADS: dict[tuple[str, str], tuple[Any, Any]] = {
+    ("xlm-roberta", "sequence"): (XLMRobertaConfig, roberta_sequence_classification),
+    ("xlm-roberta", "token"): (XLMRobertaConfig, roberta_token_classification),
+    ("xlm-roberta", "choice"): (XLMRobertaConfig, roberta_multiple_choice),
+    ("xlm-roberta", "qa"): (XLMRobertaConfig, roberta_question_answering),
+    ("longformer", "sequence"): (LongformerConfig, longformer_sequence_classification),
+    ("longformer", "token"): (LongformerConfig, longformer_token_classification),
+    ("longformer", "choice"): (LongformerConfig, longformer_multiple_choice),
+    ("longformer", "qa"): (LongformerConfig, longformer_question_answering),
+    ("led", "sequence"): (LEDConfig, led_sequence_classification),
+    ("led", "qa"): (LEDConfig, led_question_answering),
+}
 
 
 class ModelCandidate(Protocol):
@@ -32,6 +59,10 @@ class ModelCandidate(Protocol):
     def features(self) -> frozenset[str]: ...
 
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any: ...
+
+    def head(
+        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
+    ) -> Any: ...
 
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
@@ -67,6 +98,16 @@ class ReferenceModels:
             "attentions": list(encoder.attentions or ()),
             "global_attentions": list(encoder.global_attentions or ()),
         }
+
+    def head(
+        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
+    ) -> Any:
+        kind, model = REFERENCE_HEADS[architecture, head]
+        output = model(state, kind.from_dict(config), **inputs)
+        taps = output.decoder_hidden_states if architecture == "led" else output.hidden_states
+        logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
+        loss = np.nan if output.loss is None else output.loss
+        return {"hidden_states": list(taps), "loss": loss, **{name: getattr(output, name) for name in logits}}
 
     def generate(
         self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]

@@ -1,0 +1,116 @@
+"""Checks of the heads for classification, choice and question answering, and of their losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound, Float
+from trueband.properties.bounds.encoder_variance import longformer_layer_moments
+from trueband.properties.bounds.precision import Precision
+from trueband.properties.bounds.variance import Moments, known, linear_moments, sigma_bound, tanh_moments
+from trueband.properties.models.case import HEADS, ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.head_inputs import SEPARATOR, default_globals, head_inputs, labels
+from trueband.properties.models.weights import Weights
+from trueband.properties.verdict import Verdict, judge
+from trueband.reference.config import LongformerConfig
+from trueband.reference.longformer import longformer_layer
+from trueband.reference.losses import classification_loss, cross_entropy, span_loss, token_loss
+
+
+@model_check("the logits of every head are those of its last hidden states, and the loss that of its logits")
+def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
+    for head in HEADS[probe.case.architecture][1:]:
+        case = with_head(probe.case, head)
+        output = probe.head(case, {**head_inputs(case), **labels(case)})
+        moments = _logits(case, output["hidden_states"][-1], probe.precision)
+        if head == "qa":
+            computed = np.stack([output["start_logits"], output["end_logits"]], axis=-1)
+        else:
+            computed = output["logits"]
+        yield judge(computed, moments.value, sigma_bound(moments), f"logits of the head {head}")
+        expected = np.asarray(_loss(case, computed))
+        yield judge(output["loss"], expected, _loss_bound(computed, case, probe.precision), f"loss of the head {head}")
+
+
+@model_check("the heads of Longformer make their tokens global by themselves", ("longformer",))
+def check_default_globals(probe: ModelProbe) -> Iterator[Verdict]:
+    for head in HEADS["longformer"][1:]:
+        case = with_head(probe.case, head)
+        config, flagged = LongformerConfig.from_dict(case.config), default_globals(case)
+        for i, (entering, leaving) in enumerate(pairwise(probe.head(case, head_inputs(case))["hidden_states"])):
+            name, window = f"{case.prefix}encoder.layer.{i}", config.window(i)
+            expected = longformer_layer(
+                case.state, name, config, entering, window=window, attention_mask=case.real,
+                global_attention_mask=flagged,
+            )  # fmt: skip
+            moments = longformer_layer_moments(
+                case.state, name, config, entering, window, case.real, flagged, probe.precision
+            )
+            yield judge(leaving, expected, sigma_bound(moments), f"layer {i} under the head {head}")
+
+
+def with_head(case: ModelCase, head: str) -> ModelCase:
+    """The case with a head, and with enough tokens for it, none of them masked where separators stand."""
+    tokens = max(case.tokens, 6)
+    masked = case.masked if case.architecture == "xlm-roberta" else tuple(() for _ in range(case.batch))
+    return case.replace(head=head, tokens=tokens, masked=masked, global_=tuple(() for _ in range(case.batch)))
+
+
+def _logits(case: ModelCase, last: Float, precision: Precision) -> Moments:
+    """From the last hidden states (b, n, D): (b, C), (b, n, C), (1, choices), or (b, n, 2) for start and end."""
+    state = case.state
+    if case.head == "qa":
+        return _linear(state, "qa_outputs", known(last), precision)
+    if case.head == "token":
+        return _linear(state, "classifier", known(last), precision)
+    if case.head == "choice":
+        pooled = _tanh_dense(state, f"{case.prefix}pooler.dense", known(last[:, 0]), precision)
+        scores = _linear(state, "classifier", pooled, precision)
+        return Moments(scores.value.T, scores.variance.T)
+    name, rows = "classifier", last[:, 0]
+    if case.architecture == "led":
+        ends = [int(np.flatnonzero(row == SEPARATOR)[-1]) for row in head_inputs(case)["input_ids"]]
+        name, rows = "classification_head", last[np.arange(len(ends)), ends]
+    return _linear(state, f"{name}.out_proj", _tanh_dense(state, f"{name}.dense", known(rows), precision), precision)
+
+
+def _tanh_dense(state: Weights, name: str, x: Moments, precision: Precision) -> Moments:
+    return tanh_moments(_linear(state, name, x, precision), precision)
+
+
+def _linear(state: Weights, name: str, x: Moments, precision: Precision) -> Moments:
+    return linear_moments(x, state[f"{name}.weight"], state[f"{name}.bias"], precision)
+
+
+def _loss(case: ModelCase, logits: Float) -> float:
+    """The reference's loss of the candidate's own logits."""
+    given: dict[str, Any] = labels(case)
+    loss: float | None
+    if case.head == "qa":
+        loss = span_loss(logits[..., 0], logits[..., 1], given["start_positions"], given["end_positions"])
+    elif case.head == "choice":
+        loss = cross_entropy(logits, given["labels"])
+    elif case.head == "token":
+        loss = token_loss(logits, given["labels"], case.config["num_labels"])
+    else:
+        loss = classification_loss(logits, given["labels"], case.config["num_labels"], None)
+    assert loss is not None
+    return loss
+
+
+def _loss_bound(logits: Float, case: ModelCase, precision: Precision) -> Bound:
+    """Of a mean of losses: cross-entropies, squares, or binary cross-entropies.
+
+    With N numbers in all, s their spread and u the accumulator's roundoff: no term of any of the three is larger than
+    t = (s + |label| + log N)^2 + s + log N + 1, is the result of fewer than N + 16 roundings, and the mean adds N.
+    """
+    label = max(float(np.abs(each).max()) if each.dtype == np.float64 else 0.0 for each in labels(case).values())
+    count, spread = logits.size, float(np.abs(logits).max()) * 2
+    term = (spread + label + math.log(count)) ** 2 + spread + math.log(count) + 1
+    return Bound({"rounding": np.asarray((2 * count + 16) * precision.accumulator * term)})
