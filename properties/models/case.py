@@ -97,7 +97,7 @@ class ModelCase:
         """Fields of `config.json`."""
         size, room = self.heads * HEAD_DIM, self.tokens + 4
         special = {"pad_token_id": self.pad_token_id, "bos_token_id": 0, "eos_token_id": 2, "vocab_size": VOCABULARY}
-        special["num_labels"] = 1 + self.seed % 3
+        special["num_labels"] = 2 if self.head == "qa" else 1 + self.seed % 3
         if self.architecture == "led":
             return {
                 **special, "d_model": size, "encoder_layers": self.layers, "decoder_layers": self.layers,

@@ -12,6 +12,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.weights import Weights
 from trueband.properties.models.witness import ModelCandidate
+from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
 
 
@@ -28,20 +29,32 @@ class ModelProbe:
 
     def forward_of(self, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
+        weights = self.case.state if state is None else state
+        return self._float64(self._given(lambda: self.raw_forward(inputs, weights)))
+
+    def raw_forward(self, inputs: dict[str, np.ndarray], state: Weights) -> Any:
+        """What the candidate returns or raises."""
         case = self.case
-        weights = case.state if state is None else state
-        return self._float64(self.candidate.forward(case.architecture, case.config, weights, inputs, case.dtype))
+        return self.candidate.forward(case.architecture, case.config, state, inputs, case.dtype)
 
     def head(self, case: ModelCase, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
         """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
-        return self._float64(
-            self.candidate.head(case.architecture, case.head, case.config, case.state, inputs, case.dtype)
-        )
+        given = (case.architecture, case.head, case.config, case.state, inputs, case.dtype)
+        return self._float64(self._given(lambda: self.candidate.head(*given)))
 
     def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
+        """The ids that a candidate writes."""
         case = self.case
         inputs = {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}
-        return candidate.generate(case.architecture, case.config, case.state, inputs, options)
+        given = (case.architecture, case.config, case.state, inputs, options)
+        return np.asarray(self._given(lambda: candidate.generate(*given)))
+
+    @staticmethod
+    def _given(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            raise CandidateError(f"expected a result, got {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _float64(output: dict[str, Any]) -> dict[str, Any]:
