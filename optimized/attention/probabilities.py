@@ -8,13 +8,14 @@ global column; its place in the window is 0. Rows of global tokens are 0 there: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from trueband.optimized.attention import full_op, projected_op
+from trueband.optimized.attention import full_op, projected_op, relative_op
 from trueband.optimized.attention.chunked_band import inputs, plan
 from trueband.optimized.attention.chunked_tensors import Unit
 from trueband.optimized.attention.differentiable import Weights, band_weights, scatter_rows
@@ -22,25 +23,28 @@ from trueband.optimized.attention.differentiable import Weights, band_weights, s
 Pieces = Iterator[tuple[Unit, Tensor, Tensor]]
 
 
-def full_probabilities(
-    query: Tensor,
-    key: Tensor,
-    head_mask: Tensor | None,
-    attention_mask: Tensor | None,
-    seed: Tensor | None,
-    scale: float,
-    dropout_p: float,
-) -> Tensor:
-    """(b, h, n, n) of `full_op` with the same arguments."""
-    batch, heads, tokens, _ = query.shape
+def full_probabilities(query: Tensor, key: Tensor, *options: Any) -> Tensor:
+    """(b, h, queries, keys) of `full_op` with the same arguments but for the value."""
+    return scatter_keys(lambda: full_op.weights(query, key, key, *options), query, key)
+
+
+def relative_probabilities(query: Tensor, key: Tensor, *options: Any) -> Tensor:
+    """(b, h, queries, keys) of `relative_op` with the same arguments but for the value."""
+    return scatter_keys(lambda: relative_op.weights(query, key, key, *options), query, key)
+
+
+def scatter_keys(weights: Callable[[], Iterator[Weights]], query: Tensor, key: Tensor) -> Tensor:
+    """(b, h, queries, keys) from its pieces."""
+    batch, heads, queries, _ = query.shape
+    tokens = key.shape[2]
 
     def pieces() -> Pieces:
-        for w in full_op.weights(query, key, key, head_mask, attention_mask, seed, scale, dropout_p):
-            row = w.unit.row
-            yield w.unit, w.rows, pad(w.probabilities, (row.tokens.start, tokens - row.tokens.stop))
+        for w in weights():
+            start = w.unit.row.tokens.start
+            yield w.unit, w.rows, pad(w.probabilities, (start, tokens - start - w.probabilities.shape[-1]))
 
     with torch.autocast(query.device.type, enabled=False):
-        return scatter_rows(pieces(), (batch, heads, tokens, tokens), query)
+        return scatter_rows(pieces(), (batch, heads, queries, tokens), query)
 
 
 def local_probabilities(

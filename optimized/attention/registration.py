@@ -71,8 +71,9 @@ def register(definition: Definition) -> Callable[..., Tensor]:
     backward_op.register_fake(lambda grad_output, *arguments: fake_gradients(definition, *arguments))
 
     def backward(context: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        grads = backward_op(grad_output, *context.saved_tensors, *context.plain)
-        return only_given(grads, context.saved_tensors, context.count)
+        saved = context.saved_tensors  # asked for once: gradient checkpointing hands them out once
+        grads = backward_op(grad_output, *saved, *context.plain)
+        return only_given(grads, saved, context.count)
 
     def double_backward(context: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         second = second_order(definition, context.saved_tensors, context.plain, cotangents)

@@ -13,17 +13,16 @@ from trueband.optimized.attention.probabilities import global_probabilities, loc
 from trueband.optimized.attention.projected_op import projected_op
 from trueband.optimized.models.full_self_attention import SelfAttention
 from trueband.optimized.models.layers import Attended
-from trueband.reference.config import LongformerConfig
+from trueband.reference.config import LEDConfig, LongformerConfig
 
 
 class BandSelfAttention(SelfAttention):
     """Global tokens have projections of their own, which are applied for them only."""
 
-    def __init__(self, config: LongformerConfig, layer: int) -> None:
-        super().__init__(config)
-        size = config.hidden_size
-        self.query_global, self.key_global = nn.Linear(size, size), nn.Linear(size, size)
-        self.value_global = nn.Linear(size, size)
+    def __init__(self, config: LongformerConfig | LEDConfig, layer: int) -> None:
+        size, heads = config.hidden_size, config.num_attention_heads
+        super().__init__(size, heads, size // heads, config.attention_probs_dropout_prob)
+        self.query_global, self.key_global, self.value_global = (nn.Linear(size, size) for _ in range(3))
         self.window = config.window(layer)
 
     def forward(

@@ -4,49 +4,57 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, gelu
+from torch.nn.functional import gelu
 
-from trueband.optimized.attention.arguments import check_tensor
-from trueband.optimized.models.inputs import Config, checked_ids
-
-IGNORED = -100  # a label that does not count
+from trueband.optimized.models.inputs import Config
 
 
 class LMHead(nn.Module):
     """logits = LayerNorm(gelu(dense(x))) E^T + b, with E the word embeddings: (b, n, D) -> (b, n, vocabulary)."""
 
     def __init__(self, config: Config, word_embeddings: nn.Embedding) -> None:
+        """E is tied to the word embeddings unless the configuration says otherwise."""
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, device="meta")
-        self.decoder.weight, self.decoder.bias = word_embeddings.weight, self.bias
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.decoder.bias = self.bias
+        if config.tie_word_embeddings:
+            self.decoder.weight = word_embeddings.weight
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         logits: Tensor = self.decoder(self.layer_norm(gelu(self.dense(hidden_states))))
         return logits
 
 
-def check_labels(labels: Tensor | None, tokens: Tensor | None, vocab_size: int) -> Tensor | None:
-    """Labels (b, n): ids of the vocabulary, or -100 for tokens that do not count. `tokens`: (b, n) or (b, n, D)."""
-    if labels is None or tokens is None:  # without tokens the model will say so
-        return None
-    check_tensor("labels", labels)
-    if labels.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"labels: expected dtype int64 or int32, got {labels.dtype}")
-    if labels.shape != tokens.shape[:2]:
-        shape = tuple(tokens.shape[:2])
-        raise ValueError(f"labels: expected shape (batch, tokens) = {shape}, got {tuple(labels.shape)}")
-    counted = labels != IGNORED
-    ids = checked_ids(labels.where(counted, 0), "labels", vocab_size)
-    result: Tensor = ids.where(counted, IGNORED).long()
-    return result
+class ClassificationHead(nn.Module):
+    """logits = out_proj(dropout(tanh(dense(dropout(x))))): (b, D) -> (b, labels)."""
+
+    def __init__(self, size: int, labels: int, dropout_p: float) -> None:
+        super().__init__()
+        self.dense, self.out_proj = nn.Linear(size, size), nn.Linear(size, labels)
+        self.dropout = nn.Dropout(dropout_p)
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.out_proj(self.dropout(self.dense(self.dropout(features)).tanh()))
+        return logits
 
 
-def token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
-    """Mean cross-entropy over the labels that count; half types are brought to float32. None without labels."""
-    if labels is None:
-        return None
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    return cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+class SpanHead(nn.Linear):
+    """Logits (b, n) of the start and of the end of an answer, from (b, n, D)."""
+
+    def __init__(self, size: int, labels: int) -> None:
+        if labels != 2:
+            raise ValueError(f"num_labels: expected 2 (start and end) for question answering, got {labels}")
+        super().__init__(size, labels)
+
+    def spans(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        start, end = self(hidden_states).unbind(dim=-1)
+        return start, end
+
+
+def head_dropout(config: Config) -> float:
+    """Dropout of a classifier: its own, or that of the hidden states."""
+    own: float | None = getattr(config, "classifier_dropout", None)
+    return config.hidden_dropout_prob if own is None else own

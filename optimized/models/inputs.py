@@ -14,6 +14,7 @@ from trueband.optimized.attention.arguments import check_device, check_tensor
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig
+SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
 @torch.library.custom_op("trueband::checked_ids", mutates_args=())
@@ -34,14 +35,46 @@ def checked_mask(mask: Tensor, name: str) -> Tensor:
     return (mask != 0).contiguous()
 
 
-@torch.library.custom_op("trueband::positions_from_ids", mutates_args=())
-def positions_from_ids(input_ids: Tensor, pad_token_id: int, max_length: int) -> Tensor:
-    """(b, n) int64: pad + 1, pad + 2, ... over the ids that are not padding, wherever padding stands; pads get pad."""
-    not_pad = input_ids != pad_token_id
-    length = int(not_pad.sum(dim=1).max())
+@torch.library.custom_op("trueband::counted_positions", mutates_args=())
+def counted_positions(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
+    """(b, n) int64: first, first + 1, ... over the tokens that count, wherever they stand; the others get first - 1.
+
+    `before`: (b,), how many of a row have been given out already.
+    """
+    numbers = counted.cumsum(dim=1)
+    if before is not None:
+        numbers = numbers + before[:, None]
+    length = int(numbers.max())
     if length > max_length:
-        raise ValueError(f"input_ids: expected at most {max_length} tokens, got {length}")
-    return not_pad.cumsum(dim=1) * not_pad + pad_token_id
+        raise ValueError(f"{name}: expected at most {max_length} tokens, got {length}")
+    return numbers * counted + first - 1
+
+
+@torch.library.custom_op("trueband::last_end", mutates_args=())
+def last_end(input_ids: Tensor, eos_token_id: int) -> Tensor:
+    """(b,) int64: where a row has its last end token; every row must have the same number of them, at least one."""
+    is_end = input_ids == eos_token_id
+    counts = is_end.sum(dim=1)
+    if not bool(counts.min() > 0) or bool((counts != counts[0]).any()):
+        raise ValueError(
+            f"input_ids: expected the same number of end tokens (id {eos_token_id}), at least one, in every row, "
+            f"got {counts.tolist()}"
+        )
+    return (is_end * torch.arange(1, is_end.shape[1] + 1, device=is_end.device)).argmax(dim=1)
+
+
+@torch.library.custom_op("trueband::first_separator", mutates_args=())
+def first_separator(input_ids: Tensor, sep_token_id: int) -> Tensor:
+    """(b,) int64: where a row has the first of its separators, of which it must have three."""
+    is_separator = input_ids == sep_token_id
+    counts = is_separator.sum(dim=1).tolist()
+    for row, count in enumerate(counts):
+        if count != SEPARATORS:
+            raise ValueError(
+                f"input_ids: expected {SEPARATORS} separators (id {sep_token_id}) in every row, or a "
+                f"global_attention_mask, got {count} in row {row}"
+            )
+    return is_separator.int().argmax(dim=1)
 
 
 @checked_ids.register_fake
@@ -54,9 +87,19 @@ def _(mask: Tensor, name: str) -> Tensor:
     return mask.new_empty(mask.shape, dtype=torch.bool)
 
 
-@positions_from_ids.register_fake
-def _(input_ids: Tensor, pad_token_id: int, max_length: int) -> Tensor:
-    return input_ids.new_empty(input_ids.shape, dtype=torch.int64)
+@counted_positions.register_fake
+def _(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
+    return counted.new_empty(counted.shape, dtype=torch.int64)
+
+
+@last_end.register_fake
+def _(input_ids: Tensor, eos_token_id: int) -> Tensor:
+    return input_ids.new_empty(input_ids.shape[0], dtype=torch.int64)
+
+
+@first_separator.register_fake
+def _(input_ids: Tensor, sep_token_id: int) -> Tensor:
+    return input_ids.new_empty(input_ids.shape[0], dtype=torch.int64)
 
 
 def check_ids(name: str, ids: Any, shape: tuple[int, int] | None, count: int, device: torch.device) -> Tensor:
@@ -84,15 +127,31 @@ def check_embeddings(name: str, embeddings: Any, like: Tensor) -> None:
         raise ValueError(f"{name}: expected the device of the model, {like.device}, got {embeddings.device}")
 
 
-def check_binary_mask(name: str, mask: Any, like: Tensor) -> Tensor | None:
-    """A mask of 0 and 1 (bool, int or float) of shape (b, n) exactly, as bools. `like`: (b, n, D)."""
+def check_encoder_states(name: str, states: Any, batch: int, like: Tensor) -> Tensor:
+    """(b, n, D) of an encoder, for a decoder of the same batch."""
+    check_embeddings(name, states, like)
+    if states.shape[0] != batch:
+        raise ValueError(f"{name}: expected a batch of {batch}, got {states.shape[0]}")
+    checked: Tensor = states
+    return checked
+
+
+def check_one_input(ids_name: str, input_ids: Any, embeds_name: str, inputs_embeds: Any) -> None:
+    if (input_ids is None) == (inputs_embeds is None):
+        got = "neither" if input_ids is None else "both"
+        raise ValueError(f"{ids_name}: expected exactly one of {ids_name} and {embeds_name}, got {got}")
+
+
+def check_binary_mask(name: str, mask: Any, like: Tensor, past: int = 0) -> Tensor | None:
+    """A mask of 0 and 1 (bool, int or float) of shape (b, past + n) exactly, as bools. `like`: (b, n, D)."""
     if mask is None:
         return None
     check_tensor(name, mask)
     if mask.is_complex():
         raise TypeError(f"{name}: expected a bool, integer or floating dtype, got {mask.dtype}")
-    if mask.shape != like.shape[:2]:
-        raise ValueError(f"{name}: expected shape (batch, tokens) = {tuple(like.shape[:2])}, got {tuple(mask.shape)}")
+    shape = (like.shape[0], past + like.shape[1])
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"{name}: expected shape (batch, tokens) = {shape}, got {tuple(mask.shape)}")
     check_device(name, mask, like.device)
     if mask.dtype == torch.bool:
         return mask
@@ -100,36 +159,22 @@ def check_binary_mask(name: str, mask: Any, like: Tensor) -> Tensor | None:
     return checked
 
 
-def check_head_masks(head_mask: Any, config: Config, device: torch.device) -> list[Tensor | None]:
+def check_head_masks(
+    head_mask: Any, layers: int, heads: int, device: torch.device, name: str = "head_mask"
+) -> list[Tensor | None]:
     """One (h,) mask or None for each layer, from (layers, heads) of a floating dtype."""
-    layers = config.num_hidden_layers
     if head_mask is None:
         return [None] * layers
-    check_tensor("head_mask", head_mask)
+    check_tensor(name, head_mask)
     if not head_mask.is_floating_point():
-        raise TypeError(f"head_mask: expected a floating dtype, got {head_mask.dtype}")
-    shape = (layers, config.num_attention_heads)
-    if tuple(head_mask.shape) != shape:
-        raise ValueError(f"head_mask: expected shape (layers, heads) = {shape}, got {tuple(head_mask.shape)}")
-    check_device("head_mask", head_mask, device)
+        raise TypeError(f"{name}: expected a floating dtype, got {head_mask.dtype}")
+    if tuple(head_mask.shape) != (layers, heads):
+        raise ValueError(f"{name}: expected shape (layers, heads) = {(layers, heads)}, got {tuple(head_mask.shape)}")
+    check_device(name, head_mask, device)
     return list(head_mask.unbind())
 
 
-# What these models compute, for fields of a configuration that could ask for something else.
-COMPUTED = {
-    "hidden_act": "gelu",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "chunk_size_feed_forward": 0,
-    "pruned_heads": {},
-    "tie_word_embeddings": True,
-}
-
-
-def check_config(config: Config) -> None:
+def check_activation(name: str, activation: str) -> None:
     """Nothing that a configuration asks for is left out in silence."""
-    for name, computed in COMPUTED.items():
-        asked = getattr(config, name, computed)
-        if asked != computed:
-            raise ValueError(f"{name}: expected {computed!r}, got {asked!r}")
+    if activation != "gelu":
+        raise ValueError(f"{name}: expected 'gelu' (the exact form), got {activation!r}")

@@ -6,26 +6,37 @@ Module names are those of the Hub's state dicts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from trueband.optimized.models.base import Stack
 from trueband.optimized.models.inputs import Config
+
+if TYPE_CHECKING:
+    from trueband.optimized.models.full_self_attention import SelfAttention
 
 
 class Attended(NamedTuple):
-    """What a self-attention returns.
+    """What an attention returns.
 
     Attributes:
         context: (b, n, D), before the output projection.
         attentions: probabilities, or None when they were not asked for.
         global_attentions: those of the rows of global tokens, or None.
+        key, value: (b, h, n, d) that were attended, for a cache; None where there is none.
     """
 
     context: Tensor
     attentions: Tensor | None = None
     global_attentions: Tensor | None = None
+    key: Tensor | None = None
+    value: Tensor | None = None
+
+
+Attend = Callable[[nn.Module, Tensor, int], Attended]  # of a module, the hidden states and the number of the layer
 
 
 class Residual(nn.Module):
@@ -54,49 +65,67 @@ class Intermediate(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention and what follows it: `self` and `output` in the state dict."""
+    """Attention and what follows it: `self` and `output` in the state dict."""
 
-    def __init__(self, config: Config, attention: nn.Module) -> None:
+    def __init__(self, config: Config, attention: SelfAttention) -> None:
         super().__init__()
         self.add_module("self", attention)
-        self.output = Residual(config, config.hidden_size)
+        self.output = Residual(config, attention.heads * attention.head_dim)
 
 
 class EncoderLayer(nn.Module):
-    """A post-LN layer: attention, then feed-forward, each followed by dropout, residual and LayerNorm."""
+    """A post-LN layer: attention, cross-attention in some decoders, feed-forward, each with residual and LayerNorm."""
 
-    def __init__(self, config: Config, attention: nn.Module) -> None:
+    def __init__(self, config: Config, attention: SelfAttention, cross: SelfAttention | None = None) -> None:
         super().__init__()
         self.attention = AttentionBlock(config, attention)
+        if cross is not None:
+            self.crossattention = AttentionBlock(config, cross)
         self.intermediate = Intermediate(config)
         self.output = Residual(config, config.intermediate_size)
+        self.chunk = getattr(config, "chunk_size_feed_forward", 0)
 
     def forward(
-        self, hidden_states: Tensor, attend: Callable[[nn.Module, Tensor], Attended]
-    ) -> tuple[Tensor, Attended]:
-        """The layer's output and its attention; `attend` calls the self-attention on the hidden states."""
-        attended = attend(self.attention.get_submodule("self"), hidden_states)
-        middle = self.attention.output(attended.context, hidden_states)
-        return self.output(self.intermediate(middle), middle), attended
+        self, hidden_states: Tensor, number: int, attend: Attend, attend_across: Attend | None = None
+    ) -> tuple[Tensor, Attended, Attended | None]:
+        """The layer's output and its attentions; `attend` and `attend_across` call them on the hidden states."""
+        attended = attend(self.attention.get_submodule("self"), hidden_states, number)
+        x, across = self.attention.output(attended.context, hidden_states), None
+        if attend_across is not None:
+            across = attend_across(self.crossattention.get_submodule("self"), x, number)
+            x = self.crossattention.output(across.context, x)
+        return self.feed_forward(x), attended, across
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """All tokens at once, or `chunk_size_feed_forward` of them at a time: less memory, the same result."""
+        parts = x.split(self.chunk, dim=1) if self.chunk else (x,)
+        return torch.cat([self.output(self.intermediate(part), part) for part in parts], dim=1)
 
 
-class Encoder(nn.Module):
-    """A stack of layers: `layer` in the state dict. `attention(i)` makes the self-attention of layer i."""
+class Encoder(Stack):
+    """A stack of layers: `layer` in the state dict. `attention(i)` and `cross()` make the attentions of layer i."""
 
-    def __init__(self, config: Config, attention: Callable[[int], nn.Module]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        attention: Callable[[int], SelfAttention],
+        cross: Callable[[], SelfAttention | None] = lambda: None,
+    ) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(EncoderLayer(config, attention(i)) for i in range(config.num_hidden_layers))
+        layers = range(config.num_hidden_layers)
+        self.layer = nn.ModuleList(EncoderLayer(config, attention(i), cross()) for i in layers)
 
     def forward(
-        self, hidden_states: Tensor, attend: Callable[[nn.Module, Tensor, int], Attended]
-    ) -> tuple[list[Tensor], list[Attended]]:
-        """L + 1 hidden states, L attentions; `attend(module, hidden_states, i)` is the attention of layer i."""
-        states, attended = [hidden_states], []
+        self, hidden_states: Tensor, attend: Attend, attend_across: Attend | None = None
+    ) -> tuple[list[Tensor], list[Attended], list[Attended | None]]:
+        """L + 1 hidden states, L attentions, L cross-attentions."""
+        states, attended, crossed = [hidden_states], [], []
         for i, layer in enumerate(self.layer):
-            output, own = layer(states[-1], lambda module, x, i=i: attend(module, x, i))
+            output, own, across = self.run(layer, states[-1], i, attend, attend_across)
             states.append(output)
             attended.append(own)
-        return states, attended
+            crossed.append(across)
+        return states, attended, crossed
 
 
 class Pooler(nn.Module):
@@ -116,7 +145,8 @@ def initialize(module: nn.Module, std: float) -> None:
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=std)
-            nn.init.zeros_(part.bias)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
         elif isinstance(part, nn.Embedding):
             part.reset_parameters()
             nn.init.normal_(part.weight, std=std)

@@ -10,21 +10,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trueband.optimized.checkpoints import PretrainedModel
 from trueband.optimized.models.band_self_attention import BandSelfAttention
 from trueband.optimized.models.embeddings import Embeddings
-from trueband.optimized.models.heads import LMHead, check_labels, token_loss
-from trueband.optimized.models.inputs import check_binary_mask, check_config, check_head_masks
+from trueband.optimized.models.heads import LMHead
+from trueband.optimized.models.inputs import check_activation, check_binary_mask, check_head_masks
 from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
+from trueband.optimized.models.losses import check_labels, token_loss
 from trueband.optimized.models.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
 from trueband.reference.config import LongformerConfig
 
 
-class LongformerModel(nn.Module):
+class LongformerModel(PretrainedModel):
     """The encoder. `add_pooling_layer`: also tanh(dense(first token))."""
 
     def __init__(self, config: LongformerConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
-        check_config(config)
+        check_activation("hidden_act", config.hidden_act)
         self.config = config
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config, lambda layer: BandSelfAttention(config, layer))
@@ -60,14 +62,16 @@ class LongformerModel(nn.Module):
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         mask = check_binary_mask("attention_mask", attention_mask, embedded)
         global_mask = check_binary_mask("global_attention_mask", global_attention_mask, embedded)
-        head_masks = check_head_masks(head_mask, self.config, embedded.device)
+        head_masks = check_head_masks(
+            head_mask, self.config.num_hidden_layers, self.config.num_attention_heads, embedded.device
+        )  # fmt: skip
 
         def attend(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
             attended: Attended = module(hidden_states, mask, global_mask, head_masks[layer], output_attentions)
             return attended
 
-        states, attended = self.encoder(embedded, attend)
-        with_global = bool(attended) and attended[0].global_attentions is not None
+        states, attended, _ = self.encoder(embedded, attend)
+        with_global = output_attentions and bool(attended) and attended[0].global_attentions is not None
         return LongformerBaseModelOutputWithPooling(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
@@ -77,7 +81,7 @@ class LongformerModel(nn.Module):
         )
 
 
-class LongformerForMaskedLM(nn.Module):
+class LongformerForMaskedLM(PretrainedModel):
     """The encoder and its language-model head, tied to the word embeddings."""
 
     def __init__(self, config: LongformerConfig) -> None:
@@ -108,7 +112,11 @@ class LongformerForMaskedLM(nn.Module):
         return LongformerMaskedLMOutput(
             logits=logits,
             loss=token_loss(logits, labels),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-            global_attentions=encoded.global_attentions,
+            **hidden(encoded),
         )
+
+
+def hidden(output: LongformerBaseModelOutputWithPooling) -> dict[str, Any]:
+    """What every head hands on."""
+    names = ("hidden_states", "attentions", "global_attentions")
+    return {name: getattr(output, name) for name in names}

@@ -10,20 +10,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trueband.optimized.models.cache import DecoderCache
+
 
 @dataclass
-class BaseModelOutputWithPooling:
+class BaseModelOutputWithPoolingAndCrossAttentions:
     """Attributes:
     last_hidden_state: (b, n, D).
     pooler_output: (b, D), or None without a pooling layer.
+    past_key_values: of a decoder, for the next step.
     hidden_states: L + 1 tensors (b, n, D): after the embeddings, then after each layer.
-    attentions: L tensors (b, h, n, n), with head mask and dropout: what multiplied the values.
+    attentions: L tensors (b, h, n, m), with head mask and dropout: what multiplied the values. m tokens with those of
+        the cache.
+    cross_attentions: L tensors (b, h, n, tokens of the encoder).
     """
 
     last_hidden_state: Tensor
     pooler_output: Tensor | None = None
+    past_key_values: DecoderCache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
+    cross_attentions: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass
@@ -31,19 +38,57 @@ class MaskedLMOutput:
     """Attributes:
     loss: scalar, or None without labels.
     logits: (b, n, vocabulary).
-    hidden_states, attentions: as in `BaseModelOutputWithPooling`.
+    hidden_states, attentions: as in `BaseModelOutputWithPoolingAndCrossAttentions`.
     """
 
     logits: Tensor
     loss: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
+
+
+@dataclass
+class CausalLMOutputWithCrossAttentions(MaskedLMOutput):
+    """As `MaskedLMOutput`, and the cache and cross-attentions of `BaseModelOutputWithPoolingAndCrossAttentions`."""
+
+    past_key_values: DecoderCache | None = None
+    cross_attentions: tuple[Tensor | None, ...] | None = None
+
+
+@dataclass
+class SequenceClassifierOutput(MaskedLMOutput):
+    """As `MaskedLMOutput`, with logits (b, classes)."""
+
+
+@dataclass
+class MultipleChoiceModelOutput(MaskedLMOutput):
+    """As `MaskedLMOutput`, with logits (b, choices); the other fields are those of b * choices sequences."""
+
+
+@dataclass
+class TokenClassifierOutput(MaskedLMOutput):
+    """As `MaskedLMOutput`, with logits (b, n, classes)."""
+
+
+@dataclass
+class QuestionAnsweringModelOutput:
+    """Attributes:
+    loss: scalar, or None without positions.
+    start_logits, end_logits: (b, n).
+    hidden_states, attentions: as in `BaseModelOutputWithPoolingAndCrossAttentions`.
+    """
+
+    start_logits: Tensor
+    end_logits: Tensor
+    loss: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass
 class LongformerBaseModelOutputWithPooling:
     """Attributes:
-    last_hidden_state, pooler_output, hidden_states: as in `BaseModelOutputWithPooling`.
+    last_hidden_state, pooler_output, hidden_states: as in `BaseModelOutputWithPoolingAndCrossAttentions`.
     attentions: L tensors (b, h, n, x + attention_window + 1): x columns for the global tokens in order of position,
         then the offsets of the window. Rows of global and of masked tokens are 0.
     global_attentions: L tensors (b, h, n, x): column g is the row of the g-th global token over all n tokens, 0 for a
@@ -53,8 +98,8 @@ class LongformerBaseModelOutputWithPooling:
     last_hidden_state: Tensor
     pooler_output: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    global_attentions: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
+    global_attentions: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass
@@ -68,14 +113,54 @@ class LongformerMaskedLMOutput:
     logits: Tensor
     loss: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    global_attentions: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
+    global_attentions: tuple[Tensor | None, ...] | None = None
+
+
+@dataclass
+class LongformerSequenceClassifierOutput(LongformerMaskedLMOutput):
+    """As `LongformerMaskedLMOutput`, with logits (b, classes)."""
+
+
+@dataclass
+class LongformerMultipleChoiceModelOutput(LongformerMaskedLMOutput):
+    """As `LongformerMaskedLMOutput`, with logits (b, choices); the other fields are those of b * choices sequences."""
+
+
+@dataclass
+class LongformerTokenClassifierOutput(LongformerMaskedLMOutput):
+    """As `LongformerMaskedLMOutput`, with logits (b, n, classes)."""
+
+
+@dataclass
+class LongformerQuestionAnsweringModelOutput:
+    """Attributes:
+    loss: scalar, or None without positions.
+    start_logits, end_logits: (b, n).
+    hidden_states, attentions, global_attentions: as in `LongformerBaseModelOutputWithPooling`.
+    """
+
+    start_logits: Tensor
+    end_logits: Tensor
+    loss: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor | None, ...] | None = None
+    global_attentions: tuple[Tensor | None, ...] | None = None
 
 
 for _output in (
-    BaseModelOutputWithPooling,
+    BaseModelOutputWithPoolingAndCrossAttentions,
     MaskedLMOutput,
+    CausalLMOutputWithCrossAttentions,
+    SequenceClassifierOutput,
+    MultipleChoiceModelOutput,
+    TokenClassifierOutput,
+    QuestionAnsweringModelOutput,
     LongformerBaseModelOutputWithPooling,
     LongformerMaskedLMOutput,
+    LongformerSequenceClassifierOutput,
+    LongformerMultipleChoiceModelOutput,
+    LongformerTokenClassifierOutput,
+    LongformerQuestionAnsweringModelOutput,
 ):
     torch.export.register_dataclass(_output)  # so that torch.export takes them

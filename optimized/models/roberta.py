@@ -1,32 +1,47 @@
 """XLM-RoBERTa (arXiv 1911.02116), the same computation as RoBERTa: full attention, post-LN layers.
 
-Module names are those of the Hub's state dicts. Shapes: b batch, h heads, n tokens, D hidden size, L layers.
+An encoder, or with `is_decoder` a decoder: causal, cached, and with `add_cross_attention` attending an encoder.
+Module names are those of the Hub's state dicts. Shapes: b batch, h heads, n tokens of this call, m tokens with those of
+the cache, D hidden size, L layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from trueband.optimized.models.base import Model
+from trueband.optimized.models.cache import DecoderCache, check_cache, layer_caches
 from trueband.optimized.models.embeddings import Embeddings
-from trueband.optimized.models.full_self_attention import FullSelfAttention
-from trueband.optimized.models.heads import LMHead, check_labels, token_loss
-from trueband.optimized.models.inputs import check_binary_mask, check_config, check_head_masks
+from trueband.optimized.models.full_self_attention import CrossAttention, FullSelfAttention
+from trueband.optimized.models.inputs import (
+    check_activation,
+    check_binary_mask,
+    check_encoder_states,
+    check_head_masks,
+)
 from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
-from trueband.optimized.models.outputs import BaseModelOutputWithPooling, MaskedLMOutput
+from trueband.optimized.models.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from trueband.optimized.models.pruning import prune
 from trueband.reference.config import XLMRobertaConfig
 
 
-class XLMRobertaModel(nn.Module):
-    """The encoder. `add_pooling_layer`: also tanh(dense(first token))."""
+class XLMRobertaModel(Model):
+    """The model without a head. `add_pooling_layer`: also tanh(dense(first token))."""
 
     def __init__(self, config: XLMRobertaConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
-        check_config(config)
+        check_activation("hidden_act", config.hidden_act)
         self.config = config
         self.embeddings = Embeddings(config)
-        self.encoder = Encoder(config, lambda layer: FullSelfAttention(config))
+        self.encoder = Encoder(
+            config,
+            lambda layer: FullSelfAttention(config, layer),
+            lambda: CrossAttention(config) if config.add_cross_attention else None,
+        )
         self.pooler = Pooler(config) if add_pooling_layer else None
         initialize(self, config.initializer_range)
 
@@ -38,69 +53,102 @@ class XLMRobertaModel(nn.Module):
         position_ids: Tensor | None = None,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        past_key_values: DecoderCache | None = None,
+        use_cache: bool | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-    ) -> BaseModelOutputWithPooling:
-        """The encoder on one batch.
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """The model on one batch.
 
         Args:
             input_ids, token_type_ids, position_ids: (b, n) int64 or int32.
-            attention_mask: (b, n), 0 and 1 as bools, integers or floats; None: all real. Masked tokens are attended by
+            attention_mask: (b, m), 0 and 1 as bools, integers or floats; None: all real. Masked tokens are attended by
                 nobody; they themselves attend the real tokens.
-            head_mask: (layers, heads), multiplies the probabilities.
+            head_mask: (layers, heads), multiplies the probabilities of self- and cross-attention; heads numbered as
+                before pruning.
             inputs_embeds: (b, n, D), in place of input_ids.
+            encoder_hidden_states, encoder_attention_mask: (b, tokens, D) and (b, tokens), for cross-attention.
+            past_key_values: of a decoder, the cache of the step before; the tokens are then those that follow.
+            use_cache: of a decoder, whether to return a cache; None: what the configuration says. There is none under
+                gradient checkpointing.
             output_attentions, output_hidden_states: whether to return them.
 
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
-        embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        mask = check_binary_mask("attention_mask", attention_mask, embedded)
-        head_masks = check_head_masks(head_mask, self.config, embedded.device)
+        config, weight = self.config, self.embeddings.word_embeddings.weight
+        given = input_ids if input_ids is not None else inputs_embeds
+        rows = given.shape[0] if isinstance(given, Tensor) and given.ndim else 0
+        if past_key_values is not None and not config.is_decoder:
+            raise ValueError("past_key_values: expected None where is_decoder is False, got a cache")
+        cache = check_cache(past_key_values, config.num_hidden_layers, rows)
+        past, counts = (0, None) if cache is None else (cache.length, cache.positions)
+        embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, past, counts)
+        mask = check_binary_mask("attention_mask", attention_mask, embedded, past)
+        head_masks = check_head_masks(
+            head_mask, config.num_hidden_layers, config.num_attention_heads, embedded.device
+        )  # fmt: skip
+        encoded, encoder_mask = encoder_hidden_states, None
+        if encoded is not None:
+            if not config.add_cross_attention:
+                raise ValueError("encoder_hidden_states: expected None without add_cross_attention, got a tensor")
+            encoded = check_encoder_states("encoder_hidden_states", encoded, rows, weight)
+            encoder_mask = check_binary_mask("encoder_attention_mask", encoder_attention_mask, encoded)
 
         def attend(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
-            attended: Attended = module(hidden_states, mask, head_masks[layer], output_attentions)
+            own = self.own_heads(head_masks[layer], layer)
+            before = None if cache is None else (cache.layers[layer].key, cache.layers[layer].value)
+            attended: Attended = module(hidden_states, mask, own, output_attentions, before)
             return attended
 
-        states, attended = self.encoder(embedded, attend)
-        return BaseModelOutputWithPooling(
+        def attend_across(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
+            before = None if cache is None else (cache.layers[layer].cross_key, cache.layers[layer].cross_value)
+            options = (encoder_mask, head_masks[layer], output_attentions, before)
+            attended: Attended = module(hidden_states, encoded, *options)
+            return attended
+
+        states, own, across = self.encoder(embedded, attend, attend_across if encoded is not None else None)
+        cached = config.is_decoder and (config.use_cache if use_cache is None else use_cache)
+        new = None
+        if cached and not self.encoder.recomputes:
+            new = DecoderCache(layer_caches(own, across), self.counts(input_ids, embedded, counts))
+        crossed = tuple(each.attentions for each in across if each is not None)
+        return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
+            past_key_values=new,
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in attended) if output_attentions else None,
+            attentions=tuple(each.attentions for each in own) if output_attentions else None,
+            cross_attentions=crossed if output_attentions and encoded is not None else None,
         )
 
+    def own_heads(self, head_mask: Tensor | None, layer: int) -> Tensor | None:
+        """(h,) -> one weight for each head that has not been pruned."""
+        if head_mask is None or not self.config.pruned_heads.get(layer):
+            return head_mask
+        return head_mask[self.config.kept_heads(layer)]
 
-class XLMRobertaForMaskedLM(nn.Module):
-    """The encoder and its language-model head, tied to the word embeddings."""
+    def counts(self, input_ids: Tensor | None, embedded: Tensor, before: Tensor | None) -> Tensor:
+        """(b,): tokens read so far that are not padding; from `inputs_embeds` all of them."""
+        if input_ids is None:
+            read = torch.full((embedded.shape[0],), embedded.shape[1], device=embedded.device)
+        else:
+            read = (input_ids != self.config.pad_token_id).sum(dim=1)
+        return read if before is None else before + read
 
-    def __init__(self, config: XLMRobertaConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.roberta = XLMRobertaModel(config, add_pooling_layer=False)
-        self.lm_head = LMHead(config, self.roberta.embeddings.word_embeddings)
-        initialize(self.lm_head.dense, config.initializer_range)
+    def prune_heads(self, heads: Mapping[int, Iterable[int]]) -> None:
+        """Take heads out of layers' self-attention, in place: {layer: heads, in the numbering of the whole model}.
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        **options: Any,
-    ) -> MaskedLMOutput:
-        """Logits for every token and, with labels, the loss.
+        The rest computes what it did with those heads masked. Heads that are out already are passed over.
 
-        Args:
-            labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
-            options: the other arguments of `XLMRobertaModel.forward`.
+        Raises:
+            ValueError: layers or heads that do not exist, or a layer that would have no head left.
         """
-        tokens = input_ids if input_ids is not None else options.get("inputs_embeds")
-        labels = check_labels(labels, tokens, self.config.vocab_size)
-        encoded = self.roberta(input_ids, attention_mask, **options)
-        logits = self.lm_head(encoded.last_hidden_state)
-        return MaskedLMOutput(
-            logits=logits,
-            loss=token_loss(logits, labels),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-        )
+        self._set_config(prune(self.encoder, self.config, heads))
+
+
+def hidden(output: BaseModelOutputWithPoolingAndCrossAttentions) -> dict[str, Any]:
+    """What every head hands on."""
+    return {"hidden_states": output.hidden_states, "attentions": output.attentions}

@@ -106,7 +106,7 @@ class ModelCase:
                 "max_encoder_position_embeddings": room, "max_decoder_position_embeddings": 24,
                 "attention_window": [2 * window for window in self.windows],
             }  # fmt: skip
-        config = {
+        config: dict[str, Any] = {
             **special, "hidden_size": size, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
             "intermediate_size": 2 * size, "max_position_embeddings": room + self.pad_token_id + 1,
             "type_vocab_size": 1, "layer_norm_eps": 1e-5,

@@ -45,17 +45,19 @@ def check_cached_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     for options in kinds:
         cached = probe.generate(probe.candidate, use_cache=True, **options)
         uncached = probe.generate(probe.candidate, use_cache=False, **options)
-        yield judge_exact(*_of_one_width(probe, cached, uncached), f"token written with {options}")
+        yield _same(probe, cached, uncached, options)
 
 
 def _same_tokens(probe: ModelProbe, **options: Any) -> Iterator[Verdict]:
     expected = probe.generate(ReferenceModels(), **options)
     computed = probe.generate(probe.candidate, **options)
-    yield judge_exact(*_of_one_width(probe, computed, expected), f"token written with {options}")
+    yield _same(probe, computed, expected, options)
 
 
-def _of_one_width(probe: ModelProbe, *sequences: np.ndarray) -> list[np.ndarray]:
-    """Filled with padding on the right to the longest."""
-    width = max(ids.shape[1] for ids in sequences)
-    fill = probe.case.pad_token_id
-    return [np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=fill) for ids in sequences]
+def _same(probe: ModelProbe, computed: np.ndarray, expected: np.ndarray, options: dict[str, Any]) -> Verdict:
+    """Token by token; the shorter is filled with padding on the right."""
+    width, fill = max(computed.shape[1], expected.shape[1]), probe.case.pad_token_id
+    computed, expected = (
+        np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=fill) for ids in (computed, expected)
+    )
+    return judge_exact(computed, expected, f"token written with {options}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trueband.properties.bounds import round_to
+from trueband.properties.bounds import Bound, round_to
+from trueband.properties.verdict import judge
 from trueband.reference.arguments import Arguments, check_arguments
 
 Array = NDArray[Any]
@@ -168,3 +170,86 @@ def batch() -> Batch:
     labels = ids.clone()
     labels[:, ::3] = -100
     return Batch(ids, mask, global_mask, labels)
+
+
+LED_SIZES: dict[str, Any] = {
+    "vocab_size": 40, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 24, "max_encoder_position_embeddings": 64,
+    "max_decoder_position_embeddings": 48,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_led() -> dict[str, Any]:
+    """Sizes of a small LED, for this project's configuration and for the peer's."""
+    return dict(LED_SIZES)
+
+
+Run = Callable[[torch.nn.Module], dict[str, Tensor]]
+
+
+def moved_weights(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bound]:
+    """How far results move when the weights do: a bound on the difference of two implementations.
+
+    The computed sum of k products is the exact one of weights moved by k u relative at most (backward error). Every
+    weight is moved by that much, up or down at random, eight times; the results (of a float64 model) move by sigma in
+    the root mean square, and 8 sigma is the bound, with the rounding of the result itself.
+    u: unit roundoff of `dtype`; k: the longest sum, here 64.
+    """
+    unit, draws = float(torch.finfo(getattr(torch, dtype)).eps) / 2, 8
+    base = run(model)
+    squares = {name: torch.zeros_like(value) for name, value in base.items()}
+    generator = torch.Generator().manual_seed(11)
+    for _ in range(draws):
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            for weight in other.parameters():
+                sign = torch.randint(0, 2, weight.shape, generator=generator).double() * 2 - 1
+                weight.mul_(1 + 64 * unit * sign)
+        for name, value in run(other).items():
+            squares[name] += (value - base[name]) ** 2
+    return {
+        name: Bound(
+            {
+                "8 sigma of moved weights": 8 * (total / draws).sqrt().detach().numpy(),
+                "its rounding": 8 * unit * base[name].detach().abs().numpy(),
+            }
+        )
+        for name, total in squares.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def moved() -> Callable[[torch.nn.Module, Run, str], dict[str, Bound]]:
+    return moved_weights
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[dict[str, Tensor], dict[str, Any], dict[str, Bound]], None]:
+    """Every result is there on both sides, in one shape, within its bound."""
+
+    def check(ours: dict[str, Tensor], theirs: dict[str, Any], bounds: dict[str, Bound]) -> None:
+        assert ours.keys() == theirs.keys() == bounds.keys()
+        for name, bound in bounds.items():
+            expected = theirs[name].detach().double().numpy() if isinstance(theirs[name], Tensor) else theirs[name]
+            verdict = judge(ours[name].detach().double().numpy(), expected, bound, name)
+            assert verdict.passed, str(verdict)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def flat() -> Callable[..., dict[str, Tensor]]:
+    """The tensors of a model's output by name, "attentions.0" for one; without caches."""
+
+    def collect(output: Any, *left_out: str) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        fields = dict(output.items()) if hasattr(output, "items") else vars(output)
+        for name, value in fields.items():
+            if isinstance(value, Tensor) and name not in left_out:
+                found[name] = value
+            elif isinstance(value, tuple) and name not in left_out:
+                found |= {f"{name}.{i}": each for i, each in enumerate(value)}
+        return found
+
+    return collect

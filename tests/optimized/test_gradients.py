@@ -13,6 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from trueband.optimized import band_attention
 from trueband.optimized.attention.full_op import full_op
 from trueband.optimized.attention.projected_op import projected_op
+from trueband.optimized.attention.relative_op import relative_op
 
 NAMES = ("query", "key", "value", "query_global", "key_global", "value_global")
 
@@ -85,6 +86,30 @@ def test_full_attention(seed: int | None) -> None:
     rest = (flags("xxx.", "...."), None if seed is None else torch.tensor(seed), 0.7, 0.0 if seed is None else 0.4)
     assert gradcheck(lambda *given: full_op(*given, *rest), tensors)
     assert gradgradcheck(lambda *given: full_op(*given, *rest), tensors)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 4])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_full_attention_of_some_queries(seed: int | None, causal: bool, queries: int) -> None:
+    """Cross-attention, and the steps of a decoder; the second row has its first real token behind a query."""
+    tensors = [torch.randn(2, 2, n, 2, dtype=torch.float64, requires_grad=True) for n in (queries, 4, 4)]
+    tensors.append(torch.rand(2, dtype=torch.float64, requires_grad=True))
+    rest = (flags("xx.x", "..xx"), None if seed is None else torch.tensor(seed), 0.7, 0.0 if seed is None else 0.4)
+    assert gradcheck(lambda *given: full_op(*given, *rest, causal), tensors)
+    assert gradgradcheck(lambda *given: full_op(*given, *rest, causal), tensors)
+
+
+@pytest.mark.parametrize("of_keys", [False, True])
+@pytest.mark.parametrize(("queries", "causal"), [(4, False), (4, True), (2, True)])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_relative_attention(seed: int | None, queries: int, causal: bool, of_keys: bool) -> None:
+    tensors = [torch.randn(2, 2, n, 2, dtype=torch.float64, requires_grad=True) for n in (queries, 4, 4)]
+    tensors.append(torch.randn(9, 2, dtype=torch.float64, requires_grad=True))
+    tensors.append(torch.rand(2, dtype=torch.float64, requires_grad=True))
+    rest = (flags("xx.x", "..xx"), None if seed is None else torch.tensor(seed), 0.7, 0.0 if seed is None else 0.4)
+    assert gradcheck(lambda *given: relative_op(*given, *rest, causal, of_keys), tensors)
+    assert gradgradcheck(lambda *given: relative_op(*given, *rest, causal, of_keys), tensors)
 
 
 @pytest.mark.parametrize("seed", [None, 3])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trueband.optimized.attention import band_op, chunked_band, full_op, projected_op
+from trueband.optimized.attention import band_op, chunked_band, full_op, projected_op, relative_op
 
 HEADS, HEAD_DIM, WINDOW = 2, 4, 3
 
@@ -75,9 +75,33 @@ def projected(tokens: int, backward: bool, composite: bool) -> None:
         projected_op.forward(*arguments)
 
 
+def causal(tokens: int, backward: bool, composite: bool) -> None:
+    x = torch.randn(1, HEADS, tokens, HEAD_DIM)
+    arguments = (x, x, x, None, masks(tokens)[0], None, 0.5, 0.0, True)
+    if composite:
+        for _ in full_op.weights(*arguments):
+            pass
+    elif backward:
+        full_op.backward(x, *arguments)
+    else:
+        full_op.forward(*arguments)
+
+
+def relative(tokens: int, backward: bool, composite: bool) -> None:
+    x, distances = torch.randn(1, HEADS, tokens, HEAD_DIM), torch.randn(2 * tokens - 1, HEAD_DIM)
+    arguments = (x, x, x, distances, None, masks(tokens)[0], None, 0.5, 0.0, True, True)
+    if composite:
+        for _ in relative_op.weights(*arguments):
+            pass
+    elif backward:
+        relative_op.backward(x, *arguments)
+    else:
+        relative_op.forward(*arguments)
+
+
 @pytest.mark.parametrize("composite", [False, True], ids=["operator", "composite"])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
-@pytest.mark.parametrize("kernel", [band, full, projected], ids=lambda kernel: kernel.__name__)
+@pytest.mark.parametrize("kernel", [band, full, causal, relative, projected], ids=lambda kernel: kernel.__name__)
 def test_no_quadratic_tensor(kernel: Callable[..., None], backward: bool, composite: bool) -> None:
     largest = []
     for tokens in (3000, 6000):

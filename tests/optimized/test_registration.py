@@ -14,7 +14,8 @@ from trueband.optimized import band_attention
 from trueband.optimized.attention.band_op import band_op
 from trueband.optimized.attention.full_op import full_op
 from trueband.optimized.attention.projected_op import projected_op
-from trueband.optimized.models.inputs import checked_ids, checked_mask, positions_from_ids
+from trueband.optimized.attention.relative_op import relative_op
+from trueband.optimized.models.inputs import checked_ids, checked_mask, counted_positions, first_separator, last_end
 
 
 def leaf(*shape: int) -> Tensor:
@@ -39,6 +40,14 @@ OPERATORS: dict[str, Any] = {
         full_op,
         (*(leaf(2, 2, 4, 2) for _ in range(3)), leaf(2), REAL, torch.tensor(5), 0.5, 0.3),
     ),
+    "full, causal, after others": lambda: (
+        full_op,
+        (leaf(2, 2, 2, 2), leaf(2, 2, 4, 2), leaf(2, 2, 4, 2), leaf(2), REAL, torch.tensor(5), 0.5, 0.3, True),
+    ),
+    "relative": lambda: (
+        relative_op,
+        (*(leaf(2, 2, 4, 2) for _ in range(3)), leaf(9, 2), leaf(2), REAL, torch.tensor(5), 0.5, 0.3, True, True),
+    ),
     "full with nothing": lambda: (full_op, (*(leaf(2, 2, 4, 2) for _ in range(3)), None, None, None, 0.5, 0.0)),
     "projected": lambda: (
         projected_op,
@@ -56,7 +65,9 @@ OPERATORS: dict[str, Any] = {
     ),
     "ids": lambda: (checked_ids, (torch.tensor([[1, 2]]), "input_ids", 3)),
     "mask": lambda: (checked_mask, (torch.tensor([[1, 0]]), "attention_mask")),
-    "positions": lambda: (positions_from_ids, (torch.tensor([[1, 2, 3]]), 1, 9)),
+    "positions": lambda: (counted_positions, (REAL, torch.tensor([3, 0]), "input_ids", 2, 9)),
+    "last end": lambda: (last_end, (torch.tensor([[2, 5, 2, 1]]), 2)),
+    "first separator": lambda: (first_separator, (torch.tensor([[0, 2, 2, 2]]), 2)),
 }
 
 

@@ -1,0 +1,132 @@
+"""Building a model around the tensors of a checkpoint: no weight is initialized first, none is held twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from trueband.optimized.checkpoints.config_file import NAME, PREFIXES, config_class, read_config, takes_pooling_layer
+from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
+from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Loaded(NamedTuple):
+    """Attributes:
+    model: in eval mode.
+    initialized: names of new weights, of a head that the checkpoint does not have.
+    unexpected: names in the checkpoint that the model has no place for.
+    """
+
+    model: Any
+    initialized: list[str]
+    unexpected: list[str]
+
+
+def load(
+    model_class: type[nn.Module],
+    directory: Path,
+    dtype: torch.dtype | None,
+    device: torch.device | str | None,
+    new_head: bool,
+) -> Loaded:
+    """A model of a class, with the weights in a folder. See `PretrainedModel.from_pretrained`."""
+    if dtype is not None and dtype not in FLOATS:
+        raise ValueError(f"dtype: expected one of {', '.join(map(str, FLOATS))} or None, got {dtype}")
+    if not directory.is_dir():
+        raise ValueError(f"directory: expected a folder with a checkpoint, got {directory}")
+    kind = config_class(model_class)
+    config = read_config(directory, kind)
+    weights = read_weights(directory)
+    options: dict[str, Any] = {}
+    if takes_pooling_layer(model_class) and not any("pooler." in name for name in weights):
+        options["add_pooling_layer"] = False
+    try:
+        with torch.device("meta"):
+            model = model_class(config, **options)
+    except ValueError as error:
+        raise ValueError(f"{directory / NAME}: {error}") from error
+    groups = tied_names(model)
+    prefix = PREFIXES[kind]
+    stored = with_prefix_of((name for group in groups.values() for name in group), weights, prefix)
+    found = match(groups, stored)
+    head = [name for name in found.missing if is_head(name, prefix, groups)]
+    missing = [name for name in found.missing if not (new_head and name in head)]
+    if missing:
+        hint = "; with new_head=True a new head is initialized" if set(missing) <= set(head) else ""
+        raise ValueError(f"{_files(weights)}: expected {listed(missing)}, got no such tensors{hint}")
+    if found.missing:
+        model = model_class(config, **options)  # weights of its own, for the head to start from
+        if dtype is not None:
+            model = model.to(dtype)
+    common = dtype or _common_dtype({name: stored[here[0]] for name, here in found.found.items()})
+    for first, names in groups.items():
+        if first in found.found:
+            tensor = _tied(found.found[first], stored)
+            shape = model.get_parameter(first).shape if _is_parameter(model, first) else model.get_buffer(first).shape
+            if tensor.shape != shape:
+                at = stored[found.found[first][0]].file
+                raise ValueError(f"{at}: expected {first} of shape {tuple(shape)}, got {tuple(tensor.shape)}")
+            put(model, names, tensor.to(common))
+        elif first == ZERO:
+            put(model, names, torch.zeros(model.get_buffer(first).shape, dtype=common))
+    unfilled = [name for name, value in _values(model) if value.is_meta]
+    if unfilled:
+        raise ValueError(f"{model_class.__name__}: expected all tensors in the state dict, got others: {unfilled}")
+    if found.missing:
+        model = model.to(common)
+    placed = model if device is None else model.to(device)
+    return Loaded(placed.eval(), found.missing, found.unexpected)
+
+
+def is_head(name: str, prefix: str, groups: Mapping[str, list[str]]) -> bool:
+    """Whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
+    with_head = any(each.startswith(prefix) for each in groups)
+    return (with_head and not name.startswith(prefix)) or ".pooler." in f".{name}"
+
+
+def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:
+    """One tensor in all places of a tied group, as it is: not copied."""
+    is_parameter = _is_parameter(model, names[0])
+    value = nn.Parameter(tensor) if is_parameter else tensor
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(module), leaf, value)
+
+
+def _is_parameter(model: nn.Module, name: str) -> bool:
+    module, _, leaf = name.rpartition(".")
+    return isinstance(getattr(model.get_submodule(module), leaf), nn.Parameter)
+
+
+def _values(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _tied(names: list[str], stored: Mapping[str, Stored]) -> Tensor:
+    """The one tensor that tied names stand for; ValueError where a file holds different ones."""
+    first, *others = (floating(name, stored[name]) for name in names)
+    for name, other in zip(names[1:], others, strict=True):
+        if other.data_ptr() != first.data_ptr() and not (other.shape == first.shape and torch.equal(other, first)):
+            raise ValueError(f"{stored[name].file}: expected {name} to be {names[0]} (tied), got other values")
+    return first
+
+
+def _common_dtype(stored: Mapping[str, Stored]) -> torch.dtype:
+    """The dtype of all tensors; ValueError where they have several."""
+    by_dtype: dict[torch.dtype, tuple[str, Stored]] = {}
+    for name, each in stored.items():
+        by_dtype.setdefault(floating(name, each).dtype, (name, each))
+    if len(by_dtype) != 1:
+        told = ", ".join(f"{dtype} ({name})" for dtype, (name, _) in by_dtype.items())
+        raise ValueError(f"{_files(stored)}: expected one dtype (or the argument dtype), got {told}")
+    return next(iter(by_dtype))
+
+
+def _files(stored: Mapping[str, Stored]) -> str:
+    return listed(sorted({str(each.file) for each in stored.values()}), 2)

@@ -1,0 +1,120 @@
+"""`generate` of LED: the encoder runs once, the decoder writes. b batch, n tokens of the encoder, t of the prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.generation.mixin import check_generator, check_prompts, decode, real_tokens, repeated
+from trueband.optimized.generation.rules import GenerateOutput, changed, rules_for
+from trueband.optimized.models.cache import DecoderCache
+from trueband.optimized.models.inputs import check_binary_mask, check_ids, check_one_input
+from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput
+from trueband.reference.config import GenerationConfig, LEDConfig
+
+if TYPE_CHECKING:
+    from trueband.optimized.models.led import LEDModel
+
+
+class LEDGeneration:
+    """To be mixed into the model with the language-model head."""
+
+    config: LEDConfig
+    led: LEDModel
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        global_attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        encoder_outputs: LEDEncoderBaseModelOutput | tuple[Tensor, ...] | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        decoder_head_mask: Tensor | None = None,
+        cross_attn_head_mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        return_dict_in_generate: bool = False,
+        **options: Any,
+    ) -> Tensor | GenerateOutput:
+        """Sequences of the decoder.
+
+        Args:
+            input_ids: (b, n); or inputs_embeds (b, n, D); or encoder_outputs, computed before.
+            generation_config: how to decode; None: the defaults. `options` are its fields, and take precedence.
+            attention_mask: (b, n), 0 and 1; None: all ids but padding (all tokens where there are no ids).
+            global_attention_mask: (b, n), reaches the encoder; None: none.
+            decoder_input_ids: (b, t), the prompt; the start token is put in front where no row begins with it. None:
+                the start token.
+            decoder_attention_mask: (b, t) of the prompt; new tokens are real. None: all real.
+            head_mask, decoder_head_mask, cross_attn_head_mask: (layers, heads).
+            generator: for sampling; None: torch's default one.
+            return_dict_in_generate: also return the beams' scores.
+
+        Returns:
+            (b * num_return_sequences, longest) int64, the prompt included; or a GenerateOutput.
+
+        Raises:
+            ValueError, TypeError: "<argument>: expected ..., got ...".
+        """
+        how, config = changed(generation_config, options), self.config
+        check_generator(generator)
+        if encoder_outputs is None:
+            check_one_input("input_ids", input_ids, "inputs_embeds", inputs_embeds)
+        if input_ids is not None:
+            check_ids("input_ids", input_ids, None, config.vocab_size, self.led.shared.weight.device)
+        batch = batch_of(input_ids, inputs_embeds, encoder_outputs)
+        start = config.decoder_start_token_id if how.decoder_start_token_id is None else how.decoder_start_token_id
+        device = self.led.shared.weight.device
+        prompts = torch.full((batch, 1), start, device=device)
+        mask = decoder_attention_mask
+        if decoder_input_ids is not None:
+            check_prompts("decoder_input_ids", decoder_input_ids, batch)
+            given = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size, device).long()
+            mask = check_binary_mask("decoder_attention_mask", mask, given)
+            if bool((given[:, 0] != start).all()):
+                mask = None if mask is None else torch.cat([mask.new_ones(batch, 1), mask], dim=1)
+                given = torch.cat([prompts, given], dim=1)
+            prompts = given
+        else:
+            mask = check_binary_mask("decoder_attention_mask", mask, prompts)
+        rules = rules_for(how, config, prompts.shape[1])
+        real = attention_mask
+        if input_ids is not None:
+            real = real_tokens(attention_mask, input_ids, rules, input_ids)
+        if encoder_outputs is None:
+            options = {"head_mask": head_mask, "inputs_embeds": inputs_embeds}
+            encoder_outputs = self.led.encoder(input_ids, real, global_attention_mask, **options)
+        states = states_of(encoder_outputs)
+        real = repeated(check_binary_mask("attention_mask", real, states), rules)
+        encoded = (repeated(states, rules),)
+
+        def read(
+            ids: Tensor, own: Tensor | None, cache: DecoderCache | None
+        ) -> tuple[Tensor, DecoderCache | None]:  # fmt: skip
+            output = self(  # type: ignore[operator]
+                attention_mask=real, encoder_outputs=encoded, decoder_input_ids=ids, decoder_attention_mask=own,
+                decoder_head_mask=decoder_head_mask, cross_attn_head_mask=cross_attn_head_mask,
+                past_key_values=cache, use_cache=how.use_cache,
+            )  # fmt: skip
+            return output.logits, output.past_key_values
+
+        result = decode(read, prompts, mask, rules, generator, how.use_cache)
+        return result if return_dict_in_generate else result.sequences
+
+
+def states_of(encoder_outputs: Any) -> Tensor:
+    states: Tensor = encoder_outputs[0] if isinstance(encoder_outputs, tuple) else encoder_outputs.last_hidden_state
+    return states
+
+
+def batch_of(input_ids: Tensor | None, inputs_embeds: Tensor | None, encoder_outputs: Any) -> int:
+    if input_ids is not None:
+        return input_ids.shape[0]
+    return (inputs_embeds if inputs_embeds is not None else states_of(encoder_outputs)).shape[0]

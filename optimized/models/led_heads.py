@@ -1,0 +1,105 @@
+"""LED with a head. Shapes: b batch, n tokens of the encoder, t of the decoder, D hidden size, C classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trueband.optimized.models.base import Model
+from trueband.optimized.models.heads import ClassificationHead, SpanHead
+from trueband.optimized.models.inputs import check_ids, last_end
+from trueband.optimized.models.layers import initialize
+from trueband.optimized.models.led import LEDModel
+from trueband.optimized.models.led_outputs import (
+    LEDSeq2SeqQuestionAnsweringModelOutput,
+    LEDSeq2SeqSequenceClassifierOutput,
+)
+from trueband.optimized.models.losses import (
+    check_classification_labels,
+    check_positions,
+    classification_loss,
+    span_loss,
+)
+from trueband.reference.config import LEDConfig
+
+
+class LEDForSequenceClassification(Model):
+    """A classifier on the decoder's state at the last end token; the decoder reads the input, shifted to the right."""
+
+    def __init__(self, config: LEDConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.led = LEDModel(config)
+        self.classification_head = ClassificationHead(config.d_model, config.num_labels, config.classifier_dropout)
+        initialize(self.classification_head, config.init_std)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> LEDSeq2SeqSequenceClassifierOutput:
+        """Logits (b, C) and, with labels, the loss.
+
+        Args:
+            labels: (b,) class ids; or (b, C) floats (several classes at once, or a regression); or (b,) floats, C = 1.
+            options: the other arguments of `LEDModel.forward`.
+
+        Raises:
+            ValueError: rows without an end token, or with different numbers of them; a decoder that reads another
+                number of tokens than the encoder.
+        """
+        if input_ids is None or options.get("inputs_embeds") is not None:
+            raise ValueError("input_ids: expected ids (the end token is looked for in them), got inputs_embeds")
+        config = self.config
+        ids = check_ids("input_ids", input_ids, None, config.vocab_size, self.led.shared.weight.device)
+        name = "decoder_input_ids" if options.get("decoder_input_ids") is not None else "decoder_inputs_embeds"
+        read = options.get(name)
+        if isinstance(read, Tensor) and tuple(read.shape[:2]) != tuple(ids.shape):
+            raise ValueError(f"{name}: expected shape {tuple(ids.shape)}, as input_ids, got {tuple(read.shape[:2])}")
+        labels = check_classification_labels(labels, ids.shape[0], config.num_labels, config.problem_type)
+        last = last_end(ids, config.eos_token_id)
+        output = self.led(input_ids, attention_mask, **options)
+        rows = torch.arange(ids.shape[0], device=ids.device)
+        logits = self.classification_head(output.last_hidden_state[rows, last])
+        loss = classification_loss(logits, labels, config.problem_type)
+        return LEDSeq2SeqSequenceClassifierOutput(logits=logits, loss=loss, **output.shared())
+
+
+class LEDForQuestionAnswering(Model):
+    """Start and end of the answer, from the decoder's states; the decoder reads the input, shifted to the right."""
+
+    def __init__(self, config: LEDConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.led = LEDModel(config)
+        self.qa_outputs: nn.Linear = SpanHead(config.d_model, config.num_labels)
+        initialize(self.qa_outputs, config.init_std)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **options: Any,
+    ) -> LEDSeq2SeqQuestionAnsweringModelOutput:
+        """Logits (b, t) of both and, with both positions, the loss.
+
+        Args:
+            start_positions, end_positions: (b,) int64 or int32; one behind the last token does not count.
+            options: the other arguments of `LEDModel.forward`.
+        """
+        for given in (input_ids, options.get("inputs_embeds")):
+            if isinstance(given, Tensor) and given.ndim:
+                start_positions = check_positions("start_positions", start_positions, given)
+                end_positions = check_positions("end_positions", end_positions, given)
+        output = self.led(input_ids, attention_mask, **options)
+        start, end = self.qa_outputs.spans(output.last_hidden_state)  # type: ignore[operator]
+        loss = span_loss(start, end, start_positions, end_positions)
+        return LEDSeq2SeqQuestionAnsweringModelOutput(
+            start_logits=start, end_logits=end, loss=loss, **output.shared()
+        )  # fmt: skip

@@ -1,0 +1,205 @@
+"""What LED promises where the peer fails or differs (contract, section 3), and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trueband.optimized import (
+    LEDForConditionalGeneration,
+    LEDForQuestionAnswering,
+    LEDForSequenceClassification,
+    LEDModel,
+)
+from trueband.reference import LEDConfig
+
+
+def test_any_window_any_mix_any_length(led: Any, small_led: Any) -> None:
+    """The peer: attention_window 2 and the mix (4, 6) raise."""
+    for windows in (2, (2, 2), (4, 6), (512, 2)):
+        encoder = led(LEDModel, attention_window=windows).encoder
+        for tokens in range(1, 20):
+            output = encoder(torch.full((1, tokens), 5), output_attentions=True)
+            assert output.last_hidden_state.shape == (1, tokens, 16)
+            assert output.last_hidden_state.isfinite().all()
+            pair = windows if isinstance(windows, tuple) else (windows, windows)
+            assert [each.shape[-1] for each in output.attentions] == [window + 1 for window in pair]
+    for windows, tokens in (([2, 2], 8), ([4, 6], 13)):
+        peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=windows))
+        with pytest.raises((RuntimeError, AssertionError, ValueError, IndexError)):
+            peer.encoder(torch.full((1, tokens), 5))
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that an operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+def test_memory_of_the_encoder_is_linear(small_led: Any) -> None:
+    """The peer makes a mask of n * n elements."""
+    tokens = 2000
+    sizes = {**small_led, "max_encoder_position_embeddings": 2 * tokens}
+    encoder = LEDModel(LEDConfig(**sizes, attention_window=4)).encoder
+    peer = transformers.LEDModel(transformers.LEDConfig(**sizes, attention_window=4)).encoder
+    flags = torch.zeros(1, 2 * tokens)
+    flags[0, 0] = 1
+    seen = []
+    for count in (tokens, 2 * tokens):
+        with Largest() as ours:
+            encoder(torch.full((1, count), 5), global_attention_mask=flags[:, :count])
+        seen.append(ours.elements)
+    assert seen[1] <= 2 * seen[0] < tokens**2
+    with Largest() as theirs, torch.no_grad():
+        peer(torch.full((1, tokens), 5), attention_mask=torch.ones(1, tokens))
+    assert theirs.elements >= tokens**2
+
+
+def test_no_padding_runs_past_the_position_table(small_led: Any) -> None:
+    """Ten positions and ten tokens: the peer pads to twelve."""
+    sizes = {**small_led, "max_encoder_position_embeddings": 10}
+    ids = torch.full((1, 10), 5)
+    model = LEDModel(LEDConfig(**sizes, attention_window=4))
+    assert model.encoder(ids).last_hidden_state.shape == (1, 10, 16)
+    with pytest.raises(IndexError):
+        transformers.LEDModel(transformers.LEDConfig(**sizes, attention_window=4)).encoder(ids)
+    with pytest.raises(ValueError, match="input_ids: expected at most 10 tokens, got 11"):
+        model(torch.full((1, 11), 5))
+
+
+def test_global_attentions_have_the_length_of_the_input(led: Any, small_led: Any, batch: Any) -> None:
+    """Fillers are 0; the peer returns padded tokens, and fillers that are uniform."""
+    ours = led(LEDModel)(**batch.inputs, output_attentions=True).encoder_global_attentions
+    config = transformers.LEDConfig(**small_led, attention_window=4)
+    peer = transformers.LEDModel(config).eval()(**batch.inputs, output_attentions=True)
+    assert [each.shape for each in ours] == [(4, 4, 13, 2)] * 2
+    assert peer.encoder_global_attentions[0].shape == (4, 4, 16, 2)
+    for row, count in enumerate([1, 2, 1, 0]):
+        assert not ours[0][row, :, :, count:].any()
+        assert (peer.encoder_global_attentions[0][row, :, :, count:] != 0).all()
+        assert ours[0][row, :, :, :count].sum(dim=1).ne(0).all()
+
+
+def test_a_flag_on_a_masked_token_and_what_masked_tokens_hold(led: Any, batch: Any) -> None:
+    model = led(LEDModel)
+    whole = model.encoder(**batch.inputs).last_hidden_state
+    batch.global_mask[0, 11] = 0
+    assert torch.equal(model.encoder(**batch.inputs).last_hidden_state, whole)
+    batch.ids[0, 10:] = 7
+    real = batch.mask.bool()
+    assert torch.equal(model.encoder(**batch.inputs).last_hidden_state[real], whole[real])
+    output = model(**batch.inputs, **batch.decoder, output_attentions=True)
+    assert not output.cross_attentions[0][0, :, :, 9:].any()
+
+
+def test_left_padding_changes_results_by_design(led: Any, batch: Any) -> None:
+    """Positions are those of the tokens, padding included."""
+    encoder = led(LEDModel).encoder
+    alone = encoder(batch.ids[1:2, 4:]).last_hidden_state
+    padded = encoder(batch.ids[1:2], batch.mask[1:2]).last_hidden_state[:, 4:]
+    assert (alone - padded).abs().max() > 0.01
+
+
+def test_fully_masked_sequences(led: Any, batch: Any) -> None:
+    batch.mask[1] = 0
+    output = led(LEDModel)(**batch.inputs, **batch.decoder, output_attentions=True)
+    assert output.last_hidden_state.isfinite().all()
+    assert not output.encoder_attentions[0][1].any()
+    assert not output.cross_attentions[0][1].any()
+
+
+def test_new_words(led: Any, batch: Any) -> None:
+    for tied in (True, False):
+        model = led(LEDForConditionalGeneration, tie_word_embeddings=tied)
+        model.final_logits_bias.copy_(torch.arange(40)[None])
+        before = model(**batch.inputs, **batch.decoder).logits
+        table = model.resize_token_embeddings(45)
+        assert model.config.vocab_size == model.led.decoder.config.vocab_size == 45
+        assert (model.lm_head.weight is table.weight) == tied
+        after = model(**batch.inputs, **batch.decoder).logits
+        assert after.shape == (4, 7, 45)
+        assert (after[..., :40] - before).abs().max() < (after[..., 40:] - before[..., :5]).abs().max() * 1e-9
+        assert not model.final_logits_bias[0, 40:].any()
+        assert model(input_ids=batch.ids + 5).logits.isfinite().all()
+        model.resize_token_embeddings(39)
+        with pytest.raises(ValueError, match="decoder_input_ids: expected ids from 0 to 38, got 39"):
+            model(batch.ids.clamp(max=38), decoder_input_ids=torch.full((4, 2), 39))
+        with pytest.raises(ValueError, match="size: expected more than 2, the largest special token, got 2"):
+            model.resize_token_embeddings(2)
+
+
+def test_states_of_a_saved_model(led: Any, batch: Any) -> None:
+    model, other = led(LEDForConditionalGeneration), LEDForConditionalGeneration
+    loaded = other(model.config).double().eval()
+    loaded.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(loaded(**batch.inputs).logits, model(**batch.inputs).logits)
+    assert dataclasses.replace(model.config, encoder_layers=2) == model.config
+
+
+IDS, ONES = torch.full((2, 5), 7), torch.ones(2, 5)
+WRONG: list[tuple[type[Exception], dict[str, Any], str]] = [
+    (ValueError, {"attention_mask": ONES[:, :1]}, r"attention_mask: expected .*\(2, 5\), got \(2, 1\)"),
+    (ValueError, {"attention_mask": 2 * ONES}, "attention_mask: expected 0 and 1 only, got 2.0"),
+    (ValueError, {"global_attention_mask": -ONES}, "global_attention_mask: expected 0 and 1 only, got -1.0"),
+    (ValueError, {"decoder_attention_mask": ONES[:1]}, r"decoder_attention_mask: expected .*\(2, 5\), got \(1, 5\)"),
+    (ValueError, {"head_mask": torch.ones(4)}, r"head_mask: expected shape .*\(2, 4\), got \(4,\)"),
+    (ValueError, {"decoder_head_mask": torch.ones(2, 4)}, r"decoder_head_mask: expected .*\(2, 2\), got \(2, 4\)"),
+    (TypeError, {"cross_attn_head_mask": torch.ones(2, 2).int()}, "cross_attn_head_mask: expected a floating dtype"),
+    (ValueError, {"input_ids": IDS + 33}, "input_ids: expected ids from 0 to 39, got 40"),
+    (ValueError, {"input_ids": None}, "decoder_input_ids: expected ids or decoder_inputs_embeds .*, got neither"),
+    (ValueError, {"decoder_input_ids": torch.full((2, 49), 7)}, "decoder_input_ids: expected at most 48 .*, got 49"),
+    (ValueError, {"decoder_input_ids": IDS[:1]}, "encoder_hidden_states: expected a batch of 1, got 2"),
+    (ValueError, {"inputs_embeds": torch.ones(2, 5, 16)}, "input_ids: expected exactly one of .*, got both"),
+    (TypeError, {"past_key_values": ((IDS,),)}, "past_key_values: expected a DecoderCache or None, got tuple"),
+    (TypeError, {"encoder_outputs": IDS}, "encoder_outputs: expected a LEDEncoderBaseModelOutput .*, got Tensor"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "changed", "message"), WRONG, ids=[f"{next(iter(row[1]))}-{i}" for i, row in enumerate(WRONG)]
+)
+def test_wrong_inputs(led: Any, error: type[Exception], changed: dict[str, Any], message: str) -> None:
+    """Named, and before any layer of the side they belong to has run."""
+    model, ran = led(LEDForConditionalGeneration), []
+    model.led.decoder.layers[0].register_forward_pre_hook(lambda *given: ran.append(given))
+    with pytest.raises(error, match=message):
+        model(**{"input_ids": IDS, **changed})
+    assert not ran
+
+
+def test_wrong_inputs_of_the_heads(led: Any, batch: Any) -> None:
+    model = led(LEDForSequenceClassification)
+    batch.ids[:, 3] = 2
+    batch.ids[1, 6] = 2
+    message = r"input_ids: expected the same number of end tokens \(id 2\), .*, got \[1, 2, 1, 1\]"
+    with pytest.raises(ValueError, match=message):
+        model(batch.ids)
+    with pytest.raises(ValueError, match=r"input_ids: expected ids .*, got inputs_embeds"):
+        model(inputs_embeds=torch.ones(4, 13, 16).double())
+    batch.ids[1, 6] = 5
+    with pytest.raises(ValueError, match=r"labels: expected shape \(batch,\) = \(4,\), got \(3,\)"):
+        model(batch.ids, labels=torch.zeros(3).long())
+    with pytest.raises(ValueError, match=r"decoder_input_ids: expected shape \(4, 13\), .*, got \(4, 7\)"):
+        model(batch.ids, decoder_input_ids=batch.read)
+    with pytest.raises(ValueError, match=r"num_labels: expected 2 .*, got 3"):
+        led(LEDForQuestionAnswering, num_labels=3)
+    with pytest.raises(ValueError, match=r"start_positions: expected shape .*\(4,\), got \(2,\)"):
+        led(LEDForQuestionAnswering)(batch.ids, start_positions=torch.zeros(2).long())
+    with pytest.raises(ValueError, match="activation_function: expected 'gelu'"):
+        led(LEDModel, activation_function="relu")
+    generator = led(LEDForConditionalGeneration)
+    with pytest.raises(ValueError, match="labels: expected ids from 0 to 39, got 40"):
+        generator(batch.ids, labels=batch.read + 40 - batch.read)

@@ -1,0 +1,218 @@
+"""Records outputs of transformers 4.46 for what 5.x removed, into golden/recorded-data/.
+
+Run in a virtual environment of its own (this release and the one that the tests use exclude each other):
+
+    python3.11 -m venv peer && peer/bin/pip install transformers==4.46.3 torch==2.13.0 numpy safetensors
+    peer/bin/python tests/tools/record_peer.py golden/recorded-data
+
+Weights are random, on the grid of float32, and stored so; the peer computes in float64 (its LED encoder takes softmax
+in float32 whatever the dtype). Each file holds `state.*`, `input.*` and `output.*`; its metadata say how it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+ROBERTA = {
+    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24,
+    "max_position_embeddings": 20, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
+}  # fmt: skip
+LED = {
+    "vocab_size": 30, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "max_encoder_position_embeddings": 16,
+    "max_decoder_position_embeddings": 16, "attention_window": [4, 4], "pad_token_id": 1, "bos_token_id": 0,
+    "eos_token_id": 2, "decoder_start_token_id": 2,
+}  # fmt: skip
+HEAD_MASK = [[0.0, 1.0, 0.5, 1.0], [1.0, 0.25, 1.0, 0.0]]
+DECODER_HEAD_MASK, CROSS_HEAD_MASK = [[0.0, 1.0], [0.5, 1.0]], [[1.0, 0.5], [0.0, 1.0]]
+PRUNED = {0: [1], 1: [0, 3]}
+DECODER = {"is_decoder": True}
+
+
+def model_of(name: str, config: dict[str, Any], seed: int) -> Any:
+    """A model of the peer in float64 with random weights on the grid of float32."""
+    kind: Any = transformers.LEDConfig if name.startswith("LED") else transformers.XLMRobertaConfig
+    torch.manual_seed(seed)
+    model = getattr(transformers, name)(kind(**config, attn_implementation="eager")).double().eval()
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, dtype=torch.float32)
+            norm = "norm" in parameter_name.lower() and parameter_name.endswith("weight")
+            value = 1 + 0.2 * noise if norm else (0.5 if parameter.ndim == 2 else 0.1) * noise
+            parameter.copy_(value)
+        for buffer_name, buffer in model.named_buffers():
+            if buffer_name == "final_logits_bias":
+                buffer.copy_(torch.randn(buffer.shape, dtype=torch.float32))
+    return model
+
+
+def state_of(model: Any, prefix: str = "state") -> dict[str, torch.Tensor]:
+    state = model.state_dict()
+    assert all(torch.equal(value, value.float().double()) for value in state.values())
+    return {f"{prefix}.{name}": value.float().clone() for name, value in state.items()}
+
+
+def outputs_of(output: Any) -> dict[str, torch.Tensor]:
+    """Every tensor of an output, those of tuples by number."""
+    found: dict[str, torch.Tensor] = {}
+    for name, value in output.items():
+        if isinstance(value, torch.Tensor):
+            found[f"output.{name}"] = value.detach().clone()
+        elif name != "past_key_values":
+            found |= {f"output.{name}.{i}": each.detach().clone() for i, each in enumerate(value)}
+    return found
+
+
+def text(rng: np.random.Generator, tokens: int, pads: tuple[int, ...], first: int = 3) -> dict[str, torch.Tensor]:
+    """ids (b, n) without special tokens, so many pads behind each row, and the mask."""
+    ids = rng.integers(first, 30, size=(len(pads), tokens))
+    for row, count in enumerate(pads):
+        ids[row, tokens - count :] = 1
+    return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor((ids != 1).astype(np.int64))}
+
+
+def run(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    with torch.no_grad():
+        return outputs_of(model(**inputs, output_attentions=True, output_hidden_states=True, return_dict=True))
+
+
+def record(name: str, config: dict[str, Any], inputs: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    model = model_of(name, config, seed)
+    named = {f"input.{key}": value for key, value in inputs.items()}
+    return state_of(model) | named | run(model, inputs)
+
+
+def led_inputs(seed: int) -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    inputs = text(rng, 12, (0, 3))
+    flags = torch.zeros_like(inputs["input_ids"])
+    flags[:, 0] = flags[0, 7] = 1
+    return inputs | {"global_attention_mask": flags}
+
+
+def led_head_masks() -> dict[str, torch.Tensor]:
+    inputs = led_inputs(1)
+    inputs["decoder_input_ids"] = torch.tensor(np.random.default_rng(2).integers(3, 30, size=(2, 6)))
+    masks = {"head_mask": HEAD_MASK, "decoder_head_mask": DECODER_HEAD_MASK, "cross_attn_head_mask": CROSS_HEAD_MASK}
+    inputs |= {key: torch.tensor(value, dtype=torch.float64) for key, value in masks.items()}
+    return record("LEDForConditionalGeneration", LED | {"use_cache": False}, inputs, 11)
+
+
+def led_sequence_classification() -> dict[str, torch.Tensor]:
+    inputs = led_inputs(3)
+    inputs["input_ids"][0, 11] = inputs["input_ids"][1, 8] = 2  # one end token in each row, where the text ends
+    inputs["labels"] = torch.tensor([2, 0])
+    return record("LEDForSequenceClassification", LED | {"num_labels": 3, "use_cache": False}, inputs, 12)
+
+
+def roberta_head_mask() -> dict[str, torch.Tensor]:
+    inputs = text(np.random.default_rng(4), 9, (0, 4)) | {"head_mask": torch.tensor(HEAD_MASK, dtype=torch.float64)}
+    return record("XLMRobertaModel", ROBERTA, inputs, 13)
+
+
+def roberta_cross_head_mask() -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(5)
+    inputs = text(rng, 7, (0, 2)) | {"head_mask": torch.tensor(HEAD_MASK, dtype=torch.float64)}
+    inputs["encoder_hidden_states"] = torch.tensor(rng.standard_normal((2, 5, 16)))
+    inputs["encoder_attention_mask"] = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    config = ROBERTA | DECODER | {"add_cross_attention": True, "use_cache": False}
+    return record("XLMRobertaForCausalLM", config, inputs, 14)
+
+
+def relative_encoder(kind: str) -> dict[str, torch.Tensor]:
+    config = ROBERTA | {"position_embedding_type": kind}
+    return record("XLMRobertaModel", config, text(np.random.default_rng(6), 9, (0, 4)), 15)
+
+
+def relative_decoder(kind: str) -> dict[str, torch.Tensor]:
+    """The logits of a prompt of 4 tokens, then of 5 single tokens with a cache (`cached_logits`), and without one."""
+    model = model_of("XLMRobertaForCausalLM", ROBERTA | DECODER | {"position_embedding_type": kind}, 16)
+    ids = text(np.random.default_rng(7), 9, (0, 0))["input_ids"]
+    with torch.no_grad():
+        step = model(ids[:, :4], use_cache=True)
+        logits = [step.logits]
+        for i in range(4, 9):
+            step = model(ids[:, i : i + 1], past_key_values=step.past_key_values, use_cache=True)
+            logits.append(step.logits)
+    model.config.use_cache = False
+    whole = run(model, {"input_ids": ids})
+    return state_of(model) | {"input.input_ids": ids} | whole | {"output.cached_logits": torch.cat(logits, dim=1)}
+
+
+def pruned() -> dict[str, torch.Tensor]:
+    """The state before, the state after (`pruned_state.*`), and the outputs after."""
+    model = model_of("XLMRobertaModel", ROBERTA, 17)
+    before = state_of(model)
+    model.prune_heads(PRUNED)
+    inputs = text(np.random.default_rng(8), 9, (0, 4))
+    named = {f"input.{key}": value for key, value in inputs.items()}
+    return before | state_of(model, "pruned_state") | named | run(model, inputs)
+
+
+KINDS = ("relative_key", "relative_key_query")
+# name: (what, class of the peer, configuration, further metadata, seed of the weights, recording)
+CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
+    "led_head_masks": (
+        "head masks of LED's encoder, decoder and cross-attention", "LEDForConditionalGeneration", LED, {}, 11,
+        led_head_masks,
+    ),
+    "led_sequence_classification": (
+        "LED with a classification head on the last end token", "LEDForSequenceClassification",
+        LED | {"num_labels": 3}, {}, 12, led_sequence_classification,
+    ),
+    "roberta_head_mask": ("head mask of XLM-RoBERTa", "XLMRobertaModel", ROBERTA, {}, 13, roberta_head_mask),
+    "roberta_cross_head_mask": (
+        "head mask of a decoder with cross-attention", "XLMRobertaForCausalLM",
+        ROBERTA | DECODER | {"add_cross_attention": True}, {}, 14, roberta_cross_head_mask,
+    ),
+    **{
+        f"roberta_{kind}": (
+            f"positions of type {kind} in an encoder", "XLMRobertaModel", ROBERTA | {"position_embedding_type": kind},
+            {}, 15, lambda kind=kind: relative_encoder(kind),
+        )
+        for kind in KINDS
+    },
+    **{
+        f"roberta_decoder_{kind}": (
+            f"positions of type {kind} in a decoder, with and without a cache", "XLMRobertaForCausalLM",
+            ROBERTA | DECODER | {"position_embedding_type": kind}, {}, 16, lambda kind=kind: relative_decoder(kind),
+        )
+        for kind in KINDS
+    },
+    "roberta_pruned": (
+        "heads taken out of XLM-RoBERTa", "XLMRobertaModel", ROBERTA,
+        {"heads": {str(layer): heads for layer, heads in PRUNED.items()}}, 17, pruned,
+    ),
+}  # fmt: skip
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__, "numpy": np.__version__}
+    index = {}
+    for name, (what, peer_class, config, more, seed, recording) in CASES.items():
+        tensors = {key: value.contiguous() for key, value in recording().items()}
+        told = {"what": what, "class": peer_class, "config": config, "seed": seed, **more, **versions}
+        path = folder / f"{name}.safetensors"
+        save_file(tensors, path, metadata={key: json.dumps(value) for key, value in told.items()})
+        path.chmod(0o644)
+        index[name] = told | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
+        print(name, path.stat().st_size)
+    (folder / "index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)  # the peer makes masks of the default dtype
+    main(Path(sys.argv[1]))
