@@ -1,0 +1,53 @@
+"""The model checks and the commands for checkpoints, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def trueband(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "trueband", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_the_models_are_checked_by_architecture(tmp_path: Path) -> None:
+    report = tmp_path / "records.jsonl"
+    run = trueband("check", "--suite", "models", "-k", "logits or default_globals or greedy", "--json", report)
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = [json.loads(line) for line in report.read_text().splitlines()]
+    assert {(record["check"], record["dtype"]) for record in records} >= {
+        ("logits", "led float32"),
+        ("logits", "xlm-roberta float64"),
+        ("default_globals", "longformer float64"),
+        ("greedy_tokens", "led float64"),
+    }
+    for column in ("xlm-roberta", "longformer", "led"):
+        assert column in run.stdout
+
+
+def test_a_case_of_a_model_is_run_again() -> None:
+    case = {"architecture": "led", "tokens": 5, "windows": [2], "masked": [[4]], "global_": [[0]], "target_tokens": 3}
+    run = trueband("repro", json.dumps({"check": "decoder_layers", "case": case}))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "passed: decoder_layers [led float32]" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["repro", '{"check":"logits","case":{"tokens":3}}'], "case: expected architecture, tokens"),
+        (["repro", '{"check":"logits","case":{"architecture":"gpt","tokens":3}}'], "architecture: expected one of"),
+        (["check", "tests.nothing:kernel", "--suite", "models"], "--suite: expected operator"),
+        (["convert", "bart-to-led", "no_such_folder", "made"], "no_such_folder"),
+        (["summarize", "no_such_folder", "text.txt"], "DIR: expected a folder"),
+    ],
+)
+def test_a_users_error_is_one_line(arguments: list[str], message: str) -> None:
+    run = trueband(*arguments)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
