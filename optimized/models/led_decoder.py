@@ -117,12 +117,10 @@ class LEDDecoder(LEDStack):
             own.append(attended[0])
             across.append(attended[1])
         use_cache = self.config.use_cache if use_cache is None else use_cache
-        drops = self.training and self.layerdrop > 0
+        kept = use_cache and not self.recomputes and not (self.training and self.layerdrop > 0)
         return LEDDecoderOutput(
             last_hidden_state=x,
-            past_key_values=DecoderCache(layer_caches(own, across))
-            if use_cache and not (self.recomputes or drops)
-            else None,
+            past_key_values=DecoderCache(layer_caches(own, across)) if kept else None,
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(each.attentions for each in own) if output_attentions else None,
             cross_attentions=tuple(each.attentions for each in across) if output_attentions else None,

@@ -32,11 +32,21 @@ class Writers:
 
 
 def varied(peer: Any) -> Any:
-    """Weights that make a model say something: little repetition, and an end now and then."""
+    """Weights that make a model say something: positions and layers that outweigh the words.
+
+    It never says padding: the peer's generate would give that a position, where its forward gives it none.
+    """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for weight in peer.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * (0.8 if weight.ndim == 2 else 0.3))
+        for name, weight in peer.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if weight.ndim == 2:
+                words = "word_embeddings" in name or "shared" in name or "lm_head" in name
+                weight.copy_(noise * (0.5 if words else 2.0 if "position" in name else 1.0))
+            else:
+                weight.copy_(0.2 * noise + (1 if "norm" in name.lower() and name.endswith("weight") else 0))
+        bias = peer.lm_head.bias if peer.lm_head.bias is not None else peer.final_logits_bias[0]
+        bias[1], bias[2] = -1000, 2.0
     return peer.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,10 @@ def test_rows_do_not_influence_each_other(writers: Any) -> None:
             assert set(whole[row, len(alone) :].tolist()) <= {1}
 
 
+@torch.no_grad()
 def test_scores_of_beams_are_those_of_their_tokens(roberta_writers: Any) -> None:
     """log-probability / tokens ** length_penalty, from one pass over the finished sequence, uncached, in float64."""
-    model, ids = roberta_writers.ours.double(), roberta_writers.given["input_ids"]
+    model, ids = copy.deepcopy(roberta_writers.ours).double(), roberta_writers.given["input_ids"]
     options = {"num_beams": 4, "num_return_sequences": 4, "max_new_tokens": 9, "length_penalty": 0.7}
     result = model.generate(ids, return_dict_in_generate=True, **options)
     for row, score in zip(result.sequences, result.sequences_scores, strict=True):
@@ -63,7 +65,6 @@ def test_scores_of_beams_are_those_of_their_tokens(roberta_writers: Any) -> None
         roundings = 64 * 10 * 2.0**-53 * float(logits.abs().sum(dim=-1).max()) * (end - 6)
         verdict = judge(np.array(float(score)), np.array(expected), Bound({"roundings": np.array(roundings)}))
         assert verdict.passed, str(verdict)
-    model.float()
 
 
 def test_one_beam_is_greedy(writers: Any) -> None:

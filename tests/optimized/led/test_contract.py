@@ -18,6 +18,7 @@ from trueband.optimized import (
     LEDModel,
 )
 from trueband.reference import LEDConfig
+from trueband.reference.led_encoder import led_encoder
 
 
 def test_any_window_any_mix_any_length(led: Any, small_led: Any) -> None:
@@ -121,7 +122,7 @@ def test_fully_masked_sequences(led: Any, batch: Any) -> None:
     assert not output.cross_attentions[0][1].any()
 
 
-def test_new_words(led: Any, batch: Any) -> None:
+def test_new_words(led: Any, batch: Any, moved: Any, same: Any) -> None:
     for tied in (True, False):
         model = led(LEDForConditionalGeneration, tie_word_embeddings=tied)
         model.final_logits_bias.copy_(torch.arange(40)[None])
@@ -131,7 +132,11 @@ def test_new_words(led: Any, batch: Any) -> None:
         assert (model.lm_head.weight is table.weight) == tied
         after = model(**batch.inputs, **batch.decoder).logits
         assert after.shape == (4, 7, 45)
-        assert (after[..., :40] - before).abs().max() < (after[..., 40:] - before[..., :5]).abs().max() * 1e-9
+
+        def old_words(model: Any) -> dict[str, Tensor]:
+            return {"logits": model(**batch.inputs, **batch.decoder).logits[..., :40]}
+
+        same({"logits": after[..., :40]}, {"logits": before}, moved(model, old_words, "float64"))
         assert not model.final_logits_bias[0, 40:].any()
         assert model(input_ids=batch.ids + 5).logits.isfinite().all()
         model.resize_token_embeddings(39)
@@ -147,6 +152,44 @@ def test_states_of_a_saved_model(led: Any, batch: Any) -> None:
     loaded.load_state_dict(model.state_dict(), strict=True)
     assert torch.equal(loaded(**batch.inputs).logits, model(**batch.inputs).logits)
     assert dataclasses.replace(model.config, encoder_layers=2) == model.config
+
+
+def test_what_the_peer_takes_without_a_word(led: Any, small_led: Any, batch: Any) -> None:
+    """Head masks, which it ignores, and masks that broadcast; here they work, or are refused (see below)."""
+    peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=4)).eval()
+    plain = peer(**batch.inputs).last_hidden_state
+    assert torch.equal(peer(**batch.inputs, head_mask=torch.zeros(2, 4)).last_hidden_state, plain)
+    wrong = {**{name: value[:, :12] for name, value in batch.inputs.items()}, "attention_mask": torch.ones(4, 1)}
+    assert peer(**wrong).last_hidden_state.shape == (4, 12, 16)
+    model = led(LEDModel)
+    masked = model(**batch.inputs, head_mask=torch.zeros(2, 4).double()).last_hidden_state
+    assert not torch.equal(masked, model(**batch.inputs).last_hidden_state)
+    with pytest.raises(ValueError, match="attention_mask: expected shape"):
+        model(**wrong)
+
+
+def test_float64_is_float64(led: Any, small_led: Any, batch: Any, state_of: Any, moved: Any, same: Any) -> None:
+    """The encoder against the float64 reference; the peer, with the same weights, is off by float32's roundings."""
+    model = led(LEDModel, attention_window=4)
+    peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=4)).double().eval()
+    peer.load_state_dict(model.state_dict())
+    masks = {name: value.numpy() for name, value in batch.inputs.items() if name != "input_ids"}
+    exact = {"states": led_encoder(state_of(model), model.config, batch.ids.numpy(), **masks).last_hidden_state}
+
+    def run(model: Any) -> dict[str, Tensor]:
+        return {"states": model.encoder(**batch.inputs).last_hidden_state}
+
+    bounds = moved(model, run, "float64")
+    same(run(model), exact, bounds)
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same(run(peer), exact, bounds)
+
+
+def test_export_of_the_peer_fails(small_led: Any, batch: Any) -> None:
+    """Ours is exported in test_compilation."""
+    peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=4)).eval().encoder
+    with pytest.raises(Exception, match=r"data-dependent|Could not guard|GuardOnDataDependent"):
+        torch.export.export(peer, (), batch.inputs)
 
 
 IDS, ONES = torch.full((2, 5), 7), torch.ones(2, 5)
