@@ -65,7 +65,7 @@ def recorded(name: str) -> Recording:
     resource = files("trueband.golden").joinpath(FOLDER, f"{name}.safetensors")
     with as_file(resource) as path, safe_open(path, framework="numpy") as file:
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+        metadata = json.loads(file.metadata()["recording"])
     parts: dict[str, Arrays] = {"state": {}, "input": {}, "output": {}, "": {}}
     for key, array in arrays.items():
         part, _, rest = key.partition(".")

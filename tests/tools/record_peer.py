@@ -7,6 +7,7 @@ Run in a virtual environment of its own (this release and the one that the tests
 
 Weights are random, on the grid of float32, and stored so; the peer computes in float64 (its LED encoder takes softmax
 in float32 whatever the dtype). Each file holds `state.*`, `input.*` and `output.*`; its metadata say how it was made.
+The same releases give the same bytes again on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def main(folder: Path) -> None:
         tensors = {key: value.contiguous() for key, value in recording().items()}
         told = {"what": what, "class": peer_class, "config": config, "seed": seed, **more, **versions}
         path = folder / f"{name}.safetensors"
-        save_file(tensors, path, metadata={key: json.dumps(value) for key, value in told.items()})
+        save_file(tensors, path, metadata={"recording": json.dumps(told, sort_keys=True)})
         path.chmod(0o644)
         index[name] = told | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
         print(name, path.stat().st_size)
