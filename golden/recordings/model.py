@@ -95,8 +95,22 @@ def described(config: Mapping[str, Any], state: State) -> Recorded:
                 raise ValueError(f"{name}: expected an encoder with all its heads, got {getattr(settings, name)!r}")
         if not settings.absolute_positions:
             raise ValueError(f"position_embedding_type: expected 'absolute', got {settings.position_embedding_type!r}")
-    prefix = PREFIXES[family]
-    return Recorded(family, settings, state, prefix if any(name.startswith(prefix) for name in state) else "")
+    prefix = PREFIXES[family] if any(name.startswith(PREFIXES[family]) for name in state) else ""
+    return Recorded(family, settings, _completed_led(state, prefix) if family == "LED" else state, prefix)
+
+
+def _completed_led(state: State, prefix: str) -> State:
+    """With the shared embeddings under their own name, and a bias of zeros where the head has none."""
+    shared = f"{prefix}shared.weight"
+    copies = (shared, f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight", "lm_head.weight")
+    found = dict(state)
+    words = next((state[name] for name in copies if name in state), None)
+    if words is None:
+        raise ValueError(f"state: expected word embeddings under {shared}, got none")
+    found.setdefault(shared, words)
+    if "lm_head.weight" in state:
+        found.setdefault("final_logits_bias", np.zeros((1, len(words))))
+    return found
 
 
 def parts_of(stage: str) -> tuple[str, str, int]:
