@@ -9,6 +9,10 @@ from typing import Any, Self
 from trueband.properties.verdict import Verdict
 
 
+class CannotRun(Exception):
+    """A golden that cannot be computed here; the text says why, and what to do about it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Result of one comparison, told by its worst value.
@@ -63,7 +67,13 @@ class GoldenCheck:
 
 @dataclass(frozen=True)
 class GoldenRecord:
-    """What became of a check on a witness. `seconds`: wall-clock time."""
+    """What became of a check, or of a golden, on a witness.
+
+    Attributes:
+        seconds: wall-clock time.
+        kind: of the golden (`trueband.golden.store.KINDS`), or "check".
+        cannot_run: it was not computed, and `detail` says why; `passed` is False then.
+    """
 
     name: str
     claim: str
@@ -75,6 +85,8 @@ class GoldenRecord:
     error: float | None
     tolerance: float | None
     seconds: float
+    kind: str = "check"
+    cannot_run: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
