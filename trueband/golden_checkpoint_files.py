@@ -84,9 +84,7 @@ def float64_states(model: ModelFolder, inputs: Inputs) -> Arrays:
     with torch.no_grad():
         output = load_model(model, "float64")(**tensors, output_hidden_states=True)
     if model.recorded.family == "LED":
-        return entering_of(
-            model.recorded, _arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states)
-        )
+        return entering_of(model.recorded, _arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states))
     return entering_of(model.recorded, _arrays(output.hidden_states))
 
 

@@ -1,10 +1,10 @@
 """The pytest plugin: the fixture `golden`. It does nothing to a suite that does not use it, and loads nothing before.
 
-    def test_my_layers(golden):
-        recording = golden("tests/data/my-model.safetensors")
-        recording.assert_close(run(recording.inputs), tap="layer.3", dtype="bfloat16")
+def test_my_layers(golden):
+    recording = golden("tests/data/my-model.safetensors")
+    recording.assert_close(run(recording.inputs), tap="layer.3", dtype="bfloat16")
 
-        published = golden("sapiens_accuracy")
+    published = golden("sapiens_accuracy")
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from trueband.golden.recordings.sigmas import packed, unpacked
 from trueband.golden.store import Golden, GoldenFileError
 from trueband.golden.store.digest import inputs_sha256
 from trueband.properties.bounds.bound import Bound, Float
-from trueband.properties.bounds.precision import DTYPES, Precision, roundoff, round_to
+from trueband.properties.bounds.precision import DTYPES, Precision, round_to, roundoff
 from trueband.properties.bounds.variance import SIGMAS, Moments
 from trueband.properties.verdict import Verdict, judge
 

@@ -54,9 +54,7 @@ def natural_states(model: Recorded, inputs: Inputs) -> Arrays:
             output = led_model(model.state, model.config, ids, prefix=model.prefix, **given)
         return entering_of(model, output.encoder_hidden_states, output.decoder_hidden_states)
     if isinstance(model.config, LongformerConfig):
-        output = longformer_model(
-            model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given
-        )
+        output = longformer_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
     else:
         output = roberta_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
     return entering_of(model, output.hidden_states)

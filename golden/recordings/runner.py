@@ -1,11 +1,11 @@
-"""The runner of recorded taps: the weights fetched, every stage of a witness fed its recorded input, judged by sigma."""
+"""The runner of recorded taps: weights fetched, every stage of a witness fed its recorded input, judged by sigma."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from trueband.golden.records import CannotRun, Outcome
 from trueband.golden.recordings.recording import RUN, entering, judge_taps
+from trueband.golden.records import CannotRun, Outcome
 from trueband.golden.runners.registry import Context, runner
 from trueband.golden.runners.weights import weights
 from trueband.golden.store import Golden

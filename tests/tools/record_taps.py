@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -83,8 +83,8 @@ def checkpoint_of(case: Case) -> Checkpoint:
 def cases() -> dict[str, Case]:
     return {
         "taps_sapiens_roberta": Case(
-            "every layer of a trained RoBERTa, two antibodies, one padded", "sapiens_vh", "", (), 0, sapiens_texts(90, 61),
-            None,
+            "every layer of a trained RoBERTa, two antibodies, one padded", "sapiens_vh", "", (), 0,
+            sapiens_texts(90, 61), None,
         ),
         "taps_sapiens_longformer": Case(
             "the same weights as a Longformer, two-sided windows 64, 32, 16, 8, ragged global tokens, padding",
