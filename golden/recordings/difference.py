@@ -1,6 +1,6 @@
 """How far two recordings of the same inputs are apart, tap by tap, in units of the bound.
 
-The bound is that of two correct implementations, one in the dtype of each recording: 8 sqrt(s_A^2 + s_B^2).
+Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording: 8 sqrt(s_A^2 + s_B^2).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trueband.golden.recordings.recording import own_taps, sigma, tap_names
+from trueband.golden.recordings.recording import own_taps, rows_of, sigma, tap_names
 from trueband.golden.store import Golden
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.variance import SIGMAS
@@ -44,28 +44,28 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
     """Tap by tap, in the order of computation; symmetrical.
 
     Raises:
-        ValueError: other inputs, other rows, or other taps: such recordings cannot be compared.
+        ValueError: other inputs, other taps, or no row in common: such recordings cannot be compared.
     """
     names = tap_names(a)
     if a.metadata.inputs_sha256 != b.metadata.inputs_sha256:
         raise ValueError(f"B: expected the inputs of {a.id}, got others in {b.id}")
     if names != tap_names(b):
         raise ValueError(f"B: expected the taps {', '.join(names)} of {a.id}, got {', '.join(tap_names(b))}")
-    for name in ("rows", "decoder_rows", "columns", *(f"tap.{each}" for each in names)):
-        shapes = [golden.arrays[name].shape if name in golden.arrays else None for golden in (a, b)]
-        kept = name.startswith("tap.") or shapes[0] is None or np.array_equal(a.arrays[name], b.arrays.get(name, ()))
-        if shapes[0] != shapes[1] or not kept:
-            raise ValueError(f"B: expected {name} as in {a.id}, {shapes[0]}, got others in {b.id}, {shapes[1]}")
+    if not np.array_equal(a.arrays["columns"], b.arrays["columns"]):
+        raise ValueError(f"B: expected a vocabulary of the size that {a.id} was recorded with, got another in {b.id}")
     found = []
     for name in names:
-        spread = np.hypot(sigma(a, name, a.metadata.dtype), sigma(b, name, b.metadata.dtype))
+        common, in_a, in_b = np.intersect1d(rows_of(a, name), rows_of(b, name), return_indices=True)
+        if not len(common):
+            raise ValueError(f"B: expected a row of {a.id} for {name}, got none of them in {b.id}")
+        sides = tuple(zip((a, b), (in_a, in_b), strict=True))
+        if len({golden.arrays[f"tap.{name}"][:, rows].shape for golden, rows in sides}) != 1:
+            raise ValueError(f"B: expected {name} of the width that it has in {a.id}, got another in {b.id}")
+        spread = np.hypot(*(sigma(golden, name, golden.metadata.dtype)[:, rows] for golden, rows in sides))
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
-        own = [own_taps(golden).get(name) for golden in (a, b)]
+        reference = judge(*(golden.arrays[f"tap.{name}"][:, rows] for golden, rows in sides), bound, name)
+        own = [own_taps(golden)[name][:, rows] for golden, rows in sides if name in own_taps(golden)]
         found.append(
-            Apart(
-                name,
-                judge(a.arrays[f"tap.{name}"], b.arrays[f"tap.{name}"], bound, name).ratio,
-                None if own[0] is None or own[1] is None else judge(own[0], own[1], bound, name).ratio,
-            )
-        )
+            Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
+        )  # fmt: skip
     return found
