@@ -83,6 +83,7 @@ def test_inputs_in_safetensors_and_rows_by_number(
     arrays = {name: np.array(rows) for name, rows in json.loads(model.inputs.read_text()).items()}
     save_file(arrays, tmp_path / "in.safetensors")
     out = tmp_path / "out.safetensors"
+    capsys.readouterr()
     code = golden_cli(
         "record", model.folder, "--inputs", tmp_path / "in.safetensors", "--out", out, "--rows=-1,0,7", "--json"
     )
