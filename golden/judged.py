@@ -29,7 +29,7 @@ def judge_published(golden: Golden, value: ArrayLike | Sequence[str], computed: 
     """
     if golden.metadata.expected is not None:
         return _judge_texts(golden.id, value, golden.metadata.expected)
-    bound = Bound(printed(golden).terms | ({} if computed is None else dict(computed.terms)))
+    bound = printed(golden) if computed is None else printed(golden) + computed
     return Outcome.of(judge(_numbers(golden.id, value), golden.expected, bound, golden.metadata.output))
 
 

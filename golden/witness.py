@@ -101,7 +101,8 @@ def reference_position_ids(
         return positions_from_ids(input_ids, padding_id)
     if inputs_embeds is None:
         raise ValueError("input_ids: expected them or inputs_embeds, got neither")
-    return positions_from_embeddings(*inputs_embeds.shape[:2], padding_id)
+    batch, tokens = inputs_embeds.shape[:2]
+    return positions_from_embeddings(batch, tokens, padding_id)
 
 
 def resolve(witness: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:

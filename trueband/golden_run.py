@@ -74,7 +74,10 @@ def load_weights(items: Iterable[Golden | GoldenCheck]) -> None:
     """
     needed: set[str | None] = set()
     for item in items:
-        needed.add(item.metadata.checkpoint if isinstance(item, Golden) else "sapiens_vh")
+        if isinstance(item, Golden):
+            needed.add(item.metadata.checkpoint)
+        elif item.form == "masked_lm":
+            needed.add("sapiens_vh")
     for name, load in AT_HAND.items():
         if name in needed:
             load()

@@ -82,11 +82,16 @@ def lines_of(golden: Golden) -> list[str]:
         ("inputs", json.dumps(told.inputs)), ("output", f"{told.output} {told.slice or ''}".rstrip()),
         ("dtype", told.dtype), ("tolerance", tolerance),
         ("expected", ", ".join(map(repr, told.expected)) if told.expected is not None else ""),
-        *((name, f"{each.dtype.name} {list(each.shape)}: {_numbers(each)}") for name, each in golden.arrays.items()),
+        *((name, _array(golden.arrays[name])) for name in sorted(golden.arrays)),
         ("note", told.note), ("replaced", "; ".join(told.why)), ("written by", told.generator),
         ("verify", f"trueband golden verify {golden.id}" if reason is None else f"cannot run here: {reason}"),
     ]  # fmt: skip
-    return [golden.id, *(f"  {name:12}{value}" for name, value in shown if value)]
+    width = max(len(name) for name, _ in shown)
+    return [golden.id, *(f"  {name:{width}}  {value}" for name, value in shown if value)]
+
+
+def _array(array: NDArray[Any]) -> str:
+    return f"{array.dtype.name} {list(array.shape)}: {_numbers(array)}"
 
 
 def _numbers(array: NDArray[Any]) -> str:

@@ -14,7 +14,7 @@ from trueband import exit_codes
 from trueband.console import print_line
 from trueband.golden.records import GoldenRecord
 from trueband.golden.runners import Context
-from trueband.golden.runners.weights import DTYPES
+from trueband.golden.runners.registry import DTYPES
 from trueband.golden.store import open_store
 from trueband.golden.store.file import ENDING
 from trueband.golden_families import FAMILIES, context_of

@@ -93,5 +93,5 @@ def optimized_position_ids(
         }
     )  # fmt: skip
     ids = None if input_ids is None else torch.tensor(input_ids)
-    positions: Array = XLMRobertaModel(config).embeddings.positions(ids, None, (batch, tokens), 0, None).numpy()
-    return positions
+    positions = XLMRobertaModel(config).embeddings.positions(ids, None, (batch, tokens), 0, None)
+    return np.asarray(positions)

@@ -20,6 +20,7 @@ from trueband.golden.store import Golden
 from trueband.golden.witness import resolve
 
 Witness = str | Callable[..., Any]
+DTYPES = ("float32", "float64")  # of NumPy runs of weights that are stored as float32
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,17 @@ class Context:
             offered = ", ".join(sorted(self.witnesses)) or "nothing"
             raise CannotRun(f"needs a witness of the form {form!r}; {self.name} offers {offered}")
         return resolve(self.witnesses[form])[1]
+
+    @property
+    def run_dtype(self) -> str:
+        """The dtype of a NumPy run.
+
+        Raises:
+            ValueError: one that is not in DTYPES: printed digits of float32 runs cannot be met in a coarser one.
+        """
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(f"dtype: expected {' or '.join(DTYPES)}, got {self.dtype!r}")
+        return self.dtype or DTYPES[0]
 
 
 Runner = Callable[[Golden, Context], Outcome]

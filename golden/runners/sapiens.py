@@ -48,9 +48,10 @@ def inputs_of(recipe: dict[str, Any]) -> Inputs:
 
 
 def global_flags(ids: NDArray[np.int64], where: list[int] | str) -> NDArray[np.int64]:
-    """1 at the positions named, or everywhere."""
+    """1 at the positions named, or everywhere ("all")."""
     flags = np.zeros_like(ids)
-    flags[:, slice(None) if where == "all" else where] = 1
+    places = range(ids.shape[1]) if isinstance(where, str) else where
+    flags[:, list(places)] = 1
     return flags
 
 

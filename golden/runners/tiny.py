@@ -16,7 +16,7 @@ from trueband.properties.bounds.bound import Bound
 
 
 def _given(golden: Golden, context: Context) -> tuple[AttentionWitness, dict[str, Any]]:
-    return context.witness("attention"), layer_arguments(golden, context.dtype or "float32")
+    return context.witness("attention"), layer_arguments(golden, context.run_dtype)
 
 
 @runner("tiny_layer", form="attention")
@@ -59,7 +59,7 @@ def band_slots(golden: Golden, context: Context) -> Outcome:
     counts = []
     for case in golden.metadata.inputs["cases"]:
         tokens, heads, window = case["tokens"], case["heads"], case["window"]
-        zero = np.zeros((1, heads, tokens, tokens), dtype=context.dtype or "float32")
+        zero = np.zeros((1, heads, tokens, tokens), dtype=context.run_dtype)
         unit = np.broadcast_to(np.eye(tokens, dtype=zero.dtype), zero.shape).copy()
         dense = run_attention(context.witness("attention"), zero, zero, unit, window=window)
         counts.append(heads * tokens * (2 * window + 1) - np.count_nonzero(dense))

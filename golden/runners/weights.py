@@ -22,7 +22,6 @@ CONVERSIONS: dict[tuple[str, str], Callable[[Checkpoint, int, int], Checkpoint]]
     ("sapiens_vh", "led"): roberta_to_led_encoder,
     ("bart_g2p_us", "led"): bart_to_led,
 }
-DTYPES = ("float32", "float64")
 
 
 def weights(golden: Golden, context: Context) -> Checkpoint:
@@ -44,13 +43,11 @@ def weights(golden: Golden, context: Context) -> Checkpoint:
     to = None
     if told.conversion is not None:
         to, window, positions = (told.conversion[key] for key in ("to", "attention_window", "max_positions"))
-    return _converted(told.checkpoint, to, window, positions, context.dtype or "float32")
+    return _converted(told.checkpoint, to, window, positions, context.run_dtype)
 
 
 @cache
 def _converted(name: str, to: str | None, window: int, positions: int, dtype: str) -> Checkpoint:
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
     checkpoint = AT_HAND[name]()
     if to is not None:
         if (name, to) not in CONVERSIONS:
