@@ -41,6 +41,10 @@ class Moments(NamedTuple):
     value: Float
     variance: Float
 
+    def at(self, index: object) -> Moments:
+        """Of a part of the result."""
+        return Moments(self.value[index], self.variance[index])  # type: ignore[call-overload,unused-ignore]
+
 
 def known(value: Float) -> Moments:
     """A value without error, such as a layer's input as the tested implementation itself holds it."""
