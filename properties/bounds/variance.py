@@ -43,7 +43,7 @@ class Moments(NamedTuple):
 
     def at(self, index: object) -> Moments:
         """Of a part of the result."""
-        return Moments(self.value[index], self.variance[index])  # type: ignore[call-overload,unused-ignore]
+        return Moments(self.value[index], self.variance[index])
 
 
 def known(value: Float) -> Moments:
