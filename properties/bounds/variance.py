@@ -6,7 +6,8 @@ accumulator, of stored probabilities and of the output; a rounding to nearest ha
 
   linear     W^2 v + u^2 k (W^2 x^2 + y^2)                                                         k: inputs
   attention  sum_j p^2 E (v_j - o)^2 + p^2 var(v_j) + (u^2 n_i + u_p^2 / 3) sum_j p^2 v_j^2 + u^2 (n_i + 8) o^2
-             E_ij = scale^2 (var(q) k^2 + q^2 var(k) + u^2 d (q^2 k^2 + (q.k)^2)) + u^2 (9 (m_i - s_ij)^2 + 16)
+             + scale^2 sum_t var(q_t) (sum_j p k_jt (v_j - o))^2
+             E_ij = scale^2 (q^2 var(k) + u^2 d (q^2 k^2 + (q.k)^2)) + u^2 (9 (m_i - s_ij)^2 + 16)
              with relative positions t_ij, q.k stands for q.k + q.t (+ k.t), summed in any order
   LayerNorm  sum_j J_cj^2 v_j with its Jacobian J, and the roundings of the mean, of the variance and of the scaling
   GELU       gelu'^2 v + (3 u x)^2
@@ -51,9 +52,10 @@ def known(value: Float) -> Moments:
     return Moments(value, np.zeros_like(value))
 
 
-def sigma_bound(moments: Moments) -> Bound:
-    """8 standard deviations, to be judged as any other bound."""
-    return Bound({f"{SIGMAS} sigma": SIGMAS * np.sqrt(moments.variance)})
+def sigma_bound(*moments: Moments) -> Bound:
+    """8 standard deviations of a result, to be judged as any other bound; of two: of their difference."""
+    variance = np.sum([each.variance for each in moments], axis=0)
+    return Bound({f"{SIGMAS} sigma": SIGMAS * np.sqrt(variance)})
 
 
 def linear_moments(x: Moments, weight: Float, bias: Float, precision: Precision) -> Moments:
@@ -106,6 +108,7 @@ def attention_moments(
     weighted = p**2 * argument
     around_the_mean = weighted @ v**2 - 2 * o * (weighted @ v) + o**2 * weighted.sum(axis=-1, keepdims=True)
     variance = np.maximum(around_the_mean, 0.0) + p**2 @ value.variance
+    variance += scale**2 * _from_query(query, key, v, p, o, relative)
     variance += (u**2 * keys + precision.stored**2 / 3) * (p**2 @ v**2) + u**2 * (keys + 8) * o**2
     if head_mask is not None:  # one more rounding of every probability
         weights = head_mask[:, None, None]
@@ -114,24 +117,36 @@ def attention_moments(
     return Moments(o, np.where(keys > 0, finished.variance, 0.0))
 
 
+def _from_query(query: Moments, key: Moments, value: Float, p: Float, o: Float, relative: Relative | None) -> Float:
+    """sum_t var(q_it) (sum_j p_ij k_jt (v_j - o_i))^2, (b, h, m, d): the scores of a row share the error of its query."""
+    variance = np.zeros_like(o)
+    for t in np.flatnonzero(query.variance.any(axis=(0, 1, 2))):
+        coordinate = key.value[:, :, None, :, t]
+        if relative is not None:
+            coordinate = coordinate + relative.distances[..., t]
+        weighted = p * coordinate
+        moved = weighted @ value - weighted.sum(axis=-1, keepdims=True) * o
+        variance += query.variance[..., t, None] * moved**2
+    return variance
+
+
 def _products(query: Moments, key: Moments, relative: Relative | None, precision: Precision) -> Moments:
-    """q_i . k_j and what relative positions add, (b, h, m, n), before the scale."""
+    """q_i . k_j and what relative positions add, (b, h, m, n), before the scale, for a query that is exact."""
     q, k = query.value, key.value
     u, head_dim = precision.accumulator, q.shape[-1]
     products, sizes = q @ _transposed(k), q**2 @ _transposed(k**2)
     if relative is None:
-        from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
-        return Moments(products, from_inputs + u**2 * head_dim * (sizes + products**2))
+        from_key = q**2 @ _transposed(key.variance)
+        return Moments(products, from_key + u**2 * head_dim * (sizes + products**2))
     t = relative.distances
     dots = [(products, sizes), (np.einsum("bhid,ijd->bhij", q, t), np.einsum("bhid,ijd->bhij", q**2, t**2))]
     if relative.of_keys:
         dots.append((np.einsum("bhjd,ijd->bhij", k, t), np.einsum("bhjd,ijd->bhij", k**2, t**2)))
-    from_query = np.einsum("bhid,bhijd->bhij", query.variance, (k[:, :, None] + t) ** 2)
     from_key = np.einsum("bhjd,bhijd->bhij", key.variance, (q[:, :, :, None] + relative.of_keys * t) ** 2)
     from_sums = sum(head_dim * (size + dot**2) for dot, size in dots)
     together = sum(np.abs(dot) for dot, _ in dots)  # no partial sum exceeds it
     rounding = u**2 * (from_sums + (len(dots) - 1) * together**2)
-    return Moments(sum(dot for dot, _ in dots), from_query + from_key + rounding)
+    return Moments(sum(dot for dot, _ in dots), from_key + rounding)
 
 
 def layer_norm_moments(x: Moments, weight: Float, bias: Float, eps: float, precision: Precision) -> Moments:

@@ -231,9 +231,10 @@ def test_trained_weights_stay_below_8_sigma(taps: Callable[[str, str], list[Tap]
 
 
 def test_outlier_features_are_there(taps: Callable[[str, str], list[Tap]]) -> None:
-    """Otherwise nothing was validated: the largest feature of the RoBERTa's layers is 10 root mean squares."""
-    for tap in taps("RoBERTa", "float32")[1:4]:
-        assert np.abs(tap.expected).max() > 10 * math.sqrt((tap.expected**2).mean())
+    """Otherwise nothing was validated: the largest feature is far above what as many normal numbers would reach."""
+    for tap in taps("RoBERTa", "float32")[:4]:
+        rms = math.sqrt((tap.expected**2).mean())
+        assert np.abs(tap.expected).max() > rms * math.sqrt(2 * math.log(tap.expected.size))
 
 
 OFF_BY_ONE: dict[str, dict[str, Any]] = {
