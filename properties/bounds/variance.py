@@ -118,7 +118,7 @@ def attention_moments(
 
 
 def _from_query(query: Moments, key: Moments, value: Float, p: Float, o: Float, relative: Relative | None) -> Float:
-    """sum_t var(q_it) (sum_j p_ij k_jt (v_j - o_i))^2, (b, h, m, d): the scores of a row share the error of its query."""
+    """sum_t var(q_t) (sum_j p_j k_jt (v_j - o))^2, (b, h, m, d): all scores of a row share the error of its query."""
     variance = np.zeros_like(o)
     for t in np.flatnonzero(query.variance.any(axis=(0, 1, 2))):
         coordinate = key.value[:, :, None, :, t]
