@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Moments(NamedTuple):
     value: Float
     variance: Float
 
-    def at(self, index: object) -> Moments:
+    def at(self, index: Any) -> Moments:
         """Of a part of the result."""
         return Moments(self.value[index], self.variance[index])
 
