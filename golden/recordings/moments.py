@@ -8,9 +8,8 @@ Shapes: b batch, r selected rows, n tokens of the encoder, m of the decoder, D h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
 from trueband.golden.recordings.model import Inputs, Recorded, parts_of
 from trueband.golden.recordings.rows import Rows
@@ -53,7 +52,7 @@ def stage_moments(
         return {stage: _embeddings(model, side, inputs, rows, precision)}
     x = entering[stage]
     if kind == "logits":
-        return {stage: _logits(model, _at(x, rows), precision)}
+        return {stage: _logits(model, x.at(np.s_[:, rows]), precision)}
     layer = _layer(model, side, number, precision)
     if side == "decoder":
         return _decoder_layer(layer, stage, inputs, x, entering["encoded"], rows)
@@ -63,7 +62,7 @@ def stage_moments(
 def _embeddings(model: Recorded, side: str, inputs: Inputs, rows: Rows, precision: Precision) -> Moments:
     ids = inputs["decoder_input_ids" if side == "decoder" else "input_ids"]
     if isinstance(model.config, LEDConfig):
-        return _at(led_embedding_moments(model.state, model.prefix, side, ids, precision), rows)
+        return led_embedding_moments(model.state, model.prefix, side, ids, precision).at(np.s_[:, rows])
     positions = positions_from_ids(ids, model.config.pad_token_id)[:, rows]
     return embedding_moments(model.state, model.prefix, model.config, ids[:, rows], positions, precision)
 
@@ -93,7 +92,7 @@ def _encoder_layer(
     if isinstance(config, LongformerConfig | LEDConfig):
         flagged = check_mask("global_attention_mask", inputs.get("global_attention_mask"), ids.shape, default=False)
         visible = _banded(real, global_tokens(flagged, real), config.window(number), rows)
-    attended = _attended(layer, layer.parts.own, _at(x, rows), x, visible)
+    attended = _attended(layer, layer.parts.own, x.at(np.s_[:, rows]), x, visible)
     return {f"{stage}.attention": attended, stage: _fed_forward(layer, attended)}
 
 
@@ -102,7 +101,7 @@ def _decoder_layer(layer: Layer, stage: str, inputs: Inputs, x: Moments, encoded
     real = check_mask("decoder_attention_mask", inputs.get("decoder_attention_mask"), shape, default=True)
     keys = check_mask("attention_mask", inputs.get("attention_mask"), encoded.value.shape[:2], default=True)
     causal = visible_keys(real, shape[1], causal=True)[:, rows]
-    own = _attended(layer, layer.parts.own, _at(x, rows), x, {"": causal})
+    own = _attended(layer, layer.parts.own, x.at(np.s_[:, rows]), x, {"": causal})
     assert layer.parts.cross is not None
     across = _attended(layer, layer.parts.cross, own, encoded, {"": visible_keys(keys, len(rows), causal=False)})
     return {f"{stage}.attention": own, f"{stage}.cross_attention": across, stage: _fed_forward(layer, across)}
@@ -115,14 +114,9 @@ def _banded(real: Bool, is_global: Bool, window: int, rows: Rows) -> Visible:
 
 def _attended(layer: Layer, parts: AttentionParts, own: Moments, keys: Moments, visible: Visible) -> Moments:
     """LayerNorm(x + output(attention)), (b, r, D)."""
-    context = Attention(layer, parts, layer.heads, own, keys, visible).context()
-    return layer.added(parts.output, parts.norm, own, context)
+    return layer.attended(Attention(layer, parts, layer.heads, own, keys, visible), own)
 
 
 def _fed_forward(layer: Layer, attended: Moments) -> Moments:
     inner = gelu_moments(layer.linear(layer.parts.inner, attended), layer.precision)
-    return layer.added(layer.parts.outer, layer.parts.norm, attended, inner)
-
-
-def _at(x: Moments, rows: NDArray[Any]) -> Moments:
-    return Moments(x.value[:, rows], x.variance[:, rows])
+    return layer.added(layer.parts.norm, attended, layer.linear(layer.parts.outer, inner))

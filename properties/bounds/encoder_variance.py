@@ -22,7 +22,14 @@ from trueband.properties.bounds.layer_variance import (
 )
 from trueband.properties.bounds.layers import layer_norm_bound, residual_bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments, Relative, gelu_moments, linear_moments, several_moments
+from trueband.properties.bounds.variance import (
+    Moments,
+    Relative,
+    gelu_moments,
+    linear_moments,
+    several_moments,
+    tanh_moments,
+)
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import check_mask
 from trueband.reference.full_attention import visible_keys
@@ -138,6 +145,11 @@ def lm_head_moments(
     own = "lm_head.decoder.weight"
     words = weight(state, own if own in state else f"{prefix}embeddings.word_embeddings.weight")
     return linear_moments(features, words, weight(state, "lm_head.bias"), precision)
+
+
+def squashed_moments(state: State, name: str, x: Moments, precision: Precision) -> Moments:
+    """Of tanh(dense(x)), as poolers and classifiers have it; the last axis is D."""
+    return tanh_moments(linear_of(state, name, x, precision), precision)
 
 
 def embedding_moments(
