@@ -51,8 +51,8 @@ def add_record(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--out", type=Path, required=True, metavar="FILE", help="to write, *.safetensors")
     add("--dtype", help="of the optimized model (default: as the weights are stored)")
     add("--device", help="of the optimized model, e.g. cuda (default: cpu)")
-    add("--rows", metavar="ROWS", help="of the input to keep, --rows=0,1,-1 or all (default: ends, pads, global tokens, edges "
-        f"of windows and some between, {MOST} at most)")  # fmt: skip
+    add("--rows", metavar="ROWS", help="of the input to keep, --rows=0,1,-1 or all (default: ends, pads, globals, "
+        f"edges of windows and some between, {MOST} at most)")  # fmt: skip
     add("--why", metavar="TEXT", help="reason to replace a file that is there; kept in the file")
     add("--json", action="store_true", help="print one JSON object")
     command.set_defaults(run=run_record)

@@ -1,6 +1,7 @@
 """How far two recordings of the same inputs are apart, tap by tap, in units of the bound.
 
-Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording: 8 sqrt(s_A^2 + s_B^2).
+Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording:
+8 sqrt(s_A^2 + s_B^2).
 """
 
 from __future__ import annotations

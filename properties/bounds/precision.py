@@ -67,7 +67,6 @@ class Precision:
             tiny_accumulator=smallest_normal,
         )
 
-
     def holding(self, stored: str) -> Self:
         """The same with weights that are stored in another dtype, and rounded where this one does not hold them."""
         return replace(self, weights=roundoff(self.dtype, stored))

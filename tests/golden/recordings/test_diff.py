@@ -95,7 +95,7 @@ def test_recordings_of_other_inputs_rows_or_models_are_refused(
     assert golden_cli("record", made("longformer").folder, "--inputs", inputs, "--out", out) == 0
     for b, message in (
         (out, "B: expected the inputs of recording, got others in out"),
-        (recorded("rows", None, "--rows", str(left)), "B: expected a row of recording for embeddings, got none of them"),
+        (recorded("rows", None, "--rows", str(left)), "B: expected a row of recording for embeddings, got none"),
         (made("roberta").recording, "B: expected the inputs of recording"),
     ):
         with pytest.raises(ValueError, match=message):

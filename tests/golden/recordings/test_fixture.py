@@ -112,11 +112,11 @@ def test_what_is_asked_wrong(made: Made) -> None:
         golden.assert_close(tap, tap="layer.9")
     with pytest.raises(TypeError, match="value: expected a mapping from taps, or one tap, got ndarray"):
         golden.assert_close(tap)
-    with pytest.raises(ValueError, match="dtype: expected one of float64, .*, got 'int8'"):
+    with pytest.raises(ValueError, match=r"dtype: expected one of float64, .*, got 'int8'"):
         golden.assert_close(tap, tap="layer.0", dtype="int8")
-    with pytest.raises(ValueError, match=r"layer.0: expected shape \(2, 32, '...'\) or \(2, 24, 16\), got \(2, 5, 16\)"):
+    with pytest.raises(ValueError, match=r"expected shape \(2, 32, '...'\) or \(2, 24, 16\), got \(2, 5, 16\)"):
         golden.assert_close(tap[:, :5], tap="layer.0")
-    with pytest.raises(ValueError, match="taps: expected layer.0.attention, got embeddings"):
+    with pytest.raises(ValueError, match=r"taps: expected layer.0.attention, got embeddings"):
         golden.assert_close({"embeddings": golden.taps["embeddings"]})
     with pytest.raises(GoldenFileError, match="id: expected one of `trueband golden list`, got 'ghost'"):
         golden_in_test("ghost")

@@ -40,7 +40,8 @@ def failures(recording: Path, folder: Path, dtype: str | None = None) -> list[st
 def test_a_recording_of_float32_holds_in_every_dtype(name: str, dtype: str, made: Made) -> None:
     model = made(name)
     records = verify_recording(model.recording, model.folder, dtype)
-    assert [record.name for record in records] == [f"recording:{tap}" for tap in tap_names(read_golden(model.recording))]
+    taps = tap_names(read_golden(model.recording))
+    assert [record.name for record in records] == [f"recording:{tap}" for tap in taps]
     assert [record.detail for record in records if not record.passed] == []
     assert all(record.witness == f"model, {dtype}" for record in records)
 
@@ -347,7 +348,7 @@ def test_models_that_are_not_recorded_are_refused(made: Made, golden_cli: Cli, t
         folder = tools.reconfigured(model.folder, tmp_path / f"changed{number}", **changes)
         with pytest.raises(ValueError, match=message):
             golden_cli("record", folder, *options)
-    with pytest.raises(ValueError, match="MODEL_DIR: expected a folder with config.json and weights, got"):
+    with pytest.raises(ValueError, match=r"MODEL_DIR: expected a folder with config.json and weights, got"):
         golden_cli("record", tmp_path / "ghost", *options)
 
 
