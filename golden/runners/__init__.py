@@ -1,5 +1,6 @@
 """Runners: how the output of a golden is computed. `run_golden` runs one and makes its record."""
 
+from trueband.golden.recordings import peer
 from trueband.golden.recordings import runner as recordings
 from trueband.golden.runners import bart, positions, sapiens, tiny
 from trueband.golden.runners.registry import FORMS, RUNNERS, Context, Runner, runner
@@ -12,6 +13,7 @@ __all__ = [
     "Runner",
     "bart",
     "obstacle",
+    "peer",
     "positions",
     "recordings",
     "run_golden",
