@@ -142,8 +142,10 @@ def test_float64_comes_closer_to_the_reference(capsys: Capture) -> None:
         reference, optimized, _ = lines(text)
         values[dtype] = abs(reference["value"] - optimized["value"])
     assert values["float64"] < values["float32"]
-    with pytest.raises(SystemExit):
-        main(["golden", "verify", "--dtype", "float16"])
+    command = [sys.executable, "-m", "trueband", "golden", "verify", name, "--dtype", "float16"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "float16" in refused.stderr
 
 
 def test_an_altered_store_is_refused_before_anything_runs(
