@@ -1,5 +1,5 @@
-"""Log-probabilities of LED's sequences by teacher forcing in the reference, with a bound on the error of another float64
-implementation that sums them step by step."""
+"""Log-probabilities of LED's sequences by teacher forcing in the reference, with a bound on the error of another
+float64 implementation that sums them step by step."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def log_probabilities(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Lo
 def log_softmax(logits: Moments) -> LogProbabilities:
     """y = z - m - log S, S = sum exp(z - m) over V tokens, with the error e of z at most 8 sigma:
 
-        e + max e                              the logits; log-sum-exp moves by no more than the largest change
-        u (V + sum_j p_j (4 |z_j - m| + 4))    the relative error of S, which is the absolute one of log S
-        2 u (|z - m| + |log S| + |m| + |y|)    the logarithm and the differences, in any order
+    e + max e                              the logits; log-sum-exp moves by no more than the largest change
+    u (V + sum_j p_j (4 |z_j - m| + 4))    the relative error of S, which is the absolute one of log S
+    2 u (|z - m| + |log S| + |m| + |y|)    the logarithm and the differences, in any order
     """
     z, u = logits.value, PRECISION.accumulator
     top = z.max(axis=-1, keepdims=True)

@@ -35,7 +35,7 @@ def check_greedy_tokens(probe: ModelProbe) -> Iterator[Verdict]:
 def check_beam_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     inputs = decoding_inputs(probe.case)
     draw = Draw(probe.case, inputs, 2)
-    yield _same_tokens(probe, inputs, **draw.length(least=2), **draw.beams(), **draw.ends())
+    yield _same_tokens(probe, inputs, **draw.length(least=4), **draw.beams(), **draw.ends())
 
 
 @model_check("lengths, ends, repetition and prompts constrain as in the reference", DECODERS, ("float64",))
@@ -79,7 +79,11 @@ def check_sequences_end(probe: ModelProbe) -> Iterator[Verdict]:
     case, inputs = probe.case, decoding_inputs(probe.case)
     draw = Draw(case, inputs, 6)
     prompt = prompt_tokens(case, inputs)
-    start = inputs["input_ids"] if case.architecture != "led" else np.full((case.batch, 1), case.config["decoder_start_token_id"])
+    start = (
+        inputs["input_ids"]
+        if case.architecture != "led"
+        else np.full((case.batch, 1), case.config["decoder_start_token_id"])
+    )
     for kind in ({}, draw.beams()):
         pad = draw.one(3, case.pad_token_id)
         options = draw.length(least=3) | kind | {"eos_token_id": MANY_ENDS, "pad_token_id": pad}

@@ -85,14 +85,14 @@ class Draw:
         beams = int(self.random.integers(2, 5))
         return {
             "num_beams": beams,
-            "num_return_sequences": int(self.random.integers(1, beams + 1)),
-            "length_penalty": self.one(1.0, 0.0, 2.0, 0.5, -1.0),
-            "early_stopping": self.one(False, True, "never"),
+            "num_return_sequences": self.one(1, beams - 1, beams),
+            "length_penalty": self.one(1.0, 2.0, 2.0, 0.5, 0.0, -2.0),
+            "early_stopping": self.one(False, True, "never", "never"),
         }
 
     def ends(self) -> dict[str, Any]:
         """One end token, one that is not the model's, or many; another padding."""
-        return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS), pad_token_id=self.one(None, 3))
+        return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.one(None, 3))
 
     def constraints(self) -> dict[str, Any]:
         least = int(self.random.integers(0, self.most + 1))

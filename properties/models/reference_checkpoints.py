@@ -41,10 +41,13 @@ class ReferenceCheckpoints:
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
         """What the model that was saved there gives."""
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-        state = {name: array.astype(np.float64) for name, array in stored_arrays(directory).items()}
+        state = self.stored(directory)
         if head == "lm":
             return self.forward(architecture, config, state, inputs, "float64")
         return self.head(architecture, head, config, state, inputs, "float64")
+
+    def stored(self, directory: Path) -> Arrays:
+        return {name: array.astype(np.float64) for name, array in stored_arrays(directory).items()}
 
     def edited(
         self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str

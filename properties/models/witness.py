@@ -14,8 +14,9 @@
         "hidden_states" and "logits" of led with a vocabulary of another size
 
 config: fields of `config.json`; state: arrays under the Hub's keys; inputs: as `ModelCase.inputs`, and inputs_embeds,
-head masks, encoder_outputs (b, n, D) in place of the ids of led's encoder, or output_attentions, which asks for "attentions" and "global_attentions" of the encoder; options: fields of
-a generation configuration.
+head masks, encoder_outputs (b, n, D) in place of the ids of led's encoder, decoder_attention_mask of the prompt of its
+decoder, or output_attentions, which asks for "attentions" and "global_attentions" of the encoder; options: fields of a
+generation configuration.
 """
 
 from __future__ import annotations
