@@ -127,7 +127,7 @@ class OptimizedModels:
         """Logits after the words that the input reads have been overwritten in place."""
         import torch
 
-        model = _built(architecture, config, state, dtype)
+        model = _model(architecture, config, state, dtype)
         with torch.no_grad():
             model.get_parameter(WORDS[architecture]).copy_(torch.tensor(words))
             return {"logits": model(**_tensors(inputs, model)).logits.numpy()}
@@ -138,7 +138,7 @@ class OptimizedModels:
         """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
         import torch
 
-        model = _built(architecture, config, state, dtype)
+        model = _model(architecture, config, state, dtype)
         with torch.no_grad():
             words = model.resize_token_embeddings(size).weight
             output = model(**_tensors(inputs, model), output_hidden_states=True)
@@ -150,21 +150,7 @@ class OptimizedModels:
             }
 
 
-_last: list[tuple[Any, Arrays, Any]] = []  # what the last model was built of, its weights among it, and the model
-
-
 def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None) -> Any:
-    """A model, the last one again where it is asked for twice in a row: most calls of a check are for one case."""
-    parts = (architecture, config, dtype, name)
-    for built_of, weights, model in _last:
-        if built_of == parts and weights is state:
-            return model
-    model = _built(architecture, config, state, dtype, name)
-    _last[:] = [(parts, state, model)]
-    return model
-
-
-def _built(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None) -> Any:
     import torch
 
     from trueband.optimized import models
