@@ -20,6 +20,7 @@ from trueband.properties.bounds.variance import (
     Moments,
     attention_moments,
     gelu_moments,
+    given,
     known,
     layer_norm_moments,
     linear_moments,
@@ -42,7 +43,7 @@ def roberta_layer_moments(
     precision: Precision,
 ) -> Moments:
     """Of one RoBERTa layer's output, (b, n, D). `name`: e.g. "roberta.encoder.layer.0"."""
-    x = _given(hidden_states)
+    x = given(hidden_states)
     batch, tokens, _ = x.value.shape
     real = check_mask("attention_mask", attention_mask, (batch, tokens), default=True)
     visible = np.broadcast_to(real[:, None, None, :], (batch, config.num_attention_heads, tokens, tokens))
@@ -62,7 +63,7 @@ def longformer_layer_moments(
     precision: Precision,
 ) -> Moments:
     """Of one Longformer layer's output, (b, n, D), with its one-sided window."""
-    x = _given(hidden_states)
+    x = given(hidden_states)
     shape, heads, scale = x.value.shape[:2], config.num_attention_heads, 1 / math.sqrt(config.head_dim)
     real = check_mask("attention_mask", attention_mask, shape, default=True)
     flagged = check_mask("global_attention_mask", global_attention_mask, shape, default=False)
@@ -87,7 +88,7 @@ def lm_head_moments(
     precision: Precision,
 ) -> Moments:
     """Of the logits, (b, n, vocabulary), from the encoder's own last hidden states. `prefix`: "roberta." for one."""
-    dense = _linear(state, "lm_head.dense", _given(hidden_states), precision)
+    dense = _linear(state, "lm_head.dense", given(hidden_states), precision)
     features = _layer_norm(state, "lm_head.layer_norm", gelu_moments(dense, precision), config, precision)
     words = weight(state, f"{prefix}embeddings.word_embeddings.weight")
     return linear_moments(features, words, weight(state, "lm_head.bias"), precision)
@@ -110,10 +111,6 @@ def embedding_bound(
     one_sum = residual_bound(size, np.zeros_like(size), precision).total
     gain, shift = weight(state, f"{name}.LayerNorm.weight"), weight(state, f"{name}.LayerNorm.bias")
     return layer_norm_bound(words + positions + types, gain, shift, config.layer_norm_eps, precision, 2 * one_sum)
-
-
-def _given(hidden_states: Float | Moments) -> Moments:
-    return hidden_states if isinstance(hidden_states, Moments) else known(hidden_states.astype(np.float64))
 
 
 def _heads(

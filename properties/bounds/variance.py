@@ -45,6 +45,11 @@ def known(value: Float) -> Moments:
     return Moments(value, np.zeros_like(value))
 
 
+def given(x: Float | Moments) -> Moments:
+    """An array, taken as exact, or moments as they are."""
+    return x if isinstance(x, Moments) else known(x.astype(np.float64))
+
+
 def sigma_bound(moments: Moments) -> Bound:
     """8 standard deviations, to be judged as any other bound."""
     return Bound({f"{SIGMAS} sigma": SIGMAS * np.sqrt(moments.variance)})
