@@ -1,6 +1,7 @@
 """Second moments of LED's layers and of its logits, put together from `variance`.
 
-The layers are those of `trueband.reference.led_encoder` and `led_decoder`; their inputs are taken as exact.
+The layers are those of `trueband.reference.led_encoder` and `led_decoder`. An array as a layer's input is taken as
+exact; `Moments` carry the error of all earlier layers along.
 Shapes: b batch, h heads, n tokens of the encoder, m of the decoder, D hidden size.
 """
 
@@ -18,6 +19,7 @@ from trueband.properties.bounds.variance import (
     Moments,
     attention_moments,
     gelu_moments,
+    given,
     known,
     layer_norm_moments,
     linear_moments,
@@ -67,11 +69,13 @@ class Layer(NamedTuple):
         return self.added("fc2", "final_layer_norm", x, inner)
 
 
-def led_encoder_layer_moments(layer: Layer, hidden_states: Float, window: int, real: Bool, flagged: Bool) -> Moments:
+def led_encoder_layer_moments(
+    layer: Layer, hidden_states: Float | Moments, window: int, real: Bool, flagged: Bool
+) -> Moments:
     """Of one encoder layer's output, (b, n, D), with its one-sided window; real and flagged (b, n)."""
-    x = known(hidden_states)
+    x = given(hidden_states)
     is_global = global_tokens(flagged, real)
-    context = known(np.zeros_like(hidden_states))
+    context = known(np.zeros_like(x.value))
     for suffix, visible in (
         ("", visible_to_local_rows(real, is_global, window, (1,) * layer.heads, causal=False)),
         ("_global", visible_to_global_rows(real, is_global, layer.heads)),
@@ -83,16 +87,16 @@ def led_encoder_layer_moments(layer: Layer, hidden_states: Float, window: int, r
 
 
 def led_decoder_layer_moments(
-    layer: Layer, hidden_states: Float, encoded: Float, real: Bool, real_encoded: Bool
+    layer: Layer, hidden_states: Float | Moments, encoded: Float | Moments, real: Bool, real_encoded: Bool
 ) -> Moments:
     """Of one decoder layer's output, (b, m, D), over the encoder's last hidden states (b, n, D)."""
-    x = known(hidden_states)
-    batch, tokens, _ = hidden_states.shape
+    x, memory = given(hidden_states), given(encoded)
+    batch, tokens, _ = x.value.shape
     causal = np.tril(np.ones((tokens, tokens), dtype=bool)) & real[:, None, None, :]
-    every = np.broadcast_to(real_encoded[:, None, None, :], (batch, layer.heads, tokens, encoded.shape[1]))
+    every = np.broadcast_to(real_encoded[:, None, None, :], (batch, layer.heads, tokens, memory.value.shape[1]))
     for attention, keys, visible in (
         ("self_attn", None, np.broadcast_to(causal, (batch, layer.heads, tokens, tokens))),
-        ("encoder_attn", known(encoded), every),
+        ("encoder_attn", memory, every),
     ):
         query, key, value = (f"{attention}.{part}_proj" for part in "qkv")
         context = layer.attention((query, key, value), x, x if keys is None else keys, visible)
