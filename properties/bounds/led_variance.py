@@ -105,8 +105,11 @@ def led_decoder_layer_moments(
 
 
 def led_embedding_bound(state: State, prefix: str, side: str, ids: np.ndarray, precision: Precision) -> Bound:
-    """Hard bound on LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder"."""
-    words = weight(state, f"{prefix}shared.weight")[ids]
+    """Hard bound on LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder".
+
+    ids: (b, n), or embeddings (b, n, D) in their place.
+    """
+    words = ids if ids.ndim == 3 else weight(state, f"{prefix}shared.weight")[ids]
     positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
     norm = f"{prefix}{side}.layernorm_embedding"
     positions = np.broadcast_to(positions, words.shape)
