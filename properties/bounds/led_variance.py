@@ -1,7 +1,6 @@
 """Second moments of LED's layers and of its logits, put together from `variance`.
 
-The layers are those of `trueband.reference.led_encoder` and `led_decoder`. An array as a layer's input is taken as
-exact; `Moments` carry the error of all earlier layers along.
+The layers are those of `trueband.reference.led_encoder` and `led_decoder`; their inputs are taken as exact.
 Shapes: b batch, h heads, n tokens of the encoder, m of the decoder, D hidden size.
 """
 
@@ -19,7 +18,6 @@ from trueband.properties.bounds.variance import (
     Moments,
     attention_moments,
     gelu_moments,
-    given,
     known,
     layer_norm_moments,
     linear_moments,
@@ -69,13 +67,11 @@ class Layer(NamedTuple):
         return self.added("fc2", "final_layer_norm", x, inner)
 
 
-def led_encoder_layer_moments(
-    layer: Layer, hidden_states: Float | Moments, window: int, real: Bool, flagged: Bool
-) -> Moments:
+def led_encoder_layer_moments(layer: Layer, hidden_states: Float, window: int, real: Bool, flagged: Bool) -> Moments:
     """Of one encoder layer's output, (b, n, D), with its one-sided window; real and flagged (b, n)."""
-    x = given(hidden_states)
+    x = known(hidden_states)
     is_global = global_tokens(flagged, real)
-    context = known(np.zeros_like(x.value))
+    context = known(np.zeros_like(hidden_states))
     for suffix, visible in (
         ("", visible_to_local_rows(real, is_global, window, (1,) * layer.heads, causal=False)),
         ("_global", visible_to_global_rows(real, is_global, layer.heads)),
@@ -87,16 +83,16 @@ def led_encoder_layer_moments(
 
 
 def led_decoder_layer_moments(
-    layer: Layer, hidden_states: Float | Moments, encoded: Float | Moments, real: Bool, real_encoded: Bool
+    layer: Layer, hidden_states: Float, encoded: Float, real: Bool, real_encoded: Bool
 ) -> Moments:
     """Of one decoder layer's output, (b, m, D), over the encoder's last hidden states (b, n, D)."""
-    x, memory = given(hidden_states), given(encoded)
-    batch, tokens, _ = x.value.shape
+    x = known(hidden_states)
+    batch, tokens, _ = hidden_states.shape
     causal = np.tril(np.ones((tokens, tokens), dtype=bool)) & real[:, None, None, :]
-    every = np.broadcast_to(real_encoded[:, None, None, :], (batch, layer.heads, tokens, memory.value.shape[1]))
+    every = np.broadcast_to(real_encoded[:, None, None, :], (batch, layer.heads, tokens, encoded.shape[1]))
     for attention, keys, visible in (
         ("self_attn", None, np.broadcast_to(causal, (batch, layer.heads, tokens, tokens))),
-        ("encoder_attn", memory, every),
+        ("encoder_attn", known(encoded), every),
     ):
         query, key, value = (f"{attention}.{part}_proj" for part in "qkv")
         context = layer.attention((query, key, value), x, x if keys is None else keys, visible)
@@ -105,11 +101,8 @@ def led_decoder_layer_moments(
 
 
 def led_embedding_bound(state: State, prefix: str, side: str, ids: np.ndarray, precision: Precision) -> Bound:
-    """Hard bound on LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder".
-
-    ids: (b, n), or embeddings (b, n, D) in their place.
-    """
-    words = ids if ids.ndim == 3 else weight(state, f"{prefix}shared.weight")[ids]
+    """Hard bound on LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder"."""
+    words = weight(state, f"{prefix}shared.weight")[ids]
     positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
     norm = f"{prefix}{side}.layernorm_embedding"
     positions = np.broadcast_to(positions, words.shape)

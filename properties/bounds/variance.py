@@ -45,11 +45,6 @@ def known(value: Float) -> Moments:
     return Moments(value, np.zeros_like(value))
 
 
-def given(x: Float | Moments) -> Moments:
-    """An array, taken as exact, or moments as they are."""
-    return x if isinstance(x, Moments) else known(x)
-
-
 def sigma_bound(moments: Moments) -> Bound:
     """8 standard deviations, to be judged as any other bound."""
     return Bound({f"{SIGMAS} sigma": SIGMAS * np.sqrt(moments.variance)})
@@ -63,39 +58,25 @@ def linear_moments(x: Moments, weight: Float, bias: Float, precision: Precision)
     return _stored(y, x.variance @ squared + summing, precision)
 
 
-def score_moments(query: Moments, key: Moments, precision: Precision) -> Moments:
-    """q_i . k_j, before the scale, (b, h, m, n) of query (b, h, m, d) and key (b, h, n, d)."""
-    q, k = query.value, key.value
-    products = q @ _transposed(k)
-    from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
-    from_sums = precision.accumulator**2 * q.shape[-1] * (q**2 @ _transposed(k**2) + products**2)
-    return Moments(products, from_inputs + from_sums)
-
-
 def attention_moments(
-    query: Moments,
-    key: Moments,
-    value: Moments,
-    visible: Bool,
-    scale: float,
-    precision: Precision,
-    scores: Moments | None = None,
+    query: Moments, key: Moments, value: Moments, visible: Bool, scale: float, precision: Precision
 ) -> Moments:
     """Softmax attention of every row over its visible keys; rows that see nothing are 0 and exact.
 
-    Shapes: query (b, h, m, d), key, value (b, h, n, d), visible (b, h, m, n), with any pattern; scores (b, h, m, n),
-    before the scale, None: those of `score_moments`.
+    Shapes: query, key, value (b, h, n, d), visible (b, h, n, n), with any pattern.
     """
-    v, u = value.value, precision.accumulator
-    scores = score_moments(query, key, precision) if scores is None else scores
-    products = scores.value
+    q, k, v = query.value, key.value, value.value
+    u, head_dim = precision.accumulator, q.shape[-1]
+    products = q @ _transposed(k)
     p = masked_softmax(np.where(visible, scale * products, -np.inf))
     keys = visible.sum(axis=-1, keepdims=True)
     row_max = np.max(scale * products, axis=-1, keepdims=True, initial=-np.inf, where=visible)
     below_max = np.where(visible, row_max - scale * products, 0.0)
 
-    argument = scale**2 * scores.variance
-    argument = argument + u**2 * ((precision.exp_argument * below_max) ** 2 + precision.exp_result**2)
+    from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
+    from_sums = u**2 * head_dim * (q**2 @ _transposed(k**2) + products**2)
+    argument = scale**2 * (from_inputs + from_sums)
+    argument += u**2 * ((precision.exp_argument * below_max) ** 2 + precision.exp_result**2)
 
     o = p @ v
     weighted = p**2 * argument
