@@ -78,14 +78,16 @@ def led_logits_moments(state: State, hidden_states: Float | Moments, precision: 
 
 
 def led_embedding_moments(
-    state: State, prefix: str, side: str, ids: NDArray[np.integer], precision: Precision
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
 ) -> Moments:
-    """Of LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder"."""
+    """Of LayerNorm(word + position), (b, n, D). ids: (b, n), or embeddings (b, n, D); side: "encoder" or "decoder"."""
     summed = several_moments(_summands(state, prefix, side, ids), precision)
     return layer_norm_of(state, f"{prefix}{side}.layernorm_embedding", summed, EPS, precision)
 
 
-def led_embedding_bound(state: State, prefix: str, side: str, ids: NDArray[np.integer], precision: Precision) -> Bound:
+def led_embedding_bound(
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
+) -> Bound:
     """Hard bound on the same."""
     words, positions = _summands(state, prefix, side, ids)
     one_sum = residual_bound(words, positions, precision).total
@@ -94,8 +96,8 @@ def led_embedding_bound(state: State, prefix: str, side: str, ids: NDArray[np.in
     return layer_norm_bound(words + positions, gain, shift, EPS, precision, one_sum)
 
 
-def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer]) -> tuple[Float, Float]:
+def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float) -> tuple[Float, Float]:
     """Words and positions, (b, n, D) each."""
-    words = word_embeddings(state, prefix, side)[ids]
+    words = ids if ids.ndim == 3 else word_embeddings(state, prefix, side)[ids]
     positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
     return words, np.broadcast_to(positions, words.shape)

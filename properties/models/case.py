@@ -15,7 +15,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from trueband.properties.bounds.precision import round_to
-from trueband.properties.models.weights import Weights, encoder_shapes, head_shapes, led_shapes, pooler_shapes, random_weights
+from trueband.properties.models.weights import (
+    Weights,
+    encoder_shapes,
+    head_shapes,
+    led_shapes,
+    pooler_shapes,
+    random_weights,
+)
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
 Positions = tuple[tuple[int, ...], ...]

@@ -60,12 +60,12 @@ class ModelProbe:
         given = (case.architecture, case.head, case.config, weights, inputs, case.dtype)
         return self._float64(self.attempt(lambda: self.candidate.head(*given)))
 
-    def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
-        """The ids that a candidate writes."""
+    def generate(self, candidate: ModelCandidate, inputs: dict[str, np.ndarray], seed: int = 0, **options: Any) -> Any:
+        """What a candidate writes: a `Generated`. XLM-R is a decoder then."""
         case = self.case
-        inputs = {name: array for name, array in case.inputs.items() if not name.startswith("decoder_")}
-        given = (case.architecture, case.config, case.state, inputs, options)
-        return np.asarray(self.attempt(lambda: candidate.generate(*given)))
+        config = case.config if case.architecture == "led" else {**case.config, "is_decoder": True}
+        given = (case.architecture, config, case.state, inputs, options, seed)
+        return self.attempt(lambda: candidate.generate(*given))
 
     @staticmethod
     def attempt(call: Callable[[], Any]) -> Any:

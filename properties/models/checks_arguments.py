@@ -84,7 +84,8 @@ def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
     if case.architecture != "led":
         bad.append(("token_type_ids", {"token_type_ids": case.config["type_vocab_size"] * ones}))
     if case.encoder_tokens:
-        bad.append(("encoder_attention_mask", {"encoder_attention_mask": ones[:, :1] * np.full(case.encoder_tokens, 3)}))
+        threes = np.full((batch, case.encoder_tokens), 3)
+        bad.append(("encoder_attention_mask", {"encoder_attention_mask": threes}))
     too_long = {"input_ids": longer, "attention_mask": np.ones_like(longer)}
     if case.architecture != "xlm-roberta":
         too_long["global_attention_mask"] = np.zeros_like(longer)

@@ -11,7 +11,7 @@ from trueband.properties.models.taps import judge_decoder_layers, judge_embeddin
 from trueband.properties.verdict import Verdict, judge
 
 
-@model_check("a model without a head computes what the one inside a head does")
+@model_check("a model without a head computes what the one inside a head does", dtypes=("float64",))
 def check_headless_layers(probe: ModelProbe) -> Iterator[Verdict]:
     case, output = probe.case, probe.base(probe.case, pooled=False)
     yield claim("pooler_output" not in output, "expected no pooler_output without a pooler, got one")

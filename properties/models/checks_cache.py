@@ -24,12 +24,12 @@ def check_cached_steps(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, np.arange(probe.case.batch))
 
 
-@model_check("rows of the batch may change places between the steps of a cache", DECODERS)
+@model_check("rows of the batch may change places between the steps of a cache", DECODERS, ("float64",))
 def check_permuted_cache(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, probe.random.permutation(probe.case.batch))
 
 
-@model_check("rows of the batch may be left out or go on more than once after a step", DECODERS)
+@model_check("rows of the batch may be left out or go on more than once after a step", DECODERS, ("float64",))
 def check_duplicated_cache(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, probe.random.integers(0, probe.case.batch, probe.case.batch + 1))
 

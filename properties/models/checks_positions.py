@@ -14,7 +14,7 @@ from trueband.reference.embeddings import positions_from_ids
 ENCODERS = ("xlm-roberta", "longformer")
 
 
-@model_check("positions follow the padding id and not the mask; handed in, they are used as they are", ENCODERS)
+@model_check("positions follow the padding id and not the mask; handed in, they are used as they are", ENCODERS, ("float64",))
 def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     ids = case.inputs["input_ids"].copy()
@@ -31,7 +31,7 @@ def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_embeddings(case, chosen, probe.forward_of(chosen))
 
 
-@model_check("token types add their own embedding, type 0 without them", ENCODERS)
+@model_check("token types add their own embedding, type 0 without them", ENCODERS, ("float64",))
 def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     types = probe.random.integers(0, case.config["type_vocab_size"], case.real.shape)
@@ -41,7 +41,7 @@ def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge_exact(zeros, probe.forward()["logits"], "logits with token_type_ids of 0")
 
 
-@model_check("embeddings in place of ids: every token has a position, padding too", ENCODERS)
+@model_check("embeddings in place of ids: every token has a position, padding too", ENCODERS, ("float64",))
 def check_positions_of_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     given = {name: array for name, array in case.inputs.items() if name != "input_ids"}

@@ -15,7 +15,7 @@ from trueband.properties.bounds.encoder_variance import (
     embedding_bound,
     lm_head_moments,
     longformer_layer_moments,
-    roberta_layer_moments,
+    run_roberta_layer,
 )
 from trueband.properties.bounds.layers import linear_bound
 from trueband.properties.bounds.led_variance import (
@@ -60,7 +60,7 @@ def judge_embeddings(case: ModelCase, inputs: Arrays, output: dict[str, Any]) ->
         if positions is None:
             positions = default_positions(ids, words.shape[:2], config.pad_token_id)
         bound = embedding_bound(
-            case.state, case.prefix, config, words, positions if config.absolute_positions else None, precision,
+            case.state, case.prefix, config, words, positions, precision,
             given["token_type_ids"],
         )  # fmt: skip
         expected = embed(case.state, config, ids, prefix=case.prefix, **given)
@@ -103,7 +103,7 @@ def judge_layers(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Ite
             roberta, name = XLMRobertaConfig.from_dict(case.config), f"{case.prefix}encoder.layer.{i}"
             across: Any = encoder_inputs(inputs)
             expected = roberta_layer(case.state, name, roberta, entering, real, **across)
-            moments = roberta_layer_moments(case.state, name, roberta, entering, real, precision, **across)
+            moments = run_roberta_layer(case.state, name, roberta, entering, real, precision, **across).output
         yield judge(leaving, expected, sigma_bound(moments), f"layer {i} of the encoder")
 
 
