@@ -14,7 +14,9 @@ from trueband.reference.embeddings import positions_from_ids
 ENCODERS = ("xlm-roberta", "longformer")
 
 
-@model_check("positions follow the padding id and not the mask; handed in, they are used as they are", ENCODERS, ("float64",))
+@model_check(
+    "positions follow the padding id and not the mask; handed in, they are used as they are", ENCODERS, ("float64",)
+)
 def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     ids = case.inputs["input_ids"].copy()

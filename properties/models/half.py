@@ -6,6 +6,8 @@ as +-64512; NaN stays NaN. All rows of the batch are looked at together, so what
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from trueband.reference.config import LEDConfig
@@ -27,7 +29,11 @@ def clamped(x: np.ndarray) -> np.ndarray:
 
 
 def half_encoder(
-    state: dict[str, np.ndarray], config: LEDConfig, inputs: dict[str, np.ndarray], dtype: str
+    state: dict[str, np.ndarray],
+    config: LEDConfig,
+    inputs: dict[str, np.ndarray],
+    dtype: str,
+    clamp: Callable[[np.ndarray], np.ndarray] = clamped,
 ) -> list[np.ndarray]:
     """Hidden states of LED's encoder, layers in float64; in float16 each of them is stored and clamped.
 
@@ -41,6 +47,6 @@ def half_encoder(
             state, f"led.encoder.layers.{i}", config, x, window=config.window(i),
             attention_mask=inputs["attention_mask"], global_attention_mask=inputs["global_attention_mask"],
         )  # fmt: skip
-        x = clamped(to_half(x)) if dtype == "float16" else x
+        x = clamp(to_half(x)) if dtype == "float16" else x
         taps.append(x)
     return taps
