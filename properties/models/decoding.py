@@ -95,7 +95,7 @@ class Draw:
         return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.one(None, 3))
 
     def constraints(self) -> dict[str, Any]:
-        least = int(self.random.integers(0, self.most + 1))
+        least = int(self.random.integers(2, self.most + 2))  # one more than can be: then nothing ends
         lengths: dict[str, Any] = self.one({}, {"min_new_tokens": least}, {"min_length": self.prompt + least})
         return lengths | self.plain(
             no_repeat_ngram_size=self.one(None, 1, 2, 3),
