@@ -98,6 +98,6 @@ def led_embedding_bound(
 
 def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float) -> tuple[Float, Float]:
     """Words and positions, (b, n, D) each."""
-    words = ids if ids.ndim == 3 else word_embeddings(state, prefix, side)[ids]
+    words: Float = ids if ids.ndim == 3 else word_embeddings(state, prefix, side)[ids]  # type: ignore[assignment]
     positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
     return words, np.broadcast_to(positions, words.shape)

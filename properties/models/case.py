@@ -139,7 +139,12 @@ class ModelCase:
     def config(self) -> dict[str, Any]:
         """Fields of `config.json`."""
         size, room = self.heads * HEAD_DIM, self.tokens + 4
-        special = {"pad_token_id": self.pad_token_id, "bos_token_id": 0, "eos_token_id": 2, "vocab_size": VOCABULARY}
+        special: dict[str, Any] = {
+            "pad_token_id": self.pad_token_id,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "vocab_size": VOCABULARY,
+        }
         special["num_labels"] = 2 if self.head == "qa" else 1 + self.seed % 3
         if self.head == "sequence":
             special["problem_type"] = self._problem_type(special["num_labels"])

@@ -32,9 +32,7 @@ def check_right_padding(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge(after[:, : case.tokens][real], before[real], both.at(real), f"logits with {added} masked tokens more")
 
 
-@model_check(
-    "padding on the left gives what padding on the right and none at all give", ("xlm-roberta",), ("float64",)
-)
+@model_check("padding on the left gives what padding on the right and none at all give", ("xlm-roberta",), ("float64",))
 def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     logits, bounds = [], []

@@ -10,5 +10,13 @@ from trueband.properties.models import (
 )
 from trueband.properties.models.faults import MODEL_FAULTS, ModelFault
 
-__all__ = ["MODEL_FAULTS", "ModelFault", "faults_arguments", "faults_cache", "faults_checkpoints", "faults_generation",
-           "faults_half", "faults_roberta"]
+__all__ = [
+    "MODEL_FAULTS",
+    "ModelFault",
+    "faults_arguments",
+    "faults_cache",
+    "faults_checkpoints",
+    "faults_generation",
+    "faults_half",
+    "faults_roberta",
+]
