@@ -241,9 +241,7 @@ def _model(
     return _LAST[2]
 
 
-def _new_model(
-    architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any
-) -> Any:
+def _new_model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any) -> Any:
     import torch
 
     from trueband.optimized import models
