@@ -7,6 +7,7 @@ accumulator, of stored probabilities and of the output; a rounding to nearest ha
   linear     W^2 v + u^2 k (W^2 x^2 + y^2)                                                         k: inputs
   attention  sum_j p^2 E (v_j - o)^2 + p^2 var(v_j) + (u^2 n_i + u_p^2 / 3) sum_j p^2 v_j^2 + u^2 (n_i + 8) o^2
              E_ij = scale^2 (var(q) k^2 + q^2 var(k) + u^2 d (q^2 k^2 + (q.k)^2)) + u^2 (9 (m_i - s_ij)^2 + 16)
+             with relative positions t_ij, q.k stands for q.k + q.t (+ k.t), summed in any order
   LayerNorm  sum_j J_cj^2 v_j with its Jacobian J, and the roundings of the mean, of the variance and of the scaling
   GELU       gelu'^2 v + (3 u x)^2
   residual   v_x + v_a + u^2 y^2 / 3
@@ -17,6 +18,7 @@ plus u_o^2 y^2 / 3 on every result y that is stored. Shapes: b batch, h heads, n
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +29,7 @@ from trueband.reference.attention import masked_softmax
 from trueband.reference.layers import erf, gelu
 from trueband.reference.masks import Bool
 
-SIGMAS = 8  # measured: correct layers stay below 5 sigma in every dtype, tests/reference_models
+SIGMAS = 8  # measured: correct layers stay below 5 sigma, on random weights and on trained ones (golden/SIGMA.md)
 
 
 class Moments(NamedTuple):
@@ -39,15 +41,14 @@ class Moments(NamedTuple):
     value: Float
     variance: Float
 
+    def at(self, index: object) -> Moments:
+        """Of a part of the result."""
+        return Moments(self.value[index], self.variance[index])  # type: ignore[call-overload,unused-ignore]
+
 
 def known(value: Float) -> Moments:
     """A value without error, such as a layer's input as the tested implementation itself holds it."""
     return Moments(value, np.zeros_like(value))
-
-
-def given(x: Float | Moments) -> Moments:
-    """An array, taken as exact, or moments as they are."""
-    return x if isinstance(x, Moments) else known(x.astype(np.float64))
 
 
 def sigma_bound(moments: Moments) -> Bound:
@@ -63,24 +64,42 @@ def linear_moments(x: Moments, weight: Float, bias: Float, precision: Precision)
     return _stored(y, x.variance @ squared + summing, precision)
 
 
+class Relative(NamedTuple):
+    """Relative positions (arXiv 1803.02155, 2009.13658), added to the products q_i . k_j.
+
+    Attributes:
+        distances: t_ij, (m, n, d). The products get q_i . t_ij,
+        of_keys: and k_j . t_ij as well.
+    """
+
+    distances: Float
+    of_keys: bool
+
+
 def attention_moments(
-    query: Moments, key: Moments, value: Moments, visible: Bool, scale: float, precision: Precision
+    query: Moments,
+    key: Moments,
+    value: Moments,
+    visible: Bool,
+    scale: float,
+    precision: Precision,
+    *,
+    head_mask: Float | None = None,
+    relative: Relative | None = None,
 ) -> Moments:
     """Softmax attention of every row over its visible keys; rows that see nothing are 0 and exact.
 
-    Shapes: query, key, value (b, h, n, d), visible (b, h, n, n), with any pattern.
+    Shapes: query (b, h, m, d), key, value (b, h, n, d), visible (b, h, m, n) with any pattern, head_mask (h,).
+    Probabilities are what it returns for values that are one-hot.
     """
-    q, k, v = query.value, key.value, value.value
-    u, head_dim = precision.accumulator, q.shape[-1]
-    products = q @ _transposed(k)
-    p = masked_softmax(np.where(visible, scale * products, -np.inf))
+    v, u = value.value, precision.accumulator
+    products = _products(query, key, relative, precision)
+    scores = scale * products.value
+    p = masked_softmax(np.where(visible, scores, -np.inf))
     keys = visible.sum(axis=-1, keepdims=True)
-    row_max = np.max(scale * products, axis=-1, keepdims=True, initial=-np.inf, where=visible)
-    below_max = np.where(visible, row_max - scale * products, 0.0)
-
-    from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
-    from_sums = u**2 * head_dim * (q**2 @ _transposed(k**2) + products**2)
-    argument = scale**2 * (from_inputs + from_sums)
+    row_max = np.max(scores, axis=-1, keepdims=True, initial=-np.inf, where=visible)
+    below_max = np.where(visible, row_max - scores, 0.0)
+    argument = scale**2 * products.variance
     argument += u**2 * ((precision.exp_argument * below_max) ** 2 + precision.exp_result**2)
 
     o = p @ v
@@ -88,8 +107,31 @@ def attention_moments(
     around_the_mean = weighted @ v**2 - 2 * o * (weighted @ v) + o**2 * weighted.sum(axis=-1, keepdims=True)
     variance = np.maximum(around_the_mean, 0.0) + p**2 @ value.variance
     variance += (u**2 * keys + precision.stored**2 / 3) * (p**2 @ v**2) + u**2 * (keys + 8) * o**2
+    if head_mask is not None:  # one more rounding of every probability
+        weights = head_mask[:, None, None]
+        o, variance = weights * o, weights**2 * (variance + u**2 * (p**2 @ v**2))
     finished = _stored(o, variance, precision)
     return Moments(o, np.where(keys > 0, finished.variance, 0.0))
+
+
+def _products(query: Moments, key: Moments, relative: Relative | None, precision: Precision) -> Moments:
+    """q_i . k_j and what relative positions add, (b, h, m, n), before the scale."""
+    q, k = query.value, key.value
+    u, head_dim = precision.accumulator, q.shape[-1]
+    products, sizes = q @ _transposed(k), q**2 @ _transposed(k**2)
+    if relative is None:
+        from_inputs = query.variance @ _transposed(k**2) + q**2 @ _transposed(key.variance)
+        return Moments(products, from_inputs + u**2 * head_dim * (sizes + products**2))
+    t = relative.distances
+    dots = [(products, sizes), (np.einsum("bhid,ijd->bhij", q, t), np.einsum("bhid,ijd->bhij", q**2, t**2))]
+    if relative.of_keys:
+        dots.append((np.einsum("bhjd,ijd->bhij", k, t), np.einsum("bhjd,ijd->bhij", k**2, t**2)))
+    from_query = np.einsum("bhid,bhijd->bhij", query.variance, (k[:, :, None] + t) ** 2)
+    from_key = np.einsum("bhjd,bhijd->bhij", key.variance, (q[:, :, :, None] + relative.of_keys * t) ** 2)
+    from_sums = sum(head_dim * (size + dot**2) for dot, size in dots)
+    together = sum(np.abs(dot) for dot, _ in dots)  # no partial sum exceeds it
+    rounding = u**2 * (from_sums + (len(dots) - 1) * together**2)
+    return Moments(sum(dot for dot, _ in dots), from_query + from_key + rounding)
 
 
 def layer_norm_moments(x: Moments, weight: Float, bias: Float, eps: float, precision: Precision) -> Moments:
@@ -132,6 +174,13 @@ def sum_moments(x: Moments, added: Moments, precision: Precision) -> Moments:
     """x + added, one shape."""
     y = x.value + added.value
     return _stored(y, x.variance + added.variance + (precision.accumulator * y) ** 2 / 3, precision)
+
+
+def several_moments(summands: Sequence[Float], precision: Precision) -> Moments:
+    """A sum of exact summands of one shape, in any order: one rounding for each addition."""
+    size = np.sum(np.abs(summands), axis=0)  # no partial sum exceeds it
+    one = (precision.accumulator**2 + precision.output**2) * size**2 / 3 + precision.tiny_output**2
+    return Moments(np.sum(summands, axis=0), (len(summands) - 1) * one)
 
 
 def _stored(y: Float, variance: Float, precision: Precision) -> Moments:
