@@ -5,11 +5,14 @@ The form is that of `trueband.properties.models.witness`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trueband.properties.models.reference_checkpoints import WORDS
 from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.decoding import Generated
 
 Arrays = dict[str, np.ndarray]
 FLOAT64 = "float64"
@@ -78,17 +81,73 @@ class OptimizedModels:
         }
 
     def generate(
-        self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
-    ) -> np.ndarray:
-        """Ids, (b * num_return_sequences, longest), from cached decoding in float64."""
+        self,
+        architecture: str,
+        config: dict[str, Any],
+        state: Arrays,
+        inputs: Arrays,
+        options: dict[str, Any],
+        seed: int,
+    ) -> Generated:
+        """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding in float64."""
         import torch
 
-        model = _model(architecture, config, state, FLOAT64)
+        name = "XLMRobertaForCausalLM" if architecture == "xlm-roberta" else None
+        model = _model(architecture, config, state, FLOAT64, name)
         with torch.no_grad():
-            sequences: np.ndarray = model.generate(
-                generation_config=GenerationConfig(**options), **_tensors(inputs, model)
-            ).numpy()
-        return sequences
+            written = model.generate(
+                generation_config=GenerationConfig(**options), generator=torch.Generator().manual_seed(seed),
+                return_dict_in_generate=True, **_tensors(inputs, model),
+            )  # fmt: skip
+        scores = written.sequences_scores
+        return Generated(written.sequences.numpy(), None if scores is None else scores.numpy())
+
+    def save(
+        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
+    ) -> None:
+        """Writes a model's folder."""
+        _model(architecture, config, state, dtype, HEADS.get((architecture, head))).save_pretrained(directory)
+
+    def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
+        """Logits of the model in a folder."""
+        import torch
+
+        from trueband.optimized import models
+
+        kind = getattr(models, HEADS.get((architecture, head), LANGUAGE_MODELS[architecture]))
+        model = kind.from_pretrained(directory)
+        with torch.no_grad():
+            output = model(**_tensors(inputs, model))
+        names = ("start_logits", "end_logits") if head == "qa" else ("logits",)
+        return {name: getattr(output, name).numpy() for name in names}
+
+    def edited(
+        self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str
+    ) -> Any:
+        """Logits after the words that the input reads have been overwritten in place."""
+        import torch
+
+        model = _model(architecture, config, state, dtype)
+        with torch.no_grad():
+            model.get_parameter(WORDS[architecture]).copy_(torch.tensor(words))
+            return {"logits": model(**_tensors(inputs, model)).logits.numpy()}
+
+    def resized(
+        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
+    ) -> Any:
+        """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
+        import torch
+
+        model = _model(architecture, config, state, dtype)
+        with torch.no_grad():
+            words = model.resize_token_embeddings(size).weight
+            output = model(**_tensors(inputs, model), output_hidden_states=True)
+            return {
+                "words": words.numpy(),
+                "bias": model.final_logits_bias.numpy(),
+                "hidden_states": _arrays(output.decoder_hidden_states),
+                "logits": output.logits.numpy(),
+            }
 
 
 def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None) -> Any:
@@ -113,7 +172,10 @@ def _tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
 
     dtype = next(model.parameters()).dtype
     tensors = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
-    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    given: dict[str, Any] = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
+    return given | ({"encoder_outputs": (given["encoder_outputs"],)} if "encoder_outputs" in given else {})
 
 
 def _arrays(tensors: Any) -> list[np.ndarray]:

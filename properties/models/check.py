@@ -30,7 +30,7 @@ class ModelProbe:
     def forward_of(self, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
         weights = self.case.state if state is None else state
-        return self._float64(self._given(lambda: self.raw_forward(inputs, weights)))
+        return self._float64(self.attempt(lambda: self.raw_forward(inputs, weights)))
 
     def raw_forward(self, inputs: dict[str, np.ndarray], state: Weights) -> Any:
         """What the candidate returns or raises."""
@@ -40,17 +40,18 @@ class ModelProbe:
     def head(self, case: ModelCase, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
         """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
         given = (case.architecture, case.head, case.config, case.state, inputs, case.dtype)
-        return self._float64(self._given(lambda: self.candidate.head(*given)))
+        return self._float64(self.attempt(lambda: self.candidate.head(*given)))
 
-    def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
-        """The ids that a candidate writes."""
+    def generate(self, candidate: ModelCandidate, inputs: dict[str, np.ndarray], seed: int = 0, **options: Any) -> Any:
+        """What a candidate writes: a `Generated`. XLM-R is a decoder then."""
         case = self.case
-        inputs = {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}
-        given = (case.architecture, case.config, case.state, inputs, options)
-        return np.asarray(self._given(lambda: candidate.generate(*given)))
+        config = case.config if case.architecture == "led" else {**case.config, "is_decoder": True}
+        given = (case.architecture, config, case.state, inputs, options, seed)
+        return self.attempt(lambda: candidate.generate(*given))
 
     @staticmethod
-    def _given(call: Callable[[], Any]) -> Any:
+    def attempt(call: Callable[[], Any]) -> Any:
+        """What a call of the candidate gives; its error is a failure of the check."""
         try:
             return call()
         except Exception as error:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.reference.decoding import Generated
 
 Change = Callable[["Call"], "Call"]
 
@@ -67,10 +68,16 @@ class FaultyModels(ReferenceModels):
         return super().head(call.architecture, head, call.config, call.state, call.inputs, dtype)
 
     def generate(
-        self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
-    ) -> np.ndarray:
+        self,
+        architecture: str,
+        config: dict[str, Any],
+        state: Arrays,
+        inputs: Arrays,
+        options: dict[str, Any],
+        seed: int,
+    ) -> Generated:
         call = self.change(Call(architecture, config, state, inputs, options))
-        return super().generate(call.architecture, call.config, call.state, call.inputs, call.options or {})
+        return super().generate(call.architecture, call.config, call.state, call.inputs, call.options or {}, seed)
 
 
 @dataclass(frozen=True)
@@ -269,7 +276,7 @@ def one_beam_fewer(call: Call) -> Call:
 
 @fault("the least length is ignored", "led", "constrained_tokens")
 def least_length_ignored(call: Call) -> Call:
-    return call.with_options(min_length=0)
+    return call.with_options(min_length=0, min_new_tokens=None)
 
 
 @fault("repeated n-grams are allowed", "led", "constrained_tokens")

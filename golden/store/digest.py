@@ -1,0 +1,26 @@
+"""sha256 of arrays and of inputs, the same on every platform."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def array_sha256(array: NDArray[Any]) -> str:
+    """Of dtype, shape and values in little-endian, row-major order."""
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    told = f"{array.dtype.name} {array.shape} ".encode()
+    return hashlib.sha256(told + little.tobytes()).hexdigest()
+
+
+def inputs_sha256(recipe: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Of a recipe as canonical JSON, and of the arrays that it names."""
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True, ensure_ascii=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {array_sha256(arrays[name])}".encode())
+    return digest.hexdigest()

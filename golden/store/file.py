@@ -1,0 +1,117 @@
+"""One golden as one safetensors file: arrays, and the metadata with the sha256 of each array."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from trueband.golden.store.digest import array_sha256
+from trueband.golden.store.errors import GoldenFileError
+from trueband.golden.store.metadata import Metadata
+
+KEY, DIGESTS = "golden", "sha256"
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Metadata and arrays. "expected" is what was published; inputs that are arrays are "input.<name>"."""
+
+    metadata: Metadata
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def id(self) -> str:
+        return self.metadata.id
+
+    @property
+    def expected(self) -> NDArray[Any]:
+        """The published array.
+
+        Raises:
+            GoldenFileError: the golden holds texts.
+        """
+        if "expected" not in self.arrays:
+            raise GoldenFileError(f"{self.id}: expected an array, got a golden of texts")
+        return self.arrays["expected"]
+
+    @property
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """Inputs that are stored as arrays, by the names of the arguments."""
+        return {name.removeprefix("input."): array for name, array in self.arrays.items() if name.startswith("input.")}
+
+
+def write_golden(path: Path, golden: Golden) -> None:
+    """Write a file, whole or not at all: beside its place, then renamed.
+
+    Raises:
+        OSError: the folder cannot be written. The old file is as it was.
+    """
+    digests = {name: array_sha256(array) for name, array in golden.arrays.items()}
+    metadata = {KEY: _json(golden.metadata.to_dict()), DIGESTS: _json(digests)}
+    content = save({name: np.ascontiguousarray(array) for name, array in golden.arrays.items()}, metadata)
+    write_bytes(path, content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The whole file or none; an interrupt or a full disk leaves nothing behind and the old file in place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def read_golden(path: Path) -> Golden:
+    """Read and check a file.
+
+    Raises:
+        GoldenFileError: no such file, truncated, not a golden, of an unknown format, or an altered array.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GoldenFileError(f"{path}: expected a golden, got: {error.strerror}") from error
+    return parse_golden(content, str(path))
+
+
+def parse_golden(content: bytes, where: str) -> Golden:
+    """Read and check the bytes of a file; `where` names it in errors."""
+    try:
+        arrays: dict[str, NDArray[Any]] = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise GoldenFileError(f"{where}: expected a whole safetensors file, got: {error}") from error
+    told: Mapping[str, str] = header.get("__metadata__", {})
+    if KEY not in told or DIGESTS not in told:
+        raise GoldenFileError(f"{where}: expected a golden, got a safetensors file without its metadata")
+    try:
+        metadata, digests = json.loads(told[KEY]), json.loads(told[DIGESTS])
+    except ValueError as error:
+        raise GoldenFileError(f"{where}: metadata: expected JSON, got: {error}") from error
+    golden = Golden(Metadata.from_dict(metadata, where), arrays)
+    if digests.keys() != arrays.keys():
+        raise GoldenFileError(f"{where}: expected the arrays {sorted(digests)}, got {sorted(arrays)}")
+    for name, array in arrays.items():
+        if array_sha256(array) != digests[name]:
+            raise GoldenFileError(f"{where}: {name}: expected sha256 {digests[name]}, got another: it was altered")
+    return golden
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
