@@ -16,7 +16,6 @@ from trueband.properties.bounds.layer_variance import (
     Layer,
     LayerMoments,
     Visible,
-    given,
     layer_norm_of,
     linear_of,
 )
@@ -26,6 +25,7 @@ from trueband.properties.bounds.variance import (
     Moments,
     Relative,
     gelu_moments,
+    given,
     linear_moments,
     several_moments,
     tanh_moments,

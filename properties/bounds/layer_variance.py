@@ -9,7 +9,6 @@ The models differ in the names of the parts. Shapes: b batch, h heads, m rows, n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +18,12 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import (
     Moments,
     Relative,
-    attention_moments,
+    WeightedMean,
     gelu_moments,
     known,
     layer_norm_moments,
     linear_moments,
+    stored_moments,
     sum_moments,
 )
 from trueband.reference.layers import State, merge_heads, split_heads, weight
@@ -100,10 +100,13 @@ class Layer(NamedTuple):
     def linear(self, part: str, x: Moments) -> Moments:
         return linear_of(self.state, f"{self.name}.{part}", x, self.precision)
 
-    def added(self, projection: str, norm: str, x: Moments, branch: Moments) -> Moments:
-        """LayerNorm(x + projection(branch))."""
-        summed = sum_moments(x, self.linear(projection, branch), self.precision)
+    def added(self, norm: str, x: Moments, branch: Moments) -> Moments:
+        """LayerNorm(x + branch)."""
+        summed = sum_moments(x, branch, self.precision)
         return layer_norm_of(self.state, f"{self.name}.{norm}", summed, self.eps, self.precision)
+
+    def weight(self, part: str) -> Float:
+        return weight(self.state, f"{self.name}.{part}.weight")
 
     def run(
         self,
@@ -125,13 +128,17 @@ class Layer(NamedTuple):
         """
         parts = self.parts
         own = Attention(self, parts.own, self.heads, x, x, visible, head_mask, relative)
-        x, cross = self.added(parts.own.output, parts.own.norm, x, own.context()), None
+        x, cross = self.attended(own, x), None
         if encoded is not None and parts.cross is not None and seen is not None:
             heads = self.heads if self.cross_heads is None else self.cross_heads
             cross = Attention(self, parts.cross, heads, x, encoded, {"": seen}, cross_head_mask)
-            x = self.added(parts.cross.output, parts.cross.norm, x, cross.context())
+            x = self.attended(cross, x)
         inner = gelu_moments(self.linear(parts.inner, x), self.precision)
-        return LayerMoments(self.added(parts.outer, parts.norm, x, inner), own, cross)
+        return LayerMoments(self.added(parts.norm, x, self.linear(parts.outer, inner)), own, cross)
+
+    def attended(self, attention: Attention, x: Moments) -> Moments:
+        """LayerNorm(x + output(attention))."""
+        return self.added(attention.parts.norm, x, attention.projected())
 
 
 class Attention(NamedTuple):
@@ -154,35 +161,61 @@ class Attention(NamedTuple):
 
     def context(self) -> Moments:
         """(b, m, D), before the output projection."""
-        found = self._sum(lambda suffix: self._split(f"{self.parts.value}{suffix}", self.keys))
+        found = _added(
+            [mean.of(self._split(f"{self.parts.value}{suffix}", self.keys)) for suffix, mean in self._means()]
+        )
         return Moments(merge_heads(found.value), merge_heads(found.variance))
 
     def probabilities(self) -> Moments:
         """(b, h, m, n): the context of one-hot values."""
         batch, tokens, _ = self.keys.value.shape
         one_hot = known(np.broadcast_to(np.eye(tokens), (batch, self.heads, tokens, tokens)))
-        return self._sum(lambda suffix: one_hot)
+        return _added([mean.of(one_hot) for _, mean in self._means()])
 
-    def _sum(self, value: Callable[[str], Moments]) -> Moments:
-        found = [self._attend(suffix, value(suffix), visible) for suffix, visible in self.visible.items()]
-        return Moments(
-            np.sum([each.value for each in found], axis=0), np.sum([each.variance for each in found], axis=0)
-        )
+    def projected(self) -> Moments:
+        """(b, m, D), after the output projection.
 
-    def _attend(self, suffix: str, value: Moments, visible: Bool) -> Moments:
-        query = self._split(f"{self.parts.query}{suffix}", self.rows)
-        key = self._split(f"{self.parts.key}{suffix}", self.keys)
-        if visible.ndim == 3:
-            visible = np.repeat(visible[:, None], self.heads, axis=1)
-        scale = 1 / math.sqrt(query.value.shape[-1])
-        return attention_moments(
-            query, key, value, visible, scale, self.layer.precision, head_mask=self.head_mask, relative=self.relative
-        )
+        The projections of the values and of the output are one linear map of a head. What a head does to the error of
+        a probability or of a token it attends is taken as a whole: trained projections belong together, and the
+        coordinates between them do not err independently.
+        """
+        out = self.layer.weight(self.parts.output)  # (D, h * d)
+        by_head = out.reshape(len(out), self.heads, -1).transpose(1, 2, 0)  # (h, d, D)
+        context = self.context()
+        rounded = Moments(context.value, np.zeros_like(context.value))
+        result = self.layer.linear(self.parts.output, rounded)
+        variance = result.variance
+        for suffix, mean in self._means():
+            part = f"{self.parts.value}{suffix}"
+            into = self.layer.weight(part).reshape(self.heads, -1, self.keys.value.shape[-1])  # (h, d, D)
+            value = self._split(part, known(self.keys.value))  # with its own rounding only
+            both = np.einsum("hdk,hdm->hkm", into, by_head)  # (h, D, D): of a head, from a token to the output
+            tokens = Moments(value.value @ by_head, self.keys.variance[:, None] @ both**2)
+            own = stored_moments(mean.value(value.value), mean.own(value), mean.precision)
+            seen = np.where(mean.keys > 0, own.variance @ by_head**2 + mean.shared(tokens.value), 0.0)
+            variance = variance + (seen + mean.carried(tokens.variance)).sum(axis=1)
+        return Moments(result.value, variance)
+
+    def _means(self) -> list[tuple[str, WeightedMean]]:
+        """The probabilities of the rows of each kind."""
+        found = []
+        for suffix, visible in self.visible.items():
+            query = self._split(f"{self.parts.query}{suffix}", self.rows)
+            key = self._split(f"{self.parts.key}{suffix}", self.keys)
+            by_head = np.repeat(visible[:, None], self.heads, axis=1) if visible.ndim == 3 else visible
+            scale, precision = 1 / math.sqrt(query.value.shape[-1]), self.layer.precision
+            found.append((suffix, WeightedMean(query, key, by_head, scale, precision, self.head_mask, self.relative)))
+        return found
 
     def _split(self, part: str, x: Moments) -> Moments:
         """A projection, by heads: (b, n, D) -> (b, h, n, d)."""
         projected = self.layer.linear(part, x)
         return Moments(split_heads(projected.value, self.heads), split_heads(projected.variance, self.heads))
+
+
+def _added(found: list[Moments]) -> Moments:
+    values, variances = zip(*found, strict=True)
+    return Moments(np.sum(values, axis=0), np.sum(variances, axis=0))
 
 
 class LayerMoments(NamedTuple):
@@ -194,11 +227,6 @@ class LayerMoments(NamedTuple):
     output: Moments
     attention: Attention
     cross_attention: Attention | None
-
-
-def given(hidden_states: Float | Moments) -> Moments:
-    """An array as a layer's input is taken as exact: what the tested implementation itself passed to that layer."""
-    return hidden_states if isinstance(hidden_states, Moments) else known(hidden_states.astype(np.float64))
 
 
 def linear_of(state: State, name: str, x: Moments, precision: Precision) -> Moments:

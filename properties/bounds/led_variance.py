@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.encoder_variance import banded_rows
-from trueband.properties.bounds.layer_variance import LED_DECODER, LED_ENCODER, LayerMoments, given, layer_norm_of
+from trueband.properties.bounds.layer_variance import LED_DECODER, LED_ENCODER, LayerMoments, layer_norm_of
 from trueband.properties.bounds.layer_variance import Layer as Layer
 from trueband.properties.bounds.layers import layer_norm_bound, residual_bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments, linear_moments, several_moments
+from trueband.properties.bounds.variance import Moments, given, linear_moments, several_moments
 from trueband.reference.full_attention import visible_keys
 from trueband.reference.layers import State, weight
 from trueband.reference.led_encoder import EPS, word_embeddings

@@ -19,14 +19,14 @@ from trueband.properties.bounds.encoder_variance import (
     run_longformer_layer,
     run_roberta_layer,
 )
-from trueband.properties.bounds.layer_variance import Layer, LayerMoments, given
+from trueband.properties.bounds.layer_variance import Layer, LayerMoments
 from trueband.properties.bounds.led_variance import (
     led_embedding_moments,
     run_led_decoder_layer,
     run_led_encoder_layer,
 )
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments
+from trueband.properties.bounds.variance import Moments, given
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import check_head_mask, check_mask, positions_from_ids
 from trueband.reference.layers import State
@@ -157,6 +157,44 @@ def led_decoder_moments(
             f"cross_attentions.{i}": layer.cross_attention.probabilities(),
         }
     return found | {"last_hidden_state": x}
+
+
+def led_moments(
+    state: State,
+    config: LEDConfig,
+    input_ids: Ids,
+    precision: Precision,
+    *,
+    decoder_input_ids: Ids,
+    encoder_precision: Precision | None = None,
+    attention_mask: Mask = None,
+    global_attention_mask: Mask = None,
+    decoder_attention_mask: Mask = None,
+    head_mask: Float | None = None,
+    decoder_head_mask: Float | None = None,
+    cross_attn_head_mask: Float | None = None,
+    prefix: str = "led.",
+) -> Named:
+    """Of encoder and decoder, under the names of the whole model's outputs.
+
+    encoder_precision: of an encoder that is computed in another one.
+    """
+    encoder = led_encoder_moments(
+        state, config, input_ids, encoder_precision or precision, attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask, head_mask=head_mask, prefix=prefix,
+    )  # fmt: skip
+    decoder = led_decoder_moments(
+        state, config, decoder_input_ids, precision, encoder_hidden_states=encoder["last_hidden_state"],
+        attention_mask=decoder_attention_mask, encoder_attention_mask=attention_mask, head_mask=decoder_head_mask,
+        cross_attn_head_mask=cross_attn_head_mask, prefix=prefix,
+    )  # fmt: skip
+    return {f"encoder_{name}": moments for name, moments in encoder.items()} | whole_model_names(decoder)
+
+
+def whole_model_names(decoder: Named) -> Named:
+    """Results of LED's decoder under the names of the whole model's outputs."""
+    own = ("hidden_states.", "attentions.")
+    return {f"decoder_{name}" if name.startswith(own) else name: moments for name, moments in decoder.items()}
 
 
 def compact_moments(
