@@ -49,7 +49,7 @@ def refuted(golden: Golden, outcome: Outcome) -> Outcome:
     if isinstance(outcome.value, float) and math.isnan(outcome.value):
         return outcome  # misses everything, and refutes nothing
     if outcome.passed:
-        detail = f"has the fault of {golden.id}: hits a value that was corrected since ({golden.metadata.note})"
+        detail = f"has the fault of {golden.id}: hits a value that is known to be wrong ({golden.metadata.note})"
     else:
         detail = f"refuted, as it must be: {outcome.detail}"
     return Outcome(not outcome.passed, detail, outcome.value, outcome.expected, outcome.error, outcome.tolerance)

@@ -16,7 +16,6 @@ from trueband.properties.bounds.layer_variance import (
     Layer,
     LayerMoments,
     Visible,
-    given,
     layer_norm_of,
     linear_of,
 )
@@ -26,6 +25,7 @@ from trueband.properties.bounds.variance import (
     Moments,
     Relative,
     gelu_moments,
+    given,
     linear_moments,
     several_moments,
     tanh_moments,
@@ -160,7 +160,10 @@ def embedding_moments(
     position_ids: NDArray[Any],
     precision: Precision,
 ) -> Moments:
-    """Of LayerNorm(word + type 0 + position), summed in any order, (b, n, D)."""
+    """Of LayerNorm(word + type 0 + position), summed in any order, (b, n, D).
+
+    input_ids: (b, n), or embeddings (b, n, D) in their place.
+    """
     summands = _summands(state, prefix, config, input_ids, position_ids)
     name = f"{prefix}embeddings.LayerNorm"
     return layer_norm_of(state, name, several_moments(summands, precision), config.layer_norm_eps, precision)
@@ -173,9 +176,10 @@ def embedding_bound(
     input_ids: NDArray[Any],
     position_ids: NDArray[Any],
     precision: Precision,
+    token_type_ids: NDArray[Any] | None = None,
 ) -> Bound:
-    """Hard bound on the same."""
-    summands = _summands(state, prefix, config, input_ids, position_ids)
+    """Hard bound on the same. input_ids: (b, n), or embeddings (b, n, D) in their place. token_type_ids: None: 0."""
+    summands = _summands(state, prefix, config, input_ids, position_ids, token_type_ids)
     size = np.sum(np.abs(summands), axis=0)  # no partial sum exceeds it, whatever the order
     one_sum = residual_bound(size, np.zeros_like(size), precision).total
     name = f"{prefix}embeddings.LayerNorm"
@@ -184,11 +188,17 @@ def embedding_bound(
 
 
 def _summands(
-    state: State, prefix: str, config: Config, input_ids: NDArray[Any], position_ids: NDArray[Any]
+    state: State,
+    prefix: str,
+    config: Config,
+    input_ids: NDArray[Any],
+    position_ids: NDArray[Any],
+    token_type_ids: NDArray[Any] | None = None,
 ) -> list[Float]:
     """Words, types and, where they are absolute, positions: (b, n, D) each."""
     name = f"{prefix}embeddings"
-    words = weight(state, f"{name}.word_embeddings.weight")[input_ids]
-    types = np.broadcast_to(weight(state, f"{name}.token_type_embeddings.weight")[0], words.shape)
+    words = input_ids if input_ids.ndim == 3 else weight(state, f"{name}.word_embeddings.weight")[input_ids]
+    types = np.zeros(words.shape[:2], dtype=np.int64) if token_type_ids is None else token_type_ids
+    types = weight(state, f"{name}.token_type_embeddings.weight")[types]
     positions = weight(state, f"{name}.position_embeddings.weight")[position_ids]
     return [words, types, positions] if config.absolute_positions else [words, types]

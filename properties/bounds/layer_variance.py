@@ -229,11 +229,6 @@ class LayerMoments(NamedTuple):
     cross_attention: Attention | None
 
 
-def given(hidden_states: Float | Moments) -> Moments:
-    """An array as a layer's input is taken as exact: what the tested implementation itself passed to that layer."""
-    return hidden_states if isinstance(hidden_states, Moments) else known(hidden_states.astype(np.float64))
-
-
 def linear_of(state: State, name: str, x: Moments, precision: Precision) -> Moments:
     return linear_moments(x, weight(state, f"{name}.weight"), weight(state, f"{name}.bias"), precision)
 

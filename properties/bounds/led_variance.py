@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.encoder_variance import banded_rows
-from trueband.properties.bounds.layer_variance import LED_DECODER, LED_ENCODER, LayerMoments, given, layer_norm_of
+from trueband.properties.bounds.layer_variance import LED_DECODER, LED_ENCODER, LayerMoments, layer_norm_of
 from trueband.properties.bounds.layer_variance import Layer as Layer
 from trueband.properties.bounds.layers import layer_norm_bound, residual_bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments, linear_moments, several_moments
+from trueband.properties.bounds.variance import Moments, given, linear_moments, several_moments
 from trueband.reference.full_attention import visible_keys
 from trueband.reference.layers import State, weight
 from trueband.reference.led_encoder import EPS, word_embeddings
@@ -78,14 +78,16 @@ def led_logits_moments(state: State, hidden_states: Float | Moments, precision: 
 
 
 def led_embedding_moments(
-    state: State, prefix: str, side: str, ids: NDArray[np.integer], precision: Precision
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
 ) -> Moments:
-    """Of LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder"."""
+    """Of LayerNorm(word + position), (b, n, D). ids: (b, n), or embeddings (b, n, D); side: "encoder" or "decoder"."""
     summed = several_moments(_summands(state, prefix, side, ids), precision)
     return layer_norm_of(state, f"{prefix}{side}.layernorm_embedding", summed, EPS, precision)
 
 
-def led_embedding_bound(state: State, prefix: str, side: str, ids: NDArray[np.integer], precision: Precision) -> Bound:
+def led_embedding_bound(
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
+) -> Bound:
     """Hard bound on the same."""
     words, positions = _summands(state, prefix, side, ids)
     one_sum = residual_bound(words, positions, precision).total
@@ -94,8 +96,8 @@ def led_embedding_bound(state: State, prefix: str, side: str, ids: NDArray[np.in
     return layer_norm_bound(words + positions, gain, shift, EPS, precision, one_sum)
 
 
-def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer]) -> tuple[Float, Float]:
+def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float) -> tuple[Float, Float]:
     """Words and positions, (b, n, D) each."""
-    words = word_embeddings(state, prefix, side)[ids]
+    words: Float = ids if ids.ndim == 3 else word_embeddings(state, prefix, side)[ids]  # type: ignore[assignment]
     positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
     return words, np.broadcast_to(positions, words.shape)

@@ -19,14 +19,14 @@ from trueband.properties.bounds.encoder_variance import (
     run_longformer_layer,
     run_roberta_layer,
 )
-from trueband.properties.bounds.layer_variance import Layer, LayerMoments, given
+from trueband.properties.bounds.layer_variance import Layer, LayerMoments
 from trueband.properties.bounds.led_variance import (
     led_embedding_moments,
     run_led_decoder_layer,
     run_led_encoder_layer,
 )
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments
+from trueband.properties.bounds.variance import Moments, given
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import check_head_mask, check_mask, positions_from_ids
 from trueband.reference.layers import State

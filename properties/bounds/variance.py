@@ -54,6 +54,11 @@ def known(value: Float) -> Moments:
     return Moments(value, np.zeros_like(value))
 
 
+def given(x: Float | Moments) -> Moments:
+    """An array, taken as exact, or moments as they are."""
+    return x if isinstance(x, Moments) else known(x.astype(np.float64))
+
+
 def sigma_bound(*moments: Moments) -> Bound:
     """8 standard deviations of a result, to be judged as any other bound; of two: of their difference."""
     variance = np.sum([each.variance for each in moments], axis=0)
