@@ -61,7 +61,7 @@ def write_golden(path: Path, golden: Golden) -> None:
     digests = {name: array_sha256(array) for name, array in golden.arrays.items()}
     told = _json(golden.metadata.to_dict())
     metadata = {KEY: told, DIGESTS: _json(digests), SEAL: _seal(told)}
-    content = save({name: np.ascontiguousarray(array) for name, array in golden.arrays.items()}, metadata)
+    content = save({name: np.asarray(array, order="C") for name, array in golden.arrays.items()}, metadata)
     write_bytes(path, _in_order(content))
 
 
