@@ -26,7 +26,9 @@ def verify_checkpoint(
     *,
     chosen: str | None = None,
     witness: str = "optimized",
-    progress: Say | None = None,
+    progress: Say = lambda line: None,
+    on_record: Callable[[GoldenRecord], None] = lambda record: None,
+    keep: Callable[[Golden], bool] = lambda golden: True,
     store: Store | None = None,
     table: Mapping[str, CheckpointEntry] | None = None,
 ) -> list[GoldenRecord]:
@@ -37,7 +39,9 @@ def verify_checkpoint(
         names: ids of goldens; None or empty: all of the checkpoint.
         chosen: what the user says the checkpoint is (`--as`).
         witness: "optimized" (float32) or "reference" (float64, slow).
-        progress: told what is running and what came of it, one line each.
+        progress: told what runs next, one line each.
+        on_record: called with each record as it is made.
+        keep: which of the goldens to run.
         store, table: None: those of the package.
 
     Returns:
@@ -54,25 +58,23 @@ def verify_checkpoint(
         raise ValueError(f"--witness: expected {' or '.join(WITNESSES)}, got {witness!r}")
     if not directory.is_dir():
         raise ValueError(f"--checkpoint: expected a folder with config.json and weights, got {directory}")
-    say = progress if progress is not None else _silent
     config = read_json(directory / "config.json")
     recognition = recognize(directory, config, chosen, table)
     entry = recognition.entry
     read_weights(directory)  # a truncated file is an error of the user's folder, not a failure of goldens
-    goldens = goldens_of(entry, open_store() if store is None else store, names)
-    say(f"{directory}: {entry.id}, recognized by {recognition.by}; {len(goldens)} published outputs")
+    goldens = [golden for golden in goldens_of(entry, open_store() if store is None else store, names) if keep(golden)]
+    progress(f"{directory}: {entry.id}, recognized by {recognition.by}; {len(goldens)} published outputs")
     records = identity(recognition, config, witness)
+    for record in records:
+        on_record(record)
     with readable_folder(directory, config) as folder:
         models = WITNESSES[witness](folder)
         context = Context(witness, {FORM: models}, options={"directory": Directory(directory, config)})
         for i, golden in enumerate(goldens):
-            say(f"[{i + 1}/{len(goldens)}] {golden.id}: {_running(golden)}")
+            progress(f"{i + 1}/{len(goldens)} {golden.id}: {_running(golden)}")
             record = run_golden(golden, context)
             records.append(record)
-            if not record.cannot_run:
-                say(f"    {'passed' if record.passed else 'FAILED'} in {record.seconds:.1f} s: {record.detail}")
-            else:
-                say(f"    {record.detail}")
+            on_record(record)
     return records
 
 
@@ -117,6 +119,3 @@ def _running(golden: Golden) -> str:
         return "has no runner"
     return f"{told.model_class or 'tokenizer'}, {told.output}"
 
-
-def _silent(line: str) -> None:
-    """No progress."""

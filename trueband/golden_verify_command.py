@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from trueband import exit_codes
 from trueband.console import print_line
@@ -15,6 +16,7 @@ from trueband.golden.records import GoldenRecord
 from trueband.golden.runners import Context
 from trueband.golden.runners.registry import DTYPES
 from trueband.golden.store import open_store
+from trueband.golden_checkpoint_command import add_checkpoint, watch_checkpoint
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
@@ -27,6 +29,7 @@ by its worst place: value, expected, error, bound. A superseded golden passes wh
   trueband golden verify                             the reference and the optimized implementation
   trueband golden verify sapiens_accuracy            one golden
   trueband golden verify -k infill --kind published  some
+  trueband golden verify --checkpoint DIR            every golden of a checkpoint that you have in a folder
   trueband golden verify --witness masked_lm=mypkg.mymodule:my_model   an implementation of yours
 
 A witness of yours is a callable of one form, which takes and returns NumPy arrays: masked_lm, seq2seq, attention or
@@ -52,6 +55,7 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         f"(default: {' and '.join(FAMILIES)})")  # fmt: skip
     add("--dtype", choices=DTYPES, help="that the weights are cast to (default: float32, as they are stored); the "
         "reference computes in float64 always. A coarser dtype cannot meet the printed digits")  # fmt: skip
+    add_checkpoint(command)
     add("--json", action="store_true", help="print one JSON object per line as goldens finish, the summary last")
     command.set_defaults(run=run_verify)
 
@@ -59,18 +63,24 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_verify(options: argparse.Namespace) -> int:
     """Run, report, and return the exit code."""
     started = time.perf_counter()
-    contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
     store = open_store()
     store.check()
-    chosen = choose(options.ids, options.kind, options.pattern, store)
-    load_weights(chosen.items)
     records: list[GoldenRecord] = []
+    left_out: dict[str, str] = {}
+    if options.checkpoint is not None:
+        run = partial(watch_checkpoint, options, lambda record: _tell(records, record, options.json))
+    else:
+        contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
+        chosen = choose(options.ids, options.kind, options.pattern, store)
+        left_out = chosen.left_out
+        load_weights(chosen.items)
+        run = partial(_watch, records, chosen, contexts, options.json)
     interrupted = False
     try:
-        _watch(records, chosen, contexts, options.json)
+        run()
     except KeyboardInterrupt:
         interrupted = True
-    _summary(records, chosen.left_out, time.perf_counter() - started, options.json)
+    _summary(records, left_out, time.perf_counter() - started, options.json)
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
@@ -103,13 +113,18 @@ def _watch(records: list[GoldenRecord], chosen: Chosen, contexts: list[Context],
             print(f"\r\033[K{len(records) + 1}/{total} {name} [{witness}]", end="", file=sys.stderr, flush=True)
 
     for record in run_items(chosen.items, contexts, before):
-        records.append(record)
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-        if as_json:
-            print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
-        else:
-            print_line(line_of(record))
+        _tell(records, record, as_json)
+
+
+def _tell(records: list[GoldenRecord], record: GoldenRecord, as_json: bool) -> None:
+    """Appends a record, and prints it."""
+    records.append(record)
+    if as_json:
+        print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
+    else:
+        print_line(line_of(record))
 
 
 def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds: float, as_json: bool) -> None:

@@ -56,7 +56,8 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
     batch = directory.texts.batch(recipe, directory.pad_token_id) if _is_text(recipe) else None
     ids = array_of(recipe, "input_ids") if batch is None else batch.ids
     arrays: dict[str, NDArray[Any]] = {"input_ids": ids}
-    for name, given in inputs.items():
+    # The decoder's ids before what follows them.
+    for name, given in sorted(inputs.items(), key=lambda item: item[0] != "decoder_input_ids"):
         if name == "attention_mask" and given == TOKENIZER:
             if batch is None:
                 raise ValueError("attention_mask: expected texts beside 'tokenizer', got ids")
@@ -66,7 +67,8 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
         elif name == "decoder_input_ids" and _is_text(given):
             arrays[name] = directory.texts.batch(given, directory.pad_token_id).ids
         elif name != "input_ids":
-            arrays[name] = array_of(given, name, ids)
+            like = arrays.get("decoder_input_ids") if name.startswith("decoder_") else ids
+            arrays[name] = array_of(given, name, like)
     return Encoded(arrays, batch)
 
 

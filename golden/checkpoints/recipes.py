@@ -3,7 +3,7 @@
 A recipe of an array is
 - nested lists of integers, as they are;
 - {"repeat": k, "of": recipe} and {"concat": [recipe, ...]}, with "length" where the source tells it: (1, n);
-- "ones" or {"ones_at": [i, ...]}: of the shape of input_ids;
+- "ones" or {"ones_at": [i, ...]}: of the shape of input_ids, of decoder_input_ids for arguments of the decoder;
 - "input_ids": the same as them.
 Texts have recipes of their own, see `trueband.golden.checkpoints.texts`.
 """
@@ -27,7 +27,7 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
     Args:
         recipe: see above.
         name: of the argument, for errors.
-        like: input_ids, for recipes that follow them.
+        like: input_ids or decoder_input_ids, for recipes that follow them.
 
     Raises:
         ValueError: an unknown recipe, ragged lists, a length that is not the one that was told.
@@ -36,7 +36,7 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
         return _integers(recipe, name)
     if recipe == "ones" or recipe == SAME or (isinstance(recipe, Mapping) and recipe.keys() == {"ones_at"}):
         if like is None:
-            raise ValueError(f"{name}: expected input_ids beside {recipe!r}, got none")
+            raise ValueError(f"{name}: expected ids beside {recipe!r}, got none")
         if recipe == SAME:
             return like.copy()
         found = np.full_like(like, 1 if recipe == "ones" else 0)
