@@ -63,6 +63,8 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_verify(options: argparse.Namespace) -> int:
     """Run, report, and return the exit code."""
     started = time.perf_counter()
+    if options.checkpoint_id is not None and options.checkpoint is None:
+        raise ValueError("--as: expected it with --checkpoint DIR only, got no DIR")
     store = open_store()
     store.check()
     records: list[GoldenRecord] = []
