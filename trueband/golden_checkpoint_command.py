@@ -35,7 +35,9 @@ def watch_checkpoint(options: argparse.Namespace, on_record: Callable[[GoldenRec
     from trueband.golden_checkpoint_run import verify_checkpoint
 
     if options.dtype is not None:
-        raise ValueError(f"--dtype: expected none with --checkpoint (float32, the reference float64), got {options.dtype}")
+        raise ValueError(
+            f"--dtype: expected none with --checkpoint (float32, the reference float64), got {options.dtype}"
+        )
     for witness in options.witness or ["optimized"]:
         verify_checkpoint(
             options.checkpoint, options.ids, chosen=options.checkpoint_id, witness=witness,

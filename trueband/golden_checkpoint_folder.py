@@ -45,4 +45,7 @@ def _convert_bart(directory: Path, folder: Path) -> None:
 
     config, state, _ = read_hub(directory)
     positions = config.get("max_position_embeddings", BART_WINDOW)
-    write_hub(folder, bart_to_led(Checkpoint(config, complete_bart(state)), BART_WINDOW, positions), "float32")
+    led = bart_to_led(Checkpoint(config, complete_bart(state)), BART_WINDOW, positions)
+    if not led.state["final_logits_bias"].any():
+        del led.state["final_logits_bias"]  # classes without it need not say that they leave it out
+    write_hub(folder, led, "float32")

@@ -133,7 +133,9 @@ class ReferenceModels(FolderModels):
         values, state, _ = read_hub(self.folder)
         kind, prefix, functions = REFERENCE[values["model_type"]]
         if model_class not in functions:
-            raise CannotRun(f"needs the class {model_class}, which the reference does not have for {values['model_type']}")
+            raise CannotRun(
+                f"needs the class {model_class}, which the reference does not have for {values['model_type']}"
+            )
         module, name = functions[model_class].split(":")
         function = getattr(import_module(f"trueband.reference.{module}"), name)
         if not any(each.startswith(prefix) for each in state):

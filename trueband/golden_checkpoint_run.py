@@ -89,13 +89,15 @@ def goldens_of(entry: CheckpointEntry, store: Store, names: Sequence[str] | None
     found = {name: golden for name, golden in found.items() if golden.metadata.run in RUN_BY_CHECKPOINT}
     strangers = [name for name in names or () if name not in found]
     if strangers:
-        raise ValueError(f"ID: expected goldens of {entry.id} ({', '.join(found) or 'there are none'}), got {strangers}")
+        raise ValueError(
+            f"ID: expected goldens of {entry.id} ({', '.join(found) or 'there are none'}), got {strangers}"
+        )
     chosen = [golden for name, golden in found.items() if not names or name in names]
     return sorted(chosen, key=lambda each: (each.metadata.model_class or "", each.metadata.inputs_sha256, each.id))
 
 
 def identity(recognition: Recognition, config: Mapping[str, Any], witness: str) -> list[GoldenRecord]:
-    """Whether the configuration computes what the published one does, and whether the weights are the published file."""
+    """Whether the configuration says what the published one says, and whether the weights are the published file."""
     entry, start = recognition.entry, time.perf_counter()
     differ = compared(entry.computes, config)
     told = "; ".join(differ) if differ else f"{', '.join(entry.computes) or 'nothing'} compared: all as published"
@@ -118,4 +120,3 @@ def _running(golden: Golden) -> str:
     if told.cannot_run is not None:
         return "has no runner"
     return f"{told.model_class or 'tokenizer'}, {told.output}"
-

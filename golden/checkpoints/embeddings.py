@@ -50,7 +50,7 @@ def similarity(run: Run) -> Printed:
 
 
 def token_weights(run: Run) -> list[dict[int, float]]:
-    """For each text: token -> its weight relu(w x + b), the largest where it stands several times; specials left out."""
+    """For each text: token -> its weight relu(w x + b), the largest where it stands several times; no specials."""
     weight, bias = run.directory.linear(SPARSE)
     values = np.maximum(run.field("last_hidden_state").astype(np.float64) @ weight.T + bias, 0)[..., 0]
     batch = run.encoded.texts()
@@ -81,7 +81,9 @@ def lexical_scores(run: Run) -> Float:
     """For details.pairs of texts: the sum of the products of the weights of the tokens that both have."""
     weights = token_weights(run)
     pairs = run.details["pairs"]
-    return np.array([sum(weights[a][t] * weights[b][t] for t in weights[a].keys() & weights[b].keys()) for a, b in pairs])
+    return np.array(
+        [sum(weights[a][t] * weights[b][t] for t in weights[a].keys() & weights[b].keys()) for a, b in pairs]
+    )
 
 
 def colbert_scores(run: Run) -> Float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
         ValueError: a recipe that is none.
     """
     recipe = inputs.get("input_ids")
-    batch = directory.texts.batch(recipe, directory.pad_token_id) if _is_text(recipe) else None
+    batch = directory.texts.batch(recipe, directory.pad_token_id) if is_text(recipe) else None
     ids = array_of(recipe, "input_ids") if batch is None else batch.ids
     arrays: dict[str, NDArray[Any]] = {"input_ids": ids}
     # The decoder's ids before what follows them.
@@ -64,7 +64,7 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
             arrays[name] = batch.mask
         elif name == "labels" and isinstance(given, Mapping):
             arrays[name] = _labels(given, ids, directory)
-        elif name == "decoder_input_ids" and _is_text(given):
+        elif name == "decoder_input_ids" and is_text(given):
             arrays[name] = directory.texts.batch(given, directory.pad_token_id).ids
         elif name != "input_ids":
             like = arrays.get("decoder_input_ids") if name.startswith("decoder_") else ids
@@ -72,7 +72,8 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
     return Encoded(arrays, batch)
 
 
-def _is_text(recipe: Any) -> bool:
+def is_text(recipe: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a recipe is one of texts."""
     return isinstance(recipe, Mapping) and ("texts" in recipe or "pairs" in recipe)
 
 
@@ -86,6 +87,8 @@ def _labels(recipe: Mapping[str, Any], ids: Ids, directory: Directory) -> Ids:
     if recipe.keys() == {"names"}:
         numbers = {name: number for number, name in directory.labels.items()}
         if not numbers.keys() >= set(recipe["names"]):
-            raise CannotRun(f"needs the labels {', '.join(sorted(set(recipe['names'])))}; config.json has {list(numbers)}")
+            raise CannotRun(
+                f"needs the labels {', '.join(sorted(set(recipe['names'])))}; config.json has {list(numbers)}"
+            )
         return np.array([[numbers[name] for name in recipe["names"]]])
     raise ValueError(f"labels: expected a recipe of of_masks or names, got {dict(recipe)!r}")

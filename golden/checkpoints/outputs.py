@@ -116,7 +116,7 @@ def top_tokens(run: Run) -> Printed:
 
 @output("prediction;loss")
 def prediction_and_loss(run: Run) -> Printed:
-    """The prediction as a text and the loss (1,): the token of the mask, the class, classes of tokens, or the answer."""
+    """The prediction as texts and the loss (1,): the token of the mask, the class, classes of tokens, or the answer."""
     loss = np.asarray(run.field("loss"), dtype=np.float64).reshape(1)
     if "start_logits" in run.fields:
         start, end = (int(run.field(name)[0].argmax()) for name in ("start_logits", "end_logits"))

@@ -75,7 +75,9 @@ def recognize(
             return Recognition(candidates[0], by, told[candidates[0].id])
         if candidates:
             listed = ", ".join(entry.id for entry in candidates)
-            raise ValueError(f"--checkpoint: expected one checkpoint that {directory} can be, got {listed}; say which with --as ID")
+            raise ValueError(
+                f"--checkpoint: expected one checkpoint that {directory} can be, got {listed}; say which with --as ID"
+            )
     raise ValueError(f"--checkpoint: expected a checkpoint that goldens are known of, got {_compared(config, known)}")
 
 

@@ -59,9 +59,7 @@ def directory_of(golden: Golden, context: Context) -> Directory:
     """The folder that the user named; CannotRun where none was."""
     directory: Any = context.options.get("directory")
     if directory is None:
-        raise CannotRun(
-            f"needs the checkpoint {golden.metadata.checkpoint} in a folder DIR: trueband golden verify --checkpoint DIR"
-        )
+        raise CannotRun(f"needs the checkpoint {golden.metadata.checkpoint}: trueband golden verify --checkpoint DIR")
     assert isinstance(directory, Directory)
     return directory
 

@@ -56,7 +56,8 @@ def parse_slice(text: str | None) -> Slice:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.args or node.keywords or node.func.attr not in REDUCTIONS:
             raise ValueError(f"slice: expected {FORM}, got {text!r}")
-        node, reduction = node.func.value, node.func.attr
+        reduction = node.func.attr
+        node = node.func.value
     parts: tuple[Part, ...] = ()
     if isinstance(node, ast.Subscript):
         axes = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]

@@ -1,4 +1,4 @@
-"""The table of checkpoints: names, shapes and digests of those that goldens belong to (`store-data/checkpoints.json`)."""
+"""The table of checkpoints that goldens belong to: names, shapes, digests (`store-data/checkpoints.json`)."""
 
 from __future__ import annotations
 

@@ -11,22 +11,23 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from published_needed import NEEDED_MODELS
-from published_plans import PLANS
-from published_retrieval import NEEDED_RETRIEVAL
-from published_sources import LICENSES, PUBLISHERS
 from published_tokens import token_goldens
 
 from trueband import __version__
 from trueband.golden.store import Golden, Metadata, Source, Tolerance, write_golden
 from trueband.golden.store.digest import inputs_sha256
 
-NEEDED = NEEDED_MODELS | NEEDED_RETRIEVAL
+# What a list says in words, said in the store's terms: for each entry of the first list, by its id, changes to what is
+# read here; for each of the second, by position, the ids whose numbers it repeats, and new goldens.
+SAID = json.loads(Path(__file__).with_name("published_plans.json").read_text(encoding="utf-8"))
+PLANS, NEEDED, PUBLISHERS, LICENSES = (
+    SAID[part] for part in ("by_checkpoint", "need_checkpoint", "publishers", "licenses")
+)
 STATED = "stated by the publisher's test"
 RENAMED = {
     "token_ids": "input_ids", "padding_mask": "attention_mask", "encoder_token_ids": "input_ids",
@@ -50,7 +51,8 @@ def main() -> None:
     tensors = {path.name: np.load(path) for path in options.files if path.suffix == ".npy"}
     repeated = agree(by_checkpoint, needed)
     goldens = [of_first_list(entry, tensors, repeated) for entry in by_checkpoint if not entry["self_contained"]]
-    goldens += [of_second_list(name, plan, entry) for _, entry, name, plan in new_ones(needed)]
+    for entry, plan in zip(needed, NEEDED, strict=True):
+        goldens += [of_second_list(name, each, entry) for name, each in plan["goldens"].items()]
     goldens += token_goldens(json.loads(named["outputs-reproduced.json"].read_text(encoding="utf-8")), __version__)
     for golden in goldens:
         write_golden(options.out / f"{golden.id}.safetensors", golden)
@@ -63,24 +65,18 @@ def agree(by_checkpoint: list[Any], needed: list[Any]) -> dict[str, list[Any]]:
     Raises:
         ValueError: an entry without a plan, or numbers that are not the same in both lists.
     """
-    if set(NEEDED) != set(range(len(needed))):
+    if len(NEEDED) != len(needed):
         raise ValueError(f"needed: expected {len(NEEDED)} entries, got {len(needed)}")
     known = {entry["id"]: entry for entry in by_checkpoint}
     repeated: dict[str, list[Any]] = {}
-    for position, (names, _) in NEEDED.items():
-        entry = needed[position]
+    for entry, plan in zip(needed, NEEDED, strict=True):
         here = set(numbers(entry["values"]) + numbers(entry["checkpoint"]))
-        for name in names:
-            missing = [value for value in numbers(known[name]["expected"]) if not in_both(value, here)]
+        for name in plan["repeats"]:
+            missing = [value for value in numbers(known[name]["expected"]) if value not in here]
             if missing:
-                raise ValueError(f"{name}: expected its numbers in entry {position} of both lists, got none of {missing}")
+                raise ValueError(f"{name}: expected its numbers in both lists, got no {missing} in {entry['src']}")
             repeated.setdefault(name, []).append({"printed_again": entry["src"], "tolerance": entry.get("tol")})
     return repeated
-
-
-def in_both(value: float, others: set[float]) -> bool:
-    """The same number, or the same where one of the lists has kept fewer decimals."""
-    return value in others
 
 
 def numbers(content: Any) -> list[float]:
@@ -161,7 +157,9 @@ def inputs_of(entry: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, An
 def text_inputs(given: Mapping[str, Any], form: str) -> dict[str, Any]:
     documents = given.get("documents", given.get("docs"))
     if form == "pairs":
-        pairs = given["pairs"] if isinstance(given.get("pairs"), list) else [[given["query"], each] for each in documents]
+        pairs = (
+            given["pairs"] if isinstance(given.get("pairs"), list) else [[given["query"], each] for each in documents]
+        )
         recipe: dict[str, Any] = {"pairs": pairs}
     elif form == "query":
         prompts = ["query", *["document"] * len(documents)]
@@ -209,12 +207,6 @@ def tolerance_of(entry: Mapping[str, Any], plan: Mapping[str, Any]) -> Tolerance
     if not absolute and not relative:
         return None
     return Tolerance(absolute, relative, plan.get("why", STATED))
-
-
-def new_ones(needed: list[Any]) -> Iterable[tuple[int, Any, str, Mapping[str, Any]]]:
-    for position, (_, plans) in NEEDED.items():
-        for name, plan in plans.items():
-            yield position, needed[position], name, plan
 
 
 def of_second_list(name: str, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Golden:
@@ -284,7 +276,7 @@ def needed_values(plan: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[An
 
 def followed(content: Any, path: list[Any]) -> Any:
     for step in path:
-        content = content[step]
+        content = content[step["from"] :] if isinstance(step, dict) else content[step]
     return content
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors, trainers
 from tokenizers import decoders as token_decoders
 
 from trueband.golden.checkpoints import CheckpointEntry
@@ -65,11 +65,16 @@ def table() -> dict[str, CheckpointEntry]:
 
 
 @pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, Any]]:
+def tokenizer() -> Tokenizer:
+    return byte_level()
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Callable[..., tuple[Path, Any]]:
     """Writes a folder: (folder, model), of a class of transformers and the fields of its configuration."""
     transformers.utils.logging.disable_progress_bar()
 
-    def write(model_class: str, tokenizer: bool = False, **fields: Any) -> tuple[Path, Any]:
+    def write(model_class: str, with_tokenizer: bool = False, **fields: Any) -> tuple[Path, Any]:
         folder = tmp_path_factory.mktemp("folder") / "checkpoint"
         kind = getattr(transformers, model_class)
         with torch.random.fork_rng(devices=[]):
@@ -79,8 +84,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, 
                 if name.endswith("bias"):
                     torch.nn.init.normal_(parameter, std=0.3)
         model.save_pretrained(folder)
-        if tokenizer:
-            word_level().save(str(folder / "tokenizer.json"))
+        if with_tokenizer:
+            tokenizer.save(str(folder / "tokenizer.json"))
         return folder, model
 
     return write
@@ -98,12 +103,12 @@ def led(make: Callable[..., tuple[Path, Any]]) -> tuple[Path, Any]:
     return make("LEDForConditionalGeneration", **SEQ2SEQ, **LED)
 
 
-def word_level() -> Tokenizer:
+def byte_level() -> Tokenizer:
     """Byte-level BPE of a few words, with RoBERTa's special tokens and pairs."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = token_decoders.ByteLevel()
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True, special=True)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False

@@ -30,7 +30,9 @@ def test_a_random_folder_of_led_base_shape_is_led_base(tmp_path: Path) -> None:
 
 
 def test_two_of_one_shape_are_told_apart_by_name_or_by_the_user(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"allenai/led-large-16384, allenai/led-large-16384-arxiv; say which with --as"):
+    with pytest.raises(
+        ValueError, match=r"allenai/led-large-16384, allenai/led-large-16384-arxiv; say which with --as"
+    ):
         recognize(tmp_path, LED_LARGE)
     arxiv = "allenai/led-large-16384-arxiv"
     assert recognize(tmp_path, LED_LARGE | {"_name_or_path": arxiv}).entry.id == arxiv
@@ -63,12 +65,16 @@ def test_a_name_does_not_outweigh_the_shape(tmp_path: Path) -> None:
     ],
 )
 def test_no_checkpoint_of_the_table(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"(?s)^--checkpoint: expected a checkpoint that goldens are known of.*{message}"):
+    with pytest.raises(
+        ValueError, match=f"(?s)^--checkpoint: expected a checkpoint that goldens are known of.*{message}"
+    ):
         recognize(tmp_path, LED_BASE | fields)
 
 
 def test_the_user_cannot_name_what_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^--as: expected the shape of allenai/led-large-16384, .*d_model: published 1024"):
+    with pytest.raises(
+        ValueError, match=r"^--as: expected the shape of allenai/led-large-16384, .*d_model: published 1024"
+    ):
         recognize(tmp_path, LED_BASE, "allenai/led-large-16384")
     with pytest.raises(ValueError, match=r"^--as: expected one of .*, got 'nobody/nothing'"):
         recognize(tmp_path, LED_BASE, "nobody/nothing")

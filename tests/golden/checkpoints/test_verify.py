@@ -162,9 +162,7 @@ def test_one_model_and_one_run_serve_goldens_of_one_input(
     assert records["longformer_base_long_mean"].passed
 
 
-def test_the_reference_verifies_too(
-    longformer: tuple[Path, Any, np.ndarray], table: Table, restate: Restate
-) -> None:
+def test_the_reference_verifies_too(longformer: tuple[Path, Any, np.ndarray], table: Table, restate: Restate) -> None:
     folder, model, _ = longformer
     with torch.no_grad():
         states = model(torch.tensor([[0, 20920, 232, 328, 1437, 2]])).last_hidden_state
@@ -214,7 +212,9 @@ def test_a_camembert_runs_as_a_roberta(make: Make, sizes: dict[str, Any], table:
     folder, model = make("CamembertModel", **sizes["encoder"])
     with torch.no_grad():
         states = model(torch.tensor([[5, 121, 11, 660, 16, 730, 25543, 110, 83, 6]])).last_hidden_state
-    records = verify_checkpoint(folder, table=table, store=restate({"camembert_base_no_head": (states[0, :3, :3], None)}))
+    records = verify_checkpoint(
+        folder, table=table, store=restate({"camembert_base_no_head": (states[0, :3, :3], None)})
+    )
     assert [(record.name, record.passed) for record in records[1:]] == [("camembert_base_no_head", True)]
 
 
