@@ -67,10 +67,11 @@ def recognize(
                 return Recognition(entry, f"sha256 of {file}", told[entry.id])
     names = names_of(directory, config)
     by_name = [entry for entry in fitting if entry.names & names]
+    by_last = [entry for entry in fitting if entry.id.lower().rpartition("/")[2] in names]
     by_shape = [entry for entry in fitting if entry.shape]
     architectures = config.get("architectures") or []
     narrowed = [entry for entry in by_shape if entry.architecture in architectures] or by_shape
-    for by, candidates in (("name and shape", by_name), ("shape", narrowed)):
+    for by, candidates in (("name and shape", by_name or by_last), ("shape", narrowed)):
         if len(candidates) == 1:
             return Recognition(candidates[0], by, told[candidates[0].id])
         if candidates:

@@ -39,7 +39,19 @@ def test_two_of_one_shape_are_told_apart_by_name_or_by_the_user(tmp_path: Path) 
     cache = tmp_path / "models--allenai--led-large-16384-arxiv" / "snapshots" / "abc"
     assert recognize(cache, LED_LARGE).entry.id == arxiv
     assert recognize(tmp_path / "allenai" / "led-large-16384", LED_LARGE).entry.id == "allenai/led-large-16384"
+    assert recognize(tmp_path / "led-large-16384-arxiv", LED_LARGE).entry.id == arxiv
     assert recognize(tmp_path, LED_LARGE, arxiv).by == "--as"
+
+
+def test_a_last_name_that_two_have(tmp_path: Path) -> None:
+    same = read_table()["sentence-transformers/stsb-roberta-base"]
+    config = {"model_type": "roberta", **same.shape, "id2label": {"0": "LABEL_0"}}
+    with pytest.raises(
+        ValueError, match="cross-encoder/stsb-roberta-base, sentence-transformers/stsb-roberta-base; say"
+    ):
+        recognize(tmp_path / "stsb-roberta-base", config)
+    found = recognize(tmp_path / "cross-encoder" / "stsb-roberta-base", config)
+    assert found.entry.id == "cross-encoder/stsb-roberta-base"
 
 
 def test_the_architecture_tells_apart_too(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trueband.golden.checkpoints import CheckpointEntry
+from trueband.golden.checkpoints.slices import parse_slice
 from trueband.golden.records import GoldenRecord
 from trueband.golden.store import Store, open_store
 from trueband.golden_checkpoint_models import OptimizedModels
@@ -171,6 +172,45 @@ def test_the_reference_verifies_too(longformer: tuple[Path, Any, np.ndarray], ta
     assert [(record.name, record.witness, record.passed) for record in records[1:]] == [
         ("longformer_base_short", "reference", True)
     ]
+
+
+ROBERTA_HEADS = {
+    "roberta_base_no_head": ("RobertaModel", {}),
+    "roberta_base_mlm": ("RobertaForMaskedLM", {}),
+    "bumblebee_roberta_base_clm": ("RobertaForCausalLM", {}),
+    "bumblebee_roberta_emotion": ("RobertaForSequenceClassification", {"num_labels": 4}),
+    "bumblebee_roberta_ner": ("RobertaForTokenClassification", {"num_labels": 5}),
+    "bumblebee_roberta_multiple_choice": ("RobertaForMultipleChoice", {}),
+    "bumblebee_roberta_qa": ("RobertaForQuestionAnswering", {}),
+}
+
+
+@pytest.mark.parametrize("name", ROBERTA_HEADS)
+def test_every_head_by_both_witnesses(name: str, make: Make, sizes: dict[str, Any], restate: Restate) -> None:
+    told = open_store().golden(name).metadata
+    model_class, fields = ROBERTA_HEADS[name]
+    folder, model = make(model_class, **sizes["encoder"], **fields)
+    with torch.no_grad():
+        output = model(torch.tensor(told.inputs["input_ids"]))
+    if told.output == "start_logits;end_logits":
+        values = torch.cat([output.start_logits, output.end_logits])
+    else:
+        values = output[told.output]
+    index = parse_slice(told.slice).parts
+    table = {told.checkpoint: CheckpointEntry(told.checkpoint, "roberta")}
+    store = restate({name: (values.numpy()[index], None)})
+    for witness in ("optimized", "reference"):
+        record = verify_checkpoint(folder, chosen=told.checkpoint, table=table, store=store, witness=witness)[-1]
+        assert record.passed, record.detail
+        assert record.witness == witness
+
+
+def test_led_by_the_reference(led: tuple[Path, Any], table: Table, restate: Restate) -> None:
+    name = "bart_base_bumblebee_logits__derived_for_led_base"
+    with torch.no_grad():
+        logits = led[1](torch.tensor([[0, 345, 232, 328, 740, 140, 1695, 69, 6078, 1588, 2]])).logits
+    store = restate({name: (logits[0, 1:4, 1:4].numpy(), None)})
+    assert verify_checkpoint(led[0], table=table, store=store, witness="reference")[-1].passed
 
 
 def test_a_superseded_value_must_be_missed(
