@@ -70,7 +70,9 @@ def recognize(
     by_last = [entry for entry in fitting if entry.id.lower().rpartition("/")[2] in names]
     by_shape = [entry for entry in fitting if entry.shape]
     architectures = config.get("architectures") or []
-    narrowed = [entry for entry in by_shape if entry.architecture in architectures] or by_shape
+    same_class = [entry for entry in by_shape if entry.architecture in architectures]
+    any_class = [entry for entry in by_shape if entry.architecture is None]
+    narrowed = same_class or any_class or by_shape
     for by, candidates in (("name and shape", by_name or by_last), ("shape", narrowed)):
         if len(candidates) == 1:
             return Recognition(candidates[0], by, told[candidates[0].id])

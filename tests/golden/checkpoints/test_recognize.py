@@ -63,6 +63,13 @@ def test_the_architecture_tells_apart_too(tmp_path: Path) -> None:
     assert recognize(tmp_path, fields | named).entry.id == "SamLowe/roberta-base-go_emotions"
 
 
+def test_a_class_that_no_checkpoint_of_the_shape_names(tmp_path: Path) -> None:
+    """A Longformer of base's shape with a masked-language-model head is base, not one that was trained to classify."""
+    same = read_table()["allenai/longformer-base-4096"]
+    config = {"model_type": "longformer", **same.shape, "architectures": ["LongformerForMaskedLM"]}
+    assert recognize(tmp_path, config).entry.id == same.id
+
+
 def test_a_name_does_not_outweigh_the_shape(tmp_path: Path) -> None:
     """The wrong name: a base model that calls itself large."""
     found = recognize(tmp_path, LED_BASE | {"_name_or_path": "allenai/led-large-16384"})
