@@ -19,6 +19,7 @@ from trueband.golden.store.digest import inputs_sha256
 from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
 
 Arrays = dict[str, NDArray[Any]]
+NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the weights of a head alone are missing
 
 # model_type -> configuration, prefix of the model's keys in one with a head, and the module and function of each class
 # of the reference.
@@ -110,7 +111,10 @@ class OptimizedModels(FolderModels):
         try:
             return getattr(optimized, model_class).from_pretrained(self.folder, dtype=torch.float32)
         except ValueError as error:
-            raise CannotRun(f"the folder gives no {model_class}: {error}") from error
+            told, advice, _ = str(error).partition(NEW_HEAD)
+            if not advice:
+                raise  # not only a head is missing: the folder is wrong
+            raise CannotRun(f"the folder gives no {model_class}: {told}") from error
 
     def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
         import torch

@@ -92,9 +92,16 @@ def run_verify(options: argparse.Namespace) -> int:
 def exit_code(records: Sequence[GoldenRecord]) -> int:
     """What records come to: goldens that cannot run neither pass nor fail."""
     ran = [record for record in records if not record.cannot_run]
-    if not ran:
+    if nothing_ran(records):
         return exit_codes.NOTHING_RAN
     return exit_codes.PASSED if all(record.passed for record in ran) else exit_codes.FAILED
+
+
+def nothing_ran(records: Sequence[GoldenRecord]) -> bool:
+    """Whether no golden could run, and no check beside them has failed."""
+    goldens = [record for record in records if record.kind != "check"]
+    checks = [record for record in records if record.kind == "check"]
+    return all(record.cannot_run for record in goldens or checks) and all(record.passed for record in checks)
 
 
 def line_of(record: GoldenRecord) -> str:
@@ -151,7 +158,13 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
         print_line(line)
     failed = sum(not record.passed and not record.cannot_run for record in records)
     ran = sum(not record.cannot_run for record in records)
-    verdict = "nothing ran" if not ran else f"{failed} of {ran} FAILED" if failed else f"all {ran} passed"
+    verdict = (
+        "no golden could run"
+        if nothing_ran(records)
+        else f"{failed} of {ran} FAILED"
+        if failed
+        else f"all {ran} passed"
+    )
     print_line(f"{verdict}, in {seconds:.0f} s")
 
 

@@ -17,7 +17,7 @@ from trueband.cli import main
 from trueband.golden import open_store
 from trueband.golden.witness import reference_masked_lm
 from trueband.golden_verify_command import exit_code, line_of
-from trueband.optimized import XLMRobertaForTokenClassification
+from trueband.optimized import XLMRobertaForTokenClassification, XLMRobertaModel
 from trueband.reference.config import XLMRobertaConfig
 
 Capture = pytest.CaptureFixture[str]
@@ -88,6 +88,19 @@ def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
     rows = lines(text)
     assert (code, rows[-1]["record"], rows[-1]["kinds"]["published"]["failed"]) == (1, "summary", 1)
     assert rows[1]["error"] > rows[1]["tolerance"]
+
+
+def test_a_folder_in_which_no_golden_can_run(capsys: Capture, tmp_path: Path) -> None:
+    folder = tmp_path / "hf-internal-testing" / "tiny-random-RobertaForMaskedLM"
+    XLMRobertaModel(XLMRobertaConfig(vocab_size=100, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                                     intermediate_size=8)).save_pretrained(folder)  # fmt: skip
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"model_type": "roberta"}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    code, text, _ = run(capsys, "verify", "--checkpoint", str(folder))
+    assert code == 5
+    assert "cannot run  bumblebee_tiny_roberta_mlm [optimized]  the folder gives no XLMRobertaForMaskedLM" in text
+    assert "new_head" not in text
+    assert text.splitlines()[-1].startswith("no golden could run")
 
 
 def test_list_is_narrowed_by_kind_and_by_name(capsys: Capture) -> None:

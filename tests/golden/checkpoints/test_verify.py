@@ -235,6 +235,17 @@ def test_a_class_that_the_folder_does_not_give(longformer: tuple[Path, Any, np.n
     assert "lm_head.dense.weight" in detail
 
 
+def test_weights_of_another_shape_are_a_failure(
+    led: tuple[Path, Any], table: Table, changed_config: Any, tmp_path: Path
+) -> None:
+    """The wrong folder: its config.json is not that of its weights."""
+    folder = changed_config(led[0], tmp_path / "checkpoint", encoder_ffn_dim=24)
+    known = dataclasses.replace(table["allenai/led-base-16384"], shape={})
+    records = verify_checkpoint(folder, ["led_base_no_head"], chosen=known.id, table=table | {known.id: known})
+    assert failed(records) == ["led_base_no_head"]
+    assert "expected encoder.layers.0.fc1.weight of shape (24, 8), got (16, 8)" in records[-1].detail
+
+
 def test_a_bart_runs_as_an_led(make: Make, sizes: dict[str, Any], table: Table, restate: Restate) -> None:
     folder, model = make("BartForConditionalGeneration", **sizes["bart"] | {"num_labels": 2})
     ids = torch.tensor([[0, 345, 232, 328, 740, 140, 1695, 69, 6078, 1588, 2]])
