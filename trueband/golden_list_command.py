@@ -81,7 +81,13 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     """For a reader."""
     width = max((len(row["id"]) for row in rows), default=0)
     for row in rows:
-        here = "here" if row["runs_here"] else "needs its checkpoint" if row["checkpoint"] else "cannot run"
+        here = (
+            "here"
+            if row["runs_here"]
+            else "needs its checkpoint"
+            if (row["why_not"] or "").startswith("needs the")
+            else "cannot run"
+        )
         print_line(f"{row['id']:{width}}  {row['kind']:10}  {here:20}  {row['claim']}")
     counts = Counter(row["kind"] for row in rows)
     here_count = sum(row["runs_here"] for row in rows)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from trueband import exit_codes
@@ -17,6 +18,7 @@ from trueband.golden.runners import Context
 from trueband.golden.runners.registry import DTYPES
 from trueband.golden.store import open_store
 from trueband.golden.store.file import ENDING
+from trueband.golden_checkpoint_command import add_checkpoint, watch_checkpoint
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
@@ -31,6 +33,7 @@ by its worst place: value, expected, error, bound. A superseded golden passes wh
   trueband golden verify sapiens_accuracy            one golden
   trueband golden verify -k infill --kind published  some
   trueband golden verify FILE.safetensors --checkpoint DIR   a recording of a model of yours (see golden record)
+  trueband golden verify --checkpoint DIR            every golden of a checkpoint that you have in a folder
   trueband golden verify --witness masked_lm=mypkg.mymodule:my_model   an implementation of yours
 
 A witness of yours is a callable of one form, which takes and returns NumPy arrays: masked_lm, seq2seq, attention or
@@ -58,7 +61,7 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         f"(default: {' and '.join(FAMILIES)})")  # fmt: skip
     add("--dtype", choices=PRECISIONS, help="that the weights are cast to (default: float32, as they are stored); the "
         "reference computes in float64 always. A coarser dtype cannot meet the printed digits")  # fmt: skip
-    add("--checkpoint", type=Path, metavar="DIR", help="folder of the model that a recording is of")
+    add_checkpoint(command)
     add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
     add("--json", action="store_true", help="print one JSON object per line as goldens finish, the summary last")
     command.set_defaults(run=run_verify)
@@ -74,18 +77,26 @@ def run_verify(options: argparse.Namespace) -> int:
         raise ValueError(f"--dtype: expected {' or '.join(DTYPES)} for goldens of the package, got {options.dtype!r}")
     if options.device is not None:
         raise ValueError(f"--device: expected a recording to run on {options.device}, got goldens of the package")
-    contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
+    if options.checkpoint_id is not None and options.checkpoint is None:
+        raise ValueError("--as: expected it with --checkpoint DIR only, got no DIR")
     store = open_store()
     store.check()
-    chosen = choose(options.ids, options.kind, options.pattern, store)
-    load_weights(chosen.items)
     records: list[GoldenRecord] = []
+    left_out: dict[str, str] = {}
+    if options.checkpoint is not None:
+        run = partial(watch_checkpoint, options, lambda record: _tell(records, record, options.json))
+    else:
+        contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
+        chosen = choose(options.ids, options.kind, options.pattern, store)
+        left_out = chosen.left_out
+        load_weights(chosen.items)
+        run = partial(_watch, records, chosen, contexts, options.json)
     interrupted = False
     try:
-        _watch(records, chosen, contexts, options.json)
+        run()
     except KeyboardInterrupt:
         interrupted = True
-    _summary(records, chosen.left_out, time.perf_counter() - started, options.json)
+    _summary(records, left_out, time.perf_counter() - started, options.json)
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
@@ -113,9 +124,16 @@ def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
 def exit_code(records: Sequence[GoldenRecord]) -> int:
     """What records come to: goldens that cannot run neither pass nor fail."""
     ran = [record for record in records if not record.cannot_run]
-    if not ran:
+    if nothing_ran(records):
         return exit_codes.NOTHING_RAN
     return exit_codes.PASSED if all(record.passed for record in ran) else exit_codes.FAILED
+
+
+def nothing_ran(records: Sequence[GoldenRecord]) -> bool:
+    """Whether no golden could run, and no check beside them has failed."""
+    goldens = [record for record in records if record.kind != "check"]
+    checks = [record for record in records if record.kind == "check"]
+    return all(record.cannot_run for record in goldens or checks) and all(record.passed for record in checks)
 
 
 def line_of(record: GoldenRecord) -> str:
@@ -136,13 +154,18 @@ def _watch(records: list[GoldenRecord], chosen: Chosen, contexts: list[Context],
             print(f"\r\033[K{len(records) + 1}/{total} {name} [{witness}]", end="", file=sys.stderr, flush=True)
 
     for record in run_items(chosen.items, contexts, before):
-        records.append(record)
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-        if as_json:
-            print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
-        else:
-            print_line(line_of(record))
+        _tell(records, record, as_json)
+
+
+def _tell(records: list[GoldenRecord], record: GoldenRecord, as_json: bool) -> None:
+    """Appends a record, and prints it."""
+    records.append(record)
+    if as_json:
+        print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
+    else:
+        print_line(line_of(record))
 
 
 def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds: float, as_json: bool) -> None:
@@ -167,7 +190,13 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
         print_line(line)
     failed = sum(not record.passed and not record.cannot_run for record in records)
     ran = sum(not record.cannot_run for record in records)
-    verdict = "nothing ran" if not ran else f"{failed} of {ran} FAILED" if failed else f"all {ran} passed"
+    verdict = (
+        "no golden could run"
+        if nothing_ran(records)
+        else f"{failed} of {ran} FAILED"
+        if failed
+        else f"all {ran} passed"
+    )
     print_line(f"{verdict}, in {seconds:.0f} s")
 
 

@@ -15,12 +15,16 @@ def run_golden(golden: Golden, context: Context) -> GoldenRecord:
     return record_of(golden.id, told.claim, told.kind, context.name, lambda: _outcome(golden, context))
 
 
-def obstacle(golden: Golden) -> str | None:
-    """Why a golden cannot run from what is in the package and in wheels; None: it can."""
+def obstacle(golden: Golden, with_directory: bool = False) -> str | None:
+    """Why a golden cannot run from what is in the package and in wheels; None: it can.
+
+    Args:
+        with_directory: its checkpoint is in a folder that the user named.
+    """
     told = golden.metadata
     if told.cannot_run is not None:
         return told.cannot_run
-    if told.checkpoint is not None and told.checkpoint not in AT_HAND:
+    if told.checkpoint is not None and told.checkpoint not in AT_HAND and not with_directory:
         return f"needs the checkpoint {told.checkpoint}: trueband golden verify --checkpoint DIR"
     if told.run not in RUNNERS:
         return f"no runner of the name {told.run!r} is here; known: {', '.join(sorted(RUNNERS))}"
@@ -28,7 +32,7 @@ def obstacle(golden: Golden) -> str | None:
 
 
 def _outcome(golden: Golden, context: Context) -> Outcome:
-    reason = obstacle(golden)
+    reason = obstacle(golden, "directory" in context.options)
     if reason is not None:
         raise CannotRun(reason)
     outcome = RUNNERS[golden.metadata.run](golden, context)

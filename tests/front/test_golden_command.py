@@ -17,6 +17,8 @@ from trueband.cli import main
 from trueband.golden import open_store
 from trueband.golden.witness import reference_masked_lm
 from trueband.golden_verify_command import exit_code, line_of
+from trueband.optimized import XLMRobertaForTokenClassification, XLMRobertaModel
+from trueband.reference.config import XLMRobertaConfig
 
 Capture = pytest.CaptureFixture[str]
 SHIFTED = (
@@ -52,6 +54,53 @@ def test_list_tells_every_golden_and_whether_it_runs_here(capsys: Capture) -> No
     assert {row["id"] for row in rows} > set(open_store())
     assert all(row["runs_here"] == (row["why_not"] is None) for row in rows)
     assert len([row for row in rows if row["kind"] == "published" and row["runs_here"]]) >= 40
+
+
+def test_a_folder_that_is_no_checkpoint_of_the_table(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "led", "d_model": 8}), encoding="utf-8")
+    code, text, error = run(capsys, "verify", "--checkpoint", str(tmp_path))
+    assert (code, text) == (2, "")
+    assert "--checkpoint: expected a checkpoint that goldens are known of" in error
+    assert "not allenai/led-base-16384: " in error
+    code, _, error = run(capsys, "verify", "--as", "allenai/led-base-16384")
+    assert (code, "--as: expected it with --checkpoint DIR only" in error) == (2, True)
+
+
+def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
+    """A table of its own size is not for the command: random weights of LED-base's shape are too large for a test. What
+    can be seen is a folder whose checkpoint is known by its name: all of its goldens run, and fail."""
+    fields = {
+        "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+        "max_position_embeddings": 40, "type_vocab_size": 2, "pad_token_id": 1,
+    }  # fmt: skip
+    folder = tmp_path / "hf-internal-testing" / "tiny-random-RobertaForTokenClassification"
+    XLMRobertaForTokenClassification(XLMRobertaConfig(**fields)).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"model_type": "roberta"}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    code, text, error = run(capsys, "verify", "--checkpoint", str(folder), "--witness", "optimized")
+    assert code == 1
+    assert "recognized by name and shape; 1 published outputs" in error
+    assert "bumblebee_tiny_roberta_tokcls: XLMRobertaForTokenClassification, logits" in error
+    failure = next(line for line in text.splitlines() if line.startswith("FAILED"))
+    assert "bumblebee_tiny_roberta_tokcls [optimized]  logits" in failure
+    assert "EXCEEDS bound" in failure
+    code, text, _ = run(capsys, "verify", "--checkpoint", str(folder), "--json", "--witness", "reference")
+    rows = lines(text)
+    assert (code, rows[-1]["record"], rows[-1]["kinds"]["published"]["failed"]) == (1, "summary", 1)
+    assert rows[1]["error"] > rows[1]["tolerance"]
+
+
+def test_a_folder_in_which_no_golden_can_run(capsys: Capture, tmp_path: Path) -> None:
+    folder = tmp_path / "hf-internal-testing" / "tiny-random-RobertaForMaskedLM"
+    XLMRobertaModel(XLMRobertaConfig(vocab_size=100, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                                     intermediate_size=8)).save_pretrained(folder)  # fmt: skip
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"model_type": "roberta"}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    code, text, _ = run(capsys, "verify", "--checkpoint", str(folder))
+    assert code == 5
+    assert "cannot run  bumblebee_tiny_roberta_mlm [optimized]  the folder gives no XLMRobertaForMaskedLM" in text
+    assert "new_head" not in text
+    assert text.splitlines()[-1].startswith("no golden could run")
 
 
 def test_list_is_narrowed_by_kind_and_by_name(capsys: Capture) -> None:
