@@ -64,7 +64,8 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
             raise ValueError(f"B: expected {name} of the width that it has in {a.id}, got another in {b.id}")
         spread = np.hypot(*(sigma(golden, name, golden.metadata.dtype)[:, rows] for golden, rows in sides))
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
-        reference = judge(*(golden.arrays[f"tap.{name}"][:, rows] for golden, rows in sides), bound, name)
+        taps = [golden.arrays[f"tap.{name}"][:, rows] for golden, rows in sides]
+        reference = judge(taps[0], taps[1], bound, name)
         own = [own_taps(golden)[name][:, rows] for golden, rows in sides if name in own_taps(golden)]
         found.append(
             Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)

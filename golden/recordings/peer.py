@@ -66,7 +66,8 @@ def reference_outputs(
     model_class: str, config: dict[str, Any], state: Arrays, inputs: Arrays, generation: dict[str, Any] | None = None
 ) -> Arrays:
     """The reference."""
-    settings, given = config_of(model_class, config), dict(inputs)
+    settings = config_of(model_class, config)
+    given: dict[str, Any] = dict(inputs)
     ids = given.pop("input_ids")
     if generation is not None:
         found = led_generate(state, settings, ids, GenerationConfig(**generation), **given)
