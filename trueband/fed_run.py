@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trueband.golden.recordings.model import PREFIXES, Inputs, Recorded, described, parts_of
@@ -146,11 +145,3 @@ def _same(given: Any, source: Any) -> bool:
 def device_told(model: Any) -> str:
     """Of the weights, such as "cpu" or "cuda:0"."""
     return str(next(model.parameters()).device)
-
-
-def as_float32_or_finer(tensor: Any) -> Array:
-    """Half types as float32, which holds them exactly."""
-    import torch
-
-    array: Array = (tensor if tensor.dtype == torch.float64 else tensor.float()).numpy()
-    return np.ascontiguousarray(array)

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from peer_golden import golden_of
 
-from trueband.golden.recordings.recording import recipe_of
-from trueband.golden.store import Golden, Metadata, Source, read_golden, write_golden
+from trueband.golden.store import read_golden, write_golden
 from trueband.golden.store.store import FOLDER, write_index
 
 ROBERTA = {
@@ -277,21 +277,6 @@ CASES_5: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = 
         {}, 50, lambda: encoder("XLMRobertaForCausalLM", 50, config=ROBERTA | DECODER | {"use_cache": False}),
     ),
 }  # fmt: skip
-
-
-def golden_of(name: str, told: dict[str, Any], arrays: dict[str, np.ndarray], why: list[str]) -> Golden:
-    recipe, sha256 = recipe_of({key.removeprefix("input."): arrays[key] for key in arrays if key.startswith("input.")})
-    version = told["transformers"]
-    return Golden(
-        Metadata(
-            id=name, kind="peer", claim=f"transformers {version}: {told['what']}", checkpoint=None, run="peer",
-            model_class=told["class"], inputs=recipe, output="hidden states, logits, loss", dtype="float64",
-            source=Source("transformers, recorded here", "huggingface/transformers", None, f"v{version}"),
-            license="Apache-2.0; numbers only", generator="tests/tools/record_peer.py", inputs_sha256=sha256, why=why,
-            details=told,
-        ),
-        arrays,
-    )  # fmt: skip
 
 
 def main() -> None:
