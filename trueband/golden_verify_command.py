@@ -201,9 +201,14 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
 
 
 def told_left_out(left_out: dict[str, str]) -> list[str]:
-    """One line for those that need a checkpoint, one for each other."""
+    """How many need a checkpoint, and how many cannot be computed at all; a single one with its reason."""
     waiting = [name for name, reason in left_out.items() if reason.startswith("needs the checkpoint")]
-    lines = [f"left out    {name}: {reason}" for name, reason in left_out.items() if name not in waiting]
+    never = [name for name in left_out if name not in waiting]
+    lines = []
+    if len(never) == 1:
+        lines.append(f"left out    {never[0]}: {left_out[never[0]]}")
+    elif never:
+        lines.append(f"left out    {len(never)} that cannot be computed: trueband golden show ID says why")
     if waiting:
         lines.append(f"left out    {len(waiting)} that need their checkpoint: trueband golden verify --checkpoint DIR")
     return lines
