@@ -34,6 +34,19 @@ def led_sequence_classification(
     """
     if options.get("inputs_embeds") is not None or input_ids is None:
         raise ValueError("input_ids: expected ids (the end token is looked for in them), got inputs_embeds")
+    last = last_end(config, input_ids)
+    model = headless(state, config, input_ids, options)
+    states = model.last_hidden_state
+    if states.shape[1] != input_ids.shape[1]:
+        name = "decoder_inputs_embeds" if options.get("decoder_input_ids") is None else "decoder_input_ids"
+        raise ValueError(f"{name}: expected as many tokens as input_ids, {input_ids.shape[1]}, got {states.shape[1]}")
+    logits = classification_head(state, "classification_head", states[np.arange(len(last)), last])
+    loss = classification_loss(logits, labels, config.num_labels, config.problem_type)
+    return Seq2SeqHeadOutput(loss, logits, *model[1:])
+
+
+def last_end(config: LEDConfig, input_ids: Ids) -> list[int]:
+    """Where each row has its last end token; ValueError unless all have the same number of them, at least one."""
     is_end = check_ids("input_ids", input_ids, None, config.vocab_size) == config.eos_token_id
     counts = is_end.sum(axis=1)
     if counts.min() == 0 or counts.min() != counts.max():
@@ -41,15 +54,7 @@ def led_sequence_classification(
             f"input_ids: expected the same number of end tokens (id {config.eos_token_id}), at least one, "
             f"in every row, got {counts.tolist()}"
         )
-    model = headless(state, config, input_ids, options)
-    states = model.last_hidden_state
-    if states.shape[1] != input_ids.shape[1]:
-        name = "decoder_inputs_embeds" if options.get("decoder_input_ids") is None else "decoder_input_ids"
-        raise ValueError(f"{name}: expected as many tokens as input_ids, {input_ids.shape[1]}, got {states.shape[1]}")
-    last = [int(np.flatnonzero(row)[-1]) for row in is_end]
-    logits = classification_head(state, "classification_head", states[np.arange(len(last)), last])
-    loss = classification_loss(logits, labels, config.num_labels, config.problem_type)
-    return Seq2SeqHeadOutput(loss, logits, *model[1:])
+    return [int(np.flatnonzero(row)[-1]) for row in is_end]
 
 
 def led_question_answering(

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.model import PREFIXES, Inputs, Recorded, described, parts_of
+from trueband.golden.recordings.heads import token_of_texts
+from trueband.golden.recordings.inputs import STATES, Inputs
+from trueband.golden.recordings.model import PREFIXES, Recorded, described, parts_of
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -32,7 +35,10 @@ def optimized_taps(
     from trueband.optimized import models
 
     recorded = described(config, state)
-    model: Any = getattr(models, model_class)(recorded.config)
+    options: dict[str, Any] = {}
+    if not recorded.head and recorded.family != "LED":
+        options["add_pooling_layer"] = recorded.has_pooler
+    model: Any = getattr(models, model_class)(recorded.config, **options)
     tensors = {name: torch.tensor(array) for name, array in state.items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     tied = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_head.decoder.bias")
@@ -53,15 +59,16 @@ def fed_taps(model: Any, recorded: Recorded, inputs: Inputs, entering: Mapping[s
 
     weights = next(model.parameters())
     fed = {name: torch.tensor(array).to(weights.device, weights.dtype) for name, array in entering.items()}
-    run = _Run(model, recorded, fed)
+    run = _Run(model, recorded, inputs, fed)
     tensors = {name: torch.tensor(array).to(weights.device) for name, array in inputs.items()}
+    tensors = {name: each.to(weights.dtype) if each.is_floating_point() else each for name, each in tensors.items()}
     try:
         with torch.no_grad():
             output = model(**tensors)
     finally:
         run.remove()
-    if recorded.has_logits:
-        run.taps["logits"] = output.logits
+    if recorded.reads is not None:
+        run.taps |= {name: getattr(output, name) for name in recorded.reads.taps}
     return {
         "taps": {name: run.taps[name].double().cpu().numpy() for name in run.names if name in run.taps},
         "wiring": run.wiring,
@@ -77,23 +84,26 @@ class _Run:
         wiring: a line for each stage that did not read what it should.
     """
 
-    def __init__(self, model: Any, recorded: Recorded, fed: Mapping[str, Any]) -> None:
+    def __init__(self, model: Any, recorded: Recorded, inputs: Inputs, fed: Mapping[str, Any]) -> None:
         self.taps: dict[str, Any] = {}
         self.names: list[str] = []
         self.wiring: list[str] = []
         self._fed = fed
         self._hooks: list[Any] = []
-        prefix = PREFIXES[recorded.family] if recorded.has_logits else ""
+        prefix = PREFIXES[recorded.family] if recorded.head else ""
         before: dict[str, str] = {}  # side -> the stage before
         for stage in recorded.stages:
             side, kind, number = parts_of(stage)
             start = f"{prefix}{side}." if side else prefix
+            last = before.get("decoder", before.get(side, ""))
             if kind == "embeddings":
                 where = f"{start}layernorm_embedding" if side else f"{start}embeddings"
                 self._keep(model, where, stage)
+            elif kind == "pooler":
+                self._feed(model, f"{prefix}pooler", stage, (last,))
+                self._keep(model, f"{prefix}pooler", stage)
             elif kind == "logits":
-                self._feed(model, "lm_head", stage, (before["decoder" if "decoder" in before else side],))
-                self.names.append(stage)
+                self._add_head(model, recorded, inputs, last)
             elif side:
                 layer = f"{start}layers.{number}"
                 read = (before[side], before["encoder"]) if side == "decoder" else (before[side],)
@@ -106,8 +116,19 @@ class _Run:
                 layer = f"{start}encoder.layer.{number}"
                 self._feed(model, layer, stage, (before[side],))
                 self._keep(model, f"{layer}.attention.output", f"{stage}.attention")
+                if STATES in inputs:
+                    self._keep(model, f"{layer}.crossattention.output", f"{stage}.cross_attention")
                 self._keep(model, layer, stage)
             before[side] = stage
+
+    def _add_head(self, model: Any, recorded: Recorded, inputs: Inputs, last: str) -> None:
+        head, at = recorded.reads, None
+        assert head is not None
+        if head.reads == "token":
+            tokens = token_of_texts(recorded.config, inputs["input_ids"])
+            at = (np.arange(len(tokens)), tokens)
+        self._feed(model, head.module, "logits", (last,), at)
+        self.names += head.taps
 
     def remove(self) -> None:
         for hook in self._hooks:
@@ -122,13 +143,17 @@ class _Run:
         self.names.append(name)
         self._hooks.append(model.get_submodule(where).register_forward_hook(keep))
 
-    def _feed(self, model: Any, where: str, stage: str, read: tuple[str, ...]) -> None:
-        """Put the recorded inputs of a stage in the place of its first arguments, which `read` should have given."""
+    def _feed(self, model: Any, where: str, stage: str, read: tuple[str, ...], at: Any = None) -> None:
+        """Put the recorded inputs of a stage in the place of its first arguments.
+
+        These should be what `read` has given, or a part of it, `at`.
+        """
         names = (stage, "encoded")[: len(read)]
 
         def feed(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             for argument, source in zip(arguments, read, strict=False):
-                if not _same(argument, self.taps.get(source)):
+                given = self.taps.get(source)
+                if not _same(argument, given if at is None or given is None else given[at]):
                     self.wiring.append(f"{stage} does not read what {source} gave")
             return (*(self._fed[name] for name in names), *arguments[len(read) :])
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.model import Inputs, Recorded, described
+from trueband.golden.recordings.inputs import STATES, Inputs
+from trueband.golden.recordings.model import Recorded, described
 from trueband.golden.recordings.reference import entering_of
 
 Arrays = dict[str, NDArray[Any]]
@@ -80,12 +81,15 @@ def float64_states(model: ModelFolder, inputs: Inputs) -> Arrays:
     """What each stage reads in a run of the whole optimized model in float64: memory stays linear in the length."""
     import torch
 
-    tensors = {name: torch.tensor(array) for name, array in inputs.items()}
+    tensors = {
+        name: torch.tensor(array.astype(np.float64) if name == STATES else array) for name, array in inputs.items()
+    }
     with torch.no_grad():
         output = load_model(model, "float64")(**tensors, output_hidden_states=True)
     if model.recorded.family == "LED":
-        return entering_of(model.recorded, _arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states))
-    return entering_of(model.recorded, _arrays(output.hidden_states))
+        states = (_arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states))
+        return entering_of(model.recorded, inputs, *states)
+    return entering_of(model.recorded, inputs, _arrays(output.hidden_states))
 
 
 def read_inputs(path: Path) -> Arrays:

@@ -13,7 +13,7 @@ import numpy as np
 from trueband import __version__
 from trueband.fed_run import device_told, fed_taps
 from trueband.golden.recordings.difference import Apart, difference
-from trueband.golden.recordings.model import INPUTS, Inputs, check_inputs
+from trueband.golden.recordings.inputs import Inputs, check_inputs, texts
 from trueband.golden.recordings.recording import RUN, entering, judge_taps, recipe_of, selected, tap_names, taps_of
 from trueband.golden.recordings.rows import Rows, parse_rows, selected_rows
 from trueband.golden.store import Golden, Metadata, Source, read_golden, write_golden
@@ -92,6 +92,8 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     inputs = check_inputs(model.recorded, given)
     rows = chosen_rows(model, inputs, request.rows)
     tell(f"{model.recorded.model_class}, {len(model.recorded.stages)} stages, {_size(model, inputs)}")
+    for name in model.recorded.left_out:
+        tell(f"not recorded: the weights {name}.*, since config.json names no class that has them (architectures)")
     states = float64_states(model, inputs)
     arrays = taps_of(model.recorded, inputs, states, rows, model.stored, lambda stage: tell(f"reference: {stage}"))
     golden = _golden(request, model, inputs, arrays, dtype, [] if old is None else old.metadata.why)
@@ -118,16 +120,16 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
 
 def chosen_rows(model: ModelFolder, inputs: Inputs, asked: str | None) -> dict[str, Rows]:
     """Rows of the encoder and, of an LED, of the decoder."""
-    config, ids = model.recorded.config, inputs["input_ids"]
+    config, own = model.recorded.config, texts(model.recorded, inputs)
     windows: tuple[int, ...] = ()
     if isinstance(config, LongformerConfig | LEDConfig):
         windows = tuple(config.window(i) for i in range(config.num_hidden_layers))
     real, flagged = (
-        None if name not in inputs else inputs[name] == 1 for name in ("attention_mask", "global_attention_mask")
+        None if name not in own else own[name] == 1 for name in ("attention_mask", "global_attention_mask")
     )
-    tokens = ids.shape[1]
+    tokens = own["input_ids"].shape[1]
     rows = {"rows": selected_rows(tokens, windows, real, flagged) if asked is None else parse_rows(asked, tokens)}
-    if "decoder_input_ids" in INPUTS[model.recorded.family]:
+    if "decoder_input_ids" in inputs:
         mask = inputs.get("decoder_attention_mask")
         tokens = inputs["decoder_input_ids"].shape[1]
         rows["decoder_rows"] = selected_rows(tokens, (), None if mask is None else mask == 1)
@@ -166,6 +168,6 @@ def versions() -> dict[str, str]:
 
 def _size(model: ModelFolder, inputs: Inputs) -> str:
     """What the file will take at least: what each stage reads, float32."""
-    batch, tokens = inputs["input_ids"].shape
+    batch, tokens = texts(model.recorded, inputs)["input_ids"].shape
     total = 4 * batch * tokens * model.recorded.config.hidden_size * len(model.recorded.stages)
     return f"{batch} x {tokens} tokens, a file of about {max(total / 1e6, 0.1):.1f} MB"

@@ -79,7 +79,9 @@ def report(made: Made, out: Path) -> None:
     print_line("A number is the largest error of the optimized model, in units of the bound.")
     if made.old is not None:
         print_line("")
-        print_line(f"old against new (recorded {made.old.metadata.details.get('torch', 'by')}): {made.incomparable}")
+        told = made.old.metadata.details.get("torch")
+        with_torch = f" (recorded with torch {told})" if told else ""
+        print_line(f"old against new{with_torch}{': ' + made.incomparable if made.incomparable else ''}")
         for line in table(made.apart):
             print_line(line)
     if not made.passed:

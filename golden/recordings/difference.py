@@ -56,18 +56,26 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         raise ValueError(f"B: expected a vocabulary of the size that {a.id} was recorded with, got another in {b.id}")
     found = []
     for name in names:
-        common, in_a, in_b = np.intersect1d(rows_of(a, name), rows_of(b, name), return_indices=True)
-        if not len(common):
-            raise ValueError(f"B: expected a row of {a.id} for {name}, got none of them in {b.id}")
-        sides = tuple(zip((a, b), (in_a, in_b), strict=True))
-        if len({golden.arrays[f"tap.{name}"][:, rows].shape for golden, rows in sides}) != 1:
+        sides = tuple(zip((a, b), _common_rows(a, b, name), strict=True))
+        taps = [golden.arrays[f"tap.{name}"][at] for golden, at in sides]
+        if taps[0].shape != taps[1].shape:
             raise ValueError(f"B: expected {name} of the width that it has in {a.id}, got another in {b.id}")
-        spread = np.hypot(*(sigma(golden, name, golden.metadata.dtype)[:, rows] for golden, rows in sides))
+        spread = np.hypot(*(sigma(golden, name, golden.metadata.dtype)[at] for golden, at in sides))
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
-        taps = [golden.arrays[f"tap.{name}"][:, rows] for golden, rows in sides]
         reference = judge(taps[0], taps[1], bound, name)
-        own = [own_taps(golden)[name][:, rows] for golden, rows in sides if name in own_taps(golden)]
+        own = [own_taps(golden)[name][at] for golden, at in sides if name in own_taps(golden)]
         found.append(
             Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
         )  # fmt: skip
     return found
+
+
+def _common_rows(a: Golden, b: Golden, name: str) -> tuple[Any, Any]:
+    """Where a tap has the rows that both hold, in A and in B; all of a tap that has no rows."""
+    of_a, of_b = rows_of(a, name), rows_of(b, name)
+    if of_a is None or of_b is None:
+        return np.s_[:], np.s_[:]
+    common, in_a, in_b = np.intersect1d(of_a, of_b, return_indices=True)
+    if not len(common):
+        raise ValueError(f"B: expected a row of {a.id} for {name}, got none of them in {b.id}")
+    return np.s_[:, in_a], np.s_[:, in_b]

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.golden.recordings.heads import head_moments, head_name, pooler_moments, token_of_texts
 from trueband.properties.bounds.bound import Bound
-from trueband.properties.bounds.encoder_variance import lm_head_moments, squashed_moments
-from trueband.properties.bounds.layer_variance import linear_of
-from trueband.properties.bounds.led_variance import led_logits_moments
 from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.properties.bounds.model_variance import led_moments, longformer_moments, roberta_moments
 from trueband.properties.bounds.precision import Precision
@@ -85,29 +83,11 @@ def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, preci
     else:
         named = roberta_moments(state, config, ids, precision, prefix=prefix, **options)
     kept = {name: each for name, each in named.items() if "attentions" not in name}
-    return kept | _head(model_class, config, state, prefix, ids, kept["last_hidden_state"], precision)
-
-
-def _head(
-    model_class: str, config: Any, state: Arrays, prefix: str, ids: NDArray[Any], x: Moments, precision: Precision
-) -> Named:
-    head = model_class.partition("For")[2]
-    if head == "ConditionalGeneration":
-        return {"logits": led_logits_moments(state, x, precision)}
-    if head in ("MaskedLM", "CausalLM"):
-        return {"logits": lm_head_moments(state, prefix, config, x, precision)}
-    if head == "TokenClassification":
-        return {"logits": linear_of(state, "classifier", x, precision)}
-    if head == "QuestionAnswering":
-        logits = linear_of(state, "qa_outputs", x, precision)
-        return {"start_logits": logits.at(np.s_[..., 0]), "end_logits": logits.at(np.s_[..., 1])}
-    if head == "SequenceClassification":
-        rows, name = x.at(np.s_[:, 0]), "classifier"
-        if prefix == "led.":
-            last = [int(np.flatnonzero(row == config.eos_token_id)[-1]) for row in ids]
-            rows, name = x.at((np.arange(len(ids)), np.array(last))), "classification_head"
-        squashed = squashed_moments(state, f"{name}.dense", rows, precision)
-        return {"logits": linear_of(state, f"{name}.out_proj", squashed, precision)}
+    x, head = kept["last_hidden_state"], head_name(model_class)
+    if head:
+        if head == "SequenceClassification":
+            x = x.at((np.arange(len(ids)), token_of_texts(config, ids)))
+        return kept | head_moments(head, state, config, prefix, x, precision)
     if "pooler.dense.weight" in state:
-        return {"pooler_output": squashed_moments(state, "pooler.dense", x.at(np.s_[:, 0]), precision)}
-    return {}
+        kept["pooler_output"] = pooler_moments(state, "", x, precision)
+    return kept

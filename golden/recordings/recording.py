@@ -4,11 +4,14 @@ One golden of the kind "taps" (weights that anybody can fetch) or "recording" (a
 
     input.<argument>        ids and masks
     rows, decoder_rows      which rows are kept
-    columns                 which of the vocabulary, of "logits"
+    columns                 which of the vocabulary, of the logits of a language model
     entering.<stage>        (b, n, D) float32: what the stage reads, all rows. Its values are taken as exact.
     tap.<name>              (b, r, D) float64: the reference, at the rows
     sigma.<dtype>.<name>    standard deviation of a correct implementation's error, see `sigmas`
-    own.<name>              (b, r, D): what the implementation gave that was recorded beside the reference
+    own.<name>              what the implementation gave that was recorded beside the reference
+
+What is given for a text and not for each of its tokens has no rows: "pooler" (b, D), "logits" (b, C) of a head that
+classifies texts, which reads (b, D). Start and end logits are (b, r). Of choices b counts every choice.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.model import Inputs, Recorded
+from trueband.golden.recordings.heads import is_of_texts, is_of_words
+from trueband.golden.recordings.inputs import STATES, Inputs
+from trueband.golden.recordings.model import Recorded
 from trueband.golden.recordings.moments import stage_moments
 from trueband.golden.recordings.rows import Rows
 from trueband.golden.recordings.sigmas import packed, unpacked
@@ -58,14 +63,16 @@ def taps_of(
     arrays: Arrays = {f"input.{name}": array for name, array in inputs.items()} | dict(rows) | {"columns": columns}
     read = {name: round_to(state.astype(np.float64), GRID) for name, state in states.items()}
     arrays |= {f"entering.{name}": state.astype(np.float32) for name, state in read.items()}
+    if STATES in inputs:
+        read["encoded"] = inputs[STATES].astype(np.float64)
     for stage in model.stages:
         progress(stage)
         kept = rows["decoder_rows" if stage.startswith("decoder.") or _of_a_decoder(model, stage) else "rows"]
         for dtype in DTYPES:
             precision = Precision.of(dtype).holding(stored)
-            entering = {name: _cast(read[name], precision) for name in _read_by(stage) if name in read}
+            entering = {name: _cast(read[name], precision) for name in (stage, "encoded") if name in read}
             for name, moments in stage_moments(model, stage, inputs, entering, kept, precision).items():
-                at = np.s_[..., columns] if stage == "logits" else np.s_[...]
+                at = np.s_[..., columns] if is_of_words(model.model_class, name) else np.s_[...]
                 arrays[f"tap.{name}"] = np.ascontiguousarray(moments.value[at])
                 arrays[f"sigma.{dtype}.{name}"] = packed(np.sqrt(moments.variance[at]))
     return arrays
@@ -73,10 +80,6 @@ def taps_of(
 
 def _of_a_decoder(model: Recorded, stage: str) -> bool:
     return stage == "logits" and model.family == "LED"
-
-
-def _read_by(stage: str) -> tuple[str, ...]:
-    return (stage, "encoded") if stage.startswith("decoder.") else (stage,)
 
 
 def _cast(x: Float, precision: Precision) -> Moments:
@@ -129,17 +132,27 @@ def selected(golden: Golden, name: str, value: Array) -> Array:
     if value.shape == expected.shape:
         return value
     rows = rows_of(golden, name)
+    if rows is None:
+        raise ValueError(f"{name}: expected shape {expected.shape}, got {value.shape}")
     ids = golden.arrays["input.decoder_input_ids" if rows is golden.arrays.get("decoder_rows") else "input.input_ids"]
-    if value.ndim != 3 or value.shape[:2] != ids.shape:
-        raise ValueError(f"{name}: expected shape {(*ids.shape, '...')} or {expected.shape}, got {value.shape}")
+    shape: tuple[int | str, ...] = (len(expected), ids.shape[-1])
+    if value.ndim != expected.ndim or value.shape[:2] != shape:
+        whole = shape + ("...",) * (expected.ndim - 2)
+        raise ValueError(f"{name}: expected shape {whole} or {expected.shape}, got {value.shape}")
     value = value[:, rows]
-    return value[..., golden.arrays["columns"]] if name == "logits" else value
+    return value[..., golden.arrays["columns"]] if is_of_words(_class(golden), name) else value
 
 
-def rows_of(golden: Golden, name: str) -> Rows:
-    """The recorded rows of a tap."""
-    of_decoder = name.startswith("decoder.") or (name == "logits" and "decoder_rows" in golden.arrays)
+def rows_of(golden: Golden, name: str) -> Rows | None:
+    """The recorded rows of a tap; None where it is one for each text."""
+    if is_of_texts(_class(golden), name):
+        return None
+    of_decoder = name.startswith("decoder.") or (name.endswith("logits") and "decoder_rows" in golden.arrays)
     return golden.arrays["decoder_rows" if of_decoder else "rows"]
+
+
+def _class(golden: Golden) -> str:
+    return golden.metadata.model_class or ""
 
 
 def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
@@ -156,10 +169,13 @@ def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
         raise ValueError(f"tap: expected one of {', '.join(tap_names(golden))}, got {name!r}")
     bound = Bound({f"{SIGMAS} sigma of {dtype}": SIGMAS * sigma(golden, name, dtype)})
     verdict = judge(selected(golden, name, np.asarray(value)), golden.arrays[f"tap.{name}"], bound, name)
+    rows = rows_of(golden, name)
+    if rows is None:
+        return verdict
     batch, row, *rest = verdict.index
-    columns = golden.arrays["columns"] if name == "logits" else None
+    columns = golden.arrays["columns"] if is_of_words(_class(golden), name) else None
     last = [int(i if columns is None else columns[i]) for i in rest]
-    return dataclasses.replace(verdict, index=(batch, int(rows_of(golden, name)[row]), *last))
+    return dataclasses.replace(verdict, index=(batch, int(rows[row]), *last))
 
 
 def judge_taps(golden: Golden, taps: Mapping[str, Array], dtype: str) -> list[Verdict]:

@@ -3,7 +3,7 @@
     taps(model_class, config, state, inputs, entering, dtype) -> {"taps": {name: array}, "wiring": [...], "dtype": name}
 
 is the form of a witness. model_class: of the Hub's names. config, state, inputs: as in `trueband.golden.witness`.
-entering: what each stage reads. taps: all rows, (b, n, D). wiring: a line for each stage that did not read what the
+entering: what each stage reads. taps: all rows, (b, n, D), or what the pooler and the head give. wiring: a line for each stage that did not read what the
 stage before it gave; stages that are called one by one have none. dtype: that it computed in.
 """
 
@@ -15,17 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.model import Inputs, Recorded, described, parts_of
+from trueband.golden.recordings.heads import token_of_texts
+from trueband.golden.recordings.inputs import STATES, Inputs, texts
+from trueband.golden.recordings.model import Recorded, described, parts_of
 from trueband.reference.arguments import Float
-from trueband.reference.config import LEDConfig, LongformerConfig
+from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import embed
-from trueband.reference.layers import State, attention_output, feed_forward, layer_norm, linear, lm_head
-from trueband.reference.led import led_conditional_generation, led_lm_head, led_model
+from trueband.reference.heads import choice_logits, span_logits
+from trueband.reference.layers import (
+    State,
+    attention_output,
+    classification_head,
+    feed_forward,
+    layer_norm,
+    linear,
+    lm_head,
+    pooler,
+)
+from trueband.reference.led import led_lm_head, led_model
 from trueband.reference.led_decoder import led_decoder_layer
 from trueband.reference.led_encoder import EPS, led_embed, led_encoder_layer_output
 from trueband.reference.longformer import longformer_model, longformer_self_attention
 from trueband.reference.roberta import roberta_model
-from trueband.reference.roberta_attention import roberta_self_attention
+from trueband.reference.roberta_attention import roberta_cross_attention, roberta_self_attention
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -45,43 +57,67 @@ def reference_taps(
 
 def natural_states(model: Recorded, inputs: Inputs) -> Arrays:
     """What each stage reads in a run of the whole model, float64; of a decoder "encoded" too."""
-    given: dict[str, Any] = {name: array for name, array in inputs.items() if name != "input_ids"}
-    ids = inputs["input_ids"]
+    given: dict[str, Any] = texts(model, inputs)
+    ids = given.pop("input_ids")
     if isinstance(model.config, LEDConfig):
-        if model.has_logits:
-            output: Any = led_conditional_generation(model.state, model.config, ids, **given)
-        else:
-            output = led_model(model.state, model.config, ids, prefix=model.prefix, **given)
-        return entering_of(model, output.encoder_hidden_states, output.decoder_hidden_states)
+        output: Any = led_model(model.state, model.config, ids, prefix=model.prefix, **given)
+        return entering_of(model, inputs, output.encoder_hidden_states, output.decoder_hidden_states)
     if isinstance(model.config, LongformerConfig):
         output = longformer_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
     else:
         output = roberta_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
-    return entering_of(model, output.hidden_states)
+    return entering_of(model, inputs, output.hidden_states)
 
 
-def entering_of(model: Recorded, encoder: Any, decoder: Any = None) -> Arrays:
+def entering_of(model: Recorded, inputs: Inputs, encoder: Any, decoder: Any = None) -> Arrays:
     """Hidden states (after the embeddings, and after each layer) under the names of the stages that read them."""
     found: Arrays = {}
     for side, states in (("encoder.", encoder), ("decoder.", decoder)) if decoder is not None else (("", encoder),):
         found |= {f"{side}layer.{i}": state for i, state in enumerate(states[:-1])}
+    last = (encoder if decoder is None else decoder)[-1]
     if decoder is not None:
         found["encoded"] = encoder[-1]
-    if model.has_logits:
-        found["logits"] = (encoder if decoder is None else decoder)[-1]
+    if model.has_pooler:
+        found["pooler"] = last
+    if model.reads is not None:
+        if model.reads.reads == "pooled":
+            last = pooler(model.state, last, model.prefix)
+        elif model.reads.reads == "token":
+            last = last[np.arange(len(last)), token_of_texts(model.config, inputs["input_ids"])]
+        found["logits"] = last
     return found
 
 
 def _stage(model: Recorded, stage: str, inputs: Inputs, entering: Mapping[str, Array]) -> dict[str, Float]:
     side, kind, number = parts_of(stage)
+    own = texts(model, inputs)
     if kind == "embeddings":
-        return {stage: _embeddings(model, side, inputs)}
+        return {stage: _embeddings(model, side, own)}
     x = entering[stage].astype(np.float64)
+    if kind == "pooler":
+        return {stage: pooler(model.state, x, model.prefix)}
     if kind == "logits":
-        return {stage: _logits(model, x)}
+        return _head(model, inputs, x)
     if side == "decoder":
-        return _decoder_layer(model, stage, number, inputs, x, entering["encoded"].astype(np.float64))
-    return _encoder_layer(model, stage, number, inputs, x)
+        return _decoder_layer(model, stage, number, own, x, entering["encoded"].astype(np.float64))
+    return _encoder_layer(model, stage, number, own, x)
+
+
+def _head(model: Recorded, inputs: Inputs, x: Float) -> dict[str, Float]:
+    """What the head gives for what it reads."""
+    led = isinstance(model.config, LEDConfig)
+    if model.head == "QuestionAnswering":
+        start, end = span_logits(model.state, x)
+        return {"start_logits": start, "end_logits": end}
+    if model.head == "SequenceClassification":
+        return {"logits": classification_head(model.state, "classification_head" if led else "classifier", x)}
+    if model.head == "MultipleChoice":
+        return {"logits": choice_logits(model.state, x, inputs["input_ids"].shape[1])}
+    if model.head == "TokenClassification":
+        return {"logits": linear(model.state, "classifier", x)}
+    if isinstance(model.config, LEDConfig):
+        return {"logits": led_lm_head(model.state, x)}
+    return {"logits": lm_head(model.state, x, model.config.layer_norm_eps, model.prefix)}
 
 
 def _embeddings(model: Recorded, side: str, inputs: Inputs) -> Float:
@@ -89,12 +125,6 @@ def _embeddings(model: Recorded, side: str, inputs: Inputs) -> Float:
     if isinstance(model.config, LEDConfig):
         return led_embed(model.state, model.prefix, side, model.config, ids, None, ids.shape[1])
     return embed(model.state, model.config, ids, prefix=model.prefix)
-
-
-def _logits(model: Recorded, x: Float) -> Float:
-    if isinstance(model.config, LEDConfig):
-        return led_lm_head(model.state, x)
-    return lm_head(model.state, x, model.config.layer_norm_eps, model.prefix)
 
 
 def _encoder_layer(model: Recorded, stage: str, number: int, inputs: Inputs, x: Float) -> dict[str, Float]:
@@ -115,7 +145,13 @@ def _encoder_layer(model: Recorded, stage: str, number: int, inputs: Inputs, x: 
     else:
         attention = roberta_self_attention(state, name, config, x, mask)
     attended = attention_output(state, f"{name}.attention", x, attention.context, eps)
-    return {f"{stage}.attention": attended, stage: feed_forward(state, name, attended, eps)}
+    taps = {f"{stage}.attention": attended}
+    if isinstance(config, XLMRobertaConfig) and STATES in inputs:
+        seen = (inputs[STATES].astype(np.float64), inputs.get("encoder_attention_mask"))
+        cross = roberta_cross_attention(state, name, config, attended, *seen)
+        attended = attention_output(state, f"{name}.crossattention", attended, cross.context, eps)
+        taps[f"{stage}.cross_attention"] = attended
+    return taps | {stage: feed_forward(state, name, attended, eps)}
 
 
 def _decoder_layer(

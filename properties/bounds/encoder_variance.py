@@ -66,14 +66,10 @@ def run_roberta_layer(
     encoder_attention_mask: Mask = None,
 ) -> LayerMoments:
     """With the layer's attentions; arguments of `trueband.reference.roberta.roberta_layer`."""
-    x, layer = given(hidden_states), _layer(state, name, config, precision)
+    x, layer = given(hidden_states), encoder_layer(state, name, config, precision)
     real = check_mask("attention_mask", attention_mask, x.value.shape[:2], default=True)
-    tokens, encoded, seen, relative = real.shape[1], None, None, None
-    if not config.absolute_positions:
-        table = weight(state, f"{name}.attention.self.distance_embedding.weight")
-        apart = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
-        distances = table[apart + config.max_position_embeddings - 1]
-        relative = Relative(distances, config.position_embedding_type == "relative_key_query")
+    tokens, encoded, seen = real.shape[1], None, None
+    relative = relative_positions(state, name, config, np.arange(tokens), tokens)
     if encoder_hidden_states is not None:
         encoded = given(encoder_hidden_states)
         keys = check_mask("encoder_attention_mask", encoder_attention_mask, encoded.value.shape[:2], default=True)
@@ -85,7 +81,19 @@ def run_roberta_layer(
     )  # fmt: skip
 
 
-def _layer(state: State, name: str, config: Config, precision: Precision) -> Layer:
+def relative_positions(
+    state: State, name: str, config: XLMRobertaConfig, rows: NDArray[np.integer[Any]], tokens: int
+) -> Relative | None:
+    """Of the self-attention of some rows over all tokens; None where positions are absolute."""
+    if config.absolute_positions:
+        return None
+    table = weight(state, f"{name}.attention.self.distance_embedding.weight")
+    apart = rows[:, None] - np.arange(tokens)[None, :]
+    distances = table[apart + config.max_position_embeddings - 1]
+    return Relative(distances, config.position_embedding_type == "relative_key_query")
+
+
+def encoder_layer(state: State, name: str, config: Config, precision: Precision) -> Layer:
     """With the heads that pruning has left."""
     heads = len(weight(state, f"{name}.attention.self.query.bias")) // config.head_dim
     eps = config.layer_norm_eps
@@ -120,7 +128,7 @@ def run_longformer_layer(
     head_mask: Float | None = None,
 ) -> LayerMoments:
     """With the layer's attention."""
-    x, layer = given(hidden_states), _layer(state, name, config, precision)
+    x, layer = given(hidden_states), encoder_layer(state, name, config, precision)
     visible = banded_rows(x, layer.heads, window, attention_mask, global_attention_mask)
     return layer.run(x, visible, head_mask=head_mask)
 
@@ -200,5 +208,6 @@ def _summands(
     words = input_ids if input_ids.ndim == 3 else weight(state, f"{name}.word_embeddings.weight")[input_ids]
     types = np.zeros(words.shape[:2], dtype=np.int64) if token_type_ids is None else token_type_ids
     types = weight(state, f"{name}.token_type_embeddings.weight")[types]
-    positions = weight(state, f"{name}.position_embeddings.weight")[position_ids]
-    return [words, types, positions] if config.absolute_positions else [words, types]
+    if not config.absolute_positions:
+        return [words, types]
+    return [words, types, weight(state, f"{name}.position_embeddings.weight")[position_ids]]
