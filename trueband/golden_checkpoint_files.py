@@ -116,13 +116,13 @@ def read_inputs(path: Path) -> Arrays:
 
 def _read_safetensors(path: Path) -> Arrays:
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file  # NumPy has no bfloat16
 
     try:
-        arrays: Arrays = load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"--inputs: expected a JSON or safetensors file, got {path}: {error}") from error
-    return arrays
+    return {name: (each.double() if each.is_floating_point() else each).numpy() for name, each in tensors.items()}
 
 
 def _arrays(tensors: Any) -> list[NDArray[Any]]:

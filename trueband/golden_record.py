@@ -17,6 +17,7 @@ from trueband.golden.recordings.inputs import Inputs, check_inputs, texts
 from trueband.golden.recordings.recording import RUN, entering, judge_taps, recipe_of, selected, tap_names, taps_of
 from trueband.golden.recordings.rows import Rows, parse_rows, selected_rows
 from trueband.golden.store import Golden, Metadata, Source, read_golden, write_golden
+from trueband.golden.store.file import check_writable
 from trueband.golden_checkpoint_files import ModelFolder, float64_states, load_model, read_folder, read_inputs
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.verdict import Verdict
@@ -79,11 +80,14 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
         tell: called with a line of progress now and then.
 
     Raises:
-        ValueError: a file that is there without a reason to replace it; inputs or a model that cannot be recorded.
+        ValueError: a file that is there without a reason to replace it, or that cannot be written; inputs or a model
+            that cannot be recorded.
+        OSError: a disk that is full. The old file is as it was.
     """
-    old = _old(request)
     if request.out.suffix != ".safetensors":
         raise ValueError(f"--out: expected a file named *.safetensors, got {request.out}")
+    check_writable("--out", request.out)
+    old = _old(request)
     given = read_inputs(request.inputs)
     model = read_folder(request.folder)
     dtype = request.dtype or model.stored

@@ -77,8 +77,11 @@ def texts(model: Recorded, inputs: Inputs) -> dict[str, Array]:
 
 def _integers(model: Recorded, name: str, array: Array) -> Array:
     shape = "(batch, choices, tokens)" if model.head == "MultipleChoice" else "(batch, tokens)"
-    if array.dtype.kind not in "biu" or array.ndim != shape.count(",") + 1 or 0 in array.shape:
+    kinds = "biu" if name.endswith("input_ids") else "biuf"  # masks of 0.0 and 1.0 too
+    if array.dtype.kind not in kinds or array.ndim != shape.count(",") + 1 or 0 in array.shape:
         raise ValueError(f"{name}: expected integers of shape {shape}, got {array.dtype} {array.shape}")
+    if array.dtype.kind == "f":
+        _check_values(name, array, 2)
     return array.astype(np.int64)
 
 
@@ -105,7 +108,8 @@ def _check_shape(name: str, array: Array, inputs: Inputs) -> None:
 
 
 def _check_values(name: str, array: Array, limit: int) -> None:
-    outside = array[(array < 0) | (array >= limit)]
+    inside = (array >= 0) & (array < limit) & (array == np.floor(array))  # not NaN
+    outside = array[~inside]
     if outside.size:
         what = f"ids below {limit}" if name.endswith("input_ids") else "0 and 1 only"
         raise ValueError(f"{name}: expected {what}, got {outside[0]}")

@@ -65,6 +65,15 @@ def write_golden(path: Path, golden: Golden) -> None:
     write_bytes(path, _in_order(content))
 
 
+def check_writable(name: str, path: Path) -> None:
+    """Before much work: ValueError where `path`, told as the argument `name`, cannot be written by its folder's leave."""
+    if path.is_dir():
+        raise ValueError(f"{name}: expected a file, got the folder {path}")
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{name}: expected a folder that can be written, got {folder}")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """The whole file or none; an interrupt or a full disk leaves nothing behind and the old file in place."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +84,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:  # some name no file, the others the one beside
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
 

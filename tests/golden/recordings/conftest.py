@@ -38,6 +38,34 @@ MODELS: dict[str, tuple[str, Any]] = {
     "led": ("LEDForConditionalGeneration", LEDConfig(**LED, attention_window=(4, 8, 6))),
     "led_base": ("LEDModel", LEDConfig(**LED, attention_window=(4, 8, 6))),
 }
+for _family, _heads in {
+    "roberta": ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice"),
+    "longformer": ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice"),
+    "led": ("SequenceClassification", "QuestionAnswering"),
+}.items():
+    for _head in _heads:
+        _base_name, _base = MODELS[_family][0].partition("For")[0], MODELS[_family][1]
+        _labels = {"num_labels": 3} if _head in ("SequenceClassification", "TokenClassification") else {}
+        MODELS[f"{_family}_{_head}"] = (f"{_base_name}For{_head}", dataclasses.replace(_base, **_labels))
+DECODER = XLMRobertaConfig(**SIZES, is_decoder=True)
+PRUNED = {0: (1,), 2: (0, 3)}
+MODELS |= {
+    "roberta_decoder": ("XLMRobertaForCausalLM", DECODER),
+    "roberta_cross": ("XLMRobertaForCausalLM", dataclasses.replace(DECODER, add_cross_attention=True)),
+    "roberta_decoder_base": ("XLMRobertaModel", dataclasses.replace(DECODER, add_cross_attention=True)),
+    "roberta_pruned": ("XLMRobertaForMaskedLM", XLMRobertaConfig(**SIZES, pruned_heads=PRUNED)),
+    "roberta_pruned_cross": (
+        "XLMRobertaForCausalLM", dataclasses.replace(DECODER, add_cross_attention=True, pruned_heads=PRUNED),
+    ),
+    "longformer_base": ("LongformerModel", MODELS["longformer"][1]),
+    **{
+        f"roberta_{kind}": ("XLMRobertaModel", XLMRobertaConfig(**SIZES, position_embedding_type=kind))
+        for kind in ("relative_key", "relative_key_query")
+    },
+    "roberta_decoder_relative": (
+        "XLMRobertaForCausalLM", dataclasses.replace(DECODER, position_embedding_type="relative_key_query"),
+    ),
+}  # fmt: skip
 
 
 def make_model(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -52,19 +80,30 @@ def make_model(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> P
 
 
 def make_inputs(name: str, path: Path, seed: int = 1) -> Path:
-    """Two texts of 32 and 25 tokens, with global tokens of their own where the model has such."""
+    """Two texts of 32 and 25 tokens, with global tokens of their own where the model has such.
+
+    With a classifier: three end tokens in each, and the global tokens of the task, which no mask tells; of choices
+    each three texts.
+    """
     random = np.random.default_rng(seed)
-    ids = random.integers(3, 60, (2, 32))
+    kind, config = MODELS[name]
+    classifies = kind.endswith(("Classification", "Answering", "Choice"))
+    ids = random.integers(3, 60, (2, 3, 32) if kind.endswith("Choice") else (2, 32))
     mask = np.ones_like(ids)
-    ids[1, 25:], mask[1, 25:] = 1, 0
+    ids[1, ..., 25:], mask[1, ..., 25:] = 1, 0
+    if classifies:
+        ids[..., 0], ids[..., [5, 6, 24]] = 0, 2
     content = {"input_ids": ids.tolist(), "attention_mask": mask.tolist()}
-    if "roberta" not in name:
+    if "roberta" not in name and not classifies:
         flags = np.zeros_like(ids)
         flags[0, [0, 17]] = flags[1, 4] = 1
         content["global_attention_mask"] = flags.tolist()
-    if "led" in name:
+    if "led" in name and not classifies:
         content["decoder_input_ids"] = random.integers(3, 60, (2, 9)).tolist()
         content["decoder_attention_mask"] = [[1] * 9, [1] * 6 + [0] * 3]
+    if getattr(config, "add_cross_attention", False):
+        content["encoder_hidden_states"] = random.standard_normal((2, 7, 16)).tolist()
+        content["encoder_attention_mask"] = [[1] * 7, [1] * 4 + [0] * 3]
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 

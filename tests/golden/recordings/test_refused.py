@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from trueband import golden_record
 
 Cli = Callable[..., int]
 Made = Callable[[str], SimpleNamespace]
@@ -27,6 +30,47 @@ WRONG_INPUTS: dict[str, tuple[str, Spoil, str]] = {
     ),
     "a mask of another shape": (
         "led", lambda given: given["decoder_attention_mask"].pop(), r"decoder_attention_mask: expected shape \(2, 9\)",
+    ),
+    "a mask of fractions": (
+        "roberta", lambda given: given["attention_mask"][0].__setitem__(0, 0.5), "expected 0 and 1 only, got 0.5",
+    ),
+    "embeddings in the place of ids": (
+        "longformer", lambda given: given.update(inputs_embeds=[[[0.5] * 16] * 32] * 2), "got also inputs_embeds",
+    ),
+    "embeddings alone": (
+        "roberta", lambda given: (given.clear(), given.update(inputs_embeds=[[[0.5] * 16] * 32])),
+        "inputs: expected input_ids, .*, got also inputs_embeds",
+    ),
+    "an encoder's states where nothing reads them": (
+        "roberta_decoder", lambda given: given.update(encoder_hidden_states=[[[0.5] * 16] * 3] * 2),
+        "got also encoder_hidden_states",
+    ),
+    "an encoder's states that are not finite": (
+        "roberta_cross", lambda given: given["encoder_hidden_states"][0][0].__setitem__(0, float("nan")),
+        "encoder_hidden_states: expected finite numbers of float32, got others",
+    ),
+    "an encoder's states of another width": (
+        "roberta_cross", lambda given: given.update(encoder_hidden_states=[[[0.5] * 15] * 7] * 2),
+        r"encoder_hidden_states: expected numbers of shape \(batch, tokens, 16\), got float64 \(2, 7, 15\)",
+    ),
+    "an encoder's states of another batch": (
+        "roberta_cross", lambda given: given["encoder_hidden_states"].pop(), "expected a batch of 2, got 1",
+    ),
+    "a mask of states that are not there": (
+        "roberta_cross", lambda given: given.pop("encoder_hidden_states"),
+        "encoder_attention_mask: expected encoder_hidden_states beside it, got none",
+    ),
+    "no choices": (
+        "roberta_MultipleChoice", lambda given: given.update(input_ids=given["input_ids"][0]),
+        r"input_ids: expected integers of shape \(batch, choices, tokens\), got int64 \(3, 32\)",
+    ),
+    "a question that does not end": (
+        "longformer_QuestionAnswering", lambda given: given["input_ids"][1].__setitem__(5, 7),
+        r"input_ids: expected 3 separators \(id 2\) in every row, or a global_attention_mask, got 2 in row 1",
+    ),
+    "a text that does not end": (
+        "led_SequenceClassification", lambda given: given["input_ids"][1].__setitem__(5, 7),
+        r"input_ids: expected the same number of end tokens \(id 2\), at least one, in every row, got \[3, 2\]",
     ),
     "fractions": ("roberta", lambda given: given.update(input_ids=[[0.5] * 32] * 2), "input_ids: expected integers"),
 }  # fmt: skip
@@ -52,6 +96,8 @@ def test_wrong_inputs_are_refused(wrong: str, made: Made, golden_cli: Cli, tmp_p
         ({"--rows": "32"}, "--rows: expected rows of 32 tokens, got 32"),
         ({"--dtype": "int8"}, "--dtype: expected one of float64, .*, got 'int8'"),
         ({"--out": "recording.npz"}, r"--out: expected a file named \*.safetensors, got recording.npz"),
+        ({"--out": "{tmp}"}, r"--out: expected a file, got the folder .*.safetensors"),
+        ({"--out": "{inputs}/out.safetensors"}, r"--out: expected a folder that can be written, got .*inputs.json"),
         ({"--inputs": "ghost.json"}, "--inputs: expected a JSON or safetensors file, got ghost.json"),
         ({"--inputs": "ghost.safetensors"}, "--inputs: expected a JSON or safetensors file, got ghost.safetensors"),
     ],
@@ -60,9 +106,23 @@ def test_wrong_options_are_refused(
     changes: dict[str, str], message: str, made: Made, golden_cli: Cli, tmp_path: Path
 ) -> None:
     model = made("roberta")
+    there = tmp_path / "folder.safetensors"
+    there.mkdir()
     options = {"--inputs": str(model.inputs), "--out": str(tmp_path / "out.safetensors")} | changes
+    options["--out"] = options["--out"].format(tmp=there, inputs=model.inputs)
     with pytest.raises(ValueError, match=message):
         golden_cli("record", model.folder, *(each for option in options.items() for each in option))
+    assert [*tmp_path.rglob("*")] == [there]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    made: Made, golden_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = made("roberta")
+    monkeypatch.setattr(golden_record, "read_folder", lambda folder: pytest.fail("the model was read"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as one who may write everywhere
+    with pytest.raises(ValueError, match="--out: expected a folder that can be written, got"):
+        golden_cli("record", model.folder, "--inputs", model.inputs, "--out", tmp_path / "new" / "out.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,9 +132,9 @@ def test_models_that_are_not_recorded_are_refused(made: Made, golden_cli: Cli, t
     for number, (changes, message) in enumerate(
         [
             ({"model_type": "bert"}, "model_type: expected one of xlm-roberta, .*, got 'bert'"),
-            ({"is_decoder": True}, "is_decoder: expected an encoder with all its heads, got True"),
-            ({"pruned_heads": {"0": [1]}}, "pruned_heads: expected an encoder with all its heads"),
-            ({"position_embedding_type": "relative_key"}, "position_embedding_type: expected 'absolute'"),
+            ({"pruned_heads": {"0": [1]}}, r"expected .*layer.0.attention.self.query.weight of shape \(12, 16\), got"),
+            ({"position_embedding_type": "relative_key"}, "expected .*distance_embedding.weight.*, got no such tensors"),
+            ({"architectures": ["RobertaForTokenClassification"]}, r"expected the weights classifier.\* of .*, got none"),
         ]
     ):
         folder = tools.reconfigured(model.folder, tmp_path / f"changed{number}", **changes)
