@@ -16,19 +16,19 @@ from trueband.golden_record import Made, Request, record
 DESCRIPTION = f"""\
 Record what every layer of a model gives on inputs of yours, to find out later whether it still does: with another
 version of torch, on another device, in another dtype. MODEL_DIR holds config.json and weights, as transformers or
-save_pretrained write them: LED, Longformer, RoBERTa or XLM-RoBERTa, with the head of the class that is named there under
-"architectures"; of a class that is not known, without its head.
+save_pretrained write them: LED, Longformer, RoBERTa or XLM-RoBERTa. Which head is recorded says the class under
+"architectures"; where that is not a class of this package, there is none.
 
 --inputs is a JSON object of padded lists, or a safetensors file:
   {{"input_ids": [[0, 9064, 42, 2], [0, 713, 2, 1]], "attention_mask": [[1, 1, 1, 1], [1, 1, 1, 0]]}}
-with global_attention_mask for Longformer and LED, decoder_input_ids and decoder_attention_mask for LED, and, for a decoder
-with cross-attention, encoder_hidden_states and encoder_attention_mask. Of multiple choice every choice is a list. Other
-arguments, such as inputs_embeds, are refused.
+with global_attention_mask for Longformer and LED, decoder_input_ids and decoder_attention_mask for LED, and for a
+decoder with cross-attention encoder_hidden_states and encoder_attention_mask. For multiple choice each text is a list
+of choices. Other arguments, such as inputs_embeds, are refused.
 
-Stored are, for each stage (embeddings, layers, pooler, logits): what it reads (all rows), what the float64 reference gives for
-that at selected rows, how far a correct implementation may be off there in float64, float32, bfloat16 and float16, and
-what the optimized model gave. Nothing is written where that is out of its bound. Weights are not stored; their sha256
-is. Check the recording with
+Stored are, for each stage (embeddings, layers, pooler, logits): what it reads (all rows), what the float64 reference
+gives for that at selected rows, how far a correct implementation may be off there in float64, float32, bfloat16 and
+float16, and what the optimized model gave. Nothing is written where that is out of its bound. Weights are not stored;
+their sha256 is. Check the recording with
 
   trueband golden verify FILE --checkpoint MODEL_DIR
   trueband golden diff OLD NEW

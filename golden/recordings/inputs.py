@@ -88,7 +88,8 @@ def _integers(model: Recorded, name: str, array: Array) -> Array:
 def _states(model: Recorded, array: Array) -> Array:
     size = model.config.hidden_size
     if array.dtype.kind not in "fiu" or array.ndim != 3 or 0 in array.shape or array.shape[2] != size:
-        raise ValueError(f"{STATES}: expected numbers of shape (batch, tokens, {size}), got {array.dtype} {array.shape}")
+        expected = f"expected numbers of shape (batch, tokens, {size})"
+        raise ValueError(f"{STATES}: {expected}, got {array.dtype} {array.shape}")
     states = array.astype(np.float32)
     if not np.isfinite(states).all():
         raise ValueError(f"{STATES}: expected finite numbers of float32, got others")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trueband.golden.recordings.heads import HEADS, LANGUAGE_MODELS, Config, Head, has_head, head_name
+from trueband.golden.recordings.heads import HEADS, LANGUAGE_MODELS, Config, Head, has_head
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.layers import State
 

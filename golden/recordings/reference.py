@@ -3,8 +3,9 @@
     taps(model_class, config, state, inputs, entering, dtype) -> {"taps": {name: array}, "wiring": [...], "dtype": name}
 
 is the form of a witness. model_class: of the Hub's names. config, state, inputs: as in `trueband.golden.witness`.
-entering: what each stage reads. taps: all rows, (b, n, D), or what the pooler and the head give. wiring: a line for each stage that did not read what the
-stage before it gave; stages that are called one by one have none. dtype: that it computed in.
+entering: what each stage reads. taps: all rows, (b, n, D), or what the pooler and the head give. wiring: a line for
+each stage that did not read what the stage before it gave; stages that are called one by one have none. dtype: that it
+computed in.
 """
 
 from __future__ import annotations

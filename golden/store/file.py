@@ -66,7 +66,7 @@ def write_golden(path: Path, golden: Golden) -> None:
 
 
 def check_writable(name: str, path: Path) -> None:
-    """Before much work: ValueError where `path`, told as the argument `name`, cannot be written by its folder's leave."""
+    """Before much work: ValueError where the folder of `path`, told as the argument `name`, cannot be written."""
     if path.is_dir():
         raise ValueError(f"{name}: expected a file, got the folder {path}")
     folder = next(each for each in path.absolute().parents if each.exists())

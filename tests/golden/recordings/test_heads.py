@@ -177,7 +177,7 @@ def test_a_decoder_that_sees_what_follows_is_seen(made: Made, tools: Any, tmp_pa
 def test_another_head_on_the_same_weights_is_refused(made: Made, tools: Any, tmp_path: Path) -> None:
     model = made("roberta_QuestionAnswering")
     folder = tools.reconfigured(model.folder, tmp_path / "changed", architectures=["XLMRobertaModel"])
-    with pytest.raises(ValueError, match=r"a XLMRobertaForQuestionAnswering with .*, got a XLMRobertaModel without log"):
+    with pytest.raises(ValueError, match=r"XLMRobertaForQuestionAnswering .*, got a XLMRobertaModel without logits"):
         verify_recording(model.recording, folder)
 
 
@@ -191,9 +191,6 @@ def test_a_class_that_is_not_known_is_recorded_as_the_base_model(
     golden = read_golden(out)
     assert golden.metadata.model_class == "XLMRobertaModel"
     assert tap_names(golden)[-1] == "layer.2"
-    with pytest.raises(ValueError, match=r"architectures: expected the weights qa_outputs.\* of RobertaForQ.*, got none"):
-        folder = tools.reconfigured(model.folder, tmp_path / "wrong", architectures=["RobertaForQuestionAnswering"])
-        golden_cli("record", folder, "--inputs", model.inputs, "--out", tmp_path / "no.safetensors")
 
 
 def test_one_row_for_each_text_has_no_rows(made: Made, golden_cli: Cli, tmp_path: Path) -> None:

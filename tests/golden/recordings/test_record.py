@@ -108,7 +108,8 @@ def test_masks_of_any_dtype_give_the_same_recording(made: Made, golden_cli: Cli,
         arrays = {"input_ids": given["input_ids"].int(), "attention_mask": given["attention_mask"].to(dtype)}
         save_tensors(arrays, tmp_path / "in.safetensors")
         out = tmp_path / f"out{number}.safetensors"
-        assert golden_cli("record", model.folder, "--inputs", tmp_path / "in.safetensors", "--out", out, "--rows=0") == 0
+        command = ("record", model.folder, "--inputs", tmp_path / "in.safetensors", "--out", out, "--rows=0")
+        assert golden_cli(*command) == 0
         assert read_golden(out).metadata.inputs_sha256 == expected
 
 
