@@ -184,8 +184,8 @@ def global_keys_normalized_apart(self: Specimen, call: Call, weights: Array, key
     return ((parts[0] + parts[1]) / (1 + both)).astype(call.wide)
 
 
-@fault("globals", "only query_global makes the projections separate", "mask_decoding", "matches_reference", step="read")
-def global_keys_need_all_three(self: Specimen, *arrays: Array, **options: Any) -> Call:
+@fault("globals", "key_global and value_global are ignored", "mask_decoding", "matches_reference", step="read")
+def only_query_global_is_read(self: Specimen, *arrays: Array, **options: Any) -> Call:
     call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
     return replace(call, far=(call.far[0], call.local[1], call.local[2]))
 

@@ -42,7 +42,8 @@ class Fault:
 
     @property
     def target(self) -> Target:
-        return target_of(self.kernel, self.name, self.features)
+        """A new kernel each time: some faults are kept in the state of one."""
+        return target_of(type(self.kernel)(), self.name, self.features)
 
 
 FAULTS: dict[str, Fault] = {}
