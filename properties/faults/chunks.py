@@ -34,7 +34,8 @@ def last_chunk_shifted(self: Chunked, chunks: list[Array], tokens: int) -> Array
     return np.concatenate([*chunks[:-1], np.roll(chunks[-1], missing, axis=1)], axis=1)[:, :tokens]
 
 
-@fault("tiles", "the chunk before the first is the last one", "mask_decoding", "locality", step="attendable", of=Chunked)
+@fault("tiles", "the chunk before the first is the last one", "mask_decoding", "locality", step="attendable",
+       of=Chunked)  # fmt: skip
 def first_chunk_wraps(self: Chunked, call: Call, b: int, near: Array) -> Array:
     at = near % call.real.shape[1]
     inside = Chunked.attendable(self, call, b, near)

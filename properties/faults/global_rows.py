@@ -59,7 +59,8 @@ def global_rows_skip_themselves(self: Specimen, call: Call, b: int) -> Array:
 @fault("globals", "rows of global tokens use the local keys", "global_rows_ignore_local_projections",
        "matches_reference", step="far_inputs")  # fmt: skip
 def global_rows_use_local_key(self: Specimen, call: Call, b: int) -> list[Array]:
-    return [*self.clean(call, b, call.far[:1]), *self.clean(call, b, call.local[1:2]), *self.clean(call, b, call.far[2:])]
+    (query, _, value), (key,) = self.clean(call, b, call.far), self.clean(call, b, call.local[1:2])
+    return [query, key, value]
 
 
 @fault("globals", "key_global and value_global are swapped", "matches_reference", "mask_decoding", step="far_inputs")

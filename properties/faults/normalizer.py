@@ -14,8 +14,8 @@ def exponential_of_base_2(self: Specimen, call: Call, scores: Array, keys: Array
     return Specimen.softmax(self, call, scores * call.wide(np.log(2)), keys)
 
 
-@fault("softmax", "log2(e) is wrong in the seventh digit", "matches_reference", "integer_scores", step="softmax")
-def log2_e_wrong_in_digit_7(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
+@fault("softmax", "log2(e) is cut to seven digits", "matches_reference", "integer_scores", step="softmax")
+def log2_e_cut_to_7_digits(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     return Specimen.softmax(self, call, scores * call.wide(1.442695 / 1.4426950408889634), keys)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.faults.registry import fault
-from trueband.properties.faults.specimen import Array, Call, Specimen
+from trueband.properties.faults.specimen import Array, Specimen
 
 
 @fault("harness", "masked values are zeroed in place", "inputs_unchanged", "matches_reference", step="__call__",
@@ -114,7 +114,9 @@ def cached_by_query(self: Any, query: Array, key: Array, value: Array, **options
     return cache[signature].copy()
 
 
-for _option, _check in (("attention_mask", "mask_decoding"), ("window", "mask_decoding"), ("scale", "scale_is_a_factor")):
+for _option, _check in (
+    ("attention_mask", "mask_decoding"), ("window", "mask_decoding"), ("scale", "scale_is_a_factor"),
+):  # fmt: skip
 
     @fault("harness", f"the first {_option} of a shape is used for ever", _check, "matches_reference", step="__call__",
            name=f"{_option}_cached_by_shape")  # fmt: skip
@@ -180,10 +182,17 @@ def batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> Arra
     return Specimen.__call__(self, **given)
 
 
-for _refused, _what in (("an odd length", lambda q, o: q.shape[2] % 2), ("a window of 0", lambda q, o: o["window"] == 0),
-                        ("a window beyond the length", lambda q, o: o["window"] >= q.shape[2]),
-                        ("different numbers of global tokens", lambda q, o: o.get("global_attention_mask") is not None
-                         and len(set(o["global_attention_mask"].sum(axis=1))) > 1)):  # fmt: skip
+def _ragged(query: Array, options: dict[str, Any]) -> bool:
+    flagged = options.get("global_attention_mask")
+    return flagged is not None and len(set(flagged.sum(axis=1))) > 1
+
+
+for _refused, _what in (
+    ("an odd length", lambda query, _: query.shape[2] % 2 == 1),
+    ("a window of 0", lambda _, options: options["window"] == 0),
+    ("a window beyond the length", lambda query, options: options["window"] >= query.shape[2]),
+    ("different numbers of global tokens", _ragged),
+):
 
     @fault("validation", f"{_refused} is refused", "matches_reference", "mask_decoding", step="__call__",
            name="refuses_" + _refused.replace("a ", "").replace("an ", "").replace(" ", "_"),

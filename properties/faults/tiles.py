@@ -71,7 +71,8 @@ def tiles_overlap(self: Tiled, tokens: int) -> range:
     return range(0, tokens, TILE - 1)
 
 
-@fault("tiles", "tiles after the first 64 keys are skipped", "mask_decoding", "matches_reference", step="tiles", of=Tiled)
+@fault("tiles", "tiles after the first 64 keys are skipped", "mask_decoding", "matches_reference", step="tiles",
+       of=Tiled)  # fmt: skip
 def tiles_end_at_64(self: Tiled, tokens: int) -> range:
     return range(0, min(tokens, 64), TILE)
 

@@ -17,9 +17,10 @@ def _hole(step: str, story: str, name: str, seen: str = "") -> None:
     def missing(self: Validating, *_: Any) -> None:
         return None
 
-    fault("validation", story, "rejects_bad_input", step=step, name=name, seen=seen, claims="validation", of=Validating)(
-        missing
+    register = fault(
+        "validation", story, "rejects_bad_input", step=step, name=name, seen=seen, claims="validation", of=Validating
     )
+    register(missing)
 
 
 _hole("check_rank", "arrays of any rank are taken", "rank_unchecked")
