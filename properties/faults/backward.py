@@ -24,7 +24,7 @@ for _argument, (_default, _check) in _FORGOTTEN.items():
     def _forgets(
         self: Specimen, *arrays: Array, argument: str = _argument, default: Any = _default, **options: Any
     ) -> dict[str, Array]:
-        return Specimen.gradients(self, **{**options, argument: default})  # type: ignore[arg-type]
+        return Specimen.gradients(self, **{**options, argument: default})
 
 
 @fault("gradients", "the gradient of the query lacks the scale", "gradients_match_reference", step="grad_query")
@@ -161,8 +161,7 @@ def upstream_normalized(self: Specimen, call: Call, b: int, grad_output: Array) 
     return found / max(float(abs(found).max()), 1e-30)
 
 
-@fault("gradients", "the window of the backward pass is one short", "gradients_match_reference", "value_gradient_mass",
-       step="gradients")  # fmt: skip
+@fault("gradients", "the window of the backward pass is one short", "gradients_match_reference", step="gradients")
 def backward_window_short(self: Specimen, *arrays: Array, window: int, **options: Any) -> dict[str, Array]:
     return Specimen.gradients(self, *arrays, window=max(window - 1, 0), **options)
 

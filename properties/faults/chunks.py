@@ -20,14 +20,14 @@ def corner_after_unmasked(self: Chunked, call: Call, ahead: Array, dilation: int
     return Chunked.after(self, call, ahead, dilation) if call.causal else np.ones_like(ahead, bool)
 
 
-@fault("tiles", "the last chunk is not written where it is not full", "mask_decoding", "own_value", step="join",
+@fault("tiles", "the last chunk is not written where it is not full", "mask_decoding", step="join",
        of=Chunked)  # fmt: skip
 def last_chunk_unwritten(self: Chunked, chunks: list[Array], tokens: int) -> Array:
     full = tokens // chunks[0].shape[1]
     return Chunked.join(self, [chunk * (i < full) for i, chunk in enumerate(chunks)], tokens)
 
 
-@fault("tiles", "the rows of a last chunk that is not full are moved to its end", "mask_decoding", "own_value",
+@fault("tiles", "the rows of a last chunk that is not full are moved to its end", "mask_decoding",
        step="join", of=Chunked, seen="huggingface/transformers PR 15537 (un-padding)")  # fmt: skip
 def last_chunk_shifted(self: Chunked, chunks: list[Array], tokens: int) -> Array:
     missing = chunks[0].shape[1] * len(chunks) - tokens

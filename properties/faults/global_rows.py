@@ -31,8 +31,7 @@ def one_global_row(self: Specimen, call: Call, b: int) -> Array:
     return Specimen.far_keys(self, call, b) & (bands | first[None, :, None])
 
 
-@fault("globals", "rows of global tokens read only global tokens", "mask_decoding", "all_global_is_full_attention",
-       step="far_keys", seen="ETC's global-to-global part alone")  # fmt: skip
+@fault("globals", "rows of global tokens read only global tokens", "mask_decoding", step="far_keys", seen="ETC's global-to-global part alone")  # fmt: skip
 def global_rows_read_globals(self: Specimen, call: Call, b: int) -> Array:
     return Specimen.far_keys(self, call, b) & call.flagged[b][None, None, :]
 
@@ -187,7 +186,7 @@ def global_keys_normalized_apart(self: Specimen, call: Call, weights: Array, key
 
 @fault("globals", "key_global and value_global are ignored", "mask_decoding", "matches_reference", step="read")
 def only_query_global_is_read(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    call = Specimen.read(self, *arrays, **options)
     return replace(call, far=(call.far[0], call.local[1], call.local[2]))
 
 

@@ -14,7 +14,7 @@ from trueband.properties.faults.specimen import Array, Call, Specimen
 @fault("padding", "True is taken for padding", "mask_decoding", "masked_rows_are_zero", step="read")
 def mask_inverted(self: Specimen, *arrays: Array, **options: Any) -> Call:
     mask = options.get("attention_mask")
-    return Specimen.read(self, *arrays, **{**options, "attention_mask": None if mask is None else ~mask})  # type: ignore[arg-type]
+    return Specimen.read(self, *arrays, **{**options, "attention_mask": None if mask is None else ~mask})
 
 
 for _name, _by in (("late", 1), ("early", -1)):
@@ -59,7 +59,7 @@ def mask_read_as_length(self: Specimen, *arrays: Array, **options: Any) -> Call:
     mask = options.get("attention_mask")
     if mask is not None:
         options["attention_mask"] = np.arange(mask.shape[1])[None, :] < mask.sum(axis=1, keepdims=True)
-    return Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    return Specimen.read(self, *arrays, **options)
 
 
 @fault("padding", "the mask of the next row of the batch is used", "row_alone", "mask_decoding", step="local_keys")
@@ -82,7 +82,7 @@ def first_token_always_real(self: Specimen, *arrays: Array, **options: Any) -> C
     mask = options.get("attention_mask")
     if mask is not None:
         options["attention_mask"] = mask | (np.arange(mask.shape[1]) == 0)
-    return Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    return Specimen.read(self, *arrays, **options)
 
 
 @fault("padding", "a token of padding attends itself", "masked_rows_are_zero", "fully_masked_sequence",
@@ -152,5 +152,5 @@ def left_padding_moves_output(self: Specimen, call: Call, output: Array) -> Arra
 @fault("padding", "the largest score is taken over masked keys too", "masked_content_is_ignored", "locality",
        step="softmax")  # fmt: skip
 def maximum_over_masked_keys(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
-    weights = np.where(keys, np.exp(scores - scores.max(axis=-1, keepdims=True)), 0).astype(call.wide)
+    weights: Array = np.where(keys, np.exp(scores - scores.max(axis=-1, keepdims=True)), 0).astype(call.wide)
     return self.normalize(call, weights, keys)

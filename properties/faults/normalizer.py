@@ -87,7 +87,7 @@ def normalizer_of_row_before(self: Specimen, call: Call, weights: Array, keys: A
        step="softmax")  # fmt: skip
 def maximum_of_the_sequence(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     top = np.where(keys, scores, -np.inf).max(initial=-np.inf)
-    weights = np.where(keys, np.exp(scores - (top if np.isfinite(top) else 0)), 0).astype(call.wide)
+    weights: Array = np.where(keys, np.exp(scores - (top if np.isfinite(top) else 0)), 0).astype(call.wide)
     return self.normalize(call, weights, keys)
 
 

@@ -23,7 +23,7 @@ def head_mask_on_scores(self: Specimen, call: Call, query: Array, key: Array) ->
 
 @fault("options", "every head mask but 0 is 1", "head_mask_scales_heads", "matches_reference", step="read")
 def head_mask_is_binary(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    call = Specimen.read(self, *arrays, **options)
     return replace(call, factor=(call.factor != 0).astype(float))
 
 

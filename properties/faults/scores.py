@@ -14,14 +14,14 @@ from trueband.properties.faults.specimen import Array, Call, Specimen
 @fault("scale", "the default scale is that of the hidden size, not of the head", "default_scale", "matches_reference",
        step="read")  # fmt: skip
 def scale_of_hidden_size(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    call = Specimen.read(self, *arrays, **options)
     hidden = arrays[0].shape[1] * arrays[0].shape[-1]
     return call if options.get("scale") is not None else replace(call, scale=hidden**-0.5)
 
 
 @fault("scale", "there is no default scale", "default_scale", "matches_reference", step="read", seen="T5's attention")
 def scale_missing(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    call = Specimen.read(self, *arrays, **options)
     return call if options.get("scale") is not None else replace(call, scale=1.0)
 
 
@@ -32,13 +32,13 @@ def scaled_twice(self: Specimen, call: Call, query: Array, key: Array) -> Array:
 
 @fault("scale", "a given scale divides instead of multiplying", "scale_is_a_factor", "matches_reference", step="read")
 def scale_divides(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
+    call = Specimen.read(self, *arrays, **options)
     return call if not options.get("scale") else replace(call, scale=1 / call.scale)
 
 
 @fault("scale", "a scale of 0 is taken for none", "any_finite_scale", step="read", seen="scale = scale or default")
 def scale_0_is_default(self: Specimen, *arrays: Array, **options: Any) -> Call:
-    return Specimen.read(self, *arrays, **{**options, "scale": options.get("scale") or None})  # type: ignore[arg-type]
+    return Specimen.read(self, *arrays, **{**options, "scale": options.get("scale") or None})
 
 
 @fault("scale", "the sign of the scale is lost", "any_finite_scale", step="scores")

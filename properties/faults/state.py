@@ -29,7 +29,7 @@ def flags_cleared_in_place(self: Specimen, flagged: Array, real: Array) -> Array
 @fault("harness", "the mask is inverted in place, and not back", "matches_reference", "inputs_unchanged",
        step="__call__")  # fmt: skip
 def mask_inverted_in_place(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    output = Specimen.__call__(self, *arrays, **options)  # type: ignore[arg-type]
+    output = Specimen.__call__(self, *arrays, **options)
     if options.get("attention_mask") is not None:
         np.logical_not(options["attention_mask"], out=options["attention_mask"])
     return output
@@ -70,28 +70,28 @@ def masked_rows_keep_old_memory(self: Any, query: Array, key: Array, value: Arra
 
 @fault("harness", "every result is of double precision", "matches_reference", step="__call__")
 def returns_double(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    return Specimen.__call__(self, *arrays, **options).astype(np.float64)  # type: ignore[arg-type]
+    return Specimen.__call__(self, *arrays, **options).astype(np.float64)
 
 
 @fault("harness", "a batch of one loses its axis", "matches_reference", step="__call__", seen="squeeze without an axis")
 def batch_of_one_squeezed(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    output = Specimen.__call__(self, *arrays, **options)  # type: ignore[arg-type]
+    output = Specimen.__call__(self, *arrays, **options)
     return output[0] if len(output) == 1 else output
 
 
 @fault("harness", "the result is laid out (b, n, h, d)", "matches_reference", step="__call__")
 def returns_tokens_first(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    return Specimen.__call__(self, *arrays, **options).transpose(0, 2, 1, 3)  # type: ignore[arg-type]
+    return Specimen.__call__(self, *arrays, **options).transpose(0, 2, 1, 3)
 
 
 @fault("harness", "the result comes with the probabilities", "matches_reference", step="__call__")
 def returns_a_pair(self: Specimen, *arrays: Array, **options: Any) -> Any:
-    return Specimen.__call__(self, *arrays, **options), None  # type: ignore[arg-type]
+    return Specimen.__call__(self, *arrays, **options), None
 
 
 @fault("harness", "the result is a masked array", "matches_reference", step="__call__", seen="array subclasses")
 def returns_a_subclass(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    return np.ma.masked_invalid(Specimen.__call__(self, *arrays, **options))  # type: ignore[arg-type, no-any-return, no-untyped-call]
+    return np.ma.masked_invalid(Specimen.__call__(self, *arrays, **options))
 
 
 @fault("harness", "the result of a query's address is returned again", "stateless", "matches_reference",
@@ -122,13 +122,13 @@ for _option, _check in (
            name=f"{_option}_cached_by_shape")  # fmt: skip
     def _cached_option(self: Any, query: Array, *arrays: Array, option: str = _option, **options: Any) -> Array:
         first = self.__dict__.setdefault("first", {}).setdefault(query.shape, options.get(option))
-        return Specimen.__call__(self, query, *arrays, **{**options, option: first})  # type: ignore[arg-type]
+        return Specimen.__call__(self, query, *arrays, **{**options, option: first})
 
 
 @fault("harness", "every 20th call is wrong", "matches_reference", "mask_decoding", step="__call__",
        seen="a race on shared memory")  # fmt: skip
 def every_20th_call_wrong(self: Any, *arrays: Array, **options: Any) -> Array:
-    output = Specimen.__call__(self, *arrays, **options)  # type: ignore[arg-type]
+    output = Specimen.__call__(self, *arrays, **options)
     count = self.__dict__.setdefault("count", itertools.count(1))
     return np.roll(output, 1, axis=2) + 1 if next(count) % 20 == 0 else output
 
@@ -136,7 +136,7 @@ def every_20th_call_wrong(self: Any, *arrays: Array, **options: Any) -> Array:
 @fault("harness", "gradients are added to those of the call before", "gradients_match_reference", step="gradients",
        seen="gradients that are not zeroed")  # fmt: skip
 def gradients_accumulate(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
-    found = Specimen.gradients(self, *arrays, **options)  # type: ignore[arg-type]
+    found = Specimen.gradients(self, *arrays, **options)
     before = self.__dict__.get("before", {})
     self.before = {name: each.copy() for name, each in found.items()}
     return {n: each + before[n] if n in before and before[n].shape == each.shape else each for n, each in found.items()}
@@ -162,7 +162,7 @@ for _mask in ("attention_mask", "global_attention_mask"):
         if given is not None:
             storage = given if given.base is None else given.base
             options[mask] = np.resize(storage.ravel(order="K"), given.shape)
-        return Specimen.__call__(self, *arrays, **options)  # type: ignore[arg-type]
+        return Specimen.__call__(self, *arrays, **options)
 
 
 @fault("harness", "the strides of the global projections are ignored", "transposed_inputs", step="__call__")
@@ -170,7 +170,7 @@ def global_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> Ar
     for name in ("query_global", "key_global", "value_global"):
         if options.get(name) is not None:
             options[name] = np.resize(options[name].ravel(order="K"), options[name].shape)
-    return Specimen.__call__(self, *arrays, **options)  # type: ignore[arg-type]
+    return Specimen.__call__(self, *arrays, **options)
 
 
 @fault("harness", "the batch stride is taken from the shape", "expanded_inputs", step="__call__",
@@ -200,4 +200,4 @@ for _refused, _what in (
     def _refuses(self: Specimen, query: Array, *arrays: Array, refused: Any = _what, **options: Any) -> Array:
         if refused(query, options):
             raise ValueError("not supported")
-        return Specimen.__call__(self, query, *arrays, **options)  # type: ignore[arg-type]
+        return Specimen.__call__(self, query, *arrays, **options)

@@ -21,7 +21,8 @@ class Tiled(Specimen):
         """(h, n, d): the output, one tile of keys after the other."""
         shape = (*query.shape[:2], 1)
         top = np.full(shape, -np.inf, call.wide)
-        total, result = np.zeros(shape, call.wide), np.zeros(query.shape, call.wide)
+        total: Array = np.zeros(shape, call.wide)
+        result: Array = np.zeros(query.shape, call.wide)
         for first in self.tiles(key.shape[1]):
             tile = np.s_[:, first : first + TILE]
             scores = np.where(keys[..., tile[1]], self.scores(call, query, key[tile]), -np.inf)

@@ -13,7 +13,7 @@ from trueband.properties.faults.specimen import Array, Call, Specimen
 class Validating(Specimen):
     """The specimen behind checks of its arguments."""
 
-    def read(self, query: Array, key: Array, value: Array, **options: Any) -> Call:  # type: ignore[override]
+    def read(self, query: Array, key: Array, value: Array, **options: Any) -> Call:
         arrays = {"query": query, "key": key, "value": value}
         arrays |= {name: options[name] for name in ("query_global", "key_global", "value_global")
                    if options.get(name) is not None}  # fmt: skip
