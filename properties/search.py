@@ -14,7 +14,7 @@ from hypothesis.strategies import SearchStrategy
 from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.verdict import Verdict
+from trueband.properties.verdict import ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
 
@@ -75,7 +75,7 @@ def try_case(
             if not verdict.passed:
                 return Failure(case, "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
-    except CandidateError as error:
+    except (CandidateError, ShapeMismatch) as error:
         return Failure(case, "failed", str(error)), worst
     except CandidateCrash as error:
         return Failure(case, "crashed", str(error)), worst

@@ -31,7 +31,8 @@ def one_global_row(self: Specimen, call: Call, b: int) -> Array:
     return Specimen.far_keys(self, call, b) & (bands | first[None, :, None])
 
 
-@fault("globals", "rows of global tokens read only global tokens", "mask_decoding", step="far_keys", seen="ETC's global-to-global part alone")  # fmt: skip
+@fault("globals", "rows of global tokens read only global tokens", "mask_decoding", step="far_keys",
+       seen="ETC's global-to-global part alone")  # fmt: skip
 def global_rows_read_globals(self: Specimen, call: Call, b: int) -> Array:
     return Specimen.far_keys(self, call, b) & call.flagged[b][None, None, :]
 

@@ -85,12 +85,6 @@ def first_token_always_real(self: Specimen, *arrays: Array, **options: Any) -> C
     return Specimen.read(self, *arrays, **options)
 
 
-@fault("padding", "a token of padding attends itself", "masked_rows_are_zero", "fully_masked_sequence",
-       step="local_keys")  # fmt: skip
-def padding_attends_itself(self: Specimen, call: Call, b: int) -> Array:
-    return Specimen.local_keys(self, call, b) | (np.eye(call.real.shape[1], dtype=bool) & ~call.real[b][None, None])
-
-
 @fault("padding", "rows of masked tokens pass their value through", "masked_rows_are_zero", step="mask_heads")
 def masked_rows_pass_through(self: Specimen, call: Call, output: Array) -> Array:
     value = call.local[2][call.index].astype(call.wide)
