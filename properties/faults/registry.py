@@ -26,7 +26,7 @@ class Fault:
     Attributes:
         name, kind: of the fault and of its class.
         story: one line, what is wrong.
-        killed_by: the checks it is seeded for: each of them must find it.
+        killed_by: checks it is seeded for, the one that tells most first.
         kernel: the faulty kernel.
         seen: where it happened, if it did.
         features: what the kernel claims.
