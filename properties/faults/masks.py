@@ -143,8 +143,7 @@ def left_padding_moves_output(self: Specimen, call: Call, output: Array) -> Arra
     return np.roll(Specimen.mask_heads(self, call, output), -in_front, axis=1)
 
 
-@fault("padding", "the largest score is taken over masked keys too", "masked_content_is_ignored", "locality",
-       step="softmax")  # fmt: skip
+@fault("padding", "the largest score is taken over masked keys too", "associative_recall", step="softmax")  # fmt: skip
 def maximum_over_masked_keys(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     weights: Array = np.where(keys, np.exp(scores - scores.max(axis=-1, keepdims=True)), 0).astype(call.wide)
     return self.normalize(call, weights, keys)

@@ -37,7 +37,7 @@ def small_exponents_floored(self: Specimen, call: Call, scores: Array, keys: Arr
     return Specimen.softmax(self, call, np.maximum(scores, top - 8), keys)
 
 
-@fault("softmax", "probabilities below 1/1000 are dropped", "matches_reference", "mask_decoding", step="normalize")
+@fault("softmax", "probabilities below 1/1000 are dropped", "matches_reference", step="normalize")
 def small_probabilities_dropped(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     p = Specimen.normalize(self, call, weights, keys)
     return np.where(p < 1e-3, 0, p)

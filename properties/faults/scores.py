@@ -52,7 +52,7 @@ def scale_grows_with_length(self: Specimen, call: Call, query: Array, key: Array
     return Specimen.scores(self, call, query, key) * call.wide(1 + np.log(key.shape[1]))
 
 
-@fault("scale", "a scale below 1/2 is raised to 1/2", "default_scale", "matches_reference", step="scores")
+@fault("scale", "a scale below 1/2 is raised to 1/2", "matches_reference", step="scores")
 def scale_floored(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     return Specimen.scores(self, replace(call, scale=max(call.scale, 0.5)), query, key)
 

@@ -32,7 +32,7 @@ def rescaled_inversely(self: Tiled, call: Call, top: Array, higher: Array, first
     return np.where(np.isfinite(top), np.exp(higher - top), 0).astype(call.wide)
 
 
-@fault("tiles", "the maximum of the first tile is kept", "temperature_limit", "key_shift", step="higher", of=Tiled)
+@fault("tiles", "the maximum of the first tile is kept", "temperature_limit", step="higher", of=Tiled)
 def maximum_of_first_tile(self: Tiled, top: Array, scores: Array) -> Array:
     return np.where(np.isfinite(top), top, Tiled.higher(self, top, scores))
 

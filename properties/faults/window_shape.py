@@ -86,7 +86,7 @@ def band_mirrored(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, call, b, dilation)[::-1]
 
 
-@fault("window", "a window beyond 64 is cut to 64", "window_beyond_length", "matches_reference", step="in_band")
+@fault("window", "a window beyond 64 is cut to 64", "mask_decoding", step="in_band")
 def window_capped_at_64(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, replace(call, window=min(call.window, 64)), b, dilation)
 
@@ -108,7 +108,7 @@ def positions_overflow(self: Specimen, call: Call, b: int, dilation: int) -> Arr
     return near & (ahead <= 0) if call.causal else near
 
 
-@fault("window", "a causal row does not see itself", "causality", "mask_decoding", step="in_band")
+@fault("window", "a causal row does not see itself", "mask_decoding", step="in_band")
 def causal_row_misses_itself(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     band = Specimen.in_band(self, call, b, dilation)
     return band & (offset(call) < 0) if call.causal else band
