@@ -101,7 +101,7 @@ def global_rows_unwritten(self: Specimen, call: Call, b: int, local: Array) -> A
     return local
 
 
-@fault("globals", "rows of global tokens are written in reverse order", "matches_reference", step="put_far_rows")  # fmt: skip
+@fault("globals", "rows of global tokens are written in reverse order", "matches_reference", step="put_far_rows")
 def global_rows_reversed(self: Specimen, call: Call, b: int, local: Array) -> Array:
     output, rows = Specimen.put_far_rows(self, call, b, local).copy(), np.flatnonzero(call.flagged[b])
     output[:, rows] = output[:, rows[::-1]]
@@ -175,7 +175,7 @@ def all_global_path_is_local(self: Specimen, call: Call, b: int) -> list[Array]:
     return self.clean(call, b, call.local if local else call.far)
 
 
-@fault("globals", "window and global keys are normalized apart and averaged", "mask_decoding", step="normalize")  # fmt: skip
+@fault("globals", "window and global keys are normalized apart and averaged", "mask_decoding", step="normalize")
 def global_keys_normalized_apart(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     far = call.flagged[call.index][None, None, :]
     parts = [Specimen.normalize(self, call, weights * far, keys), Specimen.normalize(self, call, weights * ~far, keys)]
