@@ -9,9 +9,16 @@ from typing import Any
 
 from trueband.properties.faults.detection import Trial, model_trials, operator_trials
 from trueband.properties.faults.registry import FAULTS
-from trueband.properties.models.faults import MODEL_FAULTS
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.seeded import MODEL_FAULTS
 
 LEVELS = ("operator", "layer", "model", "generation", "harness")
+# The class of a model's fault by the module of the check it is seeded for; of the others it is "model".
+_KINDS = {
+    "generation": "generation", "decoding": "generation", "cache": "generation", "positions": "positions",
+    "heads": "heads", "head_arguments": "heads", "half": "precision", "padding": "padding",
+    "checkpoints": "checkpoints",
+}  # fmt: skip
 _LAYER_CHECKS = ("encoder_layers", "decoder_layers")
 
 
@@ -67,7 +74,8 @@ def _kind_of_model_fault(check: str) -> tuple[str, str]:
     """Level and class of a model's fault by the check it is seeded for, where it does not say its class."""
     if check in _LAYER_CHECKS:
         return "layer", "model"
-    if check.endswith("_tokens"):
-        return "generation", "generation"
-    kinds = {"embeddings": "positions", "left_padding": "positions", "heads": "heads", "default_globals": "heads"}
-    return "model", kinds.get(check, "model")
+    if check == "embeddings":
+        return "model", "positions"
+    module = MODEL_CHECKS[check].function.__module__.rpartition("checks_")[2]
+    kind = _KINDS.get(module, "model")
+    return ("generation" if kind == "generation" else "model"), kind

@@ -25,7 +25,7 @@ from trueband.properties.target import Target
 
 # Cases of each check in the first and second round, small ones; the third round has the rest of the tier.
 ROUNDS = (4, 10)
-MODEL_CASES = {"quick": 12, "full": 200, "nightly": 2_000}
+MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
 
 

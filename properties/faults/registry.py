@@ -15,7 +15,7 @@ SPECIMEN_FEATURES = frozenset(FEATURES) - {"validation", "nan_local"}
 
 KINDS = (
     "window", "padding", "globals", "softmax", "scale", "precision", "indexing", "tiles", "gradients", "options",
-    "validation", "harness", "positions", "model", "heads", "generation",
+    "validation", "harness", "positions", "model", "heads", "generation", "checkpoints",
 )  # fmt: skip
 
 
