@@ -22,6 +22,7 @@ class Row:
     detection: Detection | None = None
     killed_by: tuple[str, ...] = ()
     spared_by: tuple[str, ...] = ()
+    tier: str = ""
 
     @property
     def caught(self) -> bool:
@@ -33,14 +34,17 @@ class Row:
                 "seen": entry.seen, "caught": self.caught}  # fmt: skip
         if self.detection is None:
             return {**told, "killed_by": self.killed_by, "spared_by": self.spared_by}
-        return {**told, **asdict(self.detection), "tokens": self.detection.tokens}
+        return {**told, "tier": self.tier, **asdict(self.detection), "tokens": self.detection.tokens}
 
 
 def run_fault(name: str, dtypes: tuple[str, ...] | None, tier: str, seed: int, matrix: bool) -> Row:
     """One fault: until the first check fails, or, for a matrix, every check with all its cases."""
     entry = catalog()[name]
     if not matrix:
-        return Row(name, detect(entry.trials(dtypes, tier), seed))
+        detection = detect(entry.trials(dtypes, tier), seed)
+        if detection.caught or tier != "quick":
+            return Row(name, detection, tier=tier)
+        return Row(name, detect(entry.trials(dtypes, "full"), seed), tier="full")  # what is quick was not enough
     outcome: dict[str, bool] = {}
     for place, trial in enumerate(entry.trials(dtypes, tier)):
         if not outcome.get(trial.check):

@@ -25,6 +25,7 @@ from trueband.properties.target import Target
 
 # Cases of each check in the first and second round, small ones; the third round has the rest of the tier.
 ROUNDS = (4, 10)
+MODEL_ROUNDS = (2, 4)
 MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
 
@@ -37,12 +38,14 @@ class Trial:
         check, dtype: names.
         cases: of the tier.
         search: searches so many cases from a seed for one that fails, and shrinks it if asked to.
+        rounds: cases in the first two rounds.
     """
 
     check: str
     dtype: str
     cases: int
     search: Callable[[int, int, bool], Found]
+    rounds: tuple[int, int] = ROUNDS
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
 
 def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
     """Trials in the suite's order: two short rounds in the first dtype, the same in the others, then all the rest."""
-    first = [trial for trial in trials if trial.dtype == trials[0].dtype]
-    others = [trial for trial in trials if trial.dtype != trials[0].dtype]
+    dtype = trials[0].dtype.split()[-1]  # behind the architecture, of models
+    first = [trial for trial in trials if trial.dtype.split()[-1] == dtype]
+    others = [trial for trial in trials if trial.dtype.split()[-1] != dtype]
     rest = sorted(trials, key=lambda trial: trial.check == SMALL_WORLD)  # its longer lengths cost seconds: last
     for group, number in ((first, 0), (first, 1), (others, 0), (others, 1), (rest, 2)):
         for trial in group:
@@ -109,8 +113,8 @@ def kills(trial: Trial, seed: int = 0) -> bool:
 
 
 def _examples(trial: Trial, number: int) -> int:
-    before = sum(ROUNDS[:number])
-    return min(ROUNDS[number], trial.cases - before) if number < len(ROUNDS) else trial.cases - before
+    before = sum(trial.rounds[:number])
+    return min(trial.rounds[number], trial.cases - before) if number < len(trial.rounds) else trial.cases - before
 
 
 def _seed(trial: Trial, seed: int, number: int) -> int:
@@ -215,4 +219,4 @@ def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, exam
         strategy = model_cases((architecture,), dtype)
         return search(check, candidate, strategy, count, seed, probe=ModelProbe, shrink=shrink)
 
-    return Trial(check.name, f"{architecture} {dtype}", examples, run)
+    return Trial(check.name, f"{architecture} {dtype}", examples, run, MODEL_ROUNDS)
