@@ -8,7 +8,6 @@ the cache, D hidden size, L layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -147,8 +146,3 @@ class XLMRobertaModel(Model):
             ValueError: layers or heads that do not exist, or a layer that would have no head left.
         """
         self._set_config(prune(self.encoder, self.config, heads))
-
-
-def hidden(output: BaseModelOutputWithPoolingAndCrossAttentions) -> dict[str, Any]:
-    """What every head hands on."""
-    return {"hidden_states": output.hidden_states, "attentions": output.attentions}
