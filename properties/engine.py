@@ -12,9 +12,9 @@ from typing import Any
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import Failure, search, try_case
+from trueband.properties.search import SHRUNK, Failure, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import cases
 
@@ -104,7 +104,7 @@ def run_check(
         ("any", every, examples),
         ("small again", small, 300),
     ):
-        if share == 0 or (phase == "small again" and (failure is None or failure.status != "failed")):
+        if share == 0 or (phase == "small again" and (failure is None or failure.status not in SHRUNK)):
             continue
         seed = zlib.crc32(f"{plan.seed} {check.name} {dtype} {phase}".encode())
         left = share - tried if phase == "any" else share
@@ -126,7 +126,7 @@ def run_small_world(
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
-        except (CandidateError, CandidateCrash, CandidateTimeout):
+        except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
             failure = try_case(CHECKS["mask_decoding"], candidate, world)[0]
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-STATUSES = ("passed", "failed", "crashed", "timeout")
+STATUSES = ("passed", "failed", "crashed", "timeout", "out of memory", "cheating")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Record:
         target: what was checked, as an import string or a name.
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
-            "timeout".
+            "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.

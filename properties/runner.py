@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.arrays import library
+from trueband.properties.isolation.desk import Desk
+from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, judged
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
-LAYOUTS = ("contiguous", "transposed", "offset", "expanded")
+LAYOUTS = ("contiguous", "transposed", "offset", "expanded", "reused")
 
-
-class CandidateError(Exception):
-    """The target raised, or broke a rule that every call must keep. The message says what was expected and got."""
+__all__ = ["LAYOUTS", "CandidateError", "Cheating", "Exhausted", "Runner"]
 
 
 class Runner:
@@ -35,29 +35,33 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.may_have_gradients = target.features is None and self.target.library == "torch"
+        self.desk = Desk(self.library, self.target.library, device)
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
         """The target's output as float64.
 
         Args:
             layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
-                slice of larger storage full of NaN; "expanded", one row of the batch repeated without copying.
+                slice of larger storage full of NaN; "expanded", one row of the batch repeated without copying;
+                "reused", the memory of the call before, overwritten, where it has the same size.
 
         Raises:
             CandidateError: it raised, changed its inputs, or returned something else than asked for.
         """
         given = self._given(arrays, dtype, layout)
+        self.desk.poison(arrays["query"].shape, dtype)
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"].shape, dtype)
-        self._check_unchanged(arrays, given, dtype)
-        return self.library.back(output)
+        self.desk.check_inputs()
+        return self.desk.take(output)
 
     def gradients(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
     ) -> dict[str, Array]:
         """Gradients of the named arguments as float64; one that the result does not depend on is 0."""
         given = self._given(arrays, dtype, "contiguous")
-        upstream = self.library.to(grad_output, dtype)
+        upstream = self._lay_out("grad_output", grad_output, dtype, "contiguous")
+        self.desk.poison(arrays["query"].shape, dtype)
         if self.target.gradients is not None:
             found = self._run(self.target.gradients, {**given, "grad_output": upstream}, options)
         else:
@@ -70,7 +74,8 @@ class Runner:
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name].shape, dtype)
             result[name] = self.library.back(gradient)
-        self._check_unchanged(arrays, given, dtype)
+        self.desk.check_inputs()
+        self.desk.check_last()
         return result
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
@@ -80,26 +85,29 @@ class Runner:
             self.target.function(**given, **options)
         except Exception as error:
             return type(error).__name__, str(error)
+        finally:
+            self.desk.forget_last()
         return "", ""
 
     def _given(self, arrays: dict[str, Array], dtype: str, layout: str) -> dict[str, Any]:
-        return {name: self._lay_out(array, dtype, layout) for name, array in arrays.items()}
+        self.desk.clear(keep=layout == "reused")
+        return {name: self._lay_out(name, array, dtype, layout) for name, array in arrays.items()}
 
-    def _lay_out(self, array: Array, dtype: str, layout: str) -> Any:
-        if array.ndim != 4 or layout == "contiguous":
-            return self.library.to(array, dtype)
+    def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
+        if array.ndim != 4 or layout in ("contiguous", "reused"):
+            return self.desk.put(name, array, dtype)
         if layout == "transposed":
-            return self.library.transpose(self.library.to(array.transpose(0, 2, 1, 3), dtype), (0, 2, 1, 3))
+            return self.library.transpose(self.desk.put(name, array.transpose(0, 2, 1, 3), dtype), (0, 2, 1, 3))
         if layout == "offset":
             batch, heads, tokens, head_dim = array.shape
             guarded = np.full((batch + 1, heads + 1, tokens + 3, head_dim + 5), np.nan)
             inside = np.s_[1:, :heads, 2 : tokens + 2, 3 : head_dim + 3]
             guarded[inside] = array
-            return self.library.to(guarded, dtype)[inside]
+            return self.desk.put(name, guarded, dtype)[inside]
         if layout == "expanded":
             if not (array == array[:1]).all():
                 raise ValueError("layout: expected equal rows of the batch to expand, got different ones")
-            return self.library.broadcast(self.library.to(array[:1], dtype), array.shape)
+            return self.library.broadcast(self.desk.put(name, array[:1], dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
 
     def _as_is(self, array: Any) -> Any:
@@ -110,8 +118,10 @@ class Runner:
     def _run(self, function: Any, given: dict[str, Any], options: dict[str, Any]) -> Any:
         try:
             return function(**given, **options)
-        except Exception as error:
-            raise CandidateError(f"expected a result, got {type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
+            raise judged(error, "a result") from error
 
     def _autograd(
         self, given: dict[str, Any], options: dict[str, Any], upstream: Any, names: list[str]
@@ -125,7 +135,7 @@ class Runner:
         try:
             found = torch.autograd.grad(output, [given[name] for name in names], upstream, allow_unused=True)
         except Exception as error:
-            raise CandidateError(f"expected gradients, got {type(error).__name__}: {error}") from error
+            raise judged(error, "gradients") from error
         return dict(zip(names, found, strict=True))
 
     def find_gradients(self) -> bool:
@@ -142,16 +152,10 @@ class Runner:
     def _check_result(self, what: str, result: Any, shape: tuple[int, ...], dtype: str) -> None:
         kind, got_shape, got_dtype = self.library.describe(result)
         if not got_dtype:
+            self.desk.check_kind(what, result)
             raise CandidateError(f"{what}: expected a plain {self.target.library} array, got {kind}")
         if got_shape != shape:
             raise CandidateError(f"{what}: expected shape {shape}, got {got_shape}")
         if got_dtype != dtype:
             raise CandidateError(f"{what}: expected dtype {dtype}, got {got_dtype}")
-
-    def _check_unchanged(self, arrays: dict[str, Array], given: dict[str, Any], dtype: str) -> None:
-        for name, array in arrays.items():
-            if np.array_equal(self.library.back(given[name]), array.astype(np.float64), equal_nan=True):
-                continue
-            if not np.array_equal(self.library.back(self.library.to(array, dtype)), array, equal_nan=True):
-                raise ValueError(f"{name}: expected numbers that {dtype} holds, got others")
-            raise CandidateError(f"{name}: expected an unchanged input, got one that the call has changed")
+        self.desk.check_form(what, result)
