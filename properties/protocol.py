@@ -28,7 +28,9 @@ def send(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | No
     stream.flush()
 
 
-def receive(stream: BinaryIO, most_bytes: Callable[[], int] = lambda: MOST_BYTES) -> tuple[dict[str, Any], dict[str, Array]]:
+def receive(
+    stream: BinaryIO, most_bytes: Callable[[], int] = lambda: MOST_BYTES
+) -> tuple[dict[str, Any], dict[str, Array]]:
     """Read one message. EOFError when the other side is gone, ValueError when it does not speak this protocol.
 
     Args:

@@ -25,7 +25,7 @@ class Record:
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
-        seed: of the search.
+        seed: of the search; None while it is a secret.
         case: the smallest case that failed.
         message: what is wrong there, in one line.
         verdict: the failed comparison, if it was one.
@@ -41,7 +41,7 @@ class Record:
     cases: int
     seconds: float
     worst: float = 0.0
-    seed: int = 0
+    seed: int | None = 0
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None

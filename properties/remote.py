@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
@@ -28,6 +30,17 @@ class CandidateCheating(Exception):
     """The candidate did what no honest kernel has a reason to do. The message says what was seen."""
 
 
+@dataclass(frozen=True)
+class PastCall:
+    """A call that gave a result."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    layout: str
+    output: Array
+
+
 class RemoteRunner:
     """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
@@ -37,6 +50,7 @@ class RemoteRunner:
         time_limit: seconds for one call.
         memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
+        on_call: told of every call that gave a result.
     """
 
     def __init__(
@@ -44,7 +58,16 @@ class RemoteRunner:
     ) -> None:
         self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
         self.starts = 0
+        self.on_call: Callable[[PastCall], None] = lambda _: None
         self._child: Child | None = None
+        try:
+            self._introduce()
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self) -> None:
+        """Learn what the target is."""
         hello = self._start()
         self.name: str = hello["name"]
         self.library: str = hello["library"]
@@ -58,6 +81,7 @@ class RemoteRunner:
         """See `Runner.call`. Also raises the exceptions above."""
         request = {"do": "call", "options": options, "dtype": dtype, "layout": layout}
         _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        self.on_call(PastCall(arrays, options, dtype, layout, result["output"]))
         return result["output"]
 
     def gradients(
@@ -146,7 +170,9 @@ class RemoteRunner:
         if seen:
             raise CandidateCheating(f"expected a kernel that computes by itself, but {seen[0]}")
         if isinstance(failed, ChildForges):
-            raise CandidateCheating(f"expected nothing but answers from the candidate's process, got {failed}")
+            raise CandidateCheating(
+                f"expected nothing but answers from the candidate's process, got another message: {failed}"
+            )
         if isinstance(failed, ChildSilent):
             raise CandidateTimeout(str(failed)) from failed
         if failed is not None:

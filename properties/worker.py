@@ -71,7 +71,9 @@ def hello(runner: Runner) -> dict[str, Any]:
     }
 
 
-def answer(runner: Runner, request: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
+def answer(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
     """Serve one request: the header of the answer, and its arrays."""
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
     serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {

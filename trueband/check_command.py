@@ -9,14 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from trueband import exit_codes
-from trueband.console import Progress, print_report
+from trueband.console import Progress, print_line, print_report
+from trueband.gate import again, cheating_record, settle_seed
 from trueband.golden_run import golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
 from trueband.model_run import count_model_records, model_names, model_records
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, run, select
+from trueband.properties.manifest import unrun
 from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.remote import CandidateCheating, RemoteRunner
 from trueband.reports import JsonLines, write_junit
 
 OWN_TARGET = "trueband.targets:chunked"
@@ -43,13 +45,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--dtype", action="append", metavar="DTYPE", help=f"one of {', '.join(DTYPES)}, or several with commas "
         "(default: all that the target declares)")  # fmt: skip
     add("--device", default="cpu", help="where the target runs, such as cuda (default: cpu)")
-    add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
+    add("--seed", type=int, metavar="S", help="of the search for cases (default: 0)")
+    add("--gate", action="store_true", help="judge by cases that nobody can know before: the seed is a secret, told "
+        "at the end; a second process is asked too")  # fmt: skip
     add("-k", dest="pattern", metavar="EXPR", help="checks whose name has EXPR in it; 'a or b', 'not a'")
     add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
         "models on random weights; golden: published weights "
         "(default: all without TARGET, operator with one)")  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
+    add("--memory-limit", type=_positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
+        "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     command.set_defaults(run=run_command)
@@ -61,8 +67,10 @@ def run_command(options: argparse.Namespace) -> int:
     suite = options.suite or ("all" if own else "operator")
     if suite != "operator" and not own:
         raise ValueError("--suite: expected operator for a target of your own, got " + suite)
+    options.seed = settle_seed(options.seed, options.gate)
     records: list[Record] = []
     interrupted = False
+    plan, candidate = None, None
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
@@ -73,9 +81,10 @@ def run_command(options: argparse.Namespace) -> int:
             models = model_names(options.pattern) if suite in ("models", "all") else ()
             if golden:
                 load_weights()
-            plan, candidate = None, None
             if suite in ("operator", "all"):
-                candidate = stack.enter_context(RemoteRunner(options.target, options.device, options.time_limit))
+                candidate = stack.enter_context(
+                    RemoteRunner(options.target, options.device, options.time_limit, options.memory_limit)
+                )
                 plan = _plan(options, candidate)
                 lines.start(candidate, plan)
             if not golden and not models and not (plan and plan.checks):
@@ -88,11 +97,24 @@ def run_command(options: argparse.Namespace) -> int:
                 progress.finished(record)
                 if options.exitfirst and not record.passed:
                     break
+            else:
+                for record in unrun(plan, records) if plan else ():
+                    records.append(record)
+                    lines.write(record)
+        except CandidateCheating as error:
+            records.append(cheating_record(options.target, options.device, str(error)))
+            lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
+        if options.gate:
+            if candidate is not None:
+                candidate.close()
+            lines.tell_seed(options.seed)
     print_report(records, candidate)
     if options.junit:
         write_junit(options.junit, records)
+    if options.gate:
+        print_line(f"The secret seed was {options.seed}. The same cases again: {again(options)}")
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
@@ -135,11 +157,13 @@ def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
         checks=select(options.pattern, candidate.features),
         device=options.device,
         seed=options.seed,
+        gate=options.gate,
     )
 
 
 def _count(plan: Plan) -> int:
-    worlds = len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
+    worlds = len(plan.dtypes) if plan.gate else 0
+    worlds += len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
     return worlds + len(plan.dtypes) * sum(name != "small_world" for name in plan.checks)
 
 

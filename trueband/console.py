@@ -109,7 +109,7 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
 def print_failures(failures: Sequence[Record]) -> None:
     """The failures with the smallest cases in full, and the names of the rest."""
     console = _console()
-    ordered = sorted(failures, key=lambda record: (record.case or {}).get("tokens", 0))
+    ordered = sorted(failures, key=lambda record: (record.status != "cheating", (record.case or {}).get("tokens", 0)))
     for record in ordered[:SHOWN_FAILURES]:
         console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
         console.print(Text(f"  claim      {record.claim}"))

@@ -43,7 +43,7 @@ class JsonLines:
             "dtypes": plan.dtypes,
             "device": plan.device,
             "cases": plan.cases,
-            "seed": plan.seed,
+            "seed": None if plan.gate else plan.seed,
             "python": platform.python_version(),
             "platform": platform.platform(),
             **candidate.versions,
@@ -53,6 +53,10 @@ class JsonLines:
     def write(self, record: Record) -> None:
         """One record, {"record": "check", ...}."""
         self._write('{"record":"check",' + record.to_json()[1:])
+
+    def tell_seed(self, seed: int) -> None:
+        """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
+        self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
 
     def _write(self, line: str) -> None:
         if self._file is not None:
@@ -68,7 +72,7 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         groups.setdefault(f"{record.suite} {record.target} {record.dtype}", []).append(record)
     for name, group in groups.items():
         failures = sum(record.status == "failed" for record in group)
-        errors = sum(record.status in ("crashed", "timeout") for record in group)
+        errors = sum(record.status not in ("passed", "failed") for record in group)
         suite = ElementTree.SubElement(
             root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
             time=f"{sum(record.seconds for record in group):.3f}",

@@ -1,4 +1,4 @@
-"""The candidate's process as the judging process sees it: it is started, asked, watched, and ended with all it started."""
+"""The candidate's process as the judging process sees it: started, asked, watched, and ended with all it started."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from trueband.properties.protocol import MOST_BYTES, Array, receive, send
 
+_WORKER = (sys.executable, "-m", "trueband.properties.worker")
 KEPT_WORDS = 20_000  # bytes of what a candidate prints
 # What could tell a candidate by which tests, or which seed, it is judged.
 _TELLTALE = ("HYPOTHESIS", "PYTEST", "TRUEBAND_SEED")
@@ -43,7 +44,7 @@ class Child:
     def __init__(self, spec: str, device: str, memory_limit: int | None) -> None:
         self._evidence, theirs = os.pipe()
         os.set_blocking(self._evidence, False)
-        command = [sys.executable, "-m", "trueband.properties.worker", spec, device, str(theirs), str(memory_limit or 0)]
+        command = [*_WORKER, spec, device, str(theirs), str(memory_limit or 0)]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -64,7 +65,7 @@ class Child:
     def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
         """One question, and its answer."""
         if not self._answers.empty() and self._answers.queue[0] is not None:
-            raise ChildForges("an answer to no question")
+            raise ChildForges("one to no question")
         token = secrets.token_hex(8)
         self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
         assert self._process.stdin is not None
@@ -72,7 +73,7 @@ class Child:
             send(self._process.stdin, {**request, "token": token}, arrays)  # type: ignore[arg-type]
         header, result = self.answer(seconds, "an answer")
         if header.pop("token", None) != token:
-            raise ChildForges("an answer without the token of the question")
+            raise ChildForges("one without the token of the question")
         return header, result
 
     def answer(self, seconds: float, what: str) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -14,7 +14,7 @@ from trueband.properties.isolation.memory import Array, Held
 class Desk:
     """Inputs and outputs of one call after the other.
 
-    numpy arrays and tensors on the CPU lie in guarded memory; elsewhere they are copies of their own, compared by value.
+    numpy arrays and tensors on the CPU lie in guarded memory; elsewhere they are copies, compared by value.
     """
 
     def __init__(self, library: Any, library_name: str, device: str) -> None:

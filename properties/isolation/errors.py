@@ -25,7 +25,7 @@ def judged(error: BaseException, expected: str) -> CandidateError:
     """
     kind = type(error)
     told = f"expected {expected}, got {kind.__name__}: {error}"
-    if kind.__module__.split(".")[0] in _TEST_FRAMEWORKS:
+    if any(base.__module__.split(".")[0] in _TEST_FRAMEWORKS for base in kind.__mro__):
         return Cheating(f"{told} (of a test framework, to skip what judges it)")
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
         return Exhausted(told)

@@ -77,10 +77,12 @@ def poison(shape: tuple[int, ...], dtype: str, torch: Any = None) -> None:
 def window(output: Any, torch: Any = None) -> Array:
     """The memory of an output as a numpy array, floating or, for bfloat16, int16."""
     if torch is None:
-        plain: Array = output
-        return plain
-    plain = (output.detach().view(torch.int16) if output.dtype == torch.bfloat16 else output.detach()).numpy()
-    return plain
+        there: Array = output
+    elif output.dtype == torch.bfloat16:
+        there = output.detach().view(torch.int16).numpy()
+    else:
+        there = output.detach().numpy()
+    return there
 
 
 def shares(output: Array, raw: Array) -> bool:
@@ -90,8 +92,9 @@ def shares(output: Array, raw: Array) -> bool:
 
 def overlaps_itself(output: Array) -> bool:
     """Whether elements of an array share memory: there are more of them than it spans."""
-    span = 1 + sum((n - 1) * abs(stride) // output.itemsize for n, stride in zip(output.shape, output.strides, strict=True))
-    return span < output.size
+    steps = zip(output.shape, output.strides, strict=True)
+    span = output.itemsize + sum((n - 1) * abs(stride) for n, stride in steps)
+    return span < output.nbytes
 
 
 def burn(output: Array) -> None:

@@ -60,7 +60,7 @@ def watch(tell: Callable[[str], None]) -> None:
                 found = stat(name)
                 witness = (found.st_dev, found.st_ino) in files
         if witness:
-            refuse(f"it opened {os.path.basename(name)} of the package's own witnesses", PermissionError)
+            refuse(f"it opened {Path(name).name} of the package's own witnesses", PermissionError)
         if name.startswith(private):
             refuse(f"it opened {name}, which is the judging process's", PermissionError)
 
@@ -86,4 +86,4 @@ def _folder(module: str) -> str:
     spec = find_spec(module)
     assert spec is not None
     assert spec.submodule_search_locations
-    return os.path.abspath(next(iter(spec.submodule_search_locations)))
+    return str(Path(next(iter(spec.submodule_search_locations))).absolute())

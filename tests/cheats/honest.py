@@ -37,5 +37,9 @@ def gradients(  # type: ignore[no-untyped-def]
     p = probabilities(query, key, window, attention_mask, global_attention_mask)
     grad_p = upstream @ value.swapaxes(2, 3)
     grad_scores = p * (grad_p - (p * grad_p).sum(-1, keepdims=True)) / np.sqrt(query.shape[3])
-    found = {"query": grad_scores @ key, "key": grad_scores.swapaxes(2, 3) @ query, "value": p.swapaxes(2, 3) @ upstream}
+    found = {
+        "query": grad_scores @ key,
+        "key": grad_scores.swapaxes(2, 3) @ query,
+        "value": p.swapaxes(2, 3) @ upstream,
+    }
     return {name: gradient.astype(dtype) for name, gradient in found.items()}

@@ -19,7 +19,7 @@ def plan(name: str) -> Plan:
 @pytest.mark.parametrize(("fault", "check"), PAIRS)
 def test_a_check_kills_the_faults_it_is_claimed_to_kill(fault: str, check: str) -> None:
     record = run_check(plan(fault), CHECKS[check], Runner(FAULTS[fault].target), "float32", 400)
-    assert record.status == "failed", record
+    assert record.status in ("failed", "cheating"), record
     assert record.case is not None
     assert record.case["tokens"] <= SMALL
     assert record.message
