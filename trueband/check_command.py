@@ -11,7 +11,7 @@ from pathlib import Path
 from trueband import exit_codes
 from trueband.console import Progress, print_line, print_report
 from trueband.gate import again, cheating_record, settle_seed
-from trueband.golden_run import golden_names, golden_records, load_weights
+from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
 from trueband.model_run import count_model_records, model_names, model_records
 from trueband.properties.bounds.precision import DTYPES
@@ -80,7 +80,7 @@ def run_command(options: argparse.Namespace) -> int:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             models = model_names(options.pattern) if suite in ("models", "all") else ()
             if golden:
-                load_weights()
+                load_weights(choose(golden).items)
             if suite in ("operator", "all"):
                 candidate = stack.enter_context(
                     RemoteRunner(options.target, options.device, options.time_limit, options.memory_limit)

@@ -5,6 +5,7 @@ The form is that of `trueband.properties.models.witness`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ FLOAT64 = "float64"
 LANGUAGE_MODELS = {
     "xlm-roberta": "XLMRobertaForMaskedLM", "longformer": "LongformerForMaskedLM", "led": "LEDForConditionalGeneration",
 }  # fmt: skip
+BASES = {"xlm-roberta": "XLMRobertaModel", "longformer": "LongformerModel", "led": "LEDModel"}
 HEADS = {
     (architecture, head): f"{family}For{task}"
     for architecture, family, heads in (
@@ -36,6 +38,8 @@ HEADS = {
 }
 CONFIGS: dict[str, Any] = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 
+_LAST: list[Any] = []  # what the last model was made of, its weights, and itself: most checks run one more than once
+
 
 class OptimizedModels:
     """`trueband.optimized`, in float64 or float32, on the CPU."""
@@ -52,15 +56,91 @@ class OptimizedModels:
             output = model(**_tensors(inputs, model), **asked)
         side = "encoder_" if architecture == "led" else ""
         result = {
-            "hidden_states": _arrays(output.decoder_hidden_states if side else output.hidden_states),
+            **_taps(output, architecture),
             "logits": output.logits.numpy(),
             "attentions": _arrays(getattr(output, f"{side}attentions")),
         }
-        if side:
-            result["encoder_hidden_states"] = _arrays(output.encoder_hidden_states)
         if architecture != "xlm-roberta":
             result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
         return result
+
+    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+        """The model without a head: hidden states, and the pooler's output where the state has a pooler."""
+        import torch
+
+        options = {} if architecture == "led" else {"add_pooling_layer": "pooler.dense.weight" in state}
+        model = _model(architecture, config, state, dtype, BASES[architecture], **options)
+        with torch.no_grad():
+            output = model(**_tensors(inputs, model), output_hidden_states=True)
+        if architecture == "led":
+            return {**_taps(output, architecture), "pooler_output": None}
+        pooled = output.pooler_output
+        return {**_taps(output, architecture), "pooler_output": None if pooled is None else pooled.numpy()}
+
+    def steps(
+        self,
+        architecture: str,
+        config: dict[str, Any],
+        state: Arrays,
+        inputs: Arrays,
+        rows: np.ndarray,
+        following: list[np.ndarray],
+        dtype: str,
+    ) -> Any:
+        """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
+        import torch
+
+        model, side = _model(architecture, config, state, dtype), "decoder_" if architecture == "led" else ""
+        given, order = _tensors(inputs, model), torch.tensor(rows)
+        options = {"use_cache": True, "output_hidden_states": True}
+        with torch.no_grad():
+            output = model(**given, **options)
+            chosen = {name: tensor[order] for name, tensor in given.items()}
+            real = chosen.pop(f"{side}attention_mask", torch.ones_like(chosen[f"{side}input_ids"]))
+            del chosen[f"{side}input_ids"]
+            if side:  # the encoder is not run again
+                chosen = {"attention_mask": chosen["attention_mask"]}
+                chosen["encoder_outputs"] = (output.encoder_last_hidden_state[order],)
+            cache = output.past_key_values.reorder(order)
+            outputs = []
+            for new in following:
+                tokens = torch.tensor(new)
+                real = torch.cat([real, torch.ones_like(tokens)], dim=1)
+                masked = {f"{side}input_ids": tokens, f"{side}attention_mask": real}
+                outputs.append(model(**masked, **chosen, past_key_values=cache, **options))
+                cache = outputs[-1].past_key_values
+        first = {**_taps(output, architecture), "logits": output.logits.numpy()}
+        last = [{**_taps(each, architecture), "logits": each.logits.numpy()} for each in outputs]
+        result: dict[str, Any] = {
+            "hidden_states": [
+                np.concatenate([tap[rows], *later], axis=1)
+                for tap, *later in zip(first["hidden_states"], *(each["hidden_states"] for each in last), strict=True)
+            ],
+            "logits": np.concatenate([first["logits"][rows], *(each["logits"] for each in last)], axis=1),
+        }
+        if side:
+            result["encoder_hidden_states"] = [tap[rows] for tap in first["encoder_hidden_states"]]
+        return result
+
+    def encode(self, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
+        """Hidden states of LED's encoder alone, in any dtype."""
+        import torch
+
+        model = _model("led", config, state, dtype)
+        names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
+        given = {name: array for name, array in inputs.items() if name in names}
+        with torch.no_grad():
+            output = model.led.encoder(**_tensors(given, model), output_hidden_states=True)
+        return _arrays(output.hidden_states)
+
+    def prune(
+        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
+    ) -> tuple[dict[str, Any], Arrays]:
+        """Configuration and weights after `prune_heads`."""
+        model = _new_model("xlm-roberta", config, state, FLOAT64, "XLMRobertaForMaskedLM")
+        model.roberta.prune_heads(heads)
+        kept = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+        return model.roberta.config.to_dict(), {name: kept[name] for name in state}
 
     def head(
         self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
@@ -68,14 +148,13 @@ class OptimizedModels:
         """The model with another head: hidden states, logits and loss."""
         import torch
 
-        model = _model(architecture, config, state, dtype, HEADS[architecture, head])
+        model = _model(architecture, config, state, dtype, HEADS.get((architecture, head)))
         with torch.no_grad():
             output = model(**_tensors(inputs, model), output_hidden_states=True)
-        taps = output.decoder_hidden_states if architecture == "led" else output.hidden_states
         logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
         loss = np.nan if output.loss is None else output.loss.item()
         return {
-            "hidden_states": _arrays(taps),
+            **_taps(output, architecture),
             "loss": loss,
             **{name: getattr(output, name).numpy() for name in logits},
         }
@@ -127,7 +206,7 @@ class OptimizedModels:
         """Logits after the words that the input reads have been overwritten in place."""
         import torch
 
-        model = _model(architecture, config, state, dtype)
+        model = _new_model(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
         with torch.no_grad():
             model.get_parameter(WORDS[architecture]).copy_(torch.tensor(words))
             return {"logits": model(**_tensors(inputs, model)).logits.numpy()}
@@ -138,7 +217,7 @@ class OptimizedModels:
         """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
         import torch
 
-        model = _model(architecture, config, state, dtype)
+        model = _new_model(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
         with torch.no_grad():
             words = model.resize_token_embeddings(size).weight
             output = model(**_tensors(inputs, model), output_hidden_states=True)
@@ -150,12 +229,24 @@ class OptimizedModels:
             }
 
 
-def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None) -> Any:
+def _model(
+    architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None, **options: Any
+) -> Any:
+    """The class `name`, or the language model, causal for a decoder. Not to be changed: it may be handed out again."""
+    causal = config.get("is_decoder", False)
+    name = name or ("XLMRobertaForCausalLM" if causal else LANGUAGE_MODELS[architecture])
+    wanted = (name, json.dumps(config, sort_keys=True), dtype, options)
+    if not _LAST or _LAST[0] != wanted or _LAST[1] is not state:
+        _LAST[:] = wanted, state, _new_model(architecture, config, state, dtype, name, **options)
+    return _LAST[2]
+
+
+def _new_model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any) -> Any:
     import torch
 
     from trueband.optimized import models
 
-    model: Any = getattr(models, name or LANGUAGE_MODELS[architecture])(CONFIGS[architecture].from_dict(config))
+    model: Any = getattr(models, name)(CONFIGS[architecture].from_dict(config), **options)
     tensors = {name: torch.tensor(array, dtype=torch.float32) for name, array in state.items()}
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     # Tied weights may stand under one of their names only; nothing else may be missing.
@@ -164,6 +255,13 @@ def _model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str,
     if untied or unexpected:
         raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
     return model.to(getattr(torch, dtype)).eval()
+
+
+def _taps(output: Any, architecture: str) -> dict[str, Any]:
+    if architecture != "led":
+        return {"hidden_states": _arrays(output.hidden_states)}
+    states = (output.decoder_hidden_states, output.encoder_hidden_states)
+    return dict(zip(("hidden_states", "encoder_hidden_states"), map(_arrays, states), strict=True))
 
 
 def _tensors(inputs: Arrays, model: Any) -> dict[str, Any]:

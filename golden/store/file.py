@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from trueband.golden.store.digest import array_sha256
 from trueband.golden.store.errors import GoldenFileError
 from trueband.golden.store.metadata import Metadata
 
-KEY, DIGESTS = "golden", "sha256"
+KEY, DIGESTS, SEAL = "golden", "sha256", "golden_sha256"  # the seal is the sha256 of the metadata's text
 ENDING = ".safetensors"
 
 
@@ -58,23 +59,24 @@ def write_golden(path: Path, golden: Golden) -> None:
         OSError: the folder cannot be written. The old file is as it was.
     """
     digests = {name: array_sha256(array) for name, array in golden.arrays.items()}
-    metadata = {KEY: _json(golden.metadata.to_dict()), DIGESTS: _json(digests)}
-    content = save({name: np.ascontiguousarray(array) for name, array in golden.arrays.items()}, metadata)
-    write_bytes(path, content)
+    told = _json(golden.metadata.to_dict())
+    metadata = {KEY: told, DIGESTS: _json(digests), SEAL: _seal(told)}
+    content = save({name: np.asarray(array, order="C") for name, array in golden.arrays.items()}, metadata)
+    write_bytes(path, _in_order(content))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """The whole file or none; an interrupt or a full disk leaves nothing behind and the old file in place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        beside.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def read_golden(path: Path) -> Golden:
@@ -98,8 +100,12 @@ def parse_golden(content: bytes, where: str) -> Golden:
     except (SafetensorError, ValueError, KeyError) as error:
         raise GoldenFileError(f"{where}: expected a whole safetensors file, got: {error}") from error
     told: Mapping[str, str] = header.get("__metadata__", {})
-    if KEY not in told or DIGESTS not in told:
+    if KEY not in told:
         raise GoldenFileError(f"{where}: expected a golden, got a safetensors file without its metadata")
+    if told.keys() != {KEY, DIGESTS, SEAL}:
+        raise GoldenFileError(f"{where}: metadata: expected {KEY}, {DIGESTS} and {SEAL}, got {', '.join(sorted(told))}")
+    if told[SEAL] != _seal(told[KEY]):
+        raise GoldenFileError(f"{where}: metadata: expected sha256 {told[SEAL]}, got another: it was altered")
     try:
         metadata, digests = json.loads(told[KEY]), json.loads(told[DIGESTS])
     except ValueError as error:
@@ -111,6 +117,18 @@ def parse_golden(content: bytes, where: str) -> Golden:
         if array_sha256(array) != digests[name]:
             raise GoldenFileError(f"{where}: {name}: expected sha256 {digests[name]}, got another: it was altered")
     return golden
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with the keys of its header sorted: the same golden gives the same bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = _json(json.loads(content[8:end])).encode()
+    header += b" " * (-len(header) % 8)  # the arrays stay aligned
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _seal(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(content: Any) -> str:

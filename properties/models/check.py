@@ -11,7 +11,7 @@ import numpy as np
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.weights import Weights
-from trueband.properties.models.witness import ModelCandidate
+from trueband.properties.models.witness import Arrays, ModelCandidate
 from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
 
@@ -37,9 +37,27 @@ class ModelProbe:
         case = self.case
         return self.candidate.forward(case.architecture, case.config, state, inputs, case.dtype)
 
-    def head(self, case: ModelCase, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    def steps(self, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> dict[str, Any]:
+        """As `forward` of what `read_in_steps` says, but read step by step with a cache."""
+        case = self.case
+        given = (case.architecture, case.config, case.state, inputs, rows, following, case.dtype)
+        return self._float64(self.attempt(lambda: self.candidate.steps(*given)))
+
+    def base(self, case: ModelCase, pooled: bool) -> dict[str, Any]:
+        """The candidate's model without a head, with a pooler or without: hidden_states and pooler_output or None."""
+        given = (case.architecture, case.config, case.headless_state(pooled), case.inputs, case.dtype)
+        return self._float64(self.attempt(lambda: self.candidate.base(*given)))
+
+    def encode(self, state: Weights, inputs: Arrays, dtype: str) -> list[np.ndarray]:
+        """Hidden states of LED's encoder alone, in a dtype."""
+        given = (self.case.config, state, inputs, dtype)
+        taps: list[np.ndarray] = self._float64({"taps": self.attempt(lambda: self.candidate.encode(*given))})["taps"]
+        return taps
+
+    def head(self, case: ModelCase, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
         """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
-        given = (case.architecture, case.head, case.config, case.state, inputs, case.dtype)
+        weights = case.state if state is None else state
+        given = (case.architecture, case.head, case.config, weights, inputs, case.dtype)
         return self._float64(self.attempt(lambda: self.candidate.head(*given)))
 
     def generate(self, candidate: ModelCandidate, inputs: dict[str, np.ndarray], seed: int = 0, **options: Any) -> Any:
@@ -64,6 +82,7 @@ class ModelProbe:
             if isinstance(value, list)
             else np.asarray(value, dtype=np.float64)
             for name, value in output.items()
+            if value is not None
         }
 
     @property

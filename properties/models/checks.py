@@ -2,11 +2,18 @@
 
 from trueband.properties.models import (
     checks_arguments,
+    checks_base,
+    checks_cache,
     checks_checkpoints,
     checks_decoding,
     checks_generation,
+    checks_half,
+    checks_head_arguments,
     checks_heads,
     checks_layers,
+    checks_padding,
+    checks_positions,
+    checks_pruning,
 )
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 
@@ -15,10 +22,17 @@ __all__ = [
     "ModelCheck",
     "ModelProbe",
     "checks_arguments",
+    "checks_base",
+    "checks_cache",
     "checks_checkpoints",
     "checks_decoding",
     "checks_generation",
+    "checks_half",
+    "checks_head_arguments",
     "checks_heads",
     "checks_layers",
+    "checks_padding",
+    "checks_positions",
+    "checks_pruning",
     "model_check",
 ]

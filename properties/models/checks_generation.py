@@ -104,7 +104,8 @@ def check_encoder_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     case, inside = probe.case, probe.forward()
     states = inside["encoder_hidden_states"][-1]
     masks = {"attention_mask": case.inputs["attention_mask"], "encoder_outputs": states}
-    handed = probe.forward_of({**masks, "decoder_input_ids": case.inputs["decoder_input_ids"]})
+    targets = {name: array for name, array in case.inputs.items() if name.startswith("decoder_")}
+    handed = probe.forward_of({**masks, **targets})
     yield judge_exact(handed["logits"], inside["logits"], "logits from encoder_outputs")
     if case.dtype == "float64":  # decoding is in float64
         inputs = decoding_inputs(case)

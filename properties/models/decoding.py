@@ -33,7 +33,7 @@ def decoder_config(case: ModelCase) -> LEDConfig | XLMRobertaConfig:
 def decoding_inputs(case: ModelCase) -> Arrays:
     """Of LED, what the encoder reads. Of XLM-R, prompts: the last real tokens of the case, padded on the left."""
     if case.architecture == "led":
-        return {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}
+        return {name: array for name, array in case.inputs.items() if not name.startswith("decoder_")}
     mask = np.sort(case.real, axis=1)[:, -MOST_PROMPT:]
     ids = np.full(mask.shape, case.pad_token_id)
     for row, kept, words, real in zip(ids, mask, case.inputs["input_ids"], case.real, strict=True):

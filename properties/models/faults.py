@@ -37,6 +37,9 @@ class Call:
     def with_inputs(self, **changes: np.ndarray) -> Call:
         return replace(self, inputs={**self.inputs, **changes})
 
+    def without_inputs(self, *names: str) -> Call:
+        return replace(self, inputs={name: array for name, array in self.inputs.items() if name not in names})
+
     def with_options(self, **changes: Any) -> Call:
         return self if self.options is None else replace(self, options={**self.options, **changes})
 
@@ -60,6 +63,10 @@ class FaultyModels(ReferenceModels):
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
         call = self.change(Call(architecture, config, state, inputs))
         return super().forward(call.architecture, call.config, call.state, call.inputs, dtype)
+
+    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+        call = self.change(Call(architecture, config, state, inputs))
+        return super().base(call.architecture, call.config, call.state, call.inputs, dtype)
 
     def head(
         self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str

@@ -97,7 +97,7 @@ def never_is_given_up(call: Call) -> Call:
     return call.with_options(early_stopping=(call.options or {}).get("early_stopping") is True)
 
 
-@fault("a negative length penalty is taken as none", "led", "beam_tokens beam_scores")
+@fault("a negative length penalty is taken as none", "led", "best_beams beam_scores")
 def penalty_not_negative(call: Call) -> Call:
     return call.with_options(length_penalty=max((call.options or {}).get("length_penalty", 1.0), 0.0))
 
