@@ -16,7 +16,7 @@ from typing import Any
 
 from trueband.properties.protocol import MOST_BYTES, Array, receive, send
 
-_WORKER = (sys.executable, "-m", "trueband.properties.worker")
+_WORKER = (sys.executable, "-P", "-m", "trueband.properties.worker")
 KEPT_WORDS = 20_000  # bytes of what a candidate prints
 # What could tell a candidate by which tests, or which seed, it is judged.
 _TELLTALE = ("HYPOTHESIS", "PYTEST", "TRUEBAND_SEED")

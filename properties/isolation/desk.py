@@ -85,6 +85,8 @@ class Desk:
 
     def take(self, output: Any) -> Array:
         """The output as float64. Its memory is burnt: what is handed back later must be computed again."""
+        if self._torch is not None and self._device.startswith("cuda"):
+            self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
         if not self._guards:
             plain: Array = self._library.back(output)
             return plain

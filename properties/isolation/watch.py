@@ -22,7 +22,8 @@ _STARTS_A_PROCESS = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", 
 
 def is_own(spec: str) -> bool:
     """Whether a target is one of the package's own, which may use the package."""
-    return spec.startswith(_OWN)
+    place = spec.rpartition(":")[0]
+    return place.startswith(_OWN) and not place.endswith(".py")
 
 
 class Evidence:
