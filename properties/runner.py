@@ -94,6 +94,8 @@ class Runner:
         return {name: self._lay_out(name, array, dtype, layout) for name, array in arrays.items()}
 
     def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
+        if array.ndim == 2 and layout in ("transposed", "offset"):
+            return self._lay_out_mask(name, array, dtype, layout)
         if array.ndim != 4 or layout in ("contiguous", "reused"):
             return self.desk.put(name, array, dtype)
         if layout == "transposed":
@@ -109,6 +111,14 @@ class Runner:
                 raise ValueError("layout: expected equal rows of the batch to expand, got different ones")
             return self.library.broadcast(self.desk.put(name, array[:1], dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
+
+    def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
+        """A mask (b, n) in (n, b) memory, or as a slice of a larger one that says the opposite."""
+        if layout == "transposed":
+            return self.library.transpose(self.desk.put(name, mask.T, dtype), (1, 0))
+        larger = np.repeat(~mask[:1, :1], len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
+        larger[1:, 2:-1] = mask
+        return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
     def _as_is(self, array: Any) -> Any:
         if not isinstance(array, np.ndarray) or self.target.library == "numpy":

@@ -88,6 +88,9 @@ class Desk:
         if self._torch is not None and self._device.startswith("cuda"):
             self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
         if not self._guards:
+            for name, (given, _) in self._unguarded.items():
+                if self._library.shares_memory(output, given):
+                    raise Cheating(f"output: expected memory of its own, got that of {name}")
             plain: Array = self._library.back(output)
             return plain
         there = memory.window(output, self._torch)
