@@ -54,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "(default: all without TARGET, operator with one)")  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
-    add("--memory-limit", type=_positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
+    add("--memory-limit", type=positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
         "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")

@@ -74,20 +74,6 @@ def accepts_anything(self: Specimen, query: Array, key: Array, value: Array, **o
 
 
 @fault(
-    "harness", "a result is kept by the address of its inputs", "same_address", step="__call__",
-    seen="wafer.ai's list of kernels that cheat: a cache keyed by pointers",
-)  # fmt: skip
-def cached_by_address(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
-    where = tuple(array.__array_interface__["data"][0] for array in (query, key, value))
-    signature = (where, query.shape, query.dtype, options["window"])
-    cache = self.__dict__.setdefault("cache", {})
-    if signature not in cache:
-        cache.clear()
-        cache[signature] = Specimen.__call__(self, query, key, value, **options)
-    return cache[signature].copy()
-
-
-@fault(
     "harness", "a pipeline is not flushed: every third result is that of the call before", "call_order", step="__call__"
 )
 def one_call_late(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
