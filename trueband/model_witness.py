@@ -39,11 +39,22 @@ class OptimizedModels:
 
     features: frozenset[str] = frozenset()
 
+    def build(
+        self, architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None
+    ) -> Any:
+        """The model of a class (None: with the language model head) and these weights."""
+        return _model(architecture, config, state, dtype, name)
+
+    @staticmethod
+    def tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
+        """Ids and masks as they are, other numbers in the dtype of the model."""
+        return _tensors(inputs, model)
+
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
         """Hidden states after the embeddings and each layer, and logits."""
         import torch
 
-        model = _model(architecture, config, state, dtype)
+        model = self.build(architecture, config, state, dtype)
         asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
         with torch.no_grad():
             output = model(**_tensors(inputs, model), **asked)
@@ -65,7 +76,7 @@ class OptimizedModels:
         """The model with another head: hidden states, logits and loss."""
         import torch
 
-        model = _model(architecture, config, state, dtype, HEADS[architecture, head])
+        model = self.build(architecture, config, state, dtype, HEADS[architecture, head])
         with torch.no_grad():
             output = model(**_tensors(inputs, model), output_hidden_states=True)
         taps = output.decoder_hidden_states if architecture == "led" else output.hidden_states
@@ -83,7 +94,7 @@ class OptimizedModels:
         """Ids, (b * num_return_sequences, longest), from cached decoding in float64."""
         import torch
 
-        model = _model(architecture, config, state, FLOAT64)
+        model = self.build(architecture, config, state, FLOAT64)
         with torch.no_grad():
             sequences: np.ndarray = model.generate(
                 generation_config=GenerationConfig(**options), **_tensors(inputs, model)
