@@ -178,4 +178,5 @@ class JaxLibrary:
 
 def library(name: str, device: str) -> Library:
     """The bridge to a library by name."""
-    return {"torch": TorchLibrary, "numpy": NumpyLibrary, "jax": JaxLibrary}[name](device)
+    known: dict[str, Callable[[str], Library]] = {"torch": TorchLibrary, "numpy": NumpyLibrary, "jax": JaxLibrary}
+    return known[name](device)

@@ -5,18 +5,24 @@ look up the query, key or value of a token, so that nothing is rounded on the wa
 
 Added here, as the peer's models do it around the layer: padding to a multiple of the two-sided window with masked
 tokens, and one float mask of both masks (below 0: masked, above 0: global). The layer takes no dilation, no causal
-attention, no head mask (5.x has dropped it) and no scale; it cannot take window 0, and crashes for window 1.
+attention, no head mask (5.x has dropped it) and no scale; it cannot take window 0, and crashes for window 1. Its
+scores have the dtype of the input: bfloat16 is declared to accumulate in bfloat16; float16, where scores overflow
+beyond 65504, is not declared.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.target import Target
 
-FEATURES = frozenset({"padding", "globals", "separate_globals", "backward"})
-LEAST_WINDOW = 2
+DECLARED: Any = {
+    "dtypes": ("float64", "float32", "bfloat16"),
+    "features": frozenset({"padding", "globals", "separate_globals", "backward"}),
+    "library": "torch",
+    "accumulators": {"bfloat16": "bfloat16"},
+    "least_window": 2,
+}
 
 
 def longformer_attention(query: Any, key: Any, value: Any, *, window: int, **options: Any) -> Any:
@@ -91,11 +97,5 @@ def _look_up(table: Any) -> Any:
     return LookUp()
 
 
-longformer = Target(
-    longformer_attention, DTYPES, FEATURES, library="torch", name="transformers LongformerSelfAttention",
-    least_window=LEAST_WINDOW,
-)  # fmt: skip
-led = Target(
-    led_attention, DTYPES, FEATURES, library="torch", name="transformers LEDEncoderSelfAttention",
-    least_window=LEAST_WINDOW,
-)  # fmt: skip
+longformer = Target(longformer_attention, name="transformers LongformerSelfAttention", **DECLARED)
+led = Target(led_attention, name="transformers LEDEncoderSelfAttention", **DECLARED)

@@ -2,7 +2,9 @@
 
 Its pattern is blocks of `window_size` tokens that look one block back and one forward; `exact_windowsize` then masks
 what is farther than `window_size`, which is |i - j| <= window. A band of window 0 is blocks of one token that look
-nowhere. Rotary positions are off. It has no global tokens, dilation or head mask, and gives masked tokens a row.
+nowhere. Rotary positions are off. It has no global tokens, dilation or head mask, and gives masked tokens a row. Its
+scores have the dtype of the input: bfloat16 is declared to accumulate in bfloat16; float16, where scores overflow
+beyond 65504, is not declared.
 
 Added here: a mask of ones where none is given, since `autopad` alone lets rows attend the tokens that it adds; rows of
 masked tokens set to 0.
@@ -12,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.target import Target
 
 
@@ -43,8 +44,9 @@ def attention(
 
 target = Target(
     attention,
-    dtypes=DTYPES,
-    features={"padding", "causal", "scale", "backward"},
+    dtypes=("float64", "float32", "bfloat16"),
+    features=frozenset({"padding", "causal", "scale", "backward"}),
     library="torch",
+    accumulators={"bfloat16": "bfloat16"},
     name="local-attention LocalAttention",
 )
