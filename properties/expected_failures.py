@@ -1,13 +1,14 @@
 """Expected failures: checks that a target is known to fail, each with the reason. They still run.
 
 A file is JSON or TOML: {check: reason} or {check: {"reason": ..., "case": {...}}}. "check[float16, float64]" speaks of
-those dtypes alone (of "led", or "float64", for checks of models). A case is a known failing input: it is tried when the
+those dtypes alone; for checks of models "check[led, longformer float64]" of LED, and of Longformer in float64. A case is a known failing input: it is tried when the
 search of a run finds none, so that a check is not said to pass because a run was short.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.record import Record
 
 
@@ -24,18 +26,24 @@ class Expectation:
 
     Attributes:
         check: its name.
-        words: of the dtypes meant, such as "float64" or "led"; empty: all.
+        meant: dtypes it speaks of, each by its words, such as {"led", "float64"}; empty: all.
         reason: why it fails, one line.
         case: a failing case, without the dtype; None: none is known.
     """
 
     check: str
-    words: frozenset[str]
+    meant: tuple[frozenset[str], ...]
     reason: str
     case: Mapping[str, Any] | None = None
 
     def speaks_of(self, record: Record) -> bool:
-        return self.check == record.check and (not self.words or bool(self.words & set(record.dtype.split())))
+        words = set(record.dtype.split())
+        return self.check == record.check and (not self.meant or any(each <= words for each in self.meant))
+
+    def overlaps(self, other: Expectation) -> bool:
+        """Whether a record can be meant by both."""
+        pairs = itertools.product(self.meant or [frozenset()], other.meant or [frozenset()])
+        return self.check == other.check and any(_agree(one, two) for one, two in pairs)
 
 
 class ExpectedFailures:
@@ -54,7 +62,7 @@ class ExpectedFailures:
         self.expectations = [self._expectation(key, value) for key, value in values.items()]
         for i, one in enumerate(self.expectations):
             for other in self.expectations[:i]:
-                if one.check == other.check and (not one.words or not other.words or one.words & other.words):
+                if one.overlaps(other):
                     raise ValueError(f"{source}: expected one reason for each check and dtype, got two for {one.check}")
 
     @classmethod
@@ -100,8 +108,14 @@ class ExpectedFailures:
             raise ValueError(f"{self.source}: expected a reason for {key}, got {value!r}")
         if case is not None and not isinstance(case, Mapping):
             raise ValueError(f"{self.source}: expected a case of {key} to be an object, got {case!r}")
-        meant = frozenset(word.strip() for word in words.removesuffix("]").split(",") if word.strip())
+        meant = tuple(frozenset(each.split()) for each in words.removesuffix("]").split(",") if each.strip())
         return Expectation(name.strip(), meant, value, case)
+
+
+def _agree(one: frozenset[str], two: frozenset[str]) -> bool:
+    """Whether the words name no two dtypes and no two architectures."""
+    words = one | two
+    return len(words & set(DTYPES)) <= 1 and len(words - set(DTYPES)) <= 1
 
 
 def _judged(record: Record, expectation: Expectation, again: Callable[[dict[str, Any]], Record]) -> Record:

@@ -154,6 +154,7 @@ def test_the_contracts_precision_is_the_default_and_unknown_ones_are_errors() ->
 
 def low_band(name: str) -> Any:
     """A kernel whose sums, or whose factors ("tf32"), are rounded to a narrower format."""
+
     def cut(tensor: torch.Tensor) -> torch.Tensor:
         bits = tensor.view(torch.int32) & -(1 << 13)  # truncated to 11 bits
         return bits.view(torch.float32)
@@ -193,7 +194,9 @@ def test_a_declared_accumulator_does_not_excuse_a_wrong_mask() -> None:
 def test_the_bound_of_tf32_is_between_those_of_float32_and_bfloat16() -> None:
     case = CASE.replace(tokens=9, head_dim=64)
     arguments = case.inputs().arguments
-    totals = [attention_bound(arguments, Precision.of("float32", name)).total for name in ("float32", "tf32", "bfloat16")]
+    totals = [
+        attention_bound(arguments, Precision.of("float32", name)).total for name in ("float32", "tf32", "bfloat16")
+    ]
     real = case.inputs().real
     for low, high in zip(totals, totals[1:], strict=False):
         assert (low <= high).all()

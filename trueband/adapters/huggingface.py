@@ -6,8 +6,8 @@ look up the query, key or value of a token, so that nothing is rounded on the wa
 Added here, as the peer's models do it around the layer: padding to a multiple of the two-sided window with masked
 tokens, and one float mask of both masks (below 0: masked, above 0: global). The layer takes no dilation, no causal
 attention, no head mask (5.x has dropped it) and no scale; it cannot take window 0, and crashes for window 1. Its
-scores have the dtype of the input: bfloat16 is declared to accumulate in bfloat16; float16, where scores overflow
-beyond 65504, is not declared.
+softmax is float32 whatever the dtype, which is declared for float64; in the half dtypes its scores are rounded to them
+before the softmax, where the contract asks for float32, and they are not declared.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from trueband.properties.target import Target
 
 DECLARED: Any = {
-    "dtypes": ("float64", "float32", "bfloat16"),
+    "dtypes": ("float64", "float32"),
     "features": frozenset({"padding", "globals", "separate_globals", "backward"}),
     "library": "torch",
-    "accumulators": {"bfloat16": "bfloat16"},
+    "accumulators": {"float64": "float32"},
     "least_window": 2,
 }
 
