@@ -1,8 +1,9 @@
 """Expected failures: checks that a target is known to fail, each with the reason. They still run.
 
 A file is JSON or TOML: {check: reason} or {check: {"reason": ..., "case": {...}}}. "check[float16, float64]" speaks of
-those dtypes alone; for checks of models "check[led, longformer float64]" of LED, and of Longformer in float64. A case is a known failing input: it is tried when the
-search of a run finds none, so that a check is not said to pass because a run was short.
+those dtypes alone; for checks of models "check[led, longformer float64]" of LED, and of Longformer in float64. A case
+is a known failing input: it is tried when the search of a run finds none, so that a check is not said to pass because
+a run was short.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shipped adapters: each fails what its file says and nothing else, and what they add is told apart from the peer."""
+"""The shipped adapters: each fails what its file says and nothing else, and what it declares is really so."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from trueband.adapters import SHIPPED, resolve
-from trueband.model_run import model_candidate, model_names, model_records
+from trueband.model_run import model_candidate, model_names
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, select
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import run_models
 from trueband.properties.models.target import ModelTarget, load_model_target
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target, TargetError, load_target
@@ -47,9 +48,9 @@ def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_nothing_else_fails(name: str) -> None:
     runner = Runner(load_target(resolve(name).spec))
-    checks = [check for check in FEW if check in select(None, runner.features)]
+    checks = [check for check in FEW[: 2 if name == "flex" else None] if check in select(None, runner.features)]
     for check in checks:
-        record = run_check(PLAN, CHECKS[check], runner, "float32", 4)
+        record = run_check(PLAN, CHECKS[check], runner, "float32", 2)
         (judged,) = expectations(name).apply([record], lambda line: reproduce(line, name, runner))
         assert judged.passed, judged
     for dtype in runner.dtypes:
@@ -100,7 +101,7 @@ def test_the_models_of_the_peer_fail_what_is_listed_and_nothing_else() -> None:
     expected = expectations("hf")
     expected.check_names(list(MODEL_CHECKS))
     names = model_names("encoder_layers or logits or rejects_bad or heads or attentions")
-    records = model_records(names, "quick", 0, lambda: None, "hf", candidate)
+    records = run_models("hf", candidate, names, 3)
     judged = list(expected.apply(records, lambda line: pytest.fail(f"no cases in this file: {line}")))
     assert [record for record in judged if not record.passed] == []
     assert {record.dtype for record in judged if record.status == "expected"} >= {"led float64", "longformer float64"}
@@ -120,7 +121,7 @@ def test_the_limits_of_the_peers_models_are_real() -> None:
     models, check = HubModels(declared), MODEL_CHECKS["encoder_layers"]
     for wrong in (
         {"tokens": 8, "windows": (1,)},  # attention_window 2
-        {"tokens": 12, "layers": 2, "windows": (2, 4)},  # differ between layers
+        {"tokens": 6, "layers": 2, "windows": (2, 3)},  # 4 and 6: padded to a multiple of 6
         {"tokens": 13, "windows": (6,)},  # padded to 24, past the table of 17 positions
     ):
         case = ModelCase("led", **wrong)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import types
 from typing import Any
@@ -148,7 +149,7 @@ def test_precision_of_any_accumulator(dtype: str, accumulator: str) -> None:
 def test_the_contracts_precision_is_the_default_and_unknown_ones_are_errors() -> None:
     assert Precision.of("bfloat16") == Precision.of("bfloat16", "float32")
     assert Precision.of("float64") == Precision.of("float64", "float64")
-    with pytest.raises(ValueError, match="accumulator: expected one of .*, got 'int8'"):
+    with pytest.raises(ValueError, match=r"accumulator: expected one of .*, got 'int8'"):
         Precision.of("float32", "int8")
 
 
@@ -198,7 +199,7 @@ def test_the_bound_of_tf32_is_between_those_of_float32_and_bfloat16() -> None:
         attention_bound(arguments, Precision.of("float32", name)).total for name in ("float32", "tf32", "bfloat16")
     ]
     real = case.inputs().real
-    for low, high in zip(totals, totals[1:], strict=False):
+    for low, high in itertools.pairwise(totals):
         assert (low <= high).all()
         assert (low < high)[np.broadcast_to(real[:, None, :, None], low.shape)].all()
 
@@ -298,5 +299,5 @@ def test_a_jax_kernel_that_answers_in_numpy_or_cannot_be_traced_is_told(fake_jax
 
 def test_jax_that_is_not_installed_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(ValueError, match="library: expected jax, got .*: pip install jax"):
+    with pytest.raises(ValueError, match=r"library: expected jax, got .*: pip install jax"):
         Runner(Target(jax_band, library="jax"))

@@ -1,8 +1,8 @@
 """`hf`: the models of transformers 5, built from our configurations and state dicts.
 
-Declared instead of listed as failures: transformers' banded models crash for attention_window 2, mix up windows that
-differ between layers, and LED pads past its table of positions; so windows are at least 2, the same in all layers, and
-lengths whole windows.
+Declared instead of listed as failures: transformers' banded models crash for attention_window 2, and where windows
+differ between layers, for lengths whose padding to the largest is no multiple of the others; LED pads past its table of
+positions. So windows are at least 2, the same in all layers, and lengths whole windows.
 """
 
 from __future__ import annotations
