@@ -205,8 +205,7 @@ def test_the_bound_of_tf32_is_between_those_of_float32_and_bfloat16() -> None:
 
 
 def test_a_probe_hands_the_declaration_to_every_case() -> None:
-    runner = Runner(Target(band, ("float32",), library="numpy", accumulators={"float32": "tf32"}))
-    probe = Probe(runner, CASE)
+    probe = Probe(Runner(Target(band, library="numpy", accumulators={"float32": "tf32"})), CASE)
     assert probe.inputs.precision == Precision.of("float32", "tf32")
     assert probe.inputs.with_options(window=0).with_arrays().map_arrays(np.copy).precision.product > 0
     assert probe.inputs_of(CASE.replace(seed=1)).precision.product > 0
@@ -275,9 +274,8 @@ def test_a_jax_kernel_is_run_on_arrays_of_jax(fake_jax: types.SimpleNamespace) -
     assert runner.find_gradients()
     for check in ("matches_reference", "offset_inputs", "transposed_inputs", "expanded_inputs"):
         assert passes(check, target, 30)
-    upstream = CASE.grad_output()
     inputs = CASE.inputs()
-    gradients = runner.gradients(inputs.arrays, inputs.options, "float32", upstream, ["key"])
+    gradients = runner.gradients(inputs.arrays, inputs.options, "float32", CASE.grad_output(), ["key"])
     assert (gradients["key"] == 7).all()
     with pytest.raises(ValueError, match="device: expected one that jax can use, got 'cuda'"):
         Runner(target, "cuda")
