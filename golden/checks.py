@@ -1,91 +1,66 @@
-"""All golden checks, and the one function that runs them on witnesses."""
+"""Named checks beside the goldens: claims that rest on published weights and on no stored number."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+import numpy as np
 
-from trueband.golden import checks_bart, checks_longformer, checks_sapiens, checks_tiny
-from trueband.golden.bart_g2p import load_bart_g2p
-from trueband.golden.records import GoldenCheck, GoldenRecord, Outcome
+from trueband.golden.fairseq import to_longformer
+from trueband.golden.layerwise import judge_layers
+from trueband.golden.records import GoldenCheck, GoldenRecord, Outcome, record_of
+from trueband.golden.runners.registry import Context
+from trueband.golden.runners.sapiens import inputs_of
 from trueband.golden.sapiens import load_sapiens
-from trueband.golden.seq2seq_witness import REFERENCE_SEQ2SEQ
-from trueband.golden.witness import REFERENCE_ATTENTION, REFERENCE_MASKED_LM, resolve
+from trueband.golden.store import Golden, open_store
+from trueband.golden.tiny import Layout, layer_arguments, probabilities
+from trueband.golden.witness import AttentionWitness, MaskedLMWitness, run_masked_lm
+from trueband.properties.verdict import judge_exact
+from trueband.reference.layout import dense_to_compact
 
-MASKED_LM_CHECKS: tuple[GoldenCheck, ...] = checks_sapiens.CHECKS + checks_longformer.CHECKS
-SEQ2SEQ_CHECKS: tuple[GoldenCheck, ...] = checks_bart.CHECKS
-ATTENTION_CHECKS: tuple[GoldenCheck, ...] = checks_tiny.CHECKS
-ALL_CHECKS = (*MASKED_LM_CHECKS, *SEQ2SEQ_CHECKS, *ATTENTION_CHECKS)
-
-Witness = str | Callable[..., Any]
-Progress = Callable[[GoldenRecord], None]
+MAX_POSITIONS = 512
 
 
-def run_golden_checks(
-    witnesses: Sequence[Witness] = (REFERENCE_MASKED_LM,),
-    attention_witnesses: Sequence[Witness] = (REFERENCE_ATTENTION,),
-    progress: Progress | None = None,
-    names: Iterable[str] | None = None,
-    seq2seq_witnesses: Sequence[Witness] = (REFERENCE_SEQ2SEQ,),
-) -> Iterator[GoldenRecord]:
-    """Runs the golden checks, witness by witness.
-
-    Args:
-        witnesses: masked language models (`trueband.golden.witness`), objects or "module:name".
-        attention_witnesses: operators, likewise.
-        progress: called with every record as it is made.
-        names: of the checks to run; None: all.
-        seq2seq_witnesses: encoder-decoders (`trueband.golden.seq2seq_witness`), likewise.
-
-    Yields:
-        One record for each check and witness. A witness that raises has failed the check.
-
-    Raises:
-        ValueError: an unknown check, an import string that leads nowhere.
-        GoldenDataError: the weights cannot be had.
-    """
-    known = {check.name for check in ALL_CHECKS}
-    chosen = known if names is None else set(names)
-    if chosen - known:
-        raise ValueError(f"names: expected names of golden checks, got {sorted(chosen - known)}")
-    groups = (
-        ([resolve(witness) for witness in witnesses], MASKED_LM_CHECKS),
-        ([resolve(witness) for witness in seq2seq_witnesses], SEQ2SEQ_CHECKS),
-        ([resolve(witness) for witness in attention_witnesses], ATTENTION_CHECKS),
-    )
-    if witnesses and any(check.name in chosen for check in MASKED_LM_CHECKS):
-        load_sapiens()
-    if seq2seq_witnesses and any(check.name in chosen for check in SEQ2SEQ_CHECKS):
-        load_sapiens()
-        load_bart_g2p()
-    return _records(groups, chosen, progress)
+def _published(name: str) -> Golden:
+    return open_store().golden(name)
 
 
-def _records(
-    groups: Iterable[tuple[list[tuple[str, Callable[..., Any]]], tuple[GoldenCheck, ...]]],
-    chosen: set[str],
-    progress: Progress | None,
-) -> Iterator[GoldenRecord]:
-    for named_witnesses, checks in groups:
-        for name, witness in named_witnesses:
-            for check in checks:
-                if check.name in chosen:
-                    record = run_check(check, name, witness)
-                    if progress is not None:
-                        progress(record)
-                    yield record
+def _roberta(witness: MaskedLMWitness) -> Outcome:
+    ids = inputs_of(_published("sapiens_scores_row_0").metadata.inputs).input_ids
+    output = run_masked_lm(witness, "roberta", load_sapiens(), ids)
+    return Outcome.worst(judge_layers("roberta", load_sapiens(), ids, output))
 
 
-def run_check(check: GoldenCheck, name: str, witness: Callable[..., Any]) -> GoldenRecord:
-    """One check on one witness, under a name for the report."""
-    start = time.perf_counter()
-    try:
-        outcome = check.run(witness)
-    except Exception as error:  # whatever a witness raises is its failure, and the run goes on
-        outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
-    return GoldenRecord(
-        name=check.name, claim=check.claim, witness=name, passed=outcome.passed, detail=outcome.detail,
-        value=outcome.value, expected=outcome.expected, error=outcome.error, tolerance=outcome.tolerance,
-        seconds=time.perf_counter() - start,
-    )  # fmt: skip
+def _longformer(attention_window: int, positions: list[int], pads: int, label: str) -> GoldenCheck:
+    """`attention_window` is two-sided: the text of 121 tokens is longer than 64 on each side, and than 32."""
+
+    def check(witness: MaskedLMWitness) -> Outcome:
+        text = _published("sapiens_embedding_fairseq_2022").metadata.inputs
+        given = inputs_of(text | {"pads_after": pads, "global_tokens": positions})
+        checkpoint = to_longformer(load_sapiens(), attention_window, MAX_POSITIONS)
+        masks = given.attention_mask, given.global_attention_mask
+        output = run_masked_lm(witness, "longformer", checkpoint, given.input_ids, *masks)
+        return Outcome.worst(judge_layers("longformer", checkpoint, given.input_ids, output, *masks))
+
+    claim = f"two-sided window {attention_window}, {label.replace('_', ' ')}: every layer agrees within 8 sigma"
+    return GoldenCheck(f"longformer_layers_{attention_window}_{label}", claim, check)
+
+
+def missing_globals(witness: AttentionWitness, layout: Layout = dense_to_compact) -> Outcome:
+    """The columns of global tokens that a row of the batch does not have."""
+    arguments = layer_arguments(_published("lf_tiny_attn_probs_global_filler"), "float32")
+    compact = probabilities(witness, arguments, layout)
+    missing = np.concatenate([compact.global_[0, :, :, 1:].ravel(), compact.local[0, :, :, 1:3].ravel()])
+    return Outcome.of(judge_exact(missing, np.zeros_like(missing), "columns of missing global tokens"))
+
+
+CHECKS = (
+    GoldenCheck("sapiens_layers", "every layer agrees with the reference fed the same input, within 8 sigma", _roberta),
+    _longformer(128, [], 0, "no_globals"),
+    _longformer(64, [], 0, "no_globals"),
+    _longformer(64, [0, 60, 120], 7, "globals_padded"),
+    GoldenCheck("lf_tiny_missing_globals", "missing global slots hold exactly 0", missing_globals, "attention"),
+)
+
+
+def run_check(check: GoldenCheck, context: Context) -> GoldenRecord:
+    """One check on one implementation."""
+    return record_of(check.name, check.claim, "check", context.name, lambda: check.run(context.witness(check.form)))

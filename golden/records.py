@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from trueband.properties.verdict import Verdict
+
+
+class CannotRun(Exception):
+    """A golden that cannot be computed here; the text says why, and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,24 @@ class GoldenCheck:
         name: stable, for reports and for choosing.
         claim: one line, what passing says.
         run: the comparison; gets the witness.
+        form: of the witness, see `trueband.golden.witness`.
     """
 
     name: str
     claim: str
     run: Callable[[Callable[..., Any]], Outcome]
+    form: str = "masked_lm"
 
 
 @dataclass(frozen=True)
 class GoldenRecord:
-    """What became of a check on a witness. `seconds`: wall-clock time."""
+    """What became of a check, or of a golden, on a witness.
+
+    Attributes:
+        seconds: wall-clock time.
+        kind: of the golden (`trueband.golden.store.KINDS`), or "check".
+        cannot_run: it was not computed, and `detail` says why; `passed` is False then.
+    """
 
     name: str
     claim: str
@@ -75,6 +88,28 @@ class GoldenRecord:
     error: float | None
     tolerance: float | None
     seconds: float
+    kind: str = "check"
+    cannot_run: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def record_of(name: str, claim: str, kind: str, witness: str, compute: Callable[[], Outcome]) -> GoldenRecord:
+    """Computes an outcome; whatever happens becomes a record, and the run goes on.
+
+    A witness that raises has failed; `CannotRun` is neither passed nor failed.
+    """
+    start = time.perf_counter()
+    cannot_run = False
+    try:
+        outcome = compute()
+    except CannotRun as reason:
+        outcome, cannot_run = Outcome(False, f"cannot run: {reason}"), True
+    except Exception as error:
+        outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
+    return GoldenRecord(
+        name=name, claim=claim, witness=witness, passed=outcome.passed, detail=outcome.detail, value=outcome.value,
+        expected=outcome.expected, error=outcome.error, tolerance=outcome.tolerance,
+        seconds=time.perf_counter() - start, kind=kind, cannot_run=cannot_run,
+    )  # fmt: skip

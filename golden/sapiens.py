@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.golden.fairseq import Checkpoint, load_fairseq_roberta
-from trueband.golden.fetch import fetch_sapiens
+from trueband.golden.fetch import fetch
+from trueband.golden.wheels import SAPIENS
 
 START, PAD, END, UNKNOWN = 0, 1, 2, 3
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"  # the order of dict.txt; ids 4 .. 23
@@ -24,7 +25,7 @@ def _load(path: Path) -> Checkpoint:
 
 def load_sapiens() -> Checkpoint:
     """Configuration and weights of the heavy-chain model, fetched if need be."""
-    return _load(fetch_sapiens().heavy)
+    return _load(fetch(SAPIENS)["checkpoint_vh.pt"])
 
 
 def encode(sequence: str, star: int = MASK) -> NDArray[np.int64]:

@@ -23,8 +23,6 @@ from trueband.reference.led import led_conditional_generation
 
 Array = NDArray[Any]
 
-REFERENCE_SEQ2SEQ = "trueband.golden.seq2seq_witness:reference_seq2seq"
-
 
 class Seq2SeqWitness(Protocol):
     def __call__(

@@ -10,6 +10,10 @@ embeddings and after each layer, (b, n, D) each; logits (b, n, vocabulary); all 
     attention(query, key, value, *, window, attention_mask, global_attention_mask, query_global, ...) -> array
 
 is the operator of the contract on NumPy arrays; a result with an attribute `output` will do as well.
+
+    position_ids(padding_id, input_ids=None, inputs_embeds=None) -> (b, n) integers
+
+is what XLM-RoBERTa adds positions by. `trueband.golden.seq2seq_witness` has the form "seq2seq".
 """
 
 from __future__ import annotations
@@ -24,13 +28,19 @@ from numpy.typing import NDArray
 from trueband.golden.fairseq import Checkpoint
 from trueband.reference.attention import band_attention
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
+from trueband.reference.embeddings import positions_from_embeddings, positions_from_ids
 from trueband.reference.longformer import longformer_masked_lm
 from trueband.reference.roberta import roberta_masked_lm
 
 Array = NDArray[Any]
 
-REFERENCE_MASKED_LM = "trueband.golden.witness:reference_masked_lm"
-REFERENCE_ATTENTION = "trueband.golden.witness:reference_attention"
+# The reference in every form.
+REFERENCE = {
+    "masked_lm": "trueband.golden.witness:reference_masked_lm",
+    "seq2seq": "trueband.golden.seq2seq_witness:reference_seq2seq",
+    "attention": "trueband.golden.witness:reference_attention",
+    "position_ids": "trueband.golden.witness:reference_position_ids",
+}
 
 
 class MaskedLMWitness(Protocol):
@@ -80,6 +90,18 @@ def reference_masked_lm(
 def reference_attention(query: Array, key: Array, value: Array, **options: Any) -> Array:
     """The reference's operator, output only."""
     return band_attention(query, key, value, **options).output
+
+
+def reference_position_ids(
+    padding_id: int, input_ids: Array | None = None, inputs_embeds: Array | None = None
+) -> Array:
+    """The reference's positions of ids, or of embeddings."""
+    if input_ids is not None:
+        return positions_from_ids(input_ids, padding_id)
+    if inputs_embeds is None:
+        raise ValueError("input_ids: expected them or inputs_embeds, got neither")
+    batch, tokens = inputs_embeds.shape[:2]
+    return positions_from_embeddings(batch, tokens, padding_id)
 
 
 def resolve(witness: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:

@@ -18,6 +18,7 @@ from trueband.reference.layers import State
 from trueband.reference.led import PREFIX, led_conditional_generation
 from trueband.reference.led_encoder import led_encoder
 from trueband.reference.masks import Bool
+from trueband.reference.outputs import EncoderOutput
 from trueband.reference.roberta import roberta_causal_lm
 
 Array = NDArray[Any]
@@ -26,9 +27,10 @@ Array = NDArray[Any]
 def led_generate(
     state: State,
     config: LEDConfig,
-    input_ids: Ids,
+    input_ids: Ids | None,
     generation: GenerationConfig,
     *,
+    encoder_outputs: EncoderOutput | None = None,
     attention_mask: Array | None = None,
     global_attention_mask: Array | None = None,
     decoder_input_ids: Ids | None = None,
@@ -41,8 +43,9 @@ def led_generate(
     """Sequences of the decoder.
 
     Args:
-        input_ids: (b, n).
-        attention_mask: (b, n); None: all ids but padding.
+        input_ids: (b, n); or None, with encoder_outputs.
+        encoder_outputs: computed before, by `led_encoder`; the encoder does not run.
+        attention_mask: (b, n); None: all ids but padding (all tokens where there are no ids).
         global_attention_mask: (b, n), reaches the encoder; None: none.
         decoder_input_ids: (b, t), the prompt; the start token is put in front where no row begins with it. None: the
             start token.
@@ -53,15 +56,18 @@ def led_generate(
     Raises:
         ValueError, TypeError: "<argument>: expected ..., got ...".
     """
-    check_ids("input_ids", input_ids, None, config.vocab_size)
+    if encoder_outputs is None:
+        shape = check_ids("input_ids", input_ids, None, config.vocab_size).shape
+    else:
+        shape = encoder_outputs.last_hidden_state.shape[:2]
     start = config.decoder_start_token_id
     if generation.decoder_start_token_id is not None:
         start = generation.decoder_start_token_id
-    prompts = np.full((len(input_ids), 1), start)
+    prompts = np.full((shape[0], 1), start)
     if decoder_input_ids is not None:
         given = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size)
-        if len(given) != len(input_ids):
-            raise ValueError(f"decoder_input_ids: expected a batch of {len(input_ids)}, got {len(given)}")
+        if len(given) != shape[0]:
+            raise ValueError(f"decoder_input_ids: expected a batch of {shape[0]}, got {len(given)}")
         real_prompts = check_mask("decoder_attention_mask", decoder_attention_mask, given.shape, default=True)
         in_front = (given[:, 0] != start).all()
         prompts = np.concatenate([prompts, given], axis=1) if in_front else given
@@ -69,27 +75,35 @@ def led_generate(
     else:
         real_prompts = check_mask("decoder_attention_mask", decoder_attention_mask, prompts.shape, default=True)
     rules = rules_for(generation, config, prompts.shape[1])
-    real = check_mask("attention_mask", real_by_default(attention_mask, input_ids, rules), input_ids.shape, True)
-    flagged = check_mask("global_attention_mask", global_attention_mask, input_ids.shape, default=False)
+    if input_ids is not None:
+        attention_mask = real_by_default(attention_mask, input_ids, rules)
+    real = check_mask("attention_mask", attention_mask, shape, default=True)
+    flagged = check_mask("global_attention_mask", global_attention_mask, shape, default=False)
 
-    def row_logits(row: int) -> NextLogits:
-        part = slice(row, row + 1)
-        encoder_outputs = led_encoder(
+    def encoded(part: slice) -> EncoderOutput:
+        if encoder_outputs is not None:
+            return EncoderOutput(encoder_outputs.last_hidden_state[part], hidden_states=())
+        assert input_ids is not None
+        return led_encoder(
             state, config, input_ids[part], attention_mask=real[part], global_attention_mask=flagged[part],
             head_mask=head_mask, prefix=PREFIX,
         )  # fmt: skip
 
+    def row_logits(row: int) -> NextLogits:
+        part = slice(row, row + 1)
+        states = encoded(part)
+
         def next_logits(ids: Sequence[int]) -> Float:
             decoder_real = extended(real_prompts[part], len(ids))
             return led_conditional_generation(
-                state, config, encoder_outputs=encoder_outputs, attention_mask=real[part],
+                state, config, encoder_outputs=states, attention_mask=real[part],
                 decoder_input_ids=np.array([ids]), decoder_attention_mask=decoder_real,
                 decoder_head_mask=decoder_head_mask, cross_attn_head_mask=cross_attn_head_mask,
             ).logits[0, -1]  # fmt: skip
 
         return next_logits
 
-    return decode([row_logits(row) for row in range(len(input_ids))], prompts, rules, uniforms)
+    return decode([row_logits(row) for row in range(shape[0])], prompts, rules, uniforms)
 
 
 def roberta_generate(

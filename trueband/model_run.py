@@ -18,7 +18,7 @@ from trueband.properties.record import Record
 from trueband.properties.search import Found, try_case
 
 OWN_MODELS = "trueband.model_witness:OptimizedModels"
-CASES = {"quick": 12, "full": 200, "nightly": 2_000}  # for each check, architecture and dtype
+CASES = {"quick": 9, "full": 200, "nightly": 2_000}  # for each check, architecture and dtype
 
 
 def model_names(pattern: str | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from trueband.adapters import Named, named_targets
 from trueband.console import print_line
 from trueband.properties.models.target import load_model_target
 from trueband.properties.target import TargetError, load_target
+from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
 DESCRIPTION = """\
 List the targets that have a name, for `trueband check NAME`: the shipped ones, and the entry points that other
@@ -80,4 +81,7 @@ def _models(spec: str) -> dict[str, Any]:
     declared = [f"windows from {target.least_window} on"] if target.least_window > 1 else []
     declared += ["one window for all layers"] if target.one_window or target.whole_windows else []
     declared += ["lengths of whole windows"] if target.whole_windows else []
+    declared += [f"positions {', '.join(target.positions)}"] if target.positions != POSITION_EMBEDDING_TYPES else []
+    declared += [] if target.pruned else ["no pruned heads"]
+    declared += [] if target.uneven_chunks else ["no chunks of the feed-forward"]
     return {"architectures": list(target.architectures), "declared": declared}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.reference.config import LEDConfig
+from trueband.witness import dtype_of
 
 Array = NDArray[Any]
 
@@ -32,7 +33,7 @@ def optimized_seq2seq(
 
     from trueband.optimized.models import LEDForConditionalGeneration
 
-    model = LEDForConditionalGeneration(LEDConfig.from_dict(config)).eval()
+    model = LEDForConditionalGeneration(LEDConfig.from_dict(config)).eval().to(dtype_of(state))
     missing, unexpected = model.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
     tied = {"lm_head.weight", "led.encoder.embed_tokens.weight", "led.decoder.embed_tokens.weight"}
     if unexpected or set(missing) - tied:

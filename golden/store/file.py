@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -19,7 +20,7 @@ from trueband.golden.store.digest import array_sha256
 from trueband.golden.store.errors import GoldenFileError
 from trueband.golden.store.metadata import Metadata
 
-KEY, DIGESTS = "golden", "sha256"
+KEY, DIGESTS, SEAL = "golden", "sha256", "golden_sha256"  # the seal is the sha256 of the metadata's text
 ENDING = ".safetensors"
 
 
@@ -58,9 +59,10 @@ def write_golden(path: Path, golden: Golden) -> None:
         OSError: the folder cannot be written. The old file is as it was.
     """
     digests = {name: array_sha256(array) for name, array in golden.arrays.items()}
-    metadata = {KEY: _json(golden.metadata.to_dict()), DIGESTS: _json(digests)}
-    content = save({name: np.ascontiguousarray(array) for name, array in golden.arrays.items()}, metadata)
-    write_bytes(path, content)
+    told = _json(golden.metadata.to_dict())
+    metadata = {KEY: told, DIGESTS: _json(digests), SEAL: _seal(told)}
+    content = save({name: np.asarray(array, order="C") for name, array in golden.arrays.items()}, metadata)
+    write_bytes(path, _in_order(content))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -98,8 +100,12 @@ def parse_golden(content: bytes, where: str) -> Golden:
     except (SafetensorError, ValueError, KeyError) as error:
         raise GoldenFileError(f"{where}: expected a whole safetensors file, got: {error}") from error
     told: Mapping[str, str] = header.get("__metadata__", {})
-    if KEY not in told or DIGESTS not in told:
+    if KEY not in told:
         raise GoldenFileError(f"{where}: expected a golden, got a safetensors file without its metadata")
+    if told.keys() != {KEY, DIGESTS, SEAL}:
+        raise GoldenFileError(f"{where}: metadata: expected {KEY}, {DIGESTS} and {SEAL}, got {', '.join(sorted(told))}")
+    if told[SEAL] != _seal(told[KEY]):
+        raise GoldenFileError(f"{where}: metadata: expected sha256 {told[SEAL]}, got another: it was altered")
     try:
         metadata, digests = json.loads(told[KEY]), json.loads(told[DIGESTS])
     except ValueError as error:
@@ -111,6 +117,18 @@ def parse_golden(content: bytes, where: str) -> Golden:
         if array_sha256(array) != digests[name]:
             raise GoldenFileError(f"{where}: {name}: expected sha256 {digests[name]}, got another: it was altered")
     return golden
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with the keys of its header sorted: the same golden gives the same bytes."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = _json(json.loads(content[8:end])).encode()
+    header += b" " * (-len(header) % 8)  # the arrays stay aligned
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _seal(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(content: Any) -> str:

@@ -109,8 +109,8 @@ def write_index(folder: Path) -> None:
         file = path.relative_to(folder).as_posix()
         entries[golden.id] = _entry(golden, file, hashlib.sha256(content).hexdigest())
     ordered = dict(sorted(entries.items(), key=lambda item: (item[1]["file"], item[0])))
-    content = json.dumps({"format": FORMAT, "goldens": ordered}, indent=1, ensure_ascii=True)
-    write_bytes(folder / INDEX, f"{content}\n".encode())
+    text = json.dumps({"format": FORMAT, "goldens": ordered}, indent=1, ensure_ascii=True)
+    write_bytes(folder / INDEX, f"{text}\n".encode())
 
 
 def _entry(golden: Golden, file: str, sha256: str) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def decode_in_beams(stepper: Stepper, prompts: Tensor, rules: Rules) -> Generate
         stepper.reorder((first + parents.gather(1, place)).flatten())
         done = done | search_is_over(running, finished, rules)
     best, _ = finished.best(rules.options.num_return_sequences)
+    empty = best.scores[:, :, None] == NEVER
+    best.ids = padded(ids[:, : best.ids.shape[1]], rules).where(empty, best.ids)
     return GenerateOutput(without_common_padding(best, rules), best.scores.flatten())
 
 

@@ -1,111 +1,103 @@
-"""Second moments of LED's layers and of its logits, put together from `variance`.
+"""Second moments of LED's layers, of its embeddings and of its logits.
 
-The layers are those of `trueband.reference.led_encoder` and `led_decoder`; their inputs are taken as exact.
+The layers are those of `trueband.reference.led_encoder` and `led_decoder`. An array as a layer's input is taken as
+exact; `Moments` carry the error of all earlier layers along.
 Shapes: b batch, h heads, n tokens of the encoder, m of the decoder, D hidden size.
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import numpy as np
+from numpy.typing import NDArray
 
 from trueband.properties.bounds.bound import Bound, Float
+from trueband.properties.bounds.encoder_variance import banded_rows
+from trueband.properties.bounds.layer_variance import LED_DECODER, LED_ENCODER, LayerMoments, layer_norm_of
+from trueband.properties.bounds.layer_variance import Layer as Layer
 from trueband.properties.bounds.layers import layer_norm_bound, residual_bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import (
-    Moments,
-    attention_moments,
-    gelu_moments,
-    known,
-    layer_norm_moments,
-    linear_moments,
-    sum_moments,
-)
-from trueband.reference.layers import State, merge_heads, split_heads, weight
-from trueband.reference.led_encoder import EPS
-from trueband.reference.masks import Bool, global_tokens, visible_to_global_rows, visible_to_local_rows
+from trueband.properties.bounds.variance import Moments, given, linear_moments, several_moments
+from trueband.reference.full_attention import visible_keys
+from trueband.reference.layers import State, weight
+from trueband.reference.led_encoder import EPS, word_embeddings
+from trueband.reference.masks import Bool
 
 
-class Layer(NamedTuple):
-    """One layer: its weights, its name (e.g. "led.encoder.layers.0"), its heads, and what an implementation rounds."""
-
-    state: State
-    name: str
-    heads: int
-    precision: Precision
-
-    def linear(self, part: str, x: Moments) -> Moments:
-        name = f"{self.name}.{part}"
-        return linear_moments(
-            x, weight(self.state, f"{name}.weight"), weight(self.state, f"{name}.bias"), self.precision
-        )
-
-    def norm(self, part: str, x: Moments) -> Moments:
-        name = f"{self.name}.{part}"
-        gain, shift = weight(self.state, f"{name}.weight"), weight(self.state, f"{name}.bias")
-        return layer_norm_moments(x, gain, shift, EPS, self.precision)
-
-    def attention(self, parts: tuple[str, str, str], rows: Moments, keys: Moments, visible: Bool) -> Moments:
-        """Context (b, m, D) of rows (b, m, D) over keys (b, n, D); visible (b, h, m, n)."""
-        query, key, value = (self.heads_of(part, x) for part, x in zip(parts, (rows, keys, keys), strict=True))
-        scale = 1 / math.sqrt(query.value.shape[-1])
-        context = attention_moments(query, key, value, visible, scale, self.precision)
-        return Moments(merge_heads(context.value), merge_heads(context.variance))
-
-    def heads_of(self, part: str, x: Moments) -> Moments:
-        projected = self.linear(part, x)
-        return Moments(split_heads(projected.value, self.heads), split_heads(projected.variance, self.heads))
-
-    def added(self, projection: str, norm: str, x: Moments, context: Moments) -> Moments:
-        """LayerNorm(x + projection(context))."""
-        return self.norm(norm, sum_moments(x, self.linear(projection, context), self.precision))
-
-    def fed_forward(self, x: Moments) -> Moments:
-        inner = gelu_moments(self.linear("fc1", x), self.precision)
-        return self.added("fc2", "final_layer_norm", x, inner)
-
-
-def led_encoder_layer_moments(layer: Layer, hidden_states: Float, window: int, real: Bool, flagged: Bool) -> Moments:
+def led_encoder_layer_moments(
+    layer: Layer, hidden_states: Float | Moments, window: int, real: Bool, flagged: Bool
+) -> Moments:
     """Of one encoder layer's output, (b, n, D), with its one-sided window; real and flagged (b, n)."""
-    x = known(hidden_states)
-    is_global = global_tokens(flagged, real)
-    context = known(np.zeros_like(hidden_states))
-    for suffix, visible in (
-        ("", visible_to_local_rows(real, is_global, window, (1,) * layer.heads, causal=False)),
-        ("_global", visible_to_global_rows(real, is_global, layer.heads)),
-    ):
-        query, key, value = (f"self_attn.longformer_self_attn.{part}{suffix}" for part in ("query", "key", "value"))
-        rows = layer.attention((query, key, value), x, x, visible)  # 0 and exact in all other rows
-        context = Moments(context.value + rows.value, context.variance + rows.variance)
-    return layer.fed_forward(layer.added("self_attn.output", "self_attn_layer_norm", x, context))
+    return run_led_encoder_layer(layer, hidden_states, window, real, flagged).output
+
+
+def run_led_encoder_layer(
+    layer: Layer,
+    hidden_states: Float | Moments,
+    window: int,
+    real: Bool,
+    flagged: Bool,
+    *,
+    head_mask: Float | None = None,
+) -> LayerMoments:
+    """With the layer's attention; head_mask (h,)."""
+    x = given(hidden_states)
+    visible = banded_rows(x, layer.heads, window, real, flagged)
+    return layer._replace(parts=LED_ENCODER).run(x, visible, head_mask=head_mask)
 
 
 def led_decoder_layer_moments(
-    layer: Layer, hidden_states: Float, encoded: Float, real: Bool, real_encoded: Bool
+    layer: Layer, hidden_states: Float | Moments, encoded: Float | Moments, real: Bool, real_encoded: Bool
 ) -> Moments:
     """Of one decoder layer's output, (b, m, D), over the encoder's last hidden states (b, n, D)."""
-    x = known(hidden_states)
-    batch, tokens, _ = hidden_states.shape
-    causal = np.tril(np.ones((tokens, tokens), dtype=bool)) & real[:, None, None, :]
-    every = np.broadcast_to(real_encoded[:, None, None, :], (batch, layer.heads, tokens, encoded.shape[1]))
-    for attention, keys, visible in (
-        ("self_attn", None, np.broadcast_to(causal, (batch, layer.heads, tokens, tokens))),
-        ("encoder_attn", known(encoded), every),
-    ):
-        query, key, value = (f"{attention}.{part}_proj" for part in "qkv")
-        context = layer.attention((query, key, value), x, x if keys is None else keys, visible)
-        x = layer.added(f"{attention}.out_proj", f"{attention}_layer_norm", x, context)
-    return layer.fed_forward(x)
+    return run_led_decoder_layer(layer, hidden_states, encoded, real, real_encoded).output
 
 
-def led_embedding_bound(state: State, prefix: str, side: str, ids: np.ndarray, precision: Precision) -> Bound:
-    """Hard bound on LayerNorm(word + position), (b, n, D). `side`: "encoder" or "decoder"."""
-    words = weight(state, f"{prefix}shared.weight")[ids]
-    positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
-    norm = f"{prefix}{side}.layernorm_embedding"
-    positions = np.broadcast_to(positions, words.shape)
+def run_led_decoder_layer(
+    layer: Layer,
+    hidden_states: Float | Moments,
+    encoded: Float | Moments,
+    real: Bool,
+    real_encoded: Bool,
+    *,
+    head_mask: Float | None = None,
+    cross_attn_head_mask: Float | None = None,
+) -> LayerMoments:
+    """With the layer's attentions; head masks (h,)."""
+    x = given(hidden_states)
+    causal = visible_keys(real, x.value.shape[1], causal=True)
+    every = visible_keys(real_encoded, x.value.shape[1], causal=False)
+    return layer._replace(parts=LED_DECODER).run(
+        x, {"": causal}, given(encoded), every, head_mask=head_mask, cross_head_mask=cross_attn_head_mask
+    )
+
+
+def led_logits_moments(state: State, hidden_states: Float | Moments, precision: Precision) -> Moments:
+    """Of the logits, (b, m, vocabulary)."""
+    words = weight(state, "lm_head.weight" if "lm_head.weight" in state else "led.shared.weight")
+    return linear_moments(given(hidden_states), words, weight(state, "final_logits_bias")[0], precision)
+
+
+def led_embedding_moments(
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
+) -> Moments:
+    """Of LayerNorm(word + position), (b, n, D). ids: (b, n), or embeddings (b, n, D); side: "encoder" or "decoder"."""
+    summed = several_moments(_summands(state, prefix, side, ids), precision)
+    return layer_norm_of(state, f"{prefix}{side}.layernorm_embedding", summed, EPS, precision)
+
+
+def led_embedding_bound(
+    state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float, precision: Precision
+) -> Bound:
+    """Hard bound on the same."""
+    words, positions = _summands(state, prefix, side, ids)
     one_sum = residual_bound(words, positions, precision).total
+    norm = f"{prefix}{side}.layernorm_embedding"
     gain, shift = weight(state, f"{norm}.weight"), weight(state, f"{norm}.bias")
     return layer_norm_bound(words + positions, gain, shift, EPS, precision, one_sum)
+
+
+def _summands(state: State, prefix: str, side: str, ids: NDArray[np.integer] | Float) -> tuple[Float, Float]:
+    """Words and positions, (b, n, D) each."""
+    words: Float = ids if ids.ndim == 3 else word_embeddings(state, prefix, side)[ids]  # type: ignore[assignment]
+    positions = weight(state, f"{prefix}{side}.embed_positions.weight")[: ids.shape[1]]
+    return words, np.broadcast_to(positions, words.shape)

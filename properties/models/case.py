@@ -14,7 +14,16 @@ from typing import Any, Self
 import numpy as np
 from hypothesis import strategies as st
 
-from trueband.properties.models.weights import Weights, encoder_shapes, head_shapes, led_shapes, random_weights
+from trueband.properties.bounds.precision import round_to
+from trueband.properties.models.weights import (
+    Weights,
+    encoder_shapes,
+    head_shapes,
+    led_shapes,
+    pooler_shapes,
+    random_weights,
+)
+from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
 Positions = tuple[tuple[int, ...], ...]
 HEADS = {
@@ -36,7 +45,11 @@ class ModelCase:
         tokens, batch, layers, heads: sizes; heads have 4 channels.
         windows: one-sided, one for each layer of the encoder (longformer, led).
         masked, global_: positions for each row of the batch. Masked tokens hold the padding id.
-        target_tokens: of the decoder (led).
+        target_tokens: of the decoder (led); target_masked: its masked positions, which hold any ids.
+        causal: a decoder (xlm-roberta); encoder_tokens: of the encoder that it attends, 0 for none.
+        positions: of xlm-roberta, the Hub's position_embedding_type.
+        pruned: heads that each layer of xlm-roberta has lost; empty: none.
+        chunk: tokens that go through xlm-roberta's feed-forward at a time, 0 for all.
         pad_token_id, seed: of the ids and of the weights.
         dtype: the model computes in, "float64" or "float32"; the weights are float32 numbers in any case.
     """
@@ -54,6 +67,12 @@ class ModelCase:
     seed: int = 0
     dtype: str = "float32"
     head: str = "lm"
+    target_masked: Positions = ()
+    causal: bool = False
+    encoder_tokens: int = 0
+    positions: str = "absolute"
+    pruned: Positions = ()
+    chunk: int = 0
 
     @property
     def id(self) -> str:
@@ -77,7 +96,7 @@ class ModelCase:
                 f"architecture: expected one of {', '.join(ARCHITECTURES)}, got {values['architecture']!r}"
             )
         plain = dict(values)
-        for name in ("masked", "global_"):
+        for name in ("masked", "global_", "target_masked", "pruned"):
             if name in plain:
                 plain[name] = tuple(tuple(row) for row in plain[name])
         if "windows" in plain:
@@ -92,12 +111,43 @@ class ModelCase:
         """Of the keys of the model inside the model with a head."""
         return {"xlm-roberta": "roberta.", "longformer": "longformer.", "led": "led."}[self.architecture]
 
+    @property
+    def decoder(self) -> Self:
+        """The case, with a decoder in it."""
+        return self if self.architecture == "led" else self.replace(causal=True)
+
+    @property
+    def targets(self) -> str:
+        """The argument that holds the ids of the decoder, or of the only stack that there is."""
+        return "decoder_input_ids" if self.architecture == "led" else "input_ids"
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that there are positions for."""
+        if self.architecture == "led":
+            return int(self.config["max_encoder_position_embeddings"])
+        without = 0 if self.positions != "absolute" else self.pad_token_id + 1
+        return int(self.config["max_position_embeddings"]) - without
+
+    @property
+    def words(self) -> np.ndarray:
+        """The word embeddings, (vocabulary, D)."""
+        table = "shared.weight" if self.architecture == "led" else "embeddings.word_embeddings.weight"
+        return self.state[f"{self.prefix}{table}"]
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """Fields of `config.json`."""
         size, room = self.heads * HEAD_DIM, self.tokens + 4
-        special = {"pad_token_id": self.pad_token_id, "bos_token_id": 0, "eos_token_id": 2, "vocab_size": VOCABULARY}
+        special: dict[str, Any] = {
+            "pad_token_id": self.pad_token_id,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "vocab_size": VOCABULARY,
+        }
         special["num_labels"] = 2 if self.head == "qa" else 1 + self.seed % 3
+        if self.head == "sequence":
+            special["problem_type"] = self._problem_type(special["num_labels"])
         if self.architecture == "led":
             return {
                 **special, "d_model": size, "encoder_layers": self.layers, "decoder_layers": self.layers,
@@ -109,8 +159,14 @@ class ModelCase:
         config: dict[str, Any] = {
             **special, "hidden_size": size, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
             "intermediate_size": 2 * size, "max_position_embeddings": room + self.pad_token_id + 1,
-            "type_vocab_size": 1, "layer_norm_eps": 1e-5,
+            "type_vocab_size": 1 + self.seed % 2, "layer_norm_eps": 1e-5,
         }  # fmt: skip
+        if self.architecture == "xlm-roberta":
+            config |= {
+                "is_decoder": self.causal, "add_cross_attention": self.encoder_tokens > 0,
+                "position_embedding_type": self.positions, "chunk_size_feed_forward": self.chunk,
+                "pruned_heads": {str(layer): list(heads) for layer, heads in enumerate(self.pruned) if heads},
+            }  # fmt: skip
         if self.architecture == "longformer":
             config |= {"attention_window": [2 * window for window in self.windows], "sep_token_id": 2}
         return config
@@ -125,6 +181,13 @@ class ModelCase:
         head = head_shapes(self.config, self.prefix, self.head, self.heads * HEAD_DIM)
         return random_weights(itertools.chain(body, head), self.seed)
 
+    def headless_state(self, pooled: bool) -> Weights:
+        """Weights of the model without a head, under its own keys; with those of a pooler or without."""
+        cut = len(self.prefix)
+        body = {name[cut:]: array for name, array in self.state.items() if name.startswith(self.prefix)}
+        pooler = random_weights(pooler_shapes("", self.heads * HEAD_DIM), self.seed) if pooled else {}
+        return {**body, **pooler}
+
     @cached_property
     def inputs(self) -> dict[str, np.ndarray]:
         """input_ids and attention_mask, and global_attention_mask and decoder_input_ids where the model has them."""
@@ -138,6 +201,13 @@ class ModelCase:
             targets = random.integers(FIRST_WORD, VOCABULARY, (self.batch, self.target_tokens))
             targets[:, 0] = self.config["decoder_start_token_id"]
             inputs["decoder_input_ids"] = targets
+            if any(self.target_masked):
+                masked = flags(self.target_masked, targets.shape)
+                inputs["decoder_attention_mask"] = (~masked).astype(np.int64)
+        if self.encoder_tokens:
+            encoded = random.standard_normal((self.batch, self.encoder_tokens, self.heads * HEAD_DIM))
+            inputs["encoder_hidden_states"] = round_to(encoded, "float32")
+            inputs["encoder_attention_mask"] = random.integers(0, 2, encoded.shape[:2])
         return inputs
 
     @property
@@ -148,11 +218,23 @@ class ModelCase:
     def flagged(self) -> np.ndarray:
         return self._flags(self.global_)
 
+    def _problem_type(self, labels: int) -> str | None:
+        """Told in every other case; then several labels may be a regression too. None: what the labels look like."""
+        if self.seed % 4 < 2:
+            return None
+        kinds = ("single_label_classification", "multi_label_classification", "regression")
+        return kinds[self.seed % 8 % 3] if labels > 1 else "regression"
+
     def _flags(self, rows: Positions) -> np.ndarray:
-        flags = np.zeros((self.batch, self.tokens), dtype=bool)
-        for row, positions in enumerate(rows):
-            flags[row, list(positions)] = True
-        return flags
+        return flags(rows, (self.batch, self.tokens))
+
+
+def flags(rows: Positions, shape: tuple[int, ...]) -> np.ndarray:
+    """(b, n) bool: True at the positions of each row."""
+    flagged = np.zeros(shape, dtype=bool)
+    for row, positions in enumerate(rows):
+        flagged[row, list(positions)] = True
+    return flagged
 
 
 @st.composite
@@ -161,21 +243,42 @@ def model_cases(draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, mos
     architecture = draw(st.sampled_from(architectures))
     tokens = draw(st.integers(2, most_tokens))
     batch, layers = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    tail = st.integers(0, tokens - 1).map(lambda count: tuple(range(tokens - count, tokens)))
-    head = st.integers(0, tokens - 1).map(lambda count: tuple(range(count)))
-    some = st.sets(st.integers(0, tokens - 1), max_size=3).map(lambda chosen: tuple(sorted(chosen)))
+    masked = masked_positions(tokens)
     banded = architecture != "xlm-roberta"
+    heads = draw(st.integers(1, 2))
+    plain: dict[str, Any] = {}
+    if architecture == "led":
+        plain["target_tokens"] = targets = draw(st.integers(1, 5))
+        plain["target_masked"] = tuple(draw(masked_positions(targets)) for _ in range(batch))
+    if not banded:
+        plain["pad_token_id"] = draw(st.sampled_from((1, 0, 5)))
+        plain["positions"] = draw(st.sampled_from(POSITION_EMBEDDING_TYPES))
+        plain["causal"] = draw(st.booleans())
+        plain["encoder_tokens"] = draw(st.integers(0, 4)) if plain["causal"] else 0
+        plain["chunk"] = draw(st.integers(0, 5))
+        plain["pruned"] = tuple(draw(st.sampled_from(((), (0,), (1,)))) for _ in range(layers)) if heads > 1 else ()
     return ModelCase(
         architecture=architecture,
         tokens=tokens,
         batch=batch,
         layers=layers,
-        heads=draw(st.integers(1, 2)),
+        heads=heads,
         windows=tuple(draw(st.integers(1, 6)) for _ in range(layers)) if banded else (1,),
-        masked=tuple(draw(tail | head | some.filter(lambda chosen: len(chosen) < tokens)) for _ in range(batch)),
-        global_=tuple(draw(some) for _ in range(batch)) if banded else tuple(() for _ in range(batch)),
-        target_tokens=draw(st.integers(1, 5)) if architecture == "led" else 1,
-        pad_token_id=draw(st.sampled_from((1, 0, 5))) if architecture == "xlm-roberta" else 1,
+        masked=tuple(draw(masked) for _ in range(batch)),
+        global_=tuple(draw(some_positions(tokens)) if banded else () for _ in range(batch)),
         seed=draw(st.integers(0, 2**16)),
         dtype=dtype,
+        **plain,
     )
+
+
+def some_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """At most 3 of a row's positions."""
+    return st.sets(st.integers(0, tokens - 1), max_size=3).map(lambda chosen: tuple(sorted(chosen)))
+
+
+def masked_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Positions of a row that are masked, never all: on the right, on the left, or anywhere."""
+    tail = st.integers(0, tokens - 1).map(lambda count: tuple(range(tokens - count, tokens)))
+    head = st.integers(0, tokens - 1).map(lambda count: tuple(range(count)))
+    return tail | head | some_positions(tokens).filter(lambda chosen: len(chosen) < tokens)

@@ -11,7 +11,7 @@ import numpy as np
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.weights import Weights
-from trueband.properties.models.witness import ModelCandidate
+from trueband.properties.models.witness import Arrays, ModelCandidate
 from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
 
@@ -30,27 +30,46 @@ class ModelProbe:
     def forward_of(self, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
         weights = self.case.state if state is None else state
-        return self._float64(self._given(lambda: self.raw_forward(inputs, weights)))
+        return self._float64(self.attempt(lambda: self.raw_forward(inputs, weights)))
 
     def raw_forward(self, inputs: dict[str, np.ndarray], state: Weights) -> Any:
         """What the candidate returns or raises."""
         case = self.case
         return self.candidate.forward(case.architecture, case.config, state, inputs, case.dtype)
 
-    def head(self, case: ModelCase, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
-        """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
-        given = (case.architecture, case.head, case.config, case.state, inputs, case.dtype)
-        return self._float64(self._given(lambda: self.candidate.head(*given)))
-
-    def generate(self, candidate: ModelCandidate, **options: Any) -> np.ndarray:
-        """The ids that a candidate writes."""
+    def steps(self, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> dict[str, Any]:
+        """As `forward` of what `read_in_steps` says, but read step by step with a cache."""
         case = self.case
-        inputs = {name: array for name, array in case.inputs.items() if name != "decoder_input_ids"}
-        given = (case.architecture, case.config, case.state, inputs, options)
-        return np.asarray(self._given(lambda: candidate.generate(*given)))
+        given = (case.architecture, case.config, case.state, inputs, rows, following, case.dtype)
+        return self._float64(self.attempt(lambda: self.candidate.steps(*given)))
+
+    def base(self, case: ModelCase, pooled: bool) -> dict[str, Any]:
+        """The candidate's model without a head, with a pooler or without: hidden_states and pooler_output or None."""
+        given = (case.architecture, case.config, case.headless_state(pooled), case.inputs, case.dtype)
+        return self._float64(self.attempt(lambda: self.candidate.base(*given)))
+
+    def encode(self, state: Weights, inputs: Arrays, dtype: str) -> list[np.ndarray]:
+        """Hidden states of LED's encoder alone, in a dtype."""
+        given = (self.case.config, state, inputs, dtype)
+        taps: list[np.ndarray] = self._float64({"taps": self.attempt(lambda: self.candidate.encode(*given))})["taps"]
+        return taps
+
+    def head(self, case: ModelCase, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
+        """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
+        weights = case.state if state is None else state
+        given = (case.architecture, case.head, case.config, weights, inputs, case.dtype)
+        return self._float64(self.attempt(lambda: self.candidate.head(*given)))
+
+    def generate(self, candidate: ModelCandidate, inputs: dict[str, np.ndarray], seed: int = 0, **options: Any) -> Any:
+        """What a candidate writes: a `Generated`. XLM-R is a decoder then."""
+        case = self.case
+        config = case.config if case.architecture == "led" else {**case.config, "is_decoder": True}
+        given = (case.architecture, config, case.state, inputs, options, seed)
+        return self.attempt(lambda: candidate.generate(*given))
 
     @staticmethod
-    def _given(call: Callable[[], Any]) -> Any:
+    def attempt(call: Callable[[], Any]) -> Any:
+        """What a call of the candidate gives; its error is a failure of the check."""
         try:
             return call()
         except Exception as error:
@@ -63,6 +82,7 @@ class ModelProbe:
             if isinstance(value, list)
             else np.asarray(value, dtype=np.float64)
             for name, value in output.items()
+            if value is not None
         }
 
     @property

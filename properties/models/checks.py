@@ -1,6 +1,20 @@
 """The model checks. Importing this module registers them all in `MODEL_CHECKS`."""
 
-from trueband.properties.models import checks_arguments, checks_generation, checks_heads, checks_layers
+from trueband.properties.models import (
+    checks_arguments,
+    checks_base,
+    checks_cache,
+    checks_checkpoints,
+    checks_decoding,
+    checks_generation,
+    checks_half,
+    checks_head_arguments,
+    checks_heads,
+    checks_layers,
+    checks_padding,
+    checks_positions,
+    checks_pruning,
+)
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 
 __all__ = [
@@ -8,8 +22,17 @@ __all__ = [
     "ModelCheck",
     "ModelProbe",
     "checks_arguments",
+    "checks_base",
+    "checks_cache",
+    "checks_checkpoints",
+    "checks_decoding",
     "checks_generation",
+    "checks_half",
+    "checks_head_arguments",
     "checks_heads",
     "checks_layers",
+    "checks_padding",
+    "checks_positions",
+    "checks_pruning",
     "model_check",
 ]

@@ -7,15 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.bounds.bound import Bound
-from trueband.properties.bounds.encoder_variance import embedding_bound, lm_head_moments, roberta_layer_moments
-from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import HEAD_DIM, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge, judge_exact
-from trueband.reference.config import XLMRobertaConfig
-from trueband.reference.embeddings import embed, positions_from_ids
 from trueband.reference.layout import dense_to_compact
 from trueband.reference.masks import visible_to_global_rows, visible_to_local_rows
 
@@ -38,7 +34,7 @@ def check_head_masks(probe: ModelProbe) -> Iterator[Verdict]:
         mask = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
         masked = probe.forward(**{name: mask})["logits"]
         # Powers of two scale without rounding: the two are the same, bit for bit.
-        scaled = probe.forward_of(case.inputs, _scaled_values(case, parts, mask))["logits"]
+        scaled = probe.forward_of(case.inputs, scaled_values(case, case.state, parts, mask))["logits"]
         yield judge_exact(masked, scaled, f"logits with {name} {mask.tolist()}")
 
 
@@ -47,26 +43,10 @@ def check_inputs_embeds(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     if case.architecture != "led" and not case.real.all():
         return  # positions then count the padding: another input
-    table = "shared.weight" if case.architecture == "led" else "embeddings.word_embeddings.weight"
-    embeds = case.state[f"{case.prefix}{table}"][case.inputs["input_ids"]]
+    embeds = case.words[case.inputs["input_ids"]]
     without = {name: array for name, array in case.inputs.items() if name != "input_ids"}
     given = probe.forward_of({**without, "inputs_embeds": embeds})
     yield judge_exact(given["logits"], probe.forward()["logits"], "logits from inputs_embeds")
-
-
-@model_check("padding on the left gives what padding on the right gives", ("xlm-roberta",), ("float64",))
-def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
-    case = probe.case
-    logits, bounds = [], []
-    for on_the_left in (False, True):
-        mask = np.sort(case.real, axis=1) if on_the_left else -np.sort(-case.real.astype(int), axis=1) != 0
-        ids = np.full(mask.shape, case.pad_token_id)
-        for row, kept, words, real in zip(ids, mask, case.inputs["input_ids"], case.real, strict=True):
-            row[kept] = words[real]
-        output = probe.forward_of({"input_ids": ids, "attention_mask": mask.astype(np.int64)})
-        logits.append(output["logits"][mask])
-        bounds.append(_logits_from_the_start(probe, ids, mask).at(mask))
-    yield judge(logits[1], logits[0], bounds[0] + bounds[1], "logits of the real tokens")
 
 
 @model_check(
@@ -94,12 +74,18 @@ def check_attentions(probe: ModelProbe) -> Iterator[Verdict]:
 def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case
     batch, tokens = case.batch, case.tokens
-    ones, longer = np.ones((batch, tokens), dtype=np.int64), np.full((batch, tokens + 5), 7)
+    ones = np.ones((batch, tokens), dtype=np.int64)
+    longer = np.full((batch, case.longest + 1), 7)
     bad: list[tuple[str, dict[str, np.ndarray]]] = [
         ("attention_mask", {"attention_mask": 2 * ones}),
         ("attention_mask", {"attention_mask": ones[:, :1]}),
         ("attention_mask", {"attention_mask": np.ones((batch + 1, tokens), dtype=np.int64)}),
     ]
+    if case.architecture != "led":
+        bad.append(("token_type_ids", {"token_type_ids": case.config["type_vocab_size"] * ones}))
+    if case.encoder_tokens:
+        threes = np.full((batch, case.encoder_tokens), 3)
+        bad.append(("encoder_attention_mask", {"encoder_attention_mask": threes}))
     too_long = {"input_ids": longer, "attention_mask": np.ones_like(longer)}
     if case.architecture != "xlm-roberta":
         too_long["global_attention_mask"] = np.zeros_like(longer)
@@ -115,25 +101,15 @@ def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
         yield claim(right, f"bad {argument}: expected ValueError '{argument}: expected ..., got ...', got {said}")
 
 
-def _scaled_values(case: ModelCase, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
+def scaled_values(case: ModelCase, given: Weights, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
     """The weights with the rows of each head's value projection times the mask (layers, heads)."""
-    state = dict(case.state)
+    state = dict(given)
     for layer, factors in enumerate(mask):
-        rows = np.repeat(factors, HEAD_DIM)
-        for key, array in case.state.items():
+        pruned = case.pruned[layer] if case.pruned else ()
+        left = np.delete(factors, pruned)
+        for key, array in given.items():
             in_layer = f"layers.{layer}." in key or f"layer.{layer}." in key
             if in_layer and any(part in key for part in parts):
+                rows = np.repeat(factors if "crossattention" in key else left, HEAD_DIM)
                 state[key] = array * (rows[:, None] if array.ndim == 2 else rows)
     return state
-
-
-def _logits_from_the_start(probe: ModelProbe, ids: np.ndarray, mask: np.ndarray) -> Bound:
-    """8 sigma of the logits, carried through all layers; a hard bound of the embeddings counts as one sigma."""
-    case = probe.case
-    config = XLMRobertaConfig.from_dict(case.config)
-    positions = positions_from_ids(ids, config.pad_token_id)
-    start = embedding_bound(case.state, case.prefix, config, ids, positions, probe.precision)
-    x = Moments(embed(case.state, config, ids, prefix=case.prefix), start.total**2)
-    for i in range(case.layers):
-        x = roberta_layer_moments(case.state, f"{case.prefix}encoder.layer.{i}", config, x, mask, probe.precision)
-    return sigma_bound(lm_head_moments(case.state, case.prefix, config, x, probe.precision))

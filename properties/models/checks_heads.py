@@ -16,18 +16,23 @@ from trueband.properties.bounds.variance import Moments, known, linear_moments, 
 from trueband.properties.models.case import HEADS, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.head_inputs import SEPARATOR, default_globals, head_inputs, labels
+from trueband.properties.models.taps import judge_embeddings, judge_logits
 from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge
-from trueband.reference.config import LongformerConfig
+from trueband.reference.config import LEDConfig, LongformerConfig
+from trueband.reference.led_decoder import shift_right
 from trueband.reference.longformer import longformer_layer
 from trueband.reference.losses import classification_loss, cross_entropy, span_loss, token_loss
 
 
 @model_check("the logits of every head are those of its last hidden states, and the loss that of its logits")
 def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
-    for head in HEADS[probe.case.architecture][1:]:
+    for head in HEADS[probe.case.architecture]:
         case = with_head(probe.case, head)
         output = probe.head(case, {**head_inputs(case), **labels(case)})
+        if head == "lm":
+            yield from _language_model(case, output)
+            continue
         moments = _logits(case, output["hidden_states"][-1], probe.precision)
         if head == "qa":
             computed = np.stack([output["start_logits"], output["end_logits"]], axis=-1)
@@ -36,6 +41,18 @@ def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
         yield judge(computed, moments.value, sigma_bound(moments), f"logits of the head {head}")
         expected = np.asarray(_loss(case, computed))
         yield judge(output["loss"], expected, _loss_bound(computed, case, probe.precision), f"loss of the head {head}")
+
+
+def _language_model(case: ModelCase, output: dict[str, Any]) -> Iterator[Verdict]:
+    """Without ids of its own LED's decoder reads the labels, shifted to the right."""
+    if case.architecture == "led":
+        config = LEDConfig.from_dict(case.config)
+        shifted = shift_right(labels(case)["labels"], config.pad_token_id, config.decoder_start_token_id)
+        yield from judge_embeddings(case, {**case.inputs, "decoder_input_ids": shifted}, output)
+    yield judge_logits(case, output)
+    logits = output["logits"]
+    yield judge(output["loss"], np.asarray(_loss(case, logits)), _loss_bound(logits, case, Precision.of(case.dtype)),
+                "loss of the language model")  # fmt: skip
 
 
 @model_check("the heads of Longformer make their tokens global by themselves", ("longformer",))
@@ -98,8 +115,10 @@ def _loss(case: ModelCase, logits: Float) -> float:
         loss = cross_entropy(logits, given["labels"])
     elif case.head == "token":
         loss = token_loss(logits, given["labels"], case.config["num_labels"])
+    elif case.head == "lm":
+        loss = token_loss(logits, given["labels"], case.config["vocab_size"], next_token=case.causal)
     else:
-        loss = classification_loss(logits, given["labels"], case.config["num_labels"], None)
+        loss = classification_loss(logits, given["labels"], case.config["num_labels"], case.config["problem_type"])
     assert loss is not None
     return loss
 

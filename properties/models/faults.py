@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.reference.decoding import Generated
 
 Change = Callable[["Call"], "Call"]
 
@@ -36,6 +37,9 @@ class Call:
     def with_inputs(self, **changes: np.ndarray) -> Call:
         return replace(self, inputs={**self.inputs, **changes})
 
+    def without_inputs(self, *names: str) -> Call:
+        return replace(self, inputs={name: array for name, array in self.inputs.items() if name not in names})
+
     def with_options(self, **changes: Any) -> Call:
         return self if self.options is None else replace(self, options={**self.options, **changes})
 
@@ -60,6 +64,10 @@ class FaultyModels(ReferenceModels):
         call = self.change(Call(architecture, config, state, inputs))
         return super().forward(call.architecture, call.config, call.state, call.inputs, dtype)
 
+    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+        call = self.change(Call(architecture, config, state, inputs))
+        return super().base(call.architecture, call.config, call.state, call.inputs, dtype)
+
     def head(
         self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
     ) -> Any:
@@ -67,10 +75,16 @@ class FaultyModels(ReferenceModels):
         return super().head(call.architecture, head, call.config, call.state, call.inputs, dtype)
 
     def generate(
-        self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, options: dict[str, Any]
-    ) -> np.ndarray:
+        self,
+        architecture: str,
+        config: dict[str, Any],
+        state: Arrays,
+        inputs: Arrays,
+        options: dict[str, Any],
+        seed: int,
+    ) -> Generated:
         call = self.change(Call(architecture, config, state, inputs, options))
-        return super().generate(call.architecture, call.config, call.state, call.inputs, call.options or {})
+        return super().generate(call.architecture, call.config, call.state, call.inputs, call.options or {}, seed)
 
 
 @dataclass(frozen=True)
@@ -269,7 +283,7 @@ def one_beam_fewer(call: Call) -> Call:
 
 @fault("the least length is ignored", "led", "constrained_tokens")
 def least_length_ignored(call: Call) -> Call:
-    return call.with_options(min_length=0)
+    return call.with_options(min_length=0, min_new_tokens=None)
 
 
 @fault("repeated n-grams are allowed", "led", "constrained_tokens")

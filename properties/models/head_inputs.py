@@ -32,24 +32,28 @@ def head_inputs(case: ModelCase) -> Arrays:
 
 
 def labels(case: ModelCase) -> Arrays:
-    """Labels by argument name; for sequences of the kind that the seed picks."""
+    """Labels by argument name; for sequences of the kind that the configuration, or else the seed, picks."""
     random = np.random.default_rng([case.seed, 13])
-    classes = case.config["num_labels"]
+    classes = case.config["vocab_size" if case.head == "lm" else "num_labels"]
+    led = case.architecture == "led"
     if case.head == "qa":
-        length = case.target_tokens if case.architecture == "led" else case.tokens
+        length = case.target_tokens if led else case.tokens
         positions = random.integers(0, length + 1, (2, case.batch))  # one behind the last does not count
         positions[:, 0] %= length  # one that counts: a mean of nothing is no number
         return dict(zip(("start_positions", "end_positions"), positions, strict=True))
     if case.head == "choice":
         return {"labels": random.integers(0, case.batch, 1)}
-    if case.head == "token":
-        found = random.integers(0, classes, (case.batch, case.tokens))
+    if case.head in ("token", "lm"):
+        found = random.integers(0, classes, (case.batch, case.target_tokens if led else case.tokens))
         ignored = random.integers(0, 4, found.shape) == 0
-        ignored[0, 0] = False
+        ignored[0, :2] = False  # also of a causal model one counts, where the first label does not
         return {"labels": np.where(ignored, -100, found)}
+    kind = case.config["problem_type"]
     if classes == 1:
         return {"labels": random.standard_normal(case.batch)}
-    if case.seed % 2:
+    if kind == "regression":
+        return {"labels": random.standard_normal((case.batch, classes))}
+    if kind == "multi_label_classification" or (kind is None and case.seed % 2):
         return {"labels": random.integers(0, 2, (case.batch, classes)).astype(np.float64)}
     return {"labels": random.integers(0, classes, case.batch)}
 

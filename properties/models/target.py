@@ -8,6 +8,7 @@ from typing import Any
 
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.target import TargetError, load_attribute
+from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
 MODEL_DTYPES = ("float64", "float32")
 LEAST_TOKENS = 6  # that the heads of the models ask for
@@ -26,6 +27,10 @@ class ModelTarget:
         least_window: the least one-sided window it takes. Ours is 1.
         one_window: all layers must have the same window.
         whole_windows: the length must be a multiple of the two-sided window.
+        positions: of XLM-RoBERTa, the values of position_embedding_type that it knows, the first of them in place of
+            the others.
+        pruned: whether it builds models of XLM-RoBERTa with heads taken out.
+        uneven_chunks: whether a length may be no multiple of the tokens that go through the feed-forward at a time.
     """
 
     factory: Callable[[str, str, dict[str, Any], dict[str, Any]], Any]
@@ -34,6 +39,9 @@ class ModelTarget:
     least_window: int = 1
     one_window: bool = False
     whole_windows: bool = False
+    positions: tuple[str, ...] = POSITION_EMBEDDING_TYPES
+    pruned: bool = True
+    uneven_chunks: bool = True
 
     def __post_init__(self) -> None:
         if not callable(self.factory):
@@ -45,11 +53,18 @@ class ModelTarget:
             raise TargetError(f"architectures: expected some of {', '.join(ARCHITECTURES)}, got {told}")
         if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 1:
             raise TargetError(f"least_window: expected an int >= 1, got {self.least_window!r}")
+        object.__setattr__(self, "positions", tuple(self.positions))
+        unknown = sorted(set(self.positions) - set(POSITION_EMBEDDING_TYPES))
+        if unknown or not self.positions:
+            told = ", ".join(unknown) or "none"
+            raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {told}")
 
     def fit(self, case: ModelCase) -> ModelCase:
-        """The nearest case that the models can do; the case itself where nothing is declared, and for XLM-RoBERTa."""
+        """The nearest case that the models can do; the case itself where nothing is declared."""
         if case.architecture == "xlm-roberta":
-            return case
+            positions = case.positions if case.positions in self.positions else self.positions[0]
+            pruned = case.pruned if self.pruned else ()
+            return case.replace(positions=positions, pruned=pruned, chunk=case.chunk if self.uneven_chunks else 0)
         windows = tuple(max(window, self.least_window) for window in case.windows)
         if self.one_window or self.whole_windows:
             windows = (windows[0],) * len(windows)

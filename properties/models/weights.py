@@ -30,15 +30,21 @@ def head_shapes(config: Mapping[str, Any], prefix: str, head: str, size: int) ->
     elif head == "token":
         yield from _linear("classifier", labels, size)
     elif head == "choice":
-        yield from _linear(f"{prefix}pooler.dense", size, size)
+        yield from pooler_shapes(prefix, size)
         yield from _linear("classifier", 1, size)
     else:
         yield from _linear("qa_outputs", 2, size)
 
 
+def pooler_shapes(prefix: str, size: int) -> Shapes:
+    """Of tanh(dense(first token))."""
+    yield from _linear(f"{prefix}pooler.dense", size, size)
+
+
 def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: bool) -> Shapes:
-    """RoBERTa's encoder; Longformer's has projections of its own for global tokens."""
+    """RoBERTa's encoder, or its decoder; Longformer's has projections of its own for global tokens."""
     size, inner = config["hidden_size"], config["intermediate_size"]
+    head_dim = size // config["num_attention_heads"]
     embeddings = f"{prefix}embeddings"
     yield f"{embeddings}.word_embeddings.weight", (config["vocab_size"], size)
     yield f"{embeddings}.position_embeddings.weight", (config["max_position_embeddings"], size)
@@ -46,14 +52,28 @@ def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: boo
     yield from _norm(f"{embeddings}.LayerNorm", size)
     for i in range(config["num_hidden_layers"]):
         layer = f"{prefix}encoder.layer.{i}"
+        kept = size - head_dim * len(config.get("pruned_heads", {}).get(str(i), ()))
         for suffix in ("", "_global") if separate_globals else ("",):
-            for part in ("query", "key", "value"):
-                yield from _linear(f"{layer}.attention.self.{part}{suffix}", size, size)
-        yield from _linear(f"{layer}.attention.output.dense", size, size)
-        yield from _norm(f"{layer}.attention.output.LayerNorm", size)
+            yield from _attention(f"{layer}.attention", kept, size, suffix)
+        if config.get("position_embedding_type", "absolute") != "absolute":
+            distances = 2 * config["max_position_embeddings"] - 1
+            yield f"{layer}.attention.self.distance_embedding.weight", (distances, head_dim)
+        yield from _added(f"{layer}.attention.output", size, kept)
+        if config.get("add_cross_attention"):
+            yield from _attention(f"{layer}.crossattention", size, size, "")
+            yield from _added(f"{layer}.crossattention.output", size, size)
         yield from _linear(f"{layer}.intermediate.dense", inner, size)
-        yield from _linear(f"{layer}.output.dense", size, inner)
-        yield from _norm(f"{layer}.output.LayerNorm", size)
+        yield from _added(f"{layer}.output", size, inner)
+
+
+def _attention(name: str, kept: int, size: int, suffix: str) -> Shapes:
+    for part in ("query", "key", "value"):
+        yield from _linear(f"{name}.self.{part}{suffix}", kept, size)
+
+
+def _added(name: str, size: int, into: int) -> Shapes:
+    yield from _linear(f"{name}.dense", size, into)
+    yield from _norm(f"{name}.LayerNorm", size)
 
 
 def led_shapes(config: Mapping[str, Any], prefix: str) -> Shapes:

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from trueband import convert_command, convert_run
 from trueband.golden.fairseq import Arrays, Checkpoint
-from trueband.golden.fetch import fetch_sapiens
+from trueband.golden.fetch import fetch
+from trueband.golden.wheels import SAPIENS
 from trueband.optimized.models import LEDForConditionalGeneration, LongformerForMaskedLM, XLMRobertaForMaskedLM
 
 Run = Callable[..., int]
@@ -123,7 +124,7 @@ def test_bart_to_led(convert: Run, bart: Path, tmp_path: Path) -> None:
 
 
 def test_fairseq_to_hub_to_longformer(convert: Run, tmp_path: Path) -> None:
-    assert convert("fairseq-to-hub", fetch_sapiens().heavy, tmp_path / "hub") == 0
+    assert convert("fairseq-to-hub", fetch(SAPIENS)["checkpoint_vh.pt"], tmp_path / "hub") == 0
     transformers.RobertaForMaskedLM.from_pretrained(tmp_path / "hub")
     assert convert("roberta-to-longformer", tmp_path / "hub", tmp_path / "long", *TO_LONGFORMER) == 0
 
@@ -179,7 +180,7 @@ def test_a_wrong_conversion_is_not_put_in_place(
     commands: dict[str, tuple[Any, ...]] = {
         "roberta": ("roberta-to-longformer", lambda: peer_folder("roberta")[0], *TO_LONGFORMER),
         "bart": ("bart-to-led", lambda: bart, *TO_LED),
-        "fairseq": ("fairseq-to-hub", lambda: fetch_sapiens().heavy),
+        "fairseq": ("fairseq-to-hub", lambda: fetch(SAPIENS)["checkpoint_vh.pt"]),
     }
     kind, source, *rest = commands[what]
     monkeypatch.setattr(convert_run, function, wrong)

@@ -1,9 +1,8 @@
-"""Witnesses for the golden tests: the reference, the optimized implementation, and the peer library."""
+"""Running goldens in tests: on the reference, on the optimized implementation, on the peer library, on wrong ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,9 @@ import pytest
 import torch
 import transformers
 
-from trueband.golden.witness import resolve
+from trueband.golden import CHECKS, Context, GoldenRecord, open_store, run_golden
+from trueband.golden.checks import run_check
+from trueband.golden_families import context_of
 
 
 def peer_masked_lm(
@@ -38,24 +39,37 @@ def peer_masked_lm(
     return {"hidden_states": [tap[:, :tokens].numpy() for tap in output.hidden_states], "logits": output.logits.numpy()}
 
 
-@pytest.fixture(scope="session")
-def witness() -> Callable[[str], Callable[..., Any]]:
-    """Masked language models by a short name, or any witness by its import string."""
-    names = {
-        "reference": "trueband.golden.witness:reference_masked_lm",
-        "optimized": "trueband.witness:optimized_masked_lm",
-        "reference attention": "trueband.golden.witness:reference_attention",
-        "optimized attention": "trueband.witness:optimized_attention",
-    }
-    return lambda name: peer_masked_lm if name == "peer" else resolve(names[name])[1]
+def peer_seq2seq(
+    config: dict[str, Any], state: dict[str, np.ndarray], ids: Any, mask: Any, flagged: Any, decoder_ids: Any
+) -> dict[str, Any]:
+    """transformers on the same weights, float32."""
+    model = transformers.LEDForConditionalGeneration(transformers.LEDConfig(**config)).eval()
+    missing, unexpected = model.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
+    assert not unexpected
+    assert all("embed_tokens" in name or name == "lm_head.weight" for name in missing)  # tied
+    real = torch.ones(ids.shape, dtype=torch.int64) if mask is None else torch.tensor(mask)
+    with torch.no_grad():
+        output = model(
+            torch.tensor(ids), attention_mask=real, global_attention_mask=torch.tensor(flagged),
+            decoder_input_ids=torch.tensor(decoder_ids),
+        )  # fmt: skip
+    states = output.encoder_last_hidden_state[:, : ids.shape[1]]
+    return {"encoder_last_hidden_state": states.numpy(), "logits": output.logits.numpy()}
+
+
+PEER = {"masked_lm": peer_masked_lm, "seq2seq": peer_seq2seq}
 
 
 @pytest.fixture(scope="session")
-def checks() -> SimpleNamespace:
-    """All golden checks by name."""
-    from trueband.golden import ATTENTION_CHECKS, MASKED_LM_CHECKS
+def outcome_of() -> Callable[..., GoldenRecord]:
+    """Runs a golden or a named check, by its name, on an implementation: a name, or witnesses by form."""
+    named = {check.name: check for check in CHECKS}
 
-    return SimpleNamespace(
-        masked_lm={check.name: check for check in MASKED_LM_CHECKS},
-        attention={check.name: check for check in ATTENTION_CHECKS},
-    )
+    def run(name: str, who: str | dict[str, Any], label: str = "wrong") -> GoldenRecord:
+        if isinstance(who, dict):
+            context = Context(label, who)
+        else:
+            context = Context("peer", PEER) if who == "peer" else context_of(who)
+        return run_check(named[name], context) if name in named else run_golden(open_store().golden(name), context)
+
+    return run

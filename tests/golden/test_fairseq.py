@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.golden import fetch_sapiens, load_fairseq_roberta, load_sapiens, to_longformer
+from trueband.golden import fetch, load_fairseq_roberta, load_sapiens, to_longformer
 from trueband.golden.fairseq import convert_fairseq_roberta, hub_names
 from trueband.golden.sapiens import RESIDUES, decode_best, encode
+from trueband.golden.wheels import SAPIENS
 
 Arrays = dict[str, np.ndarray]
 
@@ -117,13 +118,13 @@ def test_the_trained_model_has_the_published_sizes() -> None:
 
 
 def test_the_light_chain_is_read_too() -> None:
-    config, state = load_fairseq_roberta(fetch_sapiens().light)
+    config, state = load_fairseq_roberta(fetch(SAPIENS)["checkpoint_vl.pt"])
     assert config["max_position_embeddings"] == 130
     assert state["lm_head.bias"].shape == (25,)
 
 
 def test_symbols_follow_the_dictionary_file() -> None:
-    lines = fetch_sapiens().dictionary.read_text().splitlines()
+    lines = fetch(SAPIENS)["dict.txt"].read_text().splitlines()
     assert "".join(line.split()[0] for line in lines) == RESIDUES
 
 

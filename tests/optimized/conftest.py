@@ -13,7 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trueband.properties.bounds import Bound, round_to
+from trueband.properties.bounds import Bound, Precision, round_to
+from trueband.properties.bounds.losses import (
+    binary_cross_entropy_bound,
+    cross_entropy_bound,
+    mean_squared_error_bound,
+)
+from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import judge
 from trueband.reference.arguments import Arguments, check_arguments
 
@@ -188,15 +194,16 @@ def small_led() -> dict[str, Any]:
 Run = Callable[[torch.nn.Module], dict[str, Tensor]]
 
 
-def moved_weights(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bound]:
-    """How far results move when the weights do: a bound on the difference of two implementations.
+def bounds_on_gradients(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bound]:
+    """Bounds on the difference of gradients of two implementations; no moments are carried backwards.
 
-    The computed sum of k products is the exact one of weights moved by k u relative at most (backward error). Every
-    weight is moved by that much, up or down at random, eight times; the results (of a float64 model) move by sigma in
-    the root mean square, and 8 sigma is the bound, with the rounding of the result itself.
-    u: unit roundoff of `dtype`; k: the longest sum, here 64.
+    Instead, an argument: a computed sum of k products is the exact one of weights that are moved by k u relative at
+    most (backward error analysis; k: the longest sum, of 52 tokens). The exact gradients of a float64 model whose
+    weights are all moved by that much, up or down at random, differ from its own by sigma in the root mean square of
+    eight draws. 8 sigma is the bound, with 8 roundings of the result itself.
+    u: unit roundoff of `dtype`.
     """
-    unit, draws = float(torch.finfo(getattr(torch, dtype)).eps) / 2, 8
+    unit, draws, longest = float(torch.finfo(getattr(torch, dtype)).eps) / 2, 8, 52
     base = run(model)
     squares = {name: torch.zeros_like(value) for name, value in base.items()}
     generator = torch.Generator().manual_seed(11)
@@ -205,7 +212,7 @@ def moved_weights(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bou
         with torch.no_grad():
             for weight in other.parameters():
                 sign = torch.randint(0, 2, weight.shape, generator=generator).double() * 2 - 1
-                weight.mul_(1 + 64 * unit * sign)
+                weight.mul_(1 + longest * unit * sign)
         for name, value in run(other).items():
             squares[name] += (value - base[name]) ** 2
     return {
@@ -220,8 +227,32 @@ def moved_weights(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bou
 
 
 @pytest.fixture(scope="session")
-def moved() -> Callable[[torch.nn.Module, Run, str], dict[str, Bound]]:
-    return moved_weights
+def gradient_bounds() -> Callable[[torch.nn.Module, Run, str], dict[str, Bound]]:
+    return bounds_on_gradients
+
+
+@pytest.fixture(scope="session")
+def sigmas() -> Callable[..., dict[str, Bound]]:
+    """8 sigma of every result of one implementation; of two: of their difference. `Moments` by name."""
+
+    def bounds(first: dict[str, Moments], *others: dict[str, Moments]) -> dict[str, Bound]:
+        return {name: sigma_bound(own, *(each[name] for each in others)) for name, own in first.items()}
+
+    return bounds
+
+
+@pytest.fixture(scope="session")
+def classification_bound() -> Callable[[Array, Array, Precision, Bound], Bound]:
+    """Bound on the loss of a sequence classification, whose kind follows from the labels: logits (b, C)."""
+
+    def bound(logits: Array, labels: Array, precision: Precision, error: Bound) -> Bound:
+        if labels.dtype == np.int64:
+            return cross_entropy_bound(logits, len(labels), precision, error)
+        if set(labels.flat) <= {0.0, 1.0}:
+            return binary_cross_entropy_bound(logits, precision, error)
+        return mean_squared_error_bound(logits, labels.reshape(logits.shape), precision, error)
+
+    return bound
 
 
 @pytest.fixture(scope="session")
@@ -229,10 +260,11 @@ def same() -> Callable[[dict[str, Tensor], dict[str, Any], dict[str, Bound]], No
     """Every result is there on both sides, in one shape, within its bound."""
 
     def check(ours: dict[str, Tensor], theirs: dict[str, Any], bounds: dict[str, Bound]) -> None:
-        assert ours.keys() == theirs.keys() == bounds.keys()
-        for name, bound in bounds.items():
+        assert ours.keys() == theirs.keys()
+        assert not ours.keys() - bounds.keys()
+        for name, value in ours.items():
             expected = theirs[name].detach().double().numpy() if isinstance(theirs[name], Tensor) else theirs[name]
-            verdict = judge(ours[name].detach().double().numpy(), expected, bound, name)
+            verdict = judge(value.detach().double().numpy(), expected, bounds[name], name)
             assert verdict.passed, str(verdict)
 
     return check

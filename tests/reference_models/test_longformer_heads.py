@@ -10,11 +10,13 @@ import pytest
 import transformers
 
 from trueband.properties.bounds import Bound, Precision
-from trueband.properties.bounds.encoder_variance import embedding_bound, lm_head_moments, longformer_layer_moments
-from trueband.properties.bounds.variance import Moments, linear_moments, sigma_bound
+from trueband.properties.bounds.encoder_variance import lm_head_moments, squashed_moments
+from trueband.properties.bounds.layer_variance import linear_of
+from trueband.properties.bounds.losses import cross_entropy_bound
+from trueband.properties.bounds.model_variance import longformer_moments
+from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import judge, judge_exact
 from trueband.reference.config import LongformerConfig
-from trueband.reference.embeddings import embed, positions_from_ids
 from trueband.reference.longformer import longformer_masked_lm, longformer_model
 from trueband.reference.longformer_heads import (
     behind_the_question,
@@ -45,28 +47,21 @@ MASK = (QUESTIONS != PAD).astype(np.int64)
 class Pair:
     """The peer's model of a class in float32, and ours with the same weights."""
 
-    def __init__(self, peers: SimpleNamespace, carried: SimpleNamespace, name: str, **changes: Any) -> None:
-        self.run, self.carried = peers.run, carried
+    def __init__(self, peers: SimpleNamespace, name: str, **changes: Any) -> None:
+        self.run = peers.run
         sizes = SIZES | changes
         self.model = peers.peer(name, transformers.LongformerConfig(**sizes), "float32")
         self.config, self.state = LongformerConfig.from_dict(sizes), peers.state_of(self.model)
 
     def last(self, ids: np.ndarray, mask: np.ndarray, flags: np.ndarray) -> Moments:
-        value = embed(self.state, self.config, ids, prefix="longformer.")
-        bound = embedding_bound(self.state, "longformer.", self.config, ids, positions_from_ids(ids, PAD), FLOAT32)
-        x: Moments = self.carried.started(value, bound)
-        for i in range(2):
-            name = f"longformer.encoder.layer.{i}"
-            x = longformer_layer_moments(self.state, name, self.config, x, self.config.window(i), mask, flags, FLOAT32)
-        return x
+        masks = {"attention_mask": mask, "global_attention_mask": flags}
+        return longformer_moments(self.state, self.config, ids, FLOAT32, **masks)["last_hidden_state"]
 
     def linear(self, name: str, x: Moments) -> Moments:
-        return linear_moments(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"], FLOAT32)
+        return linear_of(self.state, name, x, FLOAT32)
 
     def pooled(self, last: Moments, name: str) -> Moments:
-        first = Moments(last.value[:, 0], last.variance[:, 0])
-        pooled: Moments = self.carried.tanh_moments(self.linear(name, first), FLOAT32)
-        return pooled
+        return squashed_moments(self.state, name, last.at(np.s_[:, 0]), FLOAT32)
 
 
 def assert_agree(actual: Any, expected: Any, bound: Bound) -> None:
@@ -74,8 +69,8 @@ def assert_agree(actual: Any, expected: Any, bound: Bound) -> None:
     assert verdict.passed, verdict
 
 
-def test_pooler_and_masked_lm(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = Pair(peers, carried, "LongformerForMaskedLM")
+def test_pooler_and_masked_lm(peers: SimpleNamespace) -> None:
+    both = Pair(peers, "LongformerForMaskedLM")
     labels = np.where(QUESTIONS == PAD, -100, QUESTIONS)
     theirs = both.run(
         both.model, input_ids=QUESTIONS, attention_mask=MASK, global_attention_mask=QUESTION, labels=labels
@@ -86,8 +81,8 @@ def test_pooler_and_masked_lm(peers: SimpleNamespace, carried: SimpleNamespace) 
     bound = sigma_bound(lm_head_moments(both.state, "longformer.", both.config, last, FLOAT32))
     assert_agree(theirs.logits, ours.logits, bound)
     count = int(MASK.sum())
-    assert_agree(theirs.loss, ours.loss, carried.cross_entropy_bound(ours.logits, count, FLOAT32, bound))
-    with_pooler = Pair(peers, carried, "LongformerForMultipleChoice")
+    assert_agree(theirs.loss, ours.loss, cross_entropy_bound(ours.logits, count, FLOAT32, bound))
+    with_pooler = Pair(peers, "LongformerForMultipleChoice")
     pooled = longformer_model(with_pooler.state, with_pooler.config, QUESTIONS, prefix="longformer.").pooler_output
     theirs = with_pooler.run(with_pooler.model.longformer, input_ids=QUESTIONS, attention_mask=np.ones_like(MASK))
     last = with_pooler.last(QUESTIONS, np.ones_like(MASK), np.zeros_like(MASK))
@@ -95,10 +90,8 @@ def test_pooler_and_masked_lm(peers: SimpleNamespace, carried: SimpleNamespace) 
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_sequence_classification_makes_the_first_token_global(
-    peers: SimpleNamespace, carried: SimpleNamespace, given: bool
-) -> None:
-    both = Pair(peers, carried, "LongformerForSequenceClassification")
+def test_sequence_classification_makes_the_first_token_global(peers: SimpleNamespace, given: bool) -> None:
+    both = Pair(peers, "LongformerForSequenceClassification")
     labels, first = np.array([2, 0]), np.zeros_like(MASK)
     first[:, 0] = 1
     flags = QUESTION if given else first
@@ -108,7 +101,7 @@ def test_sequence_classification_makes_the_first_token_global(
     pooled = both.pooled(both.last(QUESTIONS, MASK, flags), "classifier.dense")
     bound = sigma_bound(both.linear("classifier.out_proj", pooled))
     assert_agree(theirs.logits, ours.logits, bound)
-    assert_agree(theirs.loss, ours.loss, carried.cross_entropy_bound(ours.logits, 2, FLOAT32, bound))
+    assert_agree(theirs.loss, ours.loss, cross_entropy_bound(ours.logits, 2, FLOAT32, bound))
     none = longformer_sequence_classification(
         both.state, both.config, QUESTIONS, attention_mask=MASK, global_attention_mask=np.zeros_like(MASK)
     )
@@ -116,10 +109,8 @@ def test_sequence_classification_makes_the_first_token_global(
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_question_answering_makes_the_question_global(
-    peers: SimpleNamespace, carried: SimpleNamespace, given: bool
-) -> None:
-    both = Pair(peers, carried, "LongformerForQuestionAnswering", num_labels=2)
+def test_question_answering_makes_the_question_global(peers: SimpleNamespace, given: bool) -> None:
+    both = Pair(peers, "LongformerForQuestionAnswering", num_labels=2)
     flags = BEHIND if given else QUESTION
     options = {"attention_mask": MASK} | ({"global_attention_mask": flags} if given else {})
     positions = {"start_positions": np.array([5, 40]), "end_positions": np.array([6, 7])}
@@ -129,7 +120,7 @@ def test_question_answering_makes_the_question_global(
     assert_agree(theirs.start_logits, ours.start_logits, bound.at((..., 0)))
     assert_agree(theirs.end_logits, ours.end_logits, bound.at((..., 1)))
     logits = np.stack([ours.start_logits, ours.end_logits])
-    assert_agree(theirs.loss, ours.loss, carried.cross_entropy_bound(logits, 2, FLOAT32, bound))
+    assert_agree(theirs.loss, ours.loss, cross_entropy_bound(logits, 2, FLOAT32, bound))
     wider = QUESTION.copy()
     wider[0, 3], wider[1, 2] = 1, 1  # the wrong one: the separator too
     wrong = longformer_question_answering(
@@ -138,18 +129,18 @@ def test_question_answering_makes_the_question_global(
     assert not judge(theirs.start_logits, wrong.start_logits, bound.at((..., 0))).passed
 
 
-def test_token_classification_has_no_global_tokens(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = Pair(peers, carried, "LongformerForTokenClassification")
+def test_token_classification_has_no_global_tokens(peers: SimpleNamespace) -> None:
+    both = Pair(peers, "LongformerForTokenClassification")
     labels = np.where(QUESTIONS == PAD, -100, QUESTIONS % 3)
     theirs = both.run(both.model, input_ids=QUESTIONS, attention_mask=MASK, labels=labels)
     ours = longformer_token_classification(both.state, both.config, QUESTIONS, attention_mask=MASK, labels=labels)
     bound = sigma_bound(both.linear("classifier", both.last(QUESTIONS, MASK, np.zeros_like(MASK))))
     assert_agree(theirs.logits, ours.logits, bound)
-    assert_agree(theirs.loss, ours.loss, carried.cross_entropy_bound(ours.logits, int(MASK.sum()), FLOAT32, bound))
+    assert_agree(theirs.loss, ours.loss, cross_entropy_bound(ours.logits, int(MASK.sum()), FLOAT32, bound))
 
 
-def test_multiple_choice_makes_the_choices_global(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = Pair(peers, carried, "LongformerForMultipleChoice")
+def test_multiple_choice_makes_the_choices_global(peers: SimpleNamespace) -> None:
+    both = Pair(peers, "LongformerForMultipleChoice")
     ids, mask = QUESTIONS[None], MASK[None]  # one question, two choices
     theirs = both.run(both.model, input_ids=ids, attention_mask=mask, labels=np.array([1]))
     ours = longformer_multiple_choice(
@@ -159,7 +150,7 @@ def test_multiple_choice_makes_the_choices_global(peers: SimpleNamespace, carrie
     logits = both.linear("classifier", pooled)
     bound = sigma_bound(Moments(logits.value.reshape(1, 2), logits.variance.reshape(1, 2)))
     assert_agree(theirs.logits, ours.logits, bound)
-    assert_agree(theirs.loss, ours.loss, carried.cross_entropy_bound(ours.logits, 1, FLOAT32, bound))
+    assert_agree(theirs.loss, ours.loss, cross_entropy_bound(ours.logits, 1, FLOAT32, bound))
     assert ours.global_attentions is not None
     assert ours.global_attentions[0].shape == (2, 4, TOKENS, 8)
     wrong = longformer_multiple_choice(
@@ -168,10 +159,8 @@ def test_multiple_choice_makes_the_choices_global(peers: SimpleNamespace, carrie
     assert not judge(theirs.logits, wrong.logits, bound).passed
 
 
-def test_words_given_as_embeddings_have_the_first_token_or_nothing_global(
-    peers: SimpleNamespace, carried: SimpleNamespace
-) -> None:
-    both, ids = Pair(peers, carried, "LongformerForSequenceClassification"), QUESTIONS[1:]
+def test_words_given_as_embeddings_have_the_first_token_or_nothing_global(peers: SimpleNamespace) -> None:
+    both, ids = Pair(peers, "LongformerForSequenceClassification"), QUESTIONS[1:]
     words = both.state["longformer.embeddings.word_embeddings.weight"][ids]
     from_words = longformer_sequence_classification(both.state, both.config, inputs_embeds=words)
     assert judge_exact(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import mpmath
@@ -11,6 +10,11 @@ import numpy as np
 import pytest
 
 from trueband.properties.bounds import Bound, Precision
+from trueband.properties.bounds.losses import (
+    binary_cross_entropy_bound,
+    cross_entropy_bound,
+    mean_squared_error_bound,
+)
 from trueband.properties.verdict import judge
 from trueband.reference.losses import (
     binary_cross_entropy,
@@ -38,18 +42,18 @@ def exact_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(mpmath.fsum(losses) / len(losses))
 
 
-def test_cross_entropy_is_exact_to_float64(carried: SimpleNamespace) -> None:
-    bound = carried.cross_entropy_bound(LOGITS, 3, FLOAT64)
+def test_cross_entropy_is_exact_to_float64() -> None:
+    bound = cross_entropy_bound(LOGITS, 3, FLOAT64)
     verdict = judge(cross_entropy(LOGITS, LABELS), exact_cross_entropy(LOGITS, LABELS), bound)
     assert verdict.passed, verdict
     all_counted = float(np.mean([cross_entropy(LOGITS[i : i + 1], np.maximum(LABELS[i : i + 1], 0)) for i in range(4)]))
     assert not judge(all_counted, exact_cross_entropy(LOGITS, LABELS), bound).passed  # the wrong one: -100 counted
 
 
-def test_large_logits_do_not_overflow(carried: SimpleNamespace) -> None:
+def test_large_logits_do_not_overflow() -> None:
     logits = np.array([[1e4, 0.0], [-1e4, 1e4]])
     labels = np.array([1, 1])
-    assert judge(cross_entropy(logits, labels), 5e3, carried.cross_entropy_bound(logits, 2, FLOAT64)).passed
+    assert judge(cross_entropy(logits, labels), 5e3, cross_entropy_bound(logits, 2, FLOAT64)).passed
     assert binary_cross_entropy(logits, np.array([[0.0, 1.0], [1.0, 1.0]])) == (1e4 + math.log(2) + 1e4) / 4
 
 
@@ -73,9 +77,36 @@ def test_binary_cross_entropy_is_exact_to_float64() -> None:
             for x, y in zip(LOGITS.ravel().tolist(), labels.ravel().tolist(), strict=True)
         ]
         expected = float(mpmath.fsum(terms) / len(terms))
-    # each term has four roundings of at most |l| + log 2, the mean one for each term
-    bound = Bound({"rounding": np.array((4 + labels.size) * FLOAT64.accumulator * (np.abs(LOGITS).mean() + 1))})
+    bound = binary_cross_entropy_bound(LOGITS, FLOAT64)
     assert judge(binary_cross_entropy(LOGITS, labels), expected, bound).passed
+    assert not judge(binary_cross_entropy(LOGITS, labels[::-1]), expected, bound).passed  # the wrong one
+
+
+@pytest.mark.parametrize("error", [1e-3, 1.0])
+def test_an_error_of_the_logits_is_carried(error: float) -> None:
+    """Worst cases: every logit moves away from its label, and the label's own the other way."""
+    moved_by, classes = Bound({"logits": np.full(LOGITS.shape, error)}), np.array([5, 1, 0, 2])
+    own = np.eye(6)[classes]
+    apart = LOGITS + error * (1 - 2 * own)
+    bound = cross_entropy_bound(LOGITS, 4, FLOAT64, moved_by)
+    assert judge(cross_entropy(apart, classes), cross_entropy(LOGITS, classes), bound).passed
+    assert not judge(cross_entropy(apart, classes), cross_entropy(LOGITS, classes),
+                     cross_entropy_bound(LOGITS, 4, FLOAT64)).passed  # fmt: skip
+    losses: list[tuple[Any, Any]] = [
+        (binary_cross_entropy, lambda *e: binary_cross_entropy_bound(LOGITS, FLOAT64, *e)),
+        (mean_squared_error, lambda *e: mean_squared_error_bound(LOGITS, own, FLOAT64, *e)),
+    ]
+    for loss, bound_of in losses:
+        assert judge(loss(apart, own), loss(LOGITS, own), bound_of(moved_by)).passed
+        assert not judge(loss(apart, own), loss(LOGITS, own), bound_of()).passed
+
+
+def test_mean_squared_error_is_exact_to_float64() -> None:
+    labels = RNG.standard_normal(LOGITS.shape)
+    with mpmath.workdps(50):
+        terms = [(mpmath.mpf(x) - mpmath.mpf(y)) ** 2 for x, y in zip(LOGITS.flat, labels.flat, strict=True)]
+        expected = float(mpmath.fsum(terms) / len(terms))
+    assert judge(mean_squared_error(LOGITS, labels), expected, mean_squared_error_bound(LOGITS, labels, FLOAT64)).passed
 
 
 def test_mean_squared_error_by_hand() -> None:

@@ -2,14 +2,15 @@
 
 Each step is sampled with an error far above its own roundings and far below its curvature. The variance of N samples
 of a normal error has a relative standard deviation of sqrt(2 / (N - 1)); 6 of them, for the hundreds of elements.
-The prediction takes the error of a query as independent from key to key, which is exact for keys that share no
-coordinate; what it costs for others shows on real weights (tests/golden).
+What is not carried is that the errors of different coordinates belong together after a projection: how much that is
+on real weights, `golden/SIGMA.md` tells.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,14 @@ import pytest
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.variance import (
     Moments,
+    Relative,
     attention_moments,
     gelu_moments,
     known,
     layer_norm_moments,
     linear_moments,
     sum_moments,
+    tanh_moments,
 )
 
 SAMPLES = 3000
@@ -34,7 +37,13 @@ VARIANCE = 1e-8 * RNG.uniform(0.5, 2.0, size=X.shape)
 WEIGHT, BIAS, GAIN = RNG.standard_normal((5, 8)), RNG.standard_normal(5), RNG.standard_normal(8)
 KEY, VALUE = RNG.standard_normal(X.shape), RNG.standard_normal(X.shape)
 VISIBLE = np.tril(np.ones((1, 2, 6, 6), dtype=bool), k=1)  # every row sees two keys at least
-APART = np.eye(6, 8) * RNG.uniform(1.0, 2.0, size=X.shape)  # keys of one coordinate each
+DISTANCES = RNG.standard_normal((6, 6, 8))
+HEADS = np.array([0.5, -2.0])
+
+
+def attended(query: Moments, key: Moments, value: Moments, **options: Any) -> Moments:
+    return attention_moments(query, key, value, VISIBLE, 0.3, FLOAT64, **options)
+
 
 Step = Callable[[Moments], Moments]
 STEPS: dict[str, Step] = {
@@ -42,9 +51,15 @@ STEPS: dict[str, Step] = {
     "layer norm": lambda x: layer_norm_moments(x, GAIN, GAIN, 1e-5, FLOAT64),
     "gelu": lambda x: gelu_moments(x, FLOAT64),
     "sum": lambda x: sum_moments(x, known(VALUE), FLOAT64),
-    "query of attention": lambda x: attention_moments(x, known(APART), known(VALUE), VISIBLE, 0.3, FLOAT64),
-    "keys of attention": lambda x: attention_moments(known(VALUE), x, known(VALUE), VISIBLE, 0.3, FLOAT64),
-    "values of attention": lambda x: attention_moments(known(VALUE), known(KEY), x, VISIBLE, 0.3, FLOAT64),
+    "tanh": lambda x: tanh_moments(x, FLOAT64),
+    "query of attention": lambda x: attended(x, known(KEY), known(VALUE)),
+    "keys of attention": lambda x: attended(known(VALUE), x, known(VALUE)),
+    "values of attention": lambda x: attended(known(VALUE), known(KEY), x),
+    "values of weighted heads": lambda x: attended(known(VALUE), known(KEY), x, head_mask=HEADS),
+    "keys of weighted heads": lambda x: attended(known(VALUE), x, known(VALUE), head_mask=HEADS),
+    "query with distances": lambda x: attended(x, known(KEY), known(VALUE), relative=Relative(DISTANCES, False)),
+    "keys with distances": lambda x: attended(known(VALUE), x, known(VALUE), relative=Relative(DISTANCES, False)),
+    "keys of distances too": lambda x: attended(known(VALUE), x, known(VALUE), relative=Relative(DISTANCES, True)),
 }
 
 

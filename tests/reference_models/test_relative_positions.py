@@ -13,12 +13,13 @@ import torch
 from torch.nn import functional
 
 from trueband.properties.bounds import Precision
-from trueband.properties.bounds.variance import Moments, attention_moments, known, sigma_bound
+from trueband.properties.bounds.encoder_variance import run_roberta_layer
+from trueband.properties.bounds.layer_variance import ROBERTA, Attention, Layer
+from trueband.properties.bounds.variance import Moments, known, sigma_bound
 from trueband.properties.verdict import judge, judge_exact
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.embeddings import embed
 from trueband.reference.full_attention import relative_scores
-from trueband.reference.layers import merge_heads, split_heads
 from trueband.reference.roberta import roberta_encoder, roberta_model
 from trueband.reference.roberta_attention import roberta_cross_attention, roberta_self_attention
 
@@ -79,45 +80,20 @@ def by_pairs(state: dict[str, np.ndarray], kind: str, x: np.ndarray, visible: np
     return context.flatten(2).numpy()
 
 
-def moments(
-    carried: SimpleNamespace, state: dict[str, np.ndarray], kind: str, x: np.ndarray, seen: np.ndarray
-) -> Moments:
-    """Of the context, row by row: the keys of row i are (k_j + t_ij, k_j . t_ij), its query (q_i, 1 or 0)."""
-    layer, tokens = carried.Layer(state, NAME, "roberta", 4, FLOAT64), x.shape[1]
-    table = state[f"{NAME}.attention.self.distance_embedding.weight"]
-    parts = ("attention.self.query", "attention.self.key", "attention.self.value")
-    query, key, value = (
-        Moments(split_heads(m.value, 4), split_heads(m.variance, 4)) for m in (layer.linear(p, known(x)) for p in parts)
-    )
-    rows = []
-    for i in range(tokens):
-        apart = table[i - np.arange(tokens) + LONGEST - 1]  # (n, d)
-        both = (key.value * apart).sum(axis=-1, keepdims=True)
-        both_variance = (key.variance * apart**2 + FLOAT64.accumulator**2 * 4 * (key.value * apart) ** 2).sum(-1)
-        keys = Moments(
-            np.concatenate([key.value + apart, both], axis=-1),
-            np.concatenate([key.variance, both_variance[..., None]], axis=-1),
-        )
-        own = slice(i, i + 1)
-        one = np.full((*query.value.shape[:2], 1, 1), float(kind == "relative_key_query"))
-        row = Moments(
-            np.concatenate([query.value[:, :, own], one], axis=-1),
-            np.concatenate([query.variance[:, :, own], 0 * one], axis=-1),
-        )
-        visible = np.broadcast_to(seen[:, None, own], (len(x), 4, 1, tokens))
-        rows.append(attention_moments(row, keys, value, visible, 0.5, FLOAT64))
-    return Moments(*(merge_heads(np.concatenate(part, axis=2)) for part in zip(*rows, strict=True)))
+def moments(state: dict[str, np.ndarray], config: XLMRobertaConfig, x: np.ndarray, mask: Any = None) -> Moments:
+    """Of the context."""
+    return run_roberta_layer(state, NAME, config, x, mask, FLOAT64).attention.context()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("causal", [False, True])
-def test_every_pair_of_tokens(carried: SimpleNamespace, state: dict[str, np.ndarray], kind: str, causal: bool) -> None:
+def test_every_pair_of_tokens(state: dict[str, np.ndarray], kind: str, causal: bool) -> None:
     x, mask = np.random.default_rng(1).standard_normal((2, 6, 16)), np.ones((2, 6), dtype=np.int64)
     mask[0, 4:], mask[1, :1] = 0, 0
     seen = np.repeat(mask[:, None, :] == 1, 6, axis=1)
     seen &= np.tril(np.ones((6, 6), dtype=bool)) | (not causal)
     ours = roberta_self_attention(state, NAME, config_of(kind, is_decoder=causal), x, mask).context
-    bound = sigma_bound(moments(carried, state, kind, x, seen))
+    bound = sigma_bound(moments(state, config_of(kind, is_decoder=causal), x, mask))
     verdict = judge(by_pairs(state, kind, x, seen), ours, bound)
     assert verdict.passed, verdict
     for wrong in (by_pairs(state, kind, x, seen, -1), by_pairs(state, KINDS[kind == "relative_key"], x, seen)):
@@ -140,11 +116,11 @@ def test_embeddings_know_no_position(state: dict[str, np.ndarray], kind: str) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_distances_matter(carried: SimpleNamespace, state: dict[str, np.ndarray], kind: str) -> None:
+def test_only_distances_matter(state: dict[str, np.ndarray], kind: str) -> None:
     x = np.random.default_rng(2).standard_normal((1, 6, 16))
     plain = roberta_self_attention(state, NAME, config_of(kind), x[:, 2:]).context
     padded = roberta_self_attention(state, NAME, config_of(kind), x, np.array([[0, 0, 1, 1, 1, 1]])).context
-    bound = sigma_bound(moments(carried, state, kind, x[:, 2:], np.ones((1, 4, 4), dtype=bool)))
+    bound = sigma_bound(moments(state, config_of(kind), x[:, 2:]))
     assert judge(padded[:, 2:], plain, bound).passed
     apart = roberta_self_attention(
         state, NAME, config_of(kind), x[:, [2, 0, 3, 4, 5]], np.array([[1, 0, 1, 1, 1]])
@@ -152,14 +128,16 @@ def test_only_distances_matter(carried: SimpleNamespace, state: dict[str, np.nda
     assert not judge(apart[:, [0, 2, 3, 4]], plain, bound).passed
 
 
-def test_cross_attention_has_no_positions(carried: SimpleNamespace, state: dict[str, np.ndarray]) -> None:
+def test_cross_attention_has_no_positions(state: dict[str, np.ndarray]) -> None:
     config = config_of("relative_key", is_decoder=True, add_cross_attention=True)
     rng = np.random.default_rng(3)
     x, encoded = rng.standard_normal((1, 3, 16)), rng.standard_normal((1, 5, 16))
     forwards = roberta_cross_attention(state, NAME, config, x, encoded).context
     backwards = roberta_cross_attention(state, NAME, config, x, encoded[:, ::-1]).context
-    layer = carried.Layer(state, NAME, "roberta", 4, FLOAT64)
-    context, _ = layer.attention("cross", known(x), known(encoded), np.ones((1, 3, 5), dtype=bool))
+    seen = {"": np.ones((1, 3, 5), dtype=bool)}
+    layer, parts = Layer(state, NAME, 4, FLOAT64), ROBERTA.cross
+    assert parts is not None
+    context = Attention(layer, parts, 4, known(x), known(encoded), seen).context()
     assert judge(forwards, context.value, sigma_bound(context)).passed
     assert judge(backwards, forwards, sigma_bound(context)).passed
 

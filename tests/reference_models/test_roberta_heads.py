@@ -10,12 +10,17 @@ import pytest
 import transformers
 
 from trueband.properties.bounds import Bound, Precision
-from trueband.properties.bounds.encoder_variance import embedding_bound, lm_head_moments
-from trueband.properties.bounds.variance import Moments, known, linear_moments, sigma_bound
+from trueband.properties.bounds.encoder_variance import lm_head_moments, squashed_moments
+from trueband.properties.bounds.layer_variance import linear_of
+from trueband.properties.bounds.losses import (
+    binary_cross_entropy_bound,
+    cross_entropy_bound,
+    mean_squared_error_bound,
+)
+from trueband.properties.bounds.model_variance import roberta_moments
+from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import judge, judge_exact
 from trueband.reference.config import XLMRobertaConfig
-from trueband.reference.embeddings import embed, positions_from_ids
-from trueband.reference.full_attention import visible_keys
 from trueband.reference.losses import cross_entropy
 from trueband.reference.roberta import roberta_causal_lm, roberta_masked_lm, roberta_model
 from trueband.reference.roberta_heads import (
@@ -37,9 +42,9 @@ PAD, TOKENS = 1, 12
 class Pair:
     """The peer's model of a class, and ours with the same weights."""
 
-    def __init__(self, peers: SimpleNamespace, carried: SimpleNamespace, name: str, **changes: Any) -> None:
+    def __init__(self, peers: SimpleNamespace, name: str, **changes: Any) -> None:
         sizes = SIZES | {"attn_implementation": "eager"} | changes
-        self.run, self.carried = peers.run, carried
+        self.run = peers.run
         config = transformers.XLMRobertaConfig(**sizes)
         self.model = peers.peer(name, config)
         self.config = XLMRobertaConfig.from_dict(sizes)
@@ -53,35 +58,26 @@ class Pair:
     def mask(self, ids: np.ndarray) -> np.ndarray:
         return (ids != self.config.pad_token_id).astype(np.int64)
 
-    def embedded(self, ids: np.ndarray) -> Moments:
-        value = embed(self.state, self.config, ids, prefix="roberta.")
-        positions = positions_from_ids(ids, self.config.pad_token_id)
-        bound = embedding_bound(self.state, "roberta.", self.config, ids, positions, FLOAT64)
-        moments: Moments = self.carried.started(value, bound)
-        return moments
+    def moments(self, ids: np.ndarray, encoded: np.ndarray | None = None, real: np.ndarray | None = None) -> Any:
+        """Of every output of the model."""
+        return roberta_moments(
+            self.state, self.config, ids, FLOAT64, attention_mask=self.mask(ids), encoder_hidden_states=encoded,
+            encoder_attention_mask=real,
+        )  # fmt: skip
 
     def last(self, ids: np.ndarray, encoded: np.ndarray | None = None, real: np.ndarray | None = None) -> Moments:
-        """Last hidden states with the error of every layer carried along."""
-        x = self.embedded(ids)
-        visible = visible_keys(self.mask(ids) == 1, ids.shape[1], self.config.is_decoder)
-        seen = None if real is None else visible_keys(real == 1, ids.shape[1], causal=False)
-        for i in range(self.config.num_hidden_layers):
-            layer = self.carried.Layer(self.state, f"roberta.encoder.layer.{i}", "roberta", 4, FLOAT64)
-            x = layer.output(x, visible, None if encoded is None else known(encoded), seen)
-        return x
+        last: Moments = self.moments(ids, encoded, real)["last_hidden_state"]
+        return last
 
     def linear(self, name: str, x: Moments) -> Moments:
-        return linear_moments(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"], FLOAT64)
+        return linear_of(self.state, name, x, FLOAT64)
 
     def pooled(self, ids: np.ndarray, name: str) -> Moments:
-        last = self.last(ids)
-        first = Moments(last.value[:, 0], last.variance[:, 0])
-        pooled: Moments = self.carried.tanh_moments(self.linear(name, first), FLOAT64)
-        return pooled
+        return squashed_moments(self.state, name, self.last(ids).at(np.s_[:, 0]), FLOAT64)
 
 
-def pair(peers: SimpleNamespace, carried: SimpleNamespace, name: str, **changes: Any) -> Pair:
-    return Pair(peers, carried, name, **changes)
+def pair(peers: SimpleNamespace, name: str, **changes: Any) -> Pair:
+    return Pair(peers, name, **changes)
 
 
 def assert_agree(actual: Any, expected: Any, bound: Bound, where: Any = ...) -> None:
@@ -89,8 +85,8 @@ def assert_agree(actual: Any, expected: Any, bound: Bound, where: Any = ...) -> 
     assert verdict.passed, verdict
 
 
-def test_pooler_on_and_off(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForMultipleChoice")  # the one with a pooler
+def test_pooler_on_and_off(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForMultipleChoice")  # the one with a pooler
     ids = both.ids()
     theirs = both.run(both.model.roberta, input_ids=ids, attention_mask=both.mask(ids))
     ours = roberta_model(both.state, both.config, ids, attention_mask=both.mask(ids), prefix="roberta.")
@@ -103,8 +99,8 @@ def test_pooler_on_and_off(peers: SimpleNamespace, carried: SimpleNamespace) -> 
 
 
 @pytest.mark.parametrize("pad", [1, 4])
-def test_masked_lm(peers: SimpleNamespace, carried: SimpleNamespace, pad: int) -> None:
-    both = pair(peers, carried, "XLMRobertaForMaskedLM", pad_token_id=pad)
+def test_masked_lm(peers: SimpleNamespace, pad: int) -> None:
+    both = pair(peers, "XLMRobertaForMaskedLM", pad_token_id=pad)
     ids = both.ids(1, pad)
     ids[2, 4] = 7 if pad == 4 else 4
     labels = np.where(np.random.default_rng(2).uniform(size=ids.shape) < 0.4, ids, -100)
@@ -118,14 +114,13 @@ def test_masked_lm(peers: SimpleNamespace, carried: SimpleNamespace, pad: int) -
     bound = sigma_bound(lm_head_moments(both.state, "roberta.", both.config, both.last(ids), FLOAT64))
     assert_agree(theirs.logits, ours.logits, bound)
     count = int((labels != -100).sum())
-    assert_agree(theirs.loss, np.array(ours.loss), carried.cross_entropy_bound(ours.logits, count, FLOAT64, bound))
+    assert_agree(theirs.loss, np.array(ours.loss), cross_entropy_bound(ours.logits, count, FLOAT64, bound))
     assert len(ours.hidden_states) == len(theirs.hidden_states) == 3
     assert ours.attentions is not None
     assert [each.shape for each in ours.attentions] == [each.shape for each in theirs.attentions]
-    layer = carried.Layer(both.state, "roberta.encoder.layer.0", "roberta", 4, FLOAT64)
-    x, visible = both.embedded(ids), visible_keys(both.mask(ids) == 1, TOKENS, causal=False)
-    _, probabilities = layer.attention("self", x, x, visible)
-    assert_agree(theirs.attentions[0], ours.attentions[0], sigma_bound(probabilities))
+    for i in range(2):
+        bound = sigma_bound(both.moments(ids)[f"attentions.{i}"])
+        assert_agree(theirs.attentions[i], ours.attentions[i], bound)
 
 
 def causal_case(both: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -137,8 +132,8 @@ def causal_case(both: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("cross", [False, True])
-def test_causal_lm(peers: SimpleNamespace, carried: SimpleNamespace, cross: bool) -> None:
-    both = pair(peers, carried, "XLMRobertaForCausalLM", is_decoder=True, add_cross_attention=cross)
+def test_causal_lm(peers: SimpleNamespace, cross: bool) -> None:
+    both = pair(peers, "XLMRobertaForCausalLM", is_decoder=True, add_cross_attention=cross)
     ids, encoded, real, labels = causal_case(both)
     options: dict[str, Any] = {"attention_mask": both.mask(ids)}
     if cross:
@@ -161,22 +156,22 @@ def test_causal_lm(peers: SimpleNamespace, carried: SimpleNamespace, cross: bool
         assert ours.cross_attentions is None
 
 
-def test_the_loss_of_a_causal_lm_looks_one_token_ahead(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForCausalLM", is_decoder=True)
+def test_the_loss_of_a_causal_lm_looks_one_token_ahead(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForCausalLM", is_decoder=True)
     ids = np.random.default_rng(4).integers(3, 30, size=(2, 9))
     theirs = both.run(both.model, input_ids=ids, labels=ids, use_cache=False)
     ours = roberta_causal_lm(both.state, both.config, ids, labels=ids)
     float32 = Precision.of("float32")  # in which the peer takes this loss, of logits rounded to it
     logits = sigma_bound(lm_head_moments(both.state, "roberta.", both.config, both.last(ids), FLOAT64))
     logits += Bound({"stored": float32.accumulator * np.abs(ours.logits)})
-    bound = carried.cross_entropy_bound(ours.logits, 16, float32, logits)
+    bound = cross_entropy_bound(ours.logits, 16, float32, logits)
     assert_agree(theirs.loss, np.array(ours.loss), bound)
     same_token = cross_entropy(ours.logits, ids)  # the wrong one: labels not shifted
     assert not judge(theirs.loss, same_token, bound).passed
 
 
-def test_a_decoder_that_looks_ahead_is_rejected(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForCausalLM", is_decoder=True)
+def test_a_decoder_that_looks_ahead_is_rejected(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForCausalLM", is_decoder=True)
     ids = np.random.default_rng(5).integers(3, 30, size=(2, 9))
     theirs = both.run(both.model, input_ids=ids, use_cache=False)
     bound = sigma_bound(lm_head_moments(both.state, "roberta.", both.config, both.last(ids), FLOAT64))
@@ -185,8 +180,8 @@ def test_a_decoder_that_looks_ahead_is_rejected(peers: SimpleNamespace, carried:
     assert not judge(theirs.logits, roberta_causal_lm(both.state, ahead, ids).logits, bound).passed
 
 
-def test_left_padding_changes_nothing_for_a_decoder(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForCausalLM", is_decoder=True)
+def test_left_padding_changes_nothing_for_a_decoder(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForCausalLM", is_decoder=True)
     ids = np.random.default_rng(6).integers(3, 30, size=(1, 6))
     padded = np.concatenate([np.full((1, 3), PAD), ids], axis=1)
     plain = roberta_causal_lm(both.state, both.config, ids).logits
@@ -207,11 +202,9 @@ def test_left_padding_changes_nothing_for_a_decoder(peers: SimpleNamespace, carr
         (3, "multi_label_classification"), (1, "regression"),
     ],
 )  # fmt: skip
-def test_sequence_classification(
-    peers: SimpleNamespace, carried: SimpleNamespace, num_labels: int, problem_type: str | None
-) -> None:
+def test_sequence_classification(peers: SimpleNamespace, num_labels: int, problem_type: str | None) -> None:
     both = pair(
-        peers, carried, "XLMRobertaForSequenceClassification", num_labels=num_labels, problem_type=problem_type
+        peers, "XLMRobertaForSequenceClassification", num_labels=num_labels, problem_type=problem_type
     )  # fmt: skip
     ids, rng = both.ids(7), np.random.default_rng(8)
     if num_labels == 3 and problem_type in (None, "single_label_classification"):
@@ -228,15 +221,17 @@ def test_sequence_classification(
     bound = sigma_bound(logits)
     assert_agree(theirs.logits, ours.logits, bound)
     assert ours.loss is not None
-    # no loss is steeper than the larger of 2 |l - y| + e (squares) and 2 (cross-entropies) in an error e
-    steepest = max(2.0, 2 * float(np.abs(ours.logits - (labels if labels.ndim == 2 else 0)).max() + 3.0))
-    rounding = carried.cross_entropy_bound(ours.logits, 9, FLOAT64).total * (1 + steepest)
-    loss_bound = Bound({"logits": np.array(steepest * bound.total.max()), "rounding": rounding})
+    if labels.dtype == np.int64:
+        loss_bound = cross_entropy_bound(ours.logits, 3, FLOAT64, bound)
+    elif problem_type == "multi_label_classification":
+        loss_bound = binary_cross_entropy_bound(ours.logits, FLOAT64, bound)
+    else:
+        loss_bound = mean_squared_error_bound(ours.logits, labels.reshape(ours.logits.shape), FLOAT64, bound)
     assert_agree(theirs.loss, np.array(ours.loss), loss_bound)
 
 
-def test_multiple_choice(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForMultipleChoice")
+def test_multiple_choice(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForMultipleChoice")
     ids = np.stack([both.ids(9), both.ids(10)])  # (2, 3, n): two questions, three choices
     labels = np.array([2, 0])
     theirs = both.run(both.model, input_ids=ids, attention_mask=both.mask(ids), labels=labels)
@@ -244,14 +239,14 @@ def test_multiple_choice(peers: SimpleNamespace, carried: SimpleNamespace) -> No
     moments = both.linear("classifier", both.pooled(ids.reshape(6, TOKENS), "roberta.pooler.dense"))
     bound = sigma_bound(Moments(moments.value.reshape(2, 3), moments.variance.reshape(2, 3)))
     assert_agree(theirs.logits, ours.logits, bound)
-    assert_agree(theirs.loss, np.array(ours.loss), carried.cross_entropy_bound(ours.logits, 2, FLOAT64, bound))
+    assert_agree(theirs.loss, np.array(ours.loss), cross_entropy_bound(ours.logits, 2, FLOAT64, bound))
     words = both.state["roberta.embeddings.word_embeddings.weight"][ids[:, :, 2:9]]
     embedded = roberta_multiple_choice(both.state, both.config, inputs_embeds=words)
     assert judge_exact(embedded.logits, roberta_multiple_choice(both.state, both.config, ids[:, :, 2:9]).logits).passed
 
 
-def test_token_classification(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForTokenClassification", num_labels=5)
+def test_token_classification(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForTokenClassification", num_labels=5)
     ids = both.ids(11)
     labels = np.where(ids == PAD, -100, ids % 5)
     theirs = both.run(both.model, input_ids=ids, attention_mask=both.mask(ids), labels=labels)
@@ -259,11 +254,11 @@ def test_token_classification(peers: SimpleNamespace, carried: SimpleNamespace) 
     bound = sigma_bound(both.linear("classifier", both.last(ids)))
     assert_agree(theirs.logits, ours.logits, bound)
     count = int((labels != -100).sum())
-    assert_agree(theirs.loss, np.array(ours.loss), carried.cross_entropy_bound(ours.logits, count, FLOAT64, bound))
+    assert_agree(theirs.loss, np.array(ours.loss), cross_entropy_bound(ours.logits, count, FLOAT64, bound))
 
 
-def test_question_answering(peers: SimpleNamespace, carried: SimpleNamespace) -> None:
-    both = pair(peers, carried, "XLMRobertaForQuestionAnswering")
+def test_question_answering(peers: SimpleNamespace) -> None:
+    both = pair(peers, "XLMRobertaForQuestionAnswering")
     ids, start, end = both.ids(12), np.array([1, 50, 3]), np.array([4, 50, 12])  # 50 and 12: outside, not counted
     mask = both.mask(ids)
     theirs = both.run(both.model, input_ids=ids, attention_mask=mask, start_positions=start, end_positions=end)
@@ -274,7 +269,7 @@ def test_question_answering(peers: SimpleNamespace, carried: SimpleNamespace) ->
     assert_agree(theirs.start_logits, ours.start_logits, bound.at((..., 0)))
     assert_agree(theirs.end_logits, ours.end_logits, bound.at((..., 1)))
     both_logits = np.stack([ours.start_logits, ours.end_logits])
-    assert_agree(theirs.loss, np.array(ours.loss), carried.cross_entropy_bound(both_logits, 2, FLOAT64, bound))
+    assert_agree(theirs.loss, np.array(ours.loss), cross_entropy_bound(both_logits, 2, FLOAT64, bound))
     assert not judge(theirs.start_logits, ours.end_logits, bound.at((..., 0))).passed
 
 
@@ -287,7 +282,7 @@ def test_question_answering(peers: SimpleNamespace, carried: SimpleNamespace) ->
         ("labels: expected ids from 0 to 29, or -100, got 30", {"labels": np.full((3, TOKENS), 30)}),
     ],
 )
-def test_refused(peers: SimpleNamespace, carried: SimpleNamespace, message: str, options: dict[str, Any]) -> None:
-    both = pair(peers, carried, "XLMRobertaForMaskedLM")
+def test_refused(peers: SimpleNamespace, message: str, options: dict[str, Any]) -> None:
+    both = pair(peers, "XLMRobertaForMaskedLM")
     with pytest.raises(ValueError, match=message):
         roberta_masked_lm(both.state, both.config, both.ids(), **options)

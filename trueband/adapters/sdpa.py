@@ -1,8 +1,7 @@
 """`sdpa`: torch's scaled_dot_product_attention with a dense boolean mask.
 
 Added here: the mask; a second call for the rows of global tokens; rows of masked tokens set to 0, since what the peer
-gives for a row without keys depends on its backend; the head mask. float16 is not declared: on the CPU, doubling the
-gradient of the output does not always double the gradients, by more than what underflows.
+gives for a row without keys depends on its backend; the head mask.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def attention(
 
 target = Target(
     attention,
-    dtypes=("float64", "float32", "bfloat16"),
+    dtypes=("float64", "float32", "bfloat16", "float16"),
     features=frozenset(FEATURES) - {"nan_local", "batch_invariant", "validation"},
     library="torch",
     name="torch scaled_dot_product_attention",

@@ -75,6 +75,14 @@ def test_one_beam_is_greedy(writers: Any) -> None:
     assert torch.equal(changed, plain[:, : changed.shape[1]])
 
 
+def test_beams_that_do_not_exist_are_the_prompt_and_padding(led_writers: Any) -> None:
+    """The only first token is an end token: one beam of three finishes, and nothing runs on."""
+    options = {"forced_bos_token_id": 8, "eos_token_id": 8, "num_beams": 3, "num_return_sequences": 2}
+    result = led_writers.ours.generate(**led_writers.given, return_dict_in_generate=True, **options)
+    assert result.sequences.tolist() == [[2, 8], [2, 1]] * 3
+    assert result.sequences_scores.tolist() == [0.0, -np.inf] * 3
+
+
 def test_seeds(writers: Any) -> None:
     def draw(seed: int) -> Any:
         generator = torch.Generator().manual_seed(seed)

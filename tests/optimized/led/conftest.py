@@ -6,10 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from trueband.properties.bounds import Bound, Precision
+from trueband.properties.bounds.layer_variance import linear_of
+from trueband.properties.bounds.led_variance import led_logits_moments
+from trueband.properties.bounds.losses import cross_entropy_bound
+from trueband.properties.bounds.model_variance import led_decoder_moments, led_moments, whole_model_names
+from trueband.properties.bounds.variance import Moments
 from trueband.reference import LEDConfig
 
 
@@ -61,3 +68,67 @@ def led(small_led: dict[str, Any], randomize: Callable[[torch.nn.Module], Any]) 
         return randomize(kind(config).double())
 
     return make
+
+
+@dataclass
+class LEDMoments:
+    """Carried through a model with these weights."""
+
+    state: dict[str, np.ndarray]
+    config: LEDConfig
+
+    @property
+    def prefix(self) -> str:
+        return "" if "shared.weight" in self.state else "led."
+
+    def whole(self, given: dict[str, Any], dtype: str, encoder: str | None = None) -> dict[str, Moments]:
+        """Of every output, logits included, for tensors by name. `encoder`: the dtype that it is computed in."""
+        arrays = {name: value.numpy() for name, value in given.items()}
+        encoder_precision = None if encoder is None else Precision.of(encoder)
+        ids, precision = arrays.pop("input_ids"), Precision.of(dtype)
+        found = led_moments(
+            self.state, self.config, ids, precision, encoder_precision=encoder_precision, prefix=self.prefix, **arrays
+        )
+        return self.with_head(found, dtype)
+
+    def decoder(self, states: Tensor, given: dict[str, Any], dtype: str) -> dict[str, Moments]:
+        """Of the decoder's outputs over exact states of the encoder."""
+        arrays = {name: value.numpy() for name, value in given.items()}
+        ids, mask = arrays.pop("decoder_input_ids"), arrays.pop("attention_mask", None)
+        found = led_decoder_moments(
+            self.state, self.config, ids, Precision.of(dtype), encoder_hidden_states=states.numpy(),
+            encoder_attention_mask=mask, prefix=self.prefix, **arrays,
+        )  # fmt: skip
+        return self.with_head(whole_model_names(found), dtype)
+
+    def with_head(self, found: dict[str, Moments], dtype: str) -> dict[str, Moments]:
+        """With the logits of the heads that there are."""
+        last, precision = found["last_hidden_state"], Precision.of(dtype)
+        if "final_logits_bias" in self.state:
+            found["logits"] = led_logits_moments(self.state, last, precision)
+        if "qa_outputs.weight" in self.state:
+            spans = linear_of(self.state, "qa_outputs", last, precision)
+            found |= {f"{name}_logits": spans.at(np.s_[..., i]) for i, name in enumerate(("start", "end"))}
+        return found
+
+    def loss(
+        self, bounds: dict[str, Bound], moments: dict[str, Moments], labels: Tensor, dtype: str
+    ) -> dict[str, Bound]:
+        """The bounds with that of the loss of a language model."""
+        count = int((labels != -100).sum())
+        bound = cross_entropy_bound(moments["logits"].value, count, Precision.of(dtype), bounds["logits"])
+        return {**bounds, "loss": bound}
+
+    def span_loss(self, bounds: dict[str, Bound], moments: dict[str, Moments]) -> dict[str, Bound]:
+        """The bounds with that of the loss of start and end."""
+        names = ("start_logits", "end_logits")
+        values, errors = [moments[name].value for name in names], [bounds[name].total for name in names]
+        error = Bound({"logits": np.stack(errors)})
+        bound = cross_entropy_bound(np.stack(values), 2 * len(values[0]), Precision.of("float64"), error)
+        return {**bounds, "loss": bound}
+
+
+@pytest.fixture(scope="session")
+def moments_of(state_of: Callable[[torch.nn.Module], Any]) -> Callable[[Any], LEDMoments]:
+    """Moments of a model of a class of ours."""
+    return lambda model: LEDMoments(state_of(model), model.config)

@@ -30,15 +30,19 @@ def in_steps(model: Any, batch: Any, steps: list[int], rows: torch.Tensor | None
 
 
 @pytest.mark.parametrize("steps", STEPS.values(), ids=[name.replace(" ", "-") for name in STEPS])
-def test_cached_is_uncached_with_left_padded_prompts(led: Any, batch: Any, moved: Any, same: Any, steps: Any) -> None:
+def test_cached_is_uncached_with_left_padded_prompts(
+    led: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any, steps: Any
+) -> None:
     model = led(LEDForConditionalGeneration)
     assert not batch.read_mask[1, :3].any()
-
-    def whole(model: Any) -> dict[str, torch.Tensor]:
-        return {"logits": model(**batch.inputs, **batch.decoder).logits}
-
     logits, cache, outputs = in_steps(model, batch, steps)
-    same({"logits": logits}, whole(model), moved(model, whole, "float64"))
+    moments = moments_of(model).whole({**batch.inputs, **batch.decoder}, "float64")
+    bounds, whole = sigmas(moments, moments), {"logits": model(**batch.inputs, **batch.decoder).logits}
+    same({"logits": logits}, whole, bounds)
+    batch.read_mask[1, 0] = 1  # the wrong one: a pad of the prompt is seen
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same({"logits": in_steps(model, batch, steps)[0]}, whole, bounds)
+    batch.read_mask[1, 0] = 0
     attentions = model(**batch.inputs, **batch.decoder, output_attentions=True)
     assert outputs[-1].decoder_attentions[0].shape == (4, 2, steps[-1], 7)
     assert not outputs[-1].decoder_attentions[1][1, :, -1, :3].any()

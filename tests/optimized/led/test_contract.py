@@ -122,21 +122,20 @@ def test_fully_masked_sequences(led: Any, batch: Any) -> None:
     assert not output.cross_attentions[0][1].any()
 
 
-def test_new_words(led: Any, batch: Any, moved: Any, same: Any) -> None:
+def test_new_words(led: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any) -> None:
     for tied in (True, False):
         model = led(LEDForConditionalGeneration, tie_word_embeddings=tied)
         model.final_logits_bias.copy_(torch.arange(40)[None])
         before = model(**batch.inputs, **batch.decoder).logits
+        moments = moments_of(model).whole({**batch.inputs, **batch.decoder}, "float64")
         table = model.resize_token_embeddings(45)
         assert model.config.vocab_size == model.led.decoder.config.vocab_size == 45
         assert (model.lm_head.weight is table.weight) == tied
         after = model(**batch.inputs, **batch.decoder).logits
         assert after.shape == (4, 7, 45)
-
-        def old_words(model: Any) -> dict[str, Tensor]:
-            return {"logits": model(**batch.inputs, **batch.decoder).logits[..., :40]}
-
-        same({"logits": after[..., :40]}, {"logits": before}, moved(model, old_words, "float64"))
+        same({"logits": after[..., :40]}, {"logits": before}, sigmas(moments, moments))
+        with pytest.raises(AssertionError, match="EXCEEDS"):  # the wrong one: words moved by one
+            same({"logits": after[..., 1:41]}, {"logits": before}, sigmas(moments, moments))
         assert not model.final_logits_bias[0, 40:].any()
         assert model(input_ids=batch.ids + 5).logits.isfinite().all()
         model.resize_token_embeddings(39)
@@ -168,7 +167,9 @@ def test_what_the_peer_takes_without_a_word(led: Any, small_led: Any, batch: Any
         model(**wrong)
 
 
-def test_float64_is_float64(led: Any, small_led: Any, batch: Any, state_of: Any, moved: Any, same: Any) -> None:
+def test_float64_is_float64(
+    led: Any, small_led: Any, batch: Any, state_of: Any, moments_of: Any, sigmas: Any, same: Any
+) -> None:
     """The encoder against the float64 reference; the peer, with the same weights, is off by float32's roundings."""
     model = led(LEDModel, attention_window=4)
     peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=4)).double().eval()
@@ -179,7 +180,8 @@ def test_float64_is_float64(led: Any, small_led: Any, batch: Any, state_of: Any,
     def run(model: Any) -> dict[str, Tensor]:
         return {"states": model.encoder(**batch.inputs).last_hidden_state}
 
-    bounds = moved(model, run, "float64")
+    moments = moments_of(model).whole({**batch.inputs, **batch.decoder}, "float64")
+    bounds = sigmas({"states": moments["encoder_last_hidden_state"]})
     same(run(model), exact, bounds)
     with pytest.raises(AssertionError, match="EXCEEDS"):
         same(run(peer), exact, bounds)

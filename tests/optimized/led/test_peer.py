@@ -13,7 +13,9 @@ import torch
 import transformers
 
 from trueband.optimized import LEDForConditionalGeneration, LEDForQuestionAnswering, LEDModel
+from trueband.properties.bounds import exact
 from trueband.reference import LEDConfig
+from trueband.reference.led_decoder import shift_right
 
 KEY_BIASES = ("key.bias", "key_global.bias", "k_proj.bias")
 KINDS = [LEDModel, LEDForConditionalGeneration, LEDForQuestionAnswering]
@@ -44,7 +46,7 @@ def on_equal_terms(batch: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_they_return(
-    kind: Any, small_led: Any, randomize: Any, batch: Any, moved: Any, same: Any, flat: Any
+    kind: Any, small_led: Any, randomize: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any
 ) -> None:
     model, peer = pair(kind, small_led, randomize)
     on_equal_terms(batch)
@@ -62,7 +64,13 @@ def test_everything_they_return(
         return found
 
     assert len(theirs) >= 16
-    bounds = moved(model, run, "float32")
+    carried, given = moments_of(model), {**batch.inputs, **batch.decoder}
+    own, peers = carried.whole(given, "float64"), carried.whole(given, "float64", encoder="float32")
+    bounds = sigmas(own, peers)
+    if kind is LEDForConditionalGeneration:
+        bounds = carried.loss(bounds, own, batch.labels, "float64")
+    if kind is LEDForQuestionAnswering:
+        bounds = carried.span_loss(bounds, own)
     same(run(model), theirs, bounds)
     batch.global_mask[3, 6], batch.global_mask[3, 7] = 0, 1  # the wrong one: another token is global
     options["global_attention_mask"] = batch.global_mask
@@ -70,7 +78,9 @@ def test_everything_they_return(
         same(run(model), theirs, bounds)
 
 
-def test_the_decoder_in_float64(small_led: Any, randomize: Any, batch: Any, moved: Any, same: Any, flat: Any) -> None:
+def test_the_decoder_in_float64(
+    small_led: Any, randomize: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any
+) -> None:
     """From the same encoder states; ids from labels shifted to the right, -100 read as padding."""
     model, peer = pair(LEDForConditionalGeneration, small_led, randomize)
     on_equal_terms(batch)
@@ -82,10 +92,19 @@ def test_the_decoder_in_float64(small_led: Any, randomize: Any, batch: Any, move
         found: dict[str, torch.Tensor] = flat(model(encoder_outputs=(states,), **options))
         return found
 
-    same(run(model), flat(theirs, "past_key_values"), moved(model, run, "float64"))
+    given = {"attention_mask": batch.mask, "decoder_input_ids": torch.tensor(shift_right(batch.labels.numpy(), 1, 2))}
+    carried = moments_of(model)
+    moments = carried.decoder(states, given, "float64")
+    bounds = carried.loss(sigmas(moments, moments), moments, batch.labels, "float64")
+    bounds["encoder_last_hidden_state"] = exact(states.shape)
+    found = flat(theirs, "past_key_values")
+    same(run(model), found, bounds)
+    options["attention_mask"] = torch.ones_like(batch.mask)  # the wrong one: pads are seen
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same(run(model), found, bounds)
 
 
-def test_gradients(small_led: Any, randomize: Any, batch: Any, moved: Any, same: Any) -> None:
+def test_gradients(small_led: Any, randomize: Any, batch: Any, gradient_bounds: Any, same: Any) -> None:
     """Of every weight but the biases of keys: a softmax does not see them, so theirs are 0 but for the rounding."""
     model, peer = pair(LEDForConditionalGeneration, small_led, randomize)
     on_equal_terms(batch)
@@ -98,10 +117,12 @@ def test_gradients(small_led: Any, randomize: Any, batch: Any, moved: Any, same:
 
     ours, theirs = run(model), run(peer)
     assert all(bool(grad.any()) for grad in ours.values())
-    same(ours, theirs, moved(model, run, "float32"))
+    same(ours, theirs, gradient_bounds(model, run, "float32"))
 
 
-def test_tied_and_untied_weights(small_led: Any, randomize: Any, batch: Any, moved: Any, same: Any) -> None:
+def test_tied_and_untied_weights(
+    small_led: Any, randomize: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any
+) -> None:
     model, _ = pair(LEDForConditionalGeneration, small_led, randomize)
     assert model.lm_head.weight is model.led.shared.weight is model.led.decoder.embed_tokens.weight
     model, peer = pair(LEDForConditionalGeneration, small_led, randomize, tie_word_embeddings=False)
@@ -111,4 +132,10 @@ def test_tied_and_untied_weights(small_led: Any, randomize: Any, batch: Any, mov
     def run(model: Any) -> dict[str, torch.Tensor]:
         return {"logits": model(encoder_outputs=(states,), decoder_input_ids=batch.read).logits}
 
-    same(run(model), run(peer), moved(model, run, "float64"))
+    moments = moments_of(model).decoder(states, {"decoder_input_ids": batch.read}, "float64")
+    bounds = sigmas(moments, moments)
+    same(run(model), run(peer), bounds)
+    with torch.no_grad():
+        model.lm_head.weight.copy_(model.led.shared.weight)  # the wrong one: tied
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same(run(model), run(peer), bounds)

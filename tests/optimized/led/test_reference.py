@@ -13,7 +13,11 @@ from trueband.optimized import (
     LEDForQuestionAnswering,
     LEDForSequenceClassification,
 )
+from trueband.properties.bounds import Precision
+from trueband.properties.bounds.encoder_variance import squashed_moments
+from trueband.properties.bounds.layer_variance import linear_of
 from trueband.reference.led import led_conditional_generation
+from trueband.reference.led_decoder import shift_right
 from trueband.reference.led_heads import led_question_answering, led_sequence_classification
 
 HEAD_MASKS = ("head_mask", "decoder_head_mask", "cross_attn_head_mask")
@@ -42,8 +46,16 @@ def named(output: Any, flat: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("masked_heads", [False, True], ids=["plain", "head-masks"])
 def test_conditional_generation(
-    led: Any, batch: Any, state_of: Any, moved: Any, same: Any, flat: Any, masked_heads: bool, dtype: str
-) -> None:
+    led: Any,
+    batch: Any,
+    state_of: Any,
+    moments_of: Any,
+    sigmas: Any,
+    same: Any,
+    flat: Any,
+    masked_heads: bool,
+    dtype: str,
+) -> None:  # fmt: skip
     model = led(LEDForConditionalGeneration)
     if dtype == "float32":
         model = model.float().double()  # weights of its grid
@@ -61,7 +73,9 @@ def test_conditional_generation(
         found: dict[str, torch.Tensor] = flat(model(ids, **options, **asked))
         return found
 
-    bounds = moved(model, run, dtype)
+    carried = moments_of(model)
+    moments = carried.whole({"input_ids": ids, **{k: v for k, v in options.items() if k != "labels"}}, dtype)
+    bounds = carried.loss(sigmas(moments), moments, batch.labels, dtype)
     ours = run(model.float() if dtype == "float32" else model)
     same(ours, expected, bounds)
     if masked_heads:
@@ -69,7 +83,9 @@ def test_conditional_generation(
         assert not torch.equal(plain.logits, ours["logits"])
 
 
-def test_question_answering(led: Any, batch: Any, state_of: Any, moved: Any, same: Any, flat: Any) -> None:
+def test_question_answering(
+    led: Any, batch: Any, state_of: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any
+) -> None:
     """Positions behind the last token do not count, negative ones are token 0."""
     model = led(LEDForQuestionAnswering)
     options = {
@@ -83,7 +99,12 @@ def test_question_answering(led: Any, batch: Any, state_of: Any, moved: Any, sam
         found = flat(model(batch.ids, **options))
         return {name: found[name] for name in ("loss", "start_logits", "end_logits")}
 
-    same(run(model), {k: v for k, v in named(expected, flat).items() if k in run(model)}, moved(model, run, "float64"))
+    read = shift_right(batch.ids.numpy(), 1, 2)
+    given = {"input_ids": batch.ids, "attention_mask": batch.mask, "decoder_input_ids": torch.tensor(read)}
+    carried = moments_of(model)
+    moments = carried.whole(given, "float64")
+    bounds = carried.span_loss(sigmas(moments), moments)
+    same(run(model), {k: v for k, v in named(expected, flat).items() if k in run(model)}, bounds)
 
 
 LABELS: dict[str, tuple[dict[str, Any], torch.Tensor]] = {
@@ -95,7 +116,9 @@ LABELS: dict[str, tuple[dict[str, Any], torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LABELS, ids=lambda name: name.replace(" ", "-"))
-def test_sequence_classification(led: Any, batch: Any, state_of: Any, moved: Any, same: Any, name: str) -> None:
+def test_sequence_classification(
+    led: Any, batch: Any, state_of: Any, moments_of: Any, sigmas: Any, same: Any, classification_bound: Any, name: str
+) -> None:
     """On the last end token. transformers 5 no longer has this model: the keys are those of 4."""
     changed, labels = LABELS[name]
     model = led(LEDForSequenceClassification, **changed)
@@ -111,4 +134,12 @@ def test_sequence_classification(led: Any, batch: Any, state_of: Any, moved: Any
         return {"logits": output.logits, "loss": output.loss}
 
     theirs = {"logits": expected.logits, "loss": np.asarray(expected.loss)}
-    same(run(model), theirs, moved(model, run, "float64"))
+    read = shift_right(batch.ids.numpy(), 1, 2)
+    given = {"input_ids": batch.ids, "attention_mask": batch.mask, "decoder_input_ids": torch.tensor(read)}
+    state, precision = state_of(model), Precision.of("float64")
+    last = [int(np.flatnonzero(row)[-1]) for row in batch.ids.numpy() == 2]
+    features = moments_of(model).whole(given, "float64")["last_hidden_state"].at((np.arange(4), last))
+    squashed = squashed_moments(state, "classification_head.dense", features, precision)
+    bounds = sigmas({"logits": linear_of(state, "classification_head.out_proj", squashed, precision)})
+    bounds["loss"] = classification_bound(expected.logits, labels.numpy(), precision, bounds["logits"])
+    same(run(model), theirs, bounds)

@@ -12,6 +12,8 @@ from torch.autograd import gradcheck
 from torch.func import functional_call
 
 from trueband.optimized import XLMRobertaForCausalLM, XLMRobertaForMaskedLM, XLMRobertaModel
+from trueband.properties.bounds import Bound, Precision
+from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.reference import XLMRobertaConfig
 from trueband.reference.roberta import roberta_causal_lm, roberta_model
 
@@ -43,7 +45,9 @@ def given_to(model: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("decoder", [True, False], ids=["decoder", "encoder"])
 @pytest.mark.parametrize("name", KINDS, ids=lambda name: name.replace(" ", "-"))
-def test_against_the_reference(make: Any, moved: Any, same: Any, flat: Any, name: str, decoder: bool) -> None:
+def test_against_the_reference(
+    make: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any, name: str, decoder: bool
+) -> None:
     changed = {**KINDS[name], "is_decoder": decoder or "add_cross_attention" in KINDS[name]}
     model = make(XLMRobertaForCausalLM, **changed)
     head_mask = torch.rand(2, 4, dtype=torch.float64)
@@ -61,12 +65,17 @@ def test_against_the_reference(make: Any, moved: Any, same: Any, flat: Any, name
         found: dict[str, torch.Tensor] = flat(output)
         return found
 
-    same(run(model), expected, moved(model, run, "float64"))
+    moments = moments_of(model, given, "float64")
+    bounds = sigmas(moments)
+    bounds["loss"] = cross_entropy_bound(theirs.logits, labels.numel(), Precision.of("float64"), bounds["logits"])
+    same(run(model), expected, bounds)
 
 
 @pytest.mark.parametrize("pieces", [[1] * 9, [5, 1, 3]], ids=["one-by-one", "in-pieces"])
 @pytest.mark.parametrize("name", KINDS, ids=lambda name: name.replace(" ", "-"))
-def test_cached_is_uncached_with_left_padding(make: Any, moved: Any, same: Any, name: str, pieces: list[int]) -> None:
+def test_cached_is_uncached_with_left_padding(
+    make: Any, moments_of: Any, sigmas: Any, same: Any, name: str, pieces: list[int]
+) -> None:
     model = make(XLMRobertaForCausalLM, is_decoder=True, **KINDS[name])
     given = given_to(model)
     rest = {key: value for key, value in given.items() if key.startswith("encoder")}
@@ -77,18 +86,17 @@ def test_cached_is_uncached_with_left_padding(make: Any, moved: Any, same: Any, 
         output = model(given["input_ids"][:, part], mask, **rest, past_key_values=cache, use_cache=True)
         cache = output.past_key_values
         logits.append(output.logits)
-
-    def whole(model: Any) -> dict[str, torch.Tensor]:
-        return {"logits": model(**given).logits}
-
-    same({"logits": torch.cat(logits, dim=1)}, whole(model), moved(model, whole, "float64"))
+    moments = moments_of(model, given, "float64")
+    same({"logits": torch.cat(logits, dim=1)}, {"logits": model(**given).logits}, sigmas(moments, moments))
     assert cache.positions.tolist() == (given["input_ids"] != model.config.pad_token_id).sum(dim=1).tolist()
     order = torch.tensor([2, 2, 0])
     assert torch.equal(cache.reorder(order).positions, cache.positions[order])
 
 
 @pytest.mark.parametrize("cross", [False, True], ids=["alone", "cross-attention"])
-def test_against_the_peer(make: Any, small: Any, moved: Any, same: Any, cross: bool) -> None:
+def test_against_the_peer(
+    make: Any, small: Any, moments_of: Any, sigmas: Any, gradient_bounds: Any, same: Any, cross: bool
+) -> None:
     """Outputs, loss and gradients without padding; and its cached logits with left padding, which are others."""
     fields = {"is_decoder": True, "add_cross_attention": cross}
     model = make(XLMRobertaForCausalLM, **fields)
@@ -101,17 +109,24 @@ def test_against_the_peer(make: Any, small: Any, moved: Any, same: Any, cross: b
     rest = {key: value for key, value in given.items() if key.startswith("encoder")}
     real = torch.randint(4, 40, ids.shape, generator=torch.Generator().manual_seed(8))
 
-    def run(model: Any) -> dict[str, torch.Tensor]:
-        model.zero_grad()
-        output = model(real, **rest, labels=real)
-        output.loss.backward()
-        named = model.named_parameters(remove_duplicate=False)
-        named = [(key, weight) for key, weight in named if not key.endswith("key.bias")]
-        return {"logits": output.logits, "loss": output.loss, **{key: weight.grad.clone() for key, weight in named}}
+    moments = moments_of(model, {"input_ids": real, **rest}, "float64")
+    bounds, single = sigmas(moments, moments), Precision.of("float32")  # in which the peer takes its loss
+    logits = bounds["logits"] + Bound({"stored": single.accumulator * np.abs(moments["logits"].value)})
+    bounds["loss"] = cross_entropy_bound(moments["logits"].value, real.numel(), single, logits)
 
-    ours, theirs = run(model), run(peer)
-    same({"logits": ours["logits"]}, {"logits": theirs["logits"]}, {"logits": moved(model, run, "float64")["logits"]})
-    same(ours, theirs, moved(model, run, "float32"))  # the peer's loss is taken in float32, whatever the dtype
+    def run(model: Any) -> dict[str, torch.Tensor]:
+        output = model(real, **rest, labels=real)
+        return {"logits": output.logits, "loss": output.loss}
+
+    same(run(model), run(peer), bounds)
+
+    def gradients(model: Any) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        run(model)["loss"].backward()
+        named = model.named_parameters(remove_duplicate=False)
+        return {key: weight.grad.clone() for key, weight in named if not key.endswith("key.bias")}
+
+    same(gradients(model), gradients(peer), gradient_bounds(model, gradients, "float32"))
     mask = (ids != 1).long()
     jumps = []
     for each in (model, peer):
@@ -122,7 +137,7 @@ def test_against_the_peer(make: Any, small: Any, moved: Any, same: Any, cross: b
     assert jumps[1] > 1e6 * jumps[0]
 
 
-def test_pruning_is_masking(make: Any, moved: Any, same: Any) -> None:
+def test_pruning_is_masking(make: Any, moments_of: Any, sigmas: Any, same: Any) -> None:
     """What the reference computes with masked heads. Twice, and loaded again."""
     model = make(XLMRobertaModel)
     ids = torch.randint(3, 40, (2, 9))
@@ -134,7 +149,8 @@ def test_pruning_is_masking(make: Any, moved: Any, same: Any) -> None:
     def run(model: Any, **options: Any) -> dict[str, torch.Tensor]:
         return {"states": model(ids, **options).last_hidden_state}
 
-    bounds = moved(model, lambda model: run(model, head_mask=mask), "float64")
+    moments = moments_of(model, {"input_ids": ids, "head_mask": mask}, "float64")
+    bounds = sigmas({"states": moments["last_hidden_state"]})
     same(run(model, head_mask=mask), {"states": exact}, bounds)
     model.prune_heads({0: [1], 1: [3]})
     model.prune_heads({1: [0, 3]})
@@ -152,7 +168,7 @@ def test_pruning_is_masking(make: Any, moved: Any, same: Any) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 9, 100])
-def test_chunks_of_any_size(make: Any, moved: Any, same: Any, chunk: int) -> None:
+def test_chunks_of_any_size(make: Any, moments_of: Any, sigmas: Any, same: Any, chunk: int) -> None:
     """Each token is computed by itself; the peer refuses sizes that do not divide the length."""
     ids = torch.randint(3, 40, (2, 9))
 
@@ -160,7 +176,8 @@ def test_chunks_of_any_size(make: Any, moved: Any, same: Any, chunk: int) -> Non
         return {"states": model(ids).last_hidden_state}
 
     plain, chunked = (make(XLMRobertaModel, chunk_size_feed_forward=size) for size in (0, chunk))
-    same(run(chunked), run(plain), moved(plain, run, "float64"))
+    states = {"states": moments_of(plain, {"input_ids": ids}, "float64")["last_hidden_state"]}
+    same(run(chunked), run(plain), sigmas(states, states))
     calls = []
     model = make(XLMRobertaModel, chunk_size_feed_forward=chunk)
     model.encoder.layer[0].intermediate.register_forward_hook(

@@ -16,6 +16,9 @@ import transformers
 import trueband.optimized
 import trueband.reference.longformer_heads
 import trueband.reference.roberta_heads
+from trueband.properties.bounds import Bound, Precision
+from trueband.properties.bounds.losses import cross_entropy_bound
+from trueband.reference.longformer_heads import behind_the_question, first_separator
 
 POSITIONS = {"start_positions": torch.tensor([0, 3, 99, 5]), "end_positions": torch.tensor([1, 12, 5, 8])}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, torch.Tensor]]] = {
@@ -37,40 +40,95 @@ def inputs(batch: Any, name: str) -> dict[str, torch.Tensor]:
     return {key: value.view(2, 2, 13) for key, value in given.items()} if name == "choices" else given
 
 
-@pytest.mark.parametrize("family", ["XLMRoberta", "Longformer"])
-@pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
-def test_a_head(small: Any, make: Any, batch: Any, moved: Any, same: Any, flat: Any, family: str, name: str) -> None:
-    kind, changed, labels = CASES[name]
+def make_pair(small: Any, make: Any, family: str, name: str) -> tuple[Any, Any]:
+    """Ours and the peer's with the same weights."""
+    kind, changed, _ = CASES[name]
     model = make(getattr(trueband.optimized, f"{family}For{kind}"), **changed)
     peer_kind = getattr(transformers, f"{family}For{kind}")
     extra = {"attention_window": 4} if family == "Longformer" else {"attn_implementation": "eager"}
     peer = peer_kind(peer_kind.config_class(**small, **changed, **extra)).double().eval()
     assert set(peer.state_dict()) == set(model.state_dict())
     peer.load_state_dict(model.state_dict(), strict=True)
-    given = inputs(batch, name)
-    peer = peer.float() if family == "Longformer" else peer
+    return model, peer.float() if family == "Longformer" else peer
 
-    def run(model: Any) -> dict[str, torch.Tensor]:
+
+def run(model: Any, given: Any, labels: Any) -> Any:
+    dtype = next(model.parameters()).dtype
+    return model(
+        **given, **{key: value.to(dtype) if value.is_floating_point() else value for key, value in labels.items()}
+    )
+
+
+def rows(family: str, name: str, given: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inputs with every choice a row of its own, and the tokens that the head makes global by itself."""
+    flat = {key: value.reshape(-1, 13) for key, value in given.items()}
+    if family == "Longformer":
+        ids, flags = flat["input_ids"].numpy(), torch.zeros(flat["input_ids"].shape, dtype=torch.bool)
+        if CASES[name][0] == "SequenceClassification":
+            flags[:, 0] = True
+        if name == "answers":
+            flags = torch.tensor(np.arange(13) < first_separator(ids, 2)[:, None])
+        if name == "choices":
+            flags = torch.tensor(behind_the_question(ids, 2))
+        flat["global_attention_mask"] = flags
+    return flat
+
+
+@pytest.mark.parametrize("family", ["XLMRoberta", "Longformer"])
+@pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_a_head(
+    small: Any, make: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any, classification_bound: Any,
+    family: str, name: str,
+) -> None:  # fmt: skip
+    (model, peer), labels, given = make_pair(small, make, family, name), CASES[name][2], inputs(batch, name)
+    dtypes = ("float64", "float32" if family == "Longformer" else "float64")
+    moments = [moments_of(model, rows(family, name, given), dtype) for dtype in dtypes]
+    bounds = sigmas(*moments)
+    fields = ["start_logits", "end_logits"] if name == "answers" else ["logits"]
+    values = np.concatenate([moments[0][field].value for field in fields])
+    error = Bound({"logits": np.concatenate([bounds[field].total for field in fields])})
+    precision = Precision.of(dtypes[1])
+    if name in ("several labels", "regression"):
+        loss = classification_bound(values, labels["labels"].numpy(), precision, error)
+    else:
+        loss = cross_entropy_bound(values, values[..., 0].size, precision, error)
+    bounds["loss"] = loss
+
+    ours, theirs = (
+        {key: value for key, value in flat(run(each, given, labels)).items() if key in ("loss", *fields)}
+        for each in (model, peer)
+    )
+    same(ours, theirs, bounds)
+    exact = expected(family, CASES[name][0], model, given, labels)
+    same({"loss": ours["loss"]}, {"loss": exact}, bounds)
+    given["attention_mask"][..., 2] = 0  # the wrong one: a token less is seen
+    wrong = {key: value for key, value in flat(run(model, given, labels)).items() if key in fields}
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same(wrong, {key: theirs[key] for key in fields}, bounds)
+
+
+@pytest.mark.parametrize("family", ["XLMRoberta", "Longformer"])
+@pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_gradients_of_a_head(
+    small: Any, make: Any, batch: Any, gradient_bounds: Any, same: Any, family: str, name: str
+) -> None:
+    (model, peer), labels, given = make_pair(small, make, family, name), CASES[name][2], inputs(batch, name)
+    skipped: tuple[str, ...] = ("key.bias", "key_global.bias")  # a softmax does not see them: 0 but for the rounding
+    if name == "answers":  # nor does that over the tokens see what all tokens share
+        skipped += ("layer.1.output.LayerNorm.bias", "qa_outputs.bias")
+
+    def gradients(model: Any) -> dict[str, torch.Tensor]:
         model.zero_grad()
-        dtype = next(model.parameters()).dtype
-        own = {key: value.to(dtype) if value.is_floating_point() else value for key, value in labels.items()}
-        output = model(**given, **own)
-        found = {key: value for key, value in flat(output).items() if value.numel() < 1000}
-        output.loss.backward()
+        run(model, given, labels).loss.backward()
         grads = {key: weight.grad for key, weight in model.named_parameters() if weight.grad is not None}
-        skipped: tuple[str, ...] = (
-            "key.bias",
-            "key_global.bias",
-        )  # a softmax does not see them: 0 but for the rounding
-        if name == "answers":  # nor does that over the tokens see what all tokens share
-            skipped += ("layer.1.output.LayerNorm.bias", "qa_outputs.bias")
-        return found | {f"gradient of {key}": g.clone() for key, g in grads.items() if not key.endswith(skipped)}
+        return {key: grad.clone() for key, grad in grads.items() if not key.endswith(skipped)}
 
-    theirs = run(peer)
-    bounds = moved(model, run, "float32" if family == "Longformer" else "float64")
-    ours = run(model)
+    bounds = gradient_bounds(model, gradients, "float32" if family == "Longformer" else "float64")
+    ours, theirs = gradients(model), gradients(peer)
     same(ours, {key: value for key, value in theirs.items() if key in ours}, bounds)
-    same({"loss": ours["loss"]}, {"loss": expected(family, kind, model, given, labels)}, {"loss": bounds["loss"]})
+    given["attention_mask"][..., 2] = 0  # the wrong one: a token less is seen
+    with pytest.raises(AssertionError, match="EXCEEDS"):
+        same(gradients(model), {key: value for key, value in theirs.items() if key in ours}, bounds)
 
 
 def expected(family: str, kind: str, model: Any, given: Any, labels: Any) -> np.ndarray:

@@ -10,14 +10,13 @@ import pytest
 from trueband.properties.bounds import Bound, Precision
 from trueband.properties.bounds.variance import Moments, known, sigma_bound
 from trueband.properties.verdict import judge, judge_exact
-from trueband.reference.full_attention import visible_keys
 from trueband.reference.led_decoder import led_decoder, led_decoder_attention, led_decoder_layer
 
 FLOAT64, TOKENS, TARGETS = Precision.of("float64"), 12, 7
 
 
-def decode_both(pair: Any, **change: Any) -> tuple[Any, Any, Moments]:
-    """The decoder alone on random encoder states: the peer's output, ours, and the moments of the last states."""
+def decode_both(pair: Any, **change: Any) -> tuple[Any, Any, dict[str, Moments]]:
+    """The decoder alone on random encoder states: the peer's output, ours, and the moments of every output."""
     encoded = np.random.default_rng(3).standard_normal((3, TOKENS, 16))
     options = {"attention_mask": pair.target_mask, "encoder_attention_mask": pair.mask}
     theirs = pair.run(
@@ -28,21 +27,19 @@ def decode_both(pair: Any, **change: Any) -> tuple[Any, Any, Moments]:
         pair.state, pair.config, pair.targets, encoder_hidden_states=encoded, output_attentions=True, prefix="led.",
         **options | change,
     )  # fmt: skip
-    return theirs, ours, pair.decoded(pair.targets, pair.target_mask, known(encoded))
+    return theirs, ours, pair.decoder(pair.targets, pair.target_mask, known(encoded))
 
 
 def test_the_decoder_agrees_in_float64(double: Any, agree: Any) -> None:
-    theirs, ours, last = decode_both(double)
+    theirs, ours, moments = decode_both(double)
     sees = double.target_mask == 1  # pads in front see nothing: 0 here, a mean of everything there
-    agree(theirs.last_hidden_state, ours.last_hidden_state, last, sees)
+    agree(theirs.last_hidden_state, ours.last_hidden_state, moments["last_hidden_state"], sees)
     assert len(ours.hidden_states) == 3
-    x = double.embedded("decoder", double.targets)
-    agree(theirs.hidden_states[0], ours.hidden_states[0], x)
-    layer = double.carried.Layer(double.state, "led.decoder.layers.0", "led", 2, FLOAT64)
-    causal = visible_keys(double.target_mask == 1, TARGETS, causal=True)
-    _, probabilities = layer.attention("self", x, x, causal)
+    agree(theirs.hidden_states[0], ours.hidden_states[0], moments["hidden_states.0"])
     rows = np.broadcast_to(sees[:, None, :], (3, 2, TARGETS))
-    agree(theirs.attentions[0], ours.attentions[0], probabilities, rows)
+    for i in range(2):
+        agree(theirs.attentions[i], ours.attentions[i], moments[f"attentions.{i}"], rows)
+        agree(theirs.cross_attentions[i], ours.cross_attentions[i], moments[f"cross_attentions.{i}"], rows)
     assert [each.shape for each in ours.cross_attentions] == [each.shape for each in theirs.cross_attentions]
     assert (ours.cross_attentions[1][0, :, :, -3:] == 0).all()
 
@@ -57,9 +54,10 @@ def test_the_decoder_agrees_in_float64(double: Any, agree: Any) -> None:
     ],
 )
 def test_a_wrong_decoder_would_not_agree(double: Any, change: dict[str, Any]) -> None:
-    theirs, ours, last = decode_both(double, **change)
+    theirs, ours, moments = decode_both(double, **change)
     sees = double.target_mask == 1
-    assert not judge(theirs.last_hidden_state[sees], ours.last_hidden_state[sees], sigma_bound(last).at(sees)).passed
+    bound = sigma_bound(moments["last_hidden_state"])
+    assert not judge(theirs.last_hidden_state[sees], ours.last_hidden_state[sees], bound.at(sees)).passed
 
 
 def test_head_masks_reach_their_head_of_their_layer(double: Any) -> None:

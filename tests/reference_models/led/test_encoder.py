@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.properties.bounds.variance import Moments, attention_moments, known, linear_moments, sigma_bound
+from trueband.properties.bounds.layer_variance import Layer
+from trueband.properties.bounds.led_variance import run_led_encoder_layer
+from trueband.properties.bounds.model_variance import compact_moments
+from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import Verdict, judge, judge_exact
-from trueband.reference.layers import split_heads
-from trueband.reference.layout import dense_to_compact
+from trueband.reference.config import LongformerConfig
 from trueband.reference.led_encoder import led_encoder, led_encoder_layer
 from trueband.reference.longformer import longformer_layer
-from trueband.reference.masks import visible_to_global_rows, visible_to_local_rows
 
 TOKENS = 12
+AS_LONGFORMER = {
+    "self_attn.longformer_self_attn": "attention.self", "self_attn.output": "attention.output.dense",
+    "self_attn_layer_norm": "attention.output.LayerNorm", "fc1": "intermediate.dense", "fc2": "output.dense",
+    "final_layer_norm": "output.LayerNorm",
+}  # fmt: skip
 
 
 def encoder_verdicts(pair: Any, **change: Any) -> list[Verdict]:
@@ -49,34 +55,25 @@ def test_a_wrong_encoder_would_not_agree(half: Any, change: dict[str, Any]) -> N
 def test_an_encoder_layer_is_longformers_under_other_names(double: Any) -> None:
     x, head_mask = np.random.default_rng(2).standard_normal((3, TOKENS, 16)), np.array([0.5, 1.0, 0.0, 2.0])
     for i in range(2):
-        state, config = double.longformer(i)
-        options = {"window": config.window(0), "head_mask": head_mask, **double.inputs}
-        ours = led_encoder_layer(double.state, f"led.encoder.layers.{i}", double.config, x, **options)
+        name = f"led.encoder.layers.{i}"
+        state = {
+            key.replace(f"{name}.{led}.", f"layer.{longformer}."): array
+            for led, longformer in AS_LONGFORMER.items()
+            for key, array in double.state.items()
+            if key.startswith(f"{name}.{led}.")
+        }
+        config = LongformerConfig(hidden_size=16, num_attention_heads=4, layer_norm_eps=1e-5)
+        options = {"window": double.config.window(i), "head_mask": head_mask, **double.inputs}
+        ours = led_encoder_layer(double.state, name, double.config, x, **options)
         assert judge_exact(ours, longformer_layer(state, "layer", config, x, **options)).passed
 
 
-def compact_moments(pair: Any, i: int, x: np.ndarray) -> tuple[Moments, Moments]:
-    """Local and global probabilities of encoder layer i in the compact layout, with their variances."""
-    real, is_global = pair.mask == 1, (pair.flags * pair.mask) == 1
-    window, dense = pair.config.window(i), []
-    for suffix, visible in (
-        ("", visible_to_local_rows(real, is_global, window, (1,) * 4, causal=False)),
-        ("_global", visible_to_global_rows(real, is_global, 4)),
-    ):
-        name = f"led.encoder.layers.{i}.self_attn.longformer_self_attn"
-        query, key = (
-            linear_moments(
-                known(x), pair.state[f"{name}.{part}{suffix}.weight"], pair.state[f"{name}.{part}{suffix}.bias"],
-                pair.precision,
-            )
-            for part in ("query", "key")
-        )  # fmt: skip
-        query, key = (Moments(split_heads(m.value, 4), split_heads(m.variance, 4)) for m in (query, key))
-        every = known(np.broadcast_to(np.eye(TOKENS), (3, 4, TOKENS, TOKENS)))
-        dense.append(attention_moments(query, key, every, visible, 0.5, pair.precision))
-    values, variances = dense[0].value + dense[1].value, dense[0].variance + dense[1].variance
-    layouts = [dense_to_compact(each, is_global, window, (1,) * 4) for each in (values, variances)]
-    return Moments(layouts[0].local, layouts[1].local), Moments(layouts[0].global_, layouts[1].global_)
+def compact(pair: Any, i: int, x: np.ndarray) -> tuple[Moments, Moments]:
+    """Local and global probabilities of encoder layer i in the compact layout."""
+    layer, window = Layer(pair.state, f"led.encoder.layers.{i}", 4, pair.precision), pair.config.window(i)
+    masks = (pair.mask == 1, pair.flags == 1)
+    found = compact_moments(run_led_encoder_layer(layer, x, window, *masks), i, window, *masks)
+    return found[f"attentions.{i}"], found[f"global_attentions.{i}"]
 
 
 def test_attentions_in_the_compact_layout(half: Any, agree: Any) -> None:
@@ -85,7 +82,7 @@ def test_attentions_in_the_compact_layout(half: Any, agree: Any) -> None:
     )
     there = np.array([[True, False], [False, False], [True, True]])[:, None, None, :]  # one global token, none, two
     for i, x in enumerate(theirs.hidden_states[:2]):
-        local, global_ = compact_moments(half, i, x)
+        local, global_ = compact(half, i, x)
         agree(theirs.attentions[i], local.value, local)
         where = np.broadcast_to(there, global_.value.shape)
         agree(theirs.global_attentions[i], global_.value, global_, where)
@@ -97,7 +94,7 @@ def test_attentions_are_those_of_the_layers(double: Any, agree: Any) -> None:
     assert ours.global_attentions is not None
     assert [each.shape for each in ours.attentions] == [(3, 4, TOKENS, 2 + 5), (3, 4, TOKENS, 2 + 7)]
     for i, x in enumerate(ours.hidden_states[:2]):
-        local, global_ = compact_moments(double, i, x)
+        local, global_ = compact(double, i, x)
         agree(ours.attentions[i], local.value, local)
         agree(ours.global_attentions[i], global_.value, global_)
         assert (ours.global_attentions[i][0, :, :, 1] == 0).all()  # a row with one global token, in a batch with two

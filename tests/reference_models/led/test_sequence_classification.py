@@ -10,7 +10,10 @@ import torch
 from torch.nn import functional
 
 from trueband.properties.bounds import Precision
-from trueband.properties.bounds.variance import Moments, known, linear_moments, sigma_bound
+from trueband.properties.bounds.encoder_variance import squashed_moments
+from trueband.properties.bounds.layer_variance import linear_of
+from trueband.properties.bounds.losses import cross_entropy_bound
+from trueband.properties.bounds.variance import Moments, known, sigma_bound
 from trueband.properties.verdict import judge
 from trueband.reference.config import LEDConfig
 from trueband.reference.led import led_model
@@ -47,11 +50,9 @@ def head_in_torch(state: dict[str, np.ndarray], features: np.ndarray) -> np.ndar
     return linear("out_proj", torch.tanh(linear("dense", torch.tensor(features)))).numpy()
 
 
-def head_moments(double: Any, state: dict[str, np.ndarray], features: np.ndarray) -> Moments:
-    name = "classification_head"
-    dense = linear_moments(known(features), state[f"{name}.dense.weight"], state[f"{name}.dense.bias"], FLOAT64)
-    squashed = double.carried.tanh_moments(dense, FLOAT64)
-    return linear_moments(squashed, state[f"{name}.out_proj.weight"], state[f"{name}.out_proj.bias"], FLOAT64)
+def head_moments(state: dict[str, np.ndarray], features: np.ndarray) -> Moments:
+    squashed = squashed_moments(state, "classification_head.dense", known(features), FLOAT64)
+    return linear_of(state, "classification_head.out_proj", squashed, FLOAT64)
 
 
 def test_the_last_end_token_is_read_in_the_decoder(
@@ -61,11 +62,11 @@ def test_the_last_end_token_is_read_in_the_decoder(
     ours = led_sequence_classification(state, config, IDS, labels=labels)
     states = led_model(state, config, IDS, prefix="led.").last_hidden_state
     features = states[[0, 1], LAST]
-    bound = sigma_bound(head_moments(double, state, features))
+    bound = sigma_bound(head_moments(state, features))
     assert judge(head_in_torch(state, features), ours.logits, bound).passed
     loss = functional.cross_entropy(torch.tensor(ours.logits), torch.tensor(labels)).numpy()
     assert ours.loss is not None
-    assert judge(loss, ours.loss, double.carried.cross_entropy_bound(ours.logits, 2, FLOAT64)).passed
+    assert judge(loss, ours.loss, cross_entropy_bound(ours.logits, 2, FLOAT64)).passed
     for wrong in (states[[0, 1], [2, 1]], states[:, 0], states[:, -1]):  # the first end token, the first, the last
         assert not judge(head_in_torch(state, wrong), ours.logits, bound).passed
     assert len(ours.encoder_hidden_states) == 3

@@ -1,0 +1,19 @@
+"""Runners: how the output of a golden is computed. `run_golden` runs one and makes its record."""
+
+from trueband.golden.runners import bart, positions, sapiens, tiny
+from trueband.golden.runners.registry import FORMS, RUNNERS, Context, Runner, runner
+from trueband.golden.runners.run import obstacle, run_golden
+
+__all__ = [
+    "FORMS",
+    "RUNNERS",
+    "Context",
+    "Runner",
+    "bart",
+    "obstacle",
+    "positions",
+    "run_golden",
+    "runner",
+    "sapiens",
+    "tiny",
+]

@@ -1,0 +1,24 @@
+"""Position ids of XLM-RoBERTa."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trueband.golden.judged import judge_published
+from trueband.golden.records import Outcome
+from trueband.golden.runners.registry import Context, runner
+from trueband.golden.store import Golden
+
+
+@runner("position_ids", form="position_ids")
+def position_ids(golden: Golden, context: Context) -> Outcome:
+    """Of ids, or of embeddings, which do not tell what is padding."""
+    told = golden.metadata.inputs
+    given: dict[str, Any] = {"padding_id": told["padding_idx"]}
+    if "input_ids" in told:
+        given["input_ids"] = np.array(told["input_ids"])
+    else:
+        given["inputs_embeds"] = np.zeros(told["inputs_embeds_shape"], dtype=np.float32)
+    return judge_published(golden, context.witness("position_ids")(**given))

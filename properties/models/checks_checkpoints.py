@@ -1,0 +1,91 @@
+"""Checks of what happens to a model besides computing: saving and loading, tied weights, another vocabulary."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trueband.properties.bounds.layers import linear_bound
+from trueband.properties.checks.check import claim
+from trueband.properties.models.case import HEAD_DIM, HEADS, VOCABULARY, ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.checks_heads import with_head
+from trueband.properties.models.head_inputs import head_inputs
+from trueband.properties.models.reference_checkpoints import CONFIG, WORDS, stored_arrays
+from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+
+CONFIGS = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
+# Other names of tied weights, which a file may hold besides.
+TIED = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_head.decoder.bias")
+
+
+@model_check("a model that is saved and loaded is the same, bit for bit, and its file holds its weights")
+def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
+    case, candidate = probe.case, probe.candidate
+    heads = HEADS[case.architecture]
+    head = heads[case.seed % len(heads)]
+    if head != "lm":
+        case = with_head(case, head)
+    inputs = case.inputs if head == "lm" else head_inputs(case)
+    before = probe.forward() if head == "lm" else probe.head(case, inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        saved = (case.architecture, head, case.config, case.state, case.dtype, directory)
+        probe.attempt(lambda: candidate.save(*saved))
+        yield from _files(case, directory)
+        after = probe.attempt(lambda: candidate.load(case.architecture, head, inputs, directory))
+    for name in ("start_logits", "end_logits") if head == "qa" else ("logits",):
+        yield judge_exact(after[name], before[name], f"{name} of the head {head}, loaded again")
+
+
+@model_check("words that are overwritten in place are read everywhere, the tied output included")
+def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
+    case, candidate = probe.case, probe.candidate
+    name = WORDS[case.architecture]
+    words = np.roll(case.state[name], 1, axis=0)
+    given = (case.architecture, case.config, case.state, words, case.inputs, case.dtype)
+    edited = probe.attempt(lambda: candidate.edited(*given))
+    built = probe.forward_of(case.inputs, case.state | {name: words})
+    yield judge_exact(edited["logits"], built["logits"], "logits after the words were overwritten")
+
+
+@model_check("a vocabulary of another size keeps the old words and their bias; new words have bias 0", ("led",))
+def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
+    case, candidate = probe.case, probe.candidate
+    least = 1 + max(int(case.inputs[name].max()) for name in ("input_ids", "decoder_input_ids"))
+    size = int(probe.random.integers(least, VOCABULARY + 9))
+    given = (case.architecture, case.config, case.state, size, case.inputs, case.dtype)
+    output = probe.attempt(lambda: candidate.resized(*given))
+    kept = min(size, VOCABULARY)
+    words, bias = (np.asarray(output[name], dtype=np.float64) for name in ("words", "bias"))
+    shapes = (words.shape, bias.shape)
+    expected = ((size, case.heads * HEAD_DIM), (1, size))
+    yield claim(shapes == expected, f"shapes of words and bias: expected {expected}, got {shapes}")
+    yield judge_exact(words[:kept], case.state[WORDS["led"]][:kept], f"old words after a change to {size}")
+    old = np.pad(case.state["final_logits_bias"][:, :kept], ((0, 0), (0, size - kept)))
+    yield judge_exact(bias, old, f"bias after a change to {size}")
+    last = np.asarray(output["hidden_states"][-1], dtype=np.float64)
+    yield judge_exact(last, probe.forward()["hidden_states"][-1], "last hidden states after a change of size")
+    bound = linear_bound(last, words, bias[0], probe.precision)
+    yield judge(output["logits"], last @ words.T + bias[0], bound, f"logits after a change to {size}")
+
+
+def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:
+    """config.json tells the configuration, and model.safetensors holds every weight in the dtype of the model."""
+    arrays = stored_arrays(directory)
+    missing = sorted(set(case.state) - set(arrays))
+    other = [name for name in arrays if name not in case.state and not name.endswith(TIED)]
+    yield claim(not missing and not other, f"tensors of the file: missing {missing}, unknown {other}")
+    dtypes = {str(array.dtype) for array in arrays.values()}
+    yield claim(dtypes == {case.dtype}, f"dtypes of the file: expected {case.dtype}, got {sorted(dtypes)}")
+    for name, array in case.state.items():
+        yield judge_exact(arrays[name], array, f"{name} in the file")
+    values = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    kind = CONFIGS[case.architecture]
+    same = kind.from_dict(values) == kind.from_dict(case.config)  # type: ignore[attr-defined]
+    yield claim(same and values.get("model_type") == case.architecture, "config.json tells the model's configuration")

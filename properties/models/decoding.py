@@ -1,0 +1,145 @@
+"""What the checks of decoding share: prompts, options drawn from a case's seed, and teacher forcing.
+
+b batch, t tokens of the decoder, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
+from trueband.reference.arguments import Float
+from trueband.reference.config import LEDConfig, XLMRobertaConfig
+from trueband.reference.embeddings import Ids
+from trueband.reference.led import led_conditional_generation
+from trueband.reference.roberta import roberta_causal_lm
+
+Arrays = dict[str, np.ndarray]
+DECODERS = ("led", "xlm-roberta")
+MOST_PROMPT = 4  # tokens, of XLM-R
+END = 2  # of the model's configuration
+MANY_ENDS = (2, 7, 8, 11, 13, 17, 19, 23)
+
+
+def decoder_config(case: ModelCase) -> LEDConfig | XLMRobertaConfig:
+    if case.architecture == "led":
+        return LEDConfig.from_dict(case.config)
+    return XLMRobertaConfig.from_dict({**case.config, "is_decoder": True})
+
+
+def decoding_inputs(case: ModelCase) -> Arrays:
+    """Of LED, what the encoder reads. Of XLM-R, prompts: the last real tokens of the case, padded on the left."""
+    if case.architecture == "led":
+        return {name: array for name, array in case.inputs.items() if not name.startswith("decoder_")}
+    mask = np.sort(case.real, axis=1)[:, -MOST_PROMPT:]
+    ids = np.full(mask.shape, case.pad_token_id)
+    for row, kept, words, real in zip(ids, mask, case.inputs["input_ids"], case.real, strict=True):
+        row[kept] = words[real][-int(kept.sum()) :]
+    return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+
+
+def decoder_prompt(case: ModelCase) -> Arrays:
+    """For LED, prompts of up to 4 tokens, padded on the left, with a mask; or none. Some begin with the start token."""
+    random = np.random.default_rng([case.seed, 19])
+    tokens = int(random.integers(0, 5))
+    if case.architecture != "led" or tokens == 0:
+        return {}
+    mask = np.arange(tokens) >= random.integers(0, tokens, (case.batch, 1))
+    ids = np.where(mask, random.integers(FIRST_WORD, VOCABULARY, mask.shape), case.pad_token_id)
+    if case.seed % 2:
+        ids[0, 0], mask[0, 0] = case.config["decoder_start_token_id"], True
+    return {"decoder_input_ids": ids, "decoder_attention_mask": mask.astype(np.int64)}
+
+
+def prompt_tokens(case: ModelCase, inputs: Arrays) -> int:
+    """Tokens in front of the first one that is written; a start token is put in front where no row begins with it."""
+    if case.architecture != "led":
+        return inputs["input_ids"].shape[1]
+    if "decoder_input_ids" not in inputs:
+        return 1
+    ids = inputs["decoder_input_ids"]
+    return ids.shape[1] + int((ids[:, 0] != case.config["decoder_start_token_id"]).all())
+
+
+class Draw:
+    """Options by the seed of a case: the first of the values is the plain one."""
+
+    def __init__(self, case: ModelCase, inputs: Arrays, salt: int) -> None:
+        self.random = np.random.default_rng([case.seed, salt])
+        self.prompt = prompt_tokens(case, inputs)
+        positions = 24 if case.architecture == "led" else case.tokens + 4
+        self.most = min(8, positions - self.prompt)  # new tokens
+
+    def one(self, *values: Any) -> Any:
+        return values[int(self.random.integers(len(values)))]
+
+    def length(self, least: int = 1) -> dict[str, Any]:
+        """At most so many tokens, counted with the prompt or without."""
+        new = int(self.random.integers(min(least, self.most), self.most + 1))
+        return self.one({"max_new_tokens": new}, {"max_length": self.prompt + new})
+
+    def beams(self) -> dict[str, Any]:
+        beams = int(self.random.integers(2, 5))
+        return {
+            "num_beams": beams,
+            "num_return_sequences": self.one(1, beams - 1, beams),
+            "length_penalty": self.one(1.0, 2.0, 2.0, 0.5, 0.0, -2.0),
+            "early_stopping": self.one(False, True, "never", "never"),
+        }
+
+    def ends(self) -> dict[str, Any]:
+        """One end token, one that is not the model's, or many; another padding."""
+        return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.one(None, 3))
+
+    def constraints(self) -> dict[str, Any]:
+        least = int(self.random.integers(2, self.most + 2))  # one more than can be: then nothing ends
+        lengths: dict[str, Any] = self.one({}, {"min_new_tokens": least}, {"min_length": self.prompt + least})
+        return lengths | self.plain(
+            no_repeat_ngram_size=self.one(None, 1, 2, 3),
+            repetition_penalty=self.one(None, 1.7, 0.6),
+            forced_bos_token_id=self.one(None, 8),
+            forced_eos_token_id=self.one(None, END),
+        )
+
+    def sampling(self) -> dict[str, Any]:
+        return {
+            "do_sample": True,
+            "temperature": self.one(1.0, 0.5, 2.0),
+            "top_k": self.one(0, 5, 12),
+            "top_p": self.one(1.0, 0.8, 0.5),
+        }
+
+    @staticmethod
+    def plain(**options: Any) -> dict[str, Any]:
+        """Without those that are None."""
+        return {name: value for name, value in options.items() if value is not None}
+
+
+def end_tokens(options: dict[str, Any]) -> tuple[int, ...]:
+    ends = options.get("eos_token_id", END)
+    return ends if isinstance(ends, tuple) else (ends,)
+
+
+def written_tokens(sequences: Ids, prompt: int, ends: Collection[int]) -> Ids:
+    """(rows, t) -> (rows,): new tokens of each row up to its first end token, that included; all without one."""
+    is_end = np.isin(sequences[:, prompt:], list(ends))
+    return np.where(is_end.any(axis=1), is_end.argmax(axis=1) + 1, is_end.shape[1])
+
+
+def teacher_forced(case: ModelCase, inputs: Arrays, sequences: Ids) -> Float:
+    """The reference's logits (rows, t - 1, V) of every token behind the first, given those before it.
+
+    `sequences` (rows, t): the same number of rows for each row of the batch.
+    """
+    copies = len(sequences) // len(inputs["input_ids"])
+    rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
+    config, before = decoder_config(case), sequences[:, :-1]
+    if isinstance(config, LEDConfig):
+        ids = rows.pop("input_ids")
+        return led_conditional_generation(case.state, config, ids, decoder_input_ids=before, **rows).logits
+    new = before.shape[1] - rows["attention_mask"].shape[1]
+    mask = np.pad(rows["attention_mask"], ((0, 0), (0, new)), constant_values=1)
+    return roberta_causal_lm(case.state, config, before, attention_mask=mask).logits

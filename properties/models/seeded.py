@@ -1,0 +1,22 @@
+"""The seeded faults. Importing this module registers them all in `MODEL_FAULTS`."""
+
+from trueband.properties.models import (
+    faults_arguments,
+    faults_cache,
+    faults_checkpoints,
+    faults_generation,
+    faults_half,
+    faults_roberta,
+)
+from trueband.properties.models.faults import MODEL_FAULTS, ModelFault
+
+__all__ = [
+    "MODEL_FAULTS",
+    "ModelFault",
+    "faults_arguments",
+    "faults_cache",
+    "faults_checkpoints",
+    "faults_generation",
+    "faults_half",
+    "faults_roberta",
+]

@@ -1,0 +1,165 @@
+"""Models in a folder as witnesses of the form "checkpoint": the class's name and its inputs in, NumPy arrays out.
+
+One model is held at a time, and its last outputs, since publishers print several numbers of one run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.golden.records import CannotRun
+from trueband.golden.store.digest import inputs_sha256
+from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+
+Arrays = dict[str, NDArray[Any]]
+NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the weights of a head alone are missing
+
+# model_type -> configuration, prefix of the model's keys in one with a head, and the module and function of each class
+# of the reference.
+REFERENCE: dict[str, tuple[Any, str, dict[str, str]]] = {
+    "led": (
+        LEDConfig,
+        "led.",
+        {
+            "LEDModel": "led:led_model",
+            "LEDForConditionalGeneration": "led:led_conditional_generation",
+            "LEDForSequenceClassification": "led_heads:led_sequence_classification",
+            "LEDForQuestionAnswering": "led_heads:led_question_answering",
+        },
+    ),
+    "longformer": (
+        LongformerConfig,
+        "longformer.",
+        {
+            "LongformerModel": "longformer:longformer_model",
+            "LongformerForMaskedLM": "longformer:longformer_masked_lm",
+            "LongformerForSequenceClassification": "longformer_heads:longformer_sequence_classification",
+            "LongformerForQuestionAnswering": "longformer_heads:longformer_question_answering",
+            "LongformerForTokenClassification": "longformer_heads:longformer_token_classification",
+            "LongformerForMultipleChoice": "longformer_heads:longformer_multiple_choice",
+        },
+    ),
+    "roberta": (
+        XLMRobertaConfig,
+        "roberta.",
+        {
+            "XLMRobertaModel": "roberta:roberta_model",
+            "XLMRobertaForMaskedLM": "roberta:roberta_masked_lm",
+            "XLMRobertaForCausalLM": "roberta:roberta_causal_lm",
+            "XLMRobertaForSequenceClassification": "roberta_heads:roberta_sequence_classification",
+            "XLMRobertaForQuestionAnswering": "roberta_heads:roberta_question_answering",
+            "XLMRobertaForTokenClassification": "roberta_heads:roberta_token_classification",
+            "XLMRobertaForMultipleChoice": "roberta_heads:roberta_multiple_choice",
+        },
+    ),
+}
+REFERENCE["xlm-roberta"] = REFERENCE["roberta"]
+
+
+class FolderModels:
+    """What both witnesses share: the last outputs are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: tuple[str, Any] | None = None
+        self._last: tuple[tuple[Any, ...], Arrays] | None = None
+
+    def __call__(self, model_class: str, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
+        """Outputs of a class under the Hub's names.
+
+        Args:
+            model_class: such as "LEDModel".
+            inputs: by the names of its arguments.
+            generate: options of decoding: then {"sequences": (b, tokens)}; None: one forward pass.
+
+        Raises:
+            CannotRun: the folder does not give a model of this class.
+        """
+        key = (model_class, inputs_sha256({"generate": dict(generate or {})}, inputs), generate is None)
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            if self._held is None or self._held[0] != model_class:
+                self._held = None
+                self._held = model_class, self.load(model_class)
+            self._last = key, self.compute(self._held[1], inputs, generate)
+        return self._last[1]
+
+    def load(self, model_class: str) -> Any:
+        raise NotImplementedError
+
+    def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
+        raise NotImplementedError
+
+
+class OptimizedModels(FolderModels):
+    """Classes of `trueband.optimized`, in float32 on the CPU."""
+
+    def load(self, model_class: str) -> Any:
+        import torch
+
+        from trueband import optimized
+
+        if model_class not in optimized.__all__:
+            raise CannotRun(f"needs the class {model_class}, which trueband.optimized does not have")
+        try:
+            return getattr(optimized, model_class).from_pretrained(self.folder, dtype=torch.float32)
+        except ValueError as error:
+            told, advice, _ = str(error).partition(NEW_HEAD)
+            if not advice:
+                raise  # not only a head is missing: the folder is wrong
+            raise CannotRun(f"the folder gives no {model_class}: {told}") from error
+
+    def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
+        import torch
+
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        with torch.no_grad():
+            if generate is not None:
+                return {"sequences": model.generate(**tensors, generation_config=GenerationConfig(**generate)).numpy()}
+            output = model(**tensors)
+        found = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
+        return {name: value.numpy() for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+class ReferenceModels(FolderModels):
+    """Functions of `trueband.reference`, in float64: slow, and quadratic in the length of the text."""
+
+    def load(self, model_class: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        from trueband.convert_run import read_hub
+
+        values, state, _ = read_hub(self.folder)
+        kind, prefix, functions = REFERENCE[values["model_type"]]
+        if model_class not in functions:
+            raise CannotRun(
+                f"needs the class {model_class}, which the reference does not have for {values['model_type']}"
+            )
+        module, name = functions[model_class].split(":")
+        function = getattr(import_module(f"trueband.reference.{module}"), name)
+        if not any(each.startswith(prefix) for each in state):
+            state = {prefix + each: array for each, array in state.items()}
+        config = kind.from_dict(values)
+        if prefix == "led.":
+            state = {"final_logits_bias": np.zeros((1, config.vocab_size)), **state}
+        options: dict[str, Any] = {"state": state, "config": config}
+        if model_class.endswith("Model"):
+            options["prefix"] = prefix
+            options |= {} if prefix == "led." else {"add_pooling_layer": False}
+        return function, options
+
+    def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
+        function, options = model
+        if generate is not None:
+            raise CannotRun("decodes, which the reference is too slow for; run it with the optimized models")
+        output = function(**options, **inputs)
+        found = {name: value for name, value in output._asdict().items() if value is not None}
+        return {name: np.asarray(value) for name, value in found.items() if not isinstance(value, tuple)}
+
+
+WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedModels, "reference": ReferenceModels}

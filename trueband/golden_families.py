@@ -1,0 +1,43 @@
+"""Implementations that goldens are verified on, by name: the reference, the optimized one, or anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trueband.golden.runners import Context
+from trueband.golden.witness import REFERENCE, resolve
+
+OPTIMIZED = {
+    "masked_lm": "trueband.witness:optimized_masked_lm",
+    "seq2seq": "trueband.witness_seq2seq:optimized_seq2seq",
+    "attention": "trueband.witness:optimized_attention",
+    "position_ids": "trueband.witness:optimized_position_ids",
+}
+FAMILIES: dict[str, dict[str, Any]] = {"reference": REFERENCE, "optimized": OPTIMIZED}
+
+
+def context_of(text: str, dtype: str | None = None, **options: Any) -> Context:
+    """The implementation that a text names.
+
+    Args:
+        text: "reference", "optimized", "FORM=module:name" of one callable, or "module:name" of a mapping from forms to
+            callables (`trueband.golden.witness` tells the forms).
+        dtype: of the weights, see `Context`.
+
+    Raises:
+        ValueError: nothing of that name; an unknown form.
+    """
+    if text in FAMILIES:
+        return Context(text, FAMILIES[text], dtype, options)
+    form, equals, rest = text.partition("=")
+    found: Any = {form: resolve(rest)[1]} if equals else resolve(text)[1]
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            f"--witness: expected a mapping from forms to callables at {text!r}, got {type(found).__name__}; "
+            f"a single callable is given as FORM={text}"
+        )
+    unknown = sorted(set(found) - set(REFERENCE))
+    if unknown:
+        raise ValueError(f"--witness: expected the forms {', '.join(REFERENCE)}, got {', '.join(map(str, unknown))}")
+    return Context(text, found, dtype, options)
