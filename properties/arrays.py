@@ -30,6 +30,9 @@ class Library(Protocol):
     def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
         """(type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
 
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        """Whether a write to one array may change the other."""
+
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
         """A view with other axes, where the library has views."""
 
@@ -66,6 +69,9 @@ class NumpyLibrary:
         if type(array) is not np.ndarray:
             return type(array).__name__, (), ""
         return "ndarray", array.shape, array.dtype.name
+
+    def shares_memory(self, first: Array, second: Array) -> bool:
+        return np.may_share_memory(first, second)
 
     def transpose(self, array: Array, axes: tuple[int, ...]) -> Array:
         return array.transpose(axes)
@@ -107,6 +113,9 @@ class TorchLibrary:
         if type(array) is not self.torch.Tensor:
             return type(array).__name__, (), ""
         return "Tensor", tuple(array.shape), str(array.dtype).removeprefix("torch.")
+
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        return bool(first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr())
 
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
         return array.permute(axes)
@@ -156,6 +165,9 @@ class JaxLibrary:
         if not isinstance(array, self.jax.Array) or isinstance(array, self.jax.core.Tracer):
             return type(array).__name__, (), ""
         return "Array", tuple(array.shape), str(array.dtype)
+
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        return False  # they cannot be written to
 
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
         return array.transpose(axes)
