@@ -109,8 +109,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL))
-    every = cases(dtype, candidate.features, check.structure)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
+    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
     tried, worst, failure = 0, 0.0, None
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -135,7 +135,7 @@ def run_small_world(
     """Walk the small world in one dtype. A failure is reported as a case of the check `mask_decoding`."""
     start = time.monotonic()
     failure, walked = None, 0
-    for world in worlds(candidate.features, dtype):
+    for world in worlds(candidate.features, dtype, candidate.least_window):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)

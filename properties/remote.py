@@ -73,6 +73,8 @@ class RemoteRunner:
         self.library: str = hello["library"]
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
+        self.accumulators: dict[str, str] = hello["accumulators"]
+        self.least_window: int = hello["least_window"]
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.versions: dict[str, str] = hello["versions"]

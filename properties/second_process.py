@@ -54,7 +54,8 @@ def second_process(calls: Sequence[PastCall]) -> Check:
         for call in calls:
             layout = "contiguous" if call.layout == "reused" else call.layout
             output = candidate.call(call.arrays, call.options, call.dtype, layout)
-            bound = Inputs(call.arrays, call.options, call.dtype).bound
+            accumulator = candidate.accumulators.get(call.dtype)
+            bound = Inputs(call.arrays, call.options, call.dtype, accumulator).bound
             yield judge(output, call.output, bound + bound, "output in a second process")
 
     return Check(NAME, CLAIM, check_second_process)

@@ -60,12 +60,16 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
 
 def hello(runner: Runner) -> dict[str, Any]:
     """What the judging process needs to know of the target, and the versions it runs with."""
-    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("numpy", "torch", "triton")}
+    versions = {
+        name: getattr(sys.modules.get(name), "__version__", None) for name in ("numpy", "torch", "triton", "jax")
+    }
     return {
         "name": runner.name,
         "library": runner.target.library,
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
+        "accumulators": dict(runner.accumulators),
+        "least_window": runner.least_window,
         "may_have_gradients": runner.may_have_gradients,
         "versions": {name: str(version) for name, version in versions.items() if version},
     }

@@ -63,4 +63,4 @@ def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inp
 
 def _inputs(probe: Probe, count: int) -> list[Inputs]:
     """The case with other numbers, once for each seed from its own on."""
-    return [probe.case.replace(seed=probe.case.seed + i).inputs() for i in range(count)]
+    return [probe.inputs_of(probe.case.replace(seed=probe.case.seed + i)) for i in range(count)]
