@@ -21,8 +21,8 @@ class Record:
         target: what was checked, as an import string or a name.
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
-            "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a failure
-            that was expected).
+            "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
+            failure that was expected).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
