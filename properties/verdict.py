@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from trueband.properties.bounds.bound import Bound, exact
 
+REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
+
 
 class ShapeMismatch(ValueError):
     """Two results of different shapes were compared."""
