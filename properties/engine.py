@@ -12,9 +12,16 @@ from typing import Any
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import (
+    CandidateCheating,
+    CandidateCrash,
+    CandidateExhausted,
+    CandidateTimeout,
+    RemoteRunner,
+)
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import Failure, search, try_case
+from trueband.properties.search import SHRUNK, Failure, search, try_case
+from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import cases
 
@@ -38,6 +45,7 @@ class Plan:
         small_world_dtypes: dtypes that walk the small world.
         seed: of the search.
         checks: names to run, in order; see `select`.
+        gate: the seed is a secret until the end, and a second process is asked too.
     """
 
     target: str
@@ -47,6 +55,7 @@ class Plan:
     checks: tuple[str, ...]
     device: str = "cpu"
     seed: int = 0
+    gate: bool = False
 
 
 def select(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:
@@ -74,6 +83,9 @@ def run(
     plan: Plan, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
 ) -> Iterator[Record]:
     """Run a plan, one record for each check and dtype. `on_progress(check, dtype)` is called after every case."""
+    past = Memory()
+    if plan.gate and isinstance(candidate, RemoteRunner):
+        candidate.on_call = past.add
     weights = {name: CHECKS[name].weight for name in plan.checks if name in CHECKS}
     for dtype in plan.dtypes:
         for name in plan.checks:
@@ -83,6 +95,8 @@ def run(
                 continue
             share = round(plan.cases * weights[name] / sum(weights.values()))
             yield run_check(plan, CHECKS[name], candidate, dtype, max(share, LEAST_CASES), on_progress)
+    if plan.gate and isinstance(candidate, RemoteRunner):
+        yield from run_second_process(plan, candidate, past)
 
 
 def run_check(
@@ -95,8 +109,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL))
-    every = cases(dtype, candidate.features, check.structure)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
+    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
     tried, worst, failure = 0, 0.0, None
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -104,7 +118,7 @@ def run_check(
         ("any", every, examples),
         ("small again", small, 300),
     ):
-        if share == 0 or (phase == "small again" and (failure is None or failure.status != "failed")):
+        if share == 0 or (phase == "small again" and (failure is None or failure.status not in SHRUNK)):
             continue
         seed = zlib.crc32(f"{plan.seed} {check.name} {dtype} {phase}".encode())
         left = share - tried if phase == "any" else share
@@ -121,17 +135,28 @@ def run_small_world(
     """Walk the small world in one dtype. A failure is reported as a case of the check `mask_decoding`."""
     start = time.monotonic()
     failure, walked = None, 0
-    for world in worlds(candidate.features, dtype):
+    for world in worlds(candidate.features, dtype, candidate.least_window):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
-        except (CandidateError, CandidateCrash, CandidateTimeout):
+        except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
             failure = try_case(CHECKS["mask_decoding"], candidate, world)[0]
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
     return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, walked, start, 0.0, failure)
+
+
+def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
+    """Ask a new process what the first was asked, in another order: a record for each dtype."""
+    candidate.close()
+    for dtype in plan.dtypes:
+        start = time.monotonic()
+        calls = past.of(dtype)
+        check = second_process(calls)
+        failure, worst = try_case(check, candidate, None, lambda asked, _: asked)
+        yield _record(plan, check.name, check.claim, dtype, len(calls), start, worst, failure)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:
@@ -170,8 +195,8 @@ def _record(
         cases=tried,
         seconds=round(time.monotonic() - start, 3),
         worst=worst,
-        seed=plan.seed,
-        case=failure.case.to_dict() if failure else None,
+        seed=None if plan.gate else plan.seed,
+        case=failure.case.to_dict() if failure and failure.case else None,
         message=failure.message if failure else "",
         verdict=verdict,
     )

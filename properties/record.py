@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-STATUSES = ("passed", "failed", "crashed", "timeout")
+STATUSES = ("passed", "failed", "crashed", "timeout", "out of memory", "cheating", "expected")
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,16 @@ class Record:
         target: what was checked, as an import string or a name.
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
-            "timeout".
+            "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
+            failure that was expected).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
-        seed: of the search.
+        seed: of the search; None while it is a secret.
         case: the smallest case that failed.
         message: what is wrong there, in one line.
         verdict: the failed comparison, if it was one.
+        reason: why a failure was expected; "" where none was.
     """
 
     suite: str
@@ -41,14 +43,16 @@ class Record:
     cases: int
     seconds: float
     worst: float = 0.0
-    seed: int = 0
+    seed: int | None = 0
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None
+    reason: str = ""
 
     @property
     def passed(self) -> bool:
-        return self.status == "passed"
+        """Whether all is as it should be: it passed, or failed as expected."""
+        return self.status in ("passed", "expected")
 
     @property
     def reproduce(self) -> str:

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from trueband.properties.probe import Probe
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.verdict import Verdict
+from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
+SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Failure:
 
     Attributes:
         case: a `Case` or a `ModelCase`.
-        status: "failed", "crashed" or "timeout".
+        status: one of those of a `Record`, but "passed".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
     """
@@ -44,11 +45,13 @@ class Found:
         cases: tried, those while shrinking included.
         worst: largest error/bound of the verdicts that passed.
         failure: of the smallest failing case, or None.
+        failed_at: `time.process_time()` when the first case failed, before shrinking.
     """
 
     cases: int = 0
     worst: float = 0.0
     failure: Failure | None = None
+    failed_at: float | None = None
 
 
 class _Broken(Exception):
@@ -71,14 +74,18 @@ def try_case(
     try:
         for verdict in check.function(probe(candidate, case)):
             if not verdict.passed:
-                return Failure(case, "failed", str(verdict), verdict), worst
+                return Failure(case, "cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
-    except CandidateError as error:
+    except (CandidateError, ShapeMismatch) as error:
         return Failure(case, "failed", str(error)), worst
     except CandidateCrash as error:
         return Failure(case, "crashed", str(error)), worst
     except CandidateTimeout as error:
         return Failure(case, "timeout", str(error)), worst
+    except CandidateExhausted as error:
+        return Failure(case, "out of memory", str(error)), worst
+    except CandidateCheating as error:
+        return Failure(case, "cheating", str(error)), worst
     return None, worst
 
 
@@ -90,8 +97,9 @@ def search(
     seed: int,
     on_case: Callable[[], None] = lambda: None,
     probe: Callable[[Any, Any], Any] = Probe,
+    shrink: bool = True,
 ) -> Found:
-    """Try a check on cases of a strategy until one fails, then shrink it.
+    """Try a check on cases of a strategy until one fails, then shrink it unless told not to.
 
     Shrinking ends after `SHRINK_SECONDS`; a crash or a timeout is not shrunk.
     """
@@ -103,7 +111,7 @@ def search(
         max_examples=examples,
         database=None,
         deadline=None,
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
@@ -124,9 +132,10 @@ def search(
         if failure is None:
             return
         if found.failure is None:
+            found.failed_at = time.process_time()
             shrink_until = time.monotonic() + SHRINK_SECONDS
         found.failure = failure
-        raise _Broken if failure.status == "failed" else _Died
+        raise _Broken if failure.status in SHRUNK else _Died
 
     try:
         attempt()

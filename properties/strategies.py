@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -48,13 +49,15 @@ class Structure:
 ANY = Structure()
 
 
-def cases(dtype: str, features: Collection[str], structure: Structure = ANY) -> st.SearchStrategy[Case]:
-    """Cases of a structure that a target with these features can serve."""
-    return _cases(dtype, frozenset(features), structure)
+def cases(
+    dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+) -> st.SearchStrategy[Case]:
+    """Cases of a structure that a target with these features, and windows from the least on, can serve."""
+    return _cases(dtype, frozenset(features), structure, least_window)
 
 
 @st.composite
-def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure) -> Case:
+def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
     def has(feature: str) -> bool:
         if feature in structure.require:
             return True
@@ -64,7 +67,7 @@ def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Str
     lengths = st.integers(least, min(most, least + 7)) | st.integers(least, most)
     is_long = structure.long and draw(st.integers(0, 11)) == 11
     tokens = draw(st.integers(120, 330) if is_long else lengths)
-    window = draw(st.integers(tokens - 1, tokens + 3) if structure.dense else _windows(tokens))
+    window = max(draw(st.integers(tokens - 1, tokens + 3) if structure.dense else _windows(tokens)), least_window)
     batch = draw(st.integers(*structure.batch))
     heads = draw(st.integers(*structure.heads))
     head_dim = draw(st.sampled_from(structure.head_dims[:-1] if tokens > 100 else structure.head_dims))
@@ -105,6 +108,7 @@ def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Str
     )
 
 
+@cache
 def _windows(tokens: int) -> st.SearchStrategy[int]:
     """Small windows, windows about the length, and windows about the block sizes of kernels."""
     small = st.integers(0, 4) | st.integers(0, tokens + 2)
@@ -119,6 +123,7 @@ def _rows(batch: int, positions: st.SearchStrategy[tuple[int, ...]], non_empty: 
     return st.tuples(*rows)
 
 
+@cache
 def _masked(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Nothing, a padded tail, a padded head, or some positions."""
     tail = st.integers(0, tokens).map(lambda count: tuple(range(tokens - count, tokens)))
@@ -126,10 +131,12 @@ def _masked(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     return tail | head | _some(tokens, 6)
 
 
+@cache
 def _flagged(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Some positions, or all."""
     return _some(tokens, 4) | st.just(tuple(range(tokens)))
 
 
+@cache
 def _some(tokens: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.sets(st.integers(0, tokens - 1), max_size=most).map(lambda chosen: tuple(sorted(chosen)))

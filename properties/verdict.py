@@ -10,6 +10,12 @@ from numpy.typing import ArrayLike
 
 from trueband.properties.bounds.bound import Bound, exact
 
+REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
+
+
+class ShapeMismatch(ValueError):
+    """Two results of different shapes were compared."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -57,12 +63,12 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     """Compare element by element: passes when |actual - expected| <= bound everywhere.
 
     Raises:
-        ValueError: the shapes differ.
+        ShapeMismatch: the shapes differ; it is a ValueError.
     """
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     total = bound.total
     if actual.shape != expected.shape or total.shape != expected.shape:
-        raise ValueError(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
+        raise ShapeMismatch(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
         ratio = np.where(error == 0, 0.0, error / total)

@@ -7,25 +7,40 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from trueband import exit_codes
-from trueband.console import Progress, print_report
+from trueband.adapters import resolve
+from trueband.console import Progress, print_line, print_report
+from trueband.expectations import expected_failures, known_names
+from trueband.gate import again, cheating_record, settle_seed
 from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
-from trueband.model_run import count_model_records, model_names, model_records
+from trueband.model_run import (
+    OWN_MODELS,
+    count_model_records,
+    model_candidate,
+    model_names,
+    model_records,
+    reproduce_model,
+)
+from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.engine import TIERS, Plan, run, select
+from trueband.properties.engine import TIERS, Plan, reproduce, run, select
+from trueband.properties.manifest import unrun
+from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.remote import CandidateCheating, RemoteRunner
 from trueband.reports import JsonLines, write_junit
 
-OWN_TARGET = "trueband.targets:chunked"
+OWN_TARGET = "chunked"
 
 DESCRIPTION = f"""\
 Check a kernel against the contract: named checks on random cases, exact probes, and every pattern of a small world.
 TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; arguments it does
-not take are features it does not claim. Give it more to say as a trueband.Target. Without TARGET the package checks
-itself ({OWN_TARGET}) and its models, on published trained weights, which are fetched once."""
+not take are features it does not claim. Give it more to say as a trueband.Target. Or TARGET is one of the names that
+`trueband targets` lists. Without TARGET the package checks itself ({OWN_TARGET}) and its models, on published trained
+weights, which are fetched once."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,17 +54,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add = command.add_argument
     add("target", nargs="?", default=OWN_TARGET, metavar="TARGET", help="what to check (default: the package itself)")
     add("--tier", choices=TIERS, default="quick", help=f"how much: {_tiers()} (default: quick)")
-    add("--cases", type=_positive, metavar="N", help="random cases for each dtype, instead of the tier's")
+    add("--cases", type=positive, metavar="N", help="random cases for each dtype, instead of the tier's")
     add("--dtype", action="append", metavar="DTYPE", help=f"one of {', '.join(DTYPES)}, or several with commas "
         "(default: all that the target declares)")  # fmt: skip
     add("--device", default="cpu", help="where the target runs, such as cuda (default: cpu)")
-    add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
+    add("--seed", type=int, metavar="S", help="of the search for cases (default: 0)")
+    add("--gate", action="store_true", help="judge by cases that nobody can know before: the seed is a secret, told "
+        "at the end; a second process is asked too")  # fmt: skip
     add("-k", dest="pattern", metavar="EXPR", help="checks whose name has EXPR in it; 'a or b', 'not a'")
     add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
         "models on random weights; golden: published weights "
         "(default: all without TARGET, operator with one)")  # fmt: skip
+    add("--model-target", metavar="FACTORY", help="models to check instead of the package's: module:factory, "
+        "file.py:factory or a name (hf); factory(architecture, class name, config, state) gives a model with the "
+        "Hub's signature")  # fmt: skip
+    add("--expected-failures", type=Path, metavar="FILE", help="known failures, JSON or TOML, {check: reason}: they "
+        "still run, and one that passes is a failure (default: the file of a shipped target)")  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
+    add("--memory-limit", type=positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
+        "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     command.set_defaults(run=run_command)
@@ -58,11 +82,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_command(options: argparse.Namespace) -> int:
     """Run the checks, print the report, and return the exit code."""
     own = options.target == OWN_TARGET
-    suite = options.suite or ("all" if own else "operator")
+    suite = options.suite or ("models" if options.model_target else "all" if own else "operator")
     if suite != "operator" and not own:
         raise ValueError("--suite: expected operator for a target of your own, got " + suite)
+    options.seed = settle_seed(options.seed, options.gate)
+    if options.model_target and suite != "models":
+        raise ValueError("--suite: expected models with --model-target, got " + suite)
+    named = resolve(options.model_target, "models") if options.model_target else resolve(options.target)
+    expected = expected_failures(options.expected_failures, named)
     records: list[Record] = []
     interrupted = False
+    plan, candidate = None, None
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
@@ -71,28 +101,47 @@ def run_command(options: argparse.Namespace) -> int:
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             models = model_names(options.pattern) if suite in ("models", "all") else ()
+            model_target = options.model_target or OWN_MODELS
+            model_suite = (models, model_target, model_candidate(model_target)) if models else None
             if golden:
                 load_weights(choose(golden).items)
-            plan, candidate = None, None
             if suite in ("operator", "all"):
-                candidate = stack.enter_context(RemoteRunner(options.target, options.device, options.time_limit))
+                candidate = stack.enter_context(
+                    RemoteRunner(named.spec, options.device, options.time_limit, options.memory_limit)
+                )
                 plan = _plan(options, candidate)
                 lines.start(candidate, plan)
             if not golden and not models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
-            total = (_count(plan) if plan else 0) + count_model_records(models) + len(golden) * 2
+            expected.check_names(known_names(suite, candidate))
+            total = (_count(plan) if plan else 0) + len(golden) * 2
+            total += count_model_records(models, model_suite[2]) if model_suite else 0
             progress = stack.enter_context(Progress(total))
-            for record in _records(options, plan, candidate, models, golden, progress, interrupt):
+            found = _records(options, plan, candidate, model_suite, golden, progress, interrupt)
+            for record in expected.apply(found, lambda line: _again(line, options, candidate, model_target)):
                 records.append(record)
                 lines.write(record)
                 progress.finished(record)
                 if options.exitfirst and not record.passed:
                     break
+            else:
+                for record in unrun(plan, records) if plan else ():
+                    records.append(record)
+                    lines.write(record)
+        except CandidateCheating as error:
+            records.append(cheating_record(options.target, options.device, str(error)))
+            lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
+        if options.gate:
+            if candidate is not None:
+                candidate.close()
+            lines.tell_seed(options.seed)
     print_report(records, candidate)
     if options.junit:
         write_junit(options.junit, records)
+    if options.gate:
+        print_line(f"The secret seed was {options.seed}. The same cases again: {again(options)}")
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
@@ -103,7 +152,7 @@ def _records(
     options: argparse.Namespace,
     plan: Plan | None,
     candidate: RemoteRunner | None,
-    models: tuple[str, ...],
+    model_suite: tuple[tuple[str, ...], str, OptimizedModels] | None,
     golden: tuple[str, ...],
     progress: Progress,
     interrupt: Interrupt,
@@ -114,10 +163,21 @@ def _records(
 
     if plan is not None and candidate is not None:
         yield from run(plan, candidate, on_case)
-    if models:
-        yield from model_records(models, options.tier, options.seed, lambda: on_case("models", ""))
+    if model_suite:
+        names, target, models = model_suite
+        yield from model_records(names, options.tier, options.seed, lambda: on_case("models", ""), target, models)
     if golden:
         yield from golden_records(golden)
+
+
+def _again(
+    line: dict[str, Any], options: argparse.Namespace, candidate: RemoteRunner | None, model_target: str
+) -> Record:
+    """One check on one known case."""
+    if line["check"] in MODEL_CHECKS:
+        return reproduce_model(line, model_target)
+    assert candidate is not None
+    return reproduce(line, options.target, candidate, options.device)
 
 
 def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
@@ -135,11 +195,13 @@ def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
         checks=select(options.pattern, candidate.features),
         device=options.device,
         seed=options.seed,
+        gate=options.gate,
     )
 
 
 def _count(plan: Plan) -> int:
-    worlds = len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
+    worlds = len(plan.dtypes) if plan.gate else 0
+    worlds += len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
     return worlds + len(plan.dtypes) * sum(name != "small_world" for name in plan.checks)
 
 
@@ -147,7 +209,8 @@ def _tiers() -> str:
     return ", ".join(f"{name} {cases:,} cases for each dtype" for name, (cases, _) in TIERS.items())
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An int >= 1 of the command line."""
     try:
         number = int(text)
     except ValueError:
