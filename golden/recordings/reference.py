@@ -22,7 +22,7 @@ from trueband.golden.recordings.model import Recorded, described, parts_of
 from trueband.reference.arguments import Float
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import embed
-from trueband.reference.heads import choice_logits, span_logits
+from trueband.reference.heads import span_logits
 from trueband.reference.layers import (
     State,
     attention_output,
@@ -113,7 +113,7 @@ def _head(model: Recorded, inputs: Inputs, x: Float) -> dict[str, Float]:
     if model.head == "SequenceClassification":
         return {"logits": classification_head(model.state, "classification_head" if led else "classifier", x)}
     if model.head == "MultipleChoice":
-        return {"logits": choice_logits(model.state, x, inputs["input_ids"].shape[1])}
+        return {"logits": linear(model.state, "classifier", x).reshape(inputs["input_ids"].shape[:2])}
     if model.head == "TokenClassification":
         return {"logits": linear(model.state, "classifier", x)}
     if isinstance(model.config, LEDConfig):
