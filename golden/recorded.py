@@ -1,22 +1,21 @@
 """Outputs recorded from transformers 4.46 for what 5.x removed: head masks, relative positions, pruning of heads, LED's
-sequence classification. Tiny models with random weights; tests/tools/record_peer.py made the files.
+sequence classification. Tiny models with random weights, of the goldens of kind "peer"; tests/tools/record_peer.py made
+them.
 
 Read with NumPy alone.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from functools import cache
-from importlib.resources import as_file, files
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
-from safetensors import safe_open
+
+from trueband.golden.store import open_store
 
 Arrays = dict[str, NDArray[Any]]
-FOLDER = "recorded-data"
+START = "peer_4_"  # of the ids in the store
 
 
 class Recording(NamedTuple):
@@ -45,12 +44,9 @@ class Recording(NamedTuple):
         return [self.outputs[f"{name}.{i}"] for i in range(sum(key.startswith(f"{name}.") for key in self.outputs))]
 
 
-@cache
-def index() -> Mapping[str, dict[str, Any]]:
-    """What has been recorded: name -> metadata with sha256 and size in bytes of its file."""
-    text = files("trueband.golden").joinpath(FOLDER, "index.json").read_text(encoding="utf-8")
-    content: dict[str, dict[str, Any]] = json.loads(text)
-    return content
+def names() -> tuple[str, ...]:
+    """What has been recorded."""
+    return tuple(name.removeprefix(START) for name in open_store() if name.startswith(START))
 
 
 @cache
@@ -60,26 +56,17 @@ def recorded(name: str) -> Recording:
     Raises:
         ValueError: no recording of that name.
     """
-    if name not in index():
-        raise ValueError(f"name: expected one of {', '.join(sorted(index()))}, got {name!r}")
-    resource = files("trueband.golden").joinpath(FOLDER, f"{name}.safetensors")
-    with as_file(resource) as path, safe_open(path, framework="numpy") as file:
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        metadata = json.loads(file.metadata()["recording"])
+    if name not in names():
+        raise ValueError(f"name: expected one of {', '.join(names())}, got {name!r}")
+    golden = open_store().golden(f"{START}{name}")
+    told = golden.metadata.details
     parts: dict[str, Arrays] = {"state": {}, "input": {}, "output": {}, "": {}}
-    for key, array in arrays.items():
+    for key, array in golden.arrays.items():
         part, _, rest = key.partition(".")
         if part in parts:
             parts[part][rest] = array
         else:
             parts[""][key] = array
     return Recording(
-        name,
-        metadata["class"],
-        metadata["config"],
-        parts["state"],
-        parts["input"],
-        parts["output"],
-        metadata,
-        parts[""],
+        name, told["class"], told["config"], parts["state"], parts["input"], parts["output"], told, parts[""]
     )

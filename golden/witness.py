@@ -40,6 +40,8 @@ REFERENCE = {
     "seq2seq": "trueband.golden.seq2seq_witness:reference_seq2seq",
     "attention": "trueband.golden.witness:reference_attention",
     "position_ids": "trueband.golden.witness:reference_position_ids",
+    "peer": "trueband.golden.recordings.peer:reference_outputs",
+    "taps": "trueband.golden.recordings.reference:reference_taps",
 }
 
 

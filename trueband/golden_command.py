@@ -9,7 +9,9 @@ from trueband import exit_codes
 from trueband.console import print_line
 from trueband.golden.fetch import fetch, named_like
 from trueband.golden.wheels import WHEELS
+from trueband.golden_diff_command import add_diff
 from trueband.golden_list_command import add_list
+from trueband.golden_record_command import add_record
 from trueband.golden_show_command import add_show
 from trueband.golden_verify_command import add_verify
 
@@ -21,6 +23,8 @@ it, where, with how many digits, from what inputs. The store that ships with the
   trueband golden show ID                all that is told of one, its inputs and its numbers
   trueband golden verify                 compute all that can be computed here, and compare
   trueband golden verify ID              one of them
+  trueband golden record                 the layers of a model of yours, to verify it against later
+  trueband golden diff                   two such recordings, layer by layer
   trueband golden fetch                  the trained weights that verify needs; verify fetches by itself"""
 
 FETCH = f"""\
@@ -34,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Register the command and its sub-commands."""
     command = commands.add_parser(
         "golden",
-        help="published outputs of trained weights: list, show, verify, fetch",
+        help="published outputs of trained weights: list, show, verify, record, diff, fetch",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,6 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_list(actions)
     add_show(actions)
     add_verify(actions)
+    add_record(actions)
+    add_diff(actions)
     add_fetch(actions)
 
 

@@ -13,6 +13,8 @@ OPTIMIZED = {
     "seq2seq": "trueband.witness_seq2seq:optimized_seq2seq",
     "attention": "trueband.witness:optimized_attention",
     "position_ids": "trueband.witness:optimized_position_ids",
+    "peer": "trueband.peer_witness:optimized_outputs",
+    "taps": "trueband.fed_run:optimized_taps",
 }
 FAMILIES: dict[str, dict[str, Any]] = {"reference": REFERENCE, "optimized": OPTIMIZED}
 

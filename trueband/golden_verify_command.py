@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from trueband import exit_codes
 from trueband.console import print_line
@@ -16,10 +17,12 @@ from trueband.golden.records import GoldenRecord
 from trueband.golden.runners import Context
 from trueband.golden.runners.registry import DTYPES
 from trueband.golden.store import open_store
+from trueband.golden.store.file import ENDING
 from trueband.golden_checkpoint_command import add_checkpoint, watch_checkpoint
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
+from trueband.properties.bounds.precision import DTYPES as PRECISIONS
 
 DESCRIPTION = """\
 Compute goldens, and compare with what was published. Without ID: all that can be computed from the package and from the
@@ -29,11 +32,14 @@ by its worst place: value, expected, error, bound. A superseded golden passes wh
   trueband golden verify                             the reference and the optimized implementation
   trueband golden verify sapiens_accuracy            one golden
   trueband golden verify -k infill --kind published  some
+  trueband golden verify FILE.safetensors --checkpoint DIR   a recording of a model of yours (see golden record)
   trueband golden verify --checkpoint DIR            every golden of a checkpoint that you have in a folder
   trueband golden verify --witness masked_lm=mypkg.mymodule:my_model   an implementation of yours
 
 A witness of yours is a callable of one form, which takes and returns NumPy arrays: masked_lm, seq2seq, attention or
 position_ids; `python -c "import trueband.golden.witness as w; help(w)"` tells what each takes."""
+
+NOUNS = {"check": "checks", "recording": "taps"}
 
 
 def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,9 +59,10 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--witness", action="append", metavar="WITNESS", help=f"{', '.join(FAMILIES)}, FORM=module:name of a callable, "
         "or module:name of a mapping from forms to callables; may be given more than once "
         f"(default: {' and '.join(FAMILIES)})")  # fmt: skip
-    add("--dtype", choices=DTYPES, help="that the weights are cast to (default: float32, as they are stored); the "
+    add("--dtype", choices=PRECISIONS, help="that the weights are cast to (default: float32, as they are stored); the "
         "reference computes in float64 always. A coarser dtype cannot meet the printed digits")  # fmt: skip
     add_checkpoint(command)
+    add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
     add("--json", action="store_true", help="print one JSON object per line as goldens finish, the summary last")
     command.set_defaults(run=run_verify)
 
@@ -63,6 +70,13 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_verify(options: argparse.Namespace) -> int:
     """Run, report, and return the exit code."""
     started = time.perf_counter()
+    recordings = [Path(each) for each in options.ids if each.endswith(ENDING)]
+    if recordings:
+        return run_recordings(recordings, options)
+    if options.dtype not in (None, *DTYPES):
+        raise ValueError(f"--dtype: expected {' or '.join(DTYPES)} for goldens of the package, got {options.dtype!r}")
+    if options.device is not None:
+        raise ValueError(f"--device: expected a recording to run on {options.device}, got goldens of the package")
     if options.checkpoint_id is not None and options.checkpoint is None:
         raise ValueError("--as: expected it with --checkpoint DIR only, got no DIR")
     store = open_store()
@@ -86,6 +100,24 @@ def run_verify(options: argparse.Namespace) -> int:
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
+    return exit_code(records)
+
+
+def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
+    """Recordings of models of the user's, see `golden record`."""
+    from trueband.golden_record_verify import verify_recording
+
+    if len(paths) != len(options.ids):
+        raise ValueError(f"ID: expected recordings (*{ENDING}) or ids of goldens, got both")
+    records: list[GoldenRecord] = []
+    for path in paths:
+        for record in verify_recording(path, options.checkpoint, options.dtype, options.device):
+            records.append(record)
+            if options.json:
+                print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
+            else:
+                print_line(line_of(record))
+    _summary(records, {}, sum(record.seconds for record in records), options.json)
     return exit_code(records)
 
 
@@ -153,7 +185,7 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
     print_line("")
     for kind, counts in by_kind.items():
         results = ", ".join(f"{counts[key]} {key.replace('_', ' ')}" for key in ("passed", "failed", "cannot_run"))
-        print_line(f"{kind:10}  {counts['goldens']:3d} {'checks' if kind == 'check' else 'goldens'}: {results}")
+        print_line(f"{kind:10}  {counts['goldens']:3d} {NOUNS.get(kind, 'goldens')}: {results}")
     for line in told_left_out(left_out):
         print_line(line)
     failed = sum(not record.passed and not record.cannot_run for record in records)
@@ -169,9 +201,14 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
 
 
 def told_left_out(left_out: dict[str, str]) -> list[str]:
-    """One line for those that need a checkpoint, one for each other."""
+    """How many need a checkpoint, and how many cannot be computed at all; a single one with its reason."""
     waiting = [name for name, reason in left_out.items() if reason.startswith("needs the checkpoint")]
-    lines = [f"left out    {name}: {reason}" for name, reason in left_out.items() if name not in waiting]
+    never = [name for name in left_out if name not in waiting]
+    lines = []
+    if len(never) == 1:
+        lines.append(f"left out    {never[0]}: {left_out[never[0]]}")
+    elif never:
+        lines.append(f"left out    {len(never)} that cannot be computed: trueband golden show ID says why")
     if waiting:
         lines.append(f"left out    {len(waiting)} that need their checkpoint: trueband golden verify --checkpoint DIR")
     return lines

@@ -1,14 +1,34 @@
 """The pytest plugin. It does nothing to a suite that does not use it, and loads nothing before.
 
-`pytest --trueband-target=my_package.kernels:attention` adds a test for each check and dtype of a kernel;
-`trueband.parametrize_with_checks` does so for a test function of one's own.
+`pytest --trueband-target=my_package.kernels:attention` adds a test for each check and dtype of a kernel, and
+`trueband.parametrize_with_checks` does so for a test function of one's own. The fixture `golden`:
+
+def test_my_layers(golden):
+    recording = golden("tests/data/my-model.safetensors")
+    recording.assert_close(run(recording.inputs), tap="layer.3", dtype="bfloat16")
+
+    published = golden("sapiens_accuracy")
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from trueband.golden_fixture import GoldenInTest
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str | Path], GoldenInTest]:
+    """A golden by its id in the store of the package, or a recording by its path: see `trueband.golden_fixture`."""
+    from trueband.golden_fixture import golden_in_test
+
+    return golden_in_test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,9 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> None:
         keep_record(item)
 
 
-def pytest_unconfigure(config: Any) -> None:
-    import sys
-
+def pytest_unconfigure(config: pytest.Config) -> None:
     checks = sys.modules.get("trueband.pytest_checks")
     if checks is not None:
         checks.close(config)

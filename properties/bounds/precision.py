@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -31,6 +31,8 @@ class Precision:
         output: unit roundoff of the output; 0 where it has the accumulator's format.
         tiny_stored, tiny_output, tiny_accumulator: largest error of a result that underflows. Formats with the
             exponent range of float32 may be flushed to zero.
+        weights: unit roundoff of the weights, where an implementation rounds them to its dtype; 0 where it has those
+            of the reference exactly.
         exp_argument, exp_result: errors of the exponential, in units of the accumulator's roundoff: 3 covers
             exp2(x * log2(e)), 4 covers a result within 2 units in the last place.
     """
@@ -44,6 +46,7 @@ class Precision:
     tiny_accumulator: float
     exp_argument: float = 3.0
     exp_result: float = 4.0
+    weights: float = 0.0
 
     @classmethod
     def of(cls, dtype: str) -> Self:
@@ -63,6 +66,21 @@ class Precision:
             tiny_output=max(tiny, smallest_normal) if narrow else smallest_normal,
             tiny_accumulator=smallest_normal,
         )
+
+    def holding(self, stored: str) -> Self:
+        """The same with weights that are stored in another dtype, and rounded where this one does not hold them."""
+        return replace(self, weights=roundoff(self.dtype, stored))
+
+
+def roundoff(dtype: str, stored: str) -> float:
+    """Unit roundoff of a cast from `stored` to `dtype`; 0 where `dtype` holds every value of `stored`.
+
+    >>> roundoff("float32", "bfloat16"), roundoff("bfloat16", "float32") == 2.0**-8
+    (0.0, True)
+    """
+    unit, _, bits, smallest = _FORMATS[dtype]
+    _, _, stored_bits, stored_smallest = _FORMATS[stored]
+    return 0.0 if bits >= stored_bits and smallest <= stored_smallest else unit
 
 
 def round_to(array: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:

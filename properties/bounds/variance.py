@@ -2,14 +2,16 @@
 
 Worst cases multiply from step to step and say nothing after a layer. Here every rounding is a random variable with
 mean 0, and the variance v of the error stands beside every float64 value. u, u_p, u_o are the roundoffs of the
-accumulator, of stored probabilities and of the output; a rounding to nearest has variance u^2 y^2 / 3 at most:
+accumulator, of stored probabilities and of the output, u_w that of weights which are cast to the dtype (`Precision`);
+a rounding to nearest has variance u^2 y^2 / 3 at most:
 
-  linear     W^2 v + u^2 k (W^2 x^2 + y^2)                                                         k: inputs
+  linear     W^2 v + u^2 k (W^2 x^2 + y^2) + u_w^2 (W^2 x^2 + b^2) / 3                             k: inputs
   attention  sum_j p^2 E (v_j - o)^2 + p^2 var(v_j) + (u^2 n_i + u_p^2 / 3) sum_j p^2 v_j^2 + u^2 (n_i + 8) o^2
              + scale^2 sum_t var(q_t) (sum_j p k_jt (v_j - o))^2
              E_ij = scale^2 (q^2 var(k) + u^2 d (q^2 k^2 + (q.k)^2)) + u^2 (9 (m_i - s_ij)^2 + 16)
              with relative positions t_ij, q.k stands for q.k + q.t (+ k.t), summed in any order
-  LayerNorm  sum_j J_cj^2 v_j with its Jacobian J, and the roundings of the mean, of the variance and of the scaling
+  LayerNorm  sum_j J_cj^2 v_j with its Jacobian J, and the roundings of the mean, of the variance, of the scaling and
+             of the weights
   GELU       gelu'^2 v + (3 u x)^2
   residual   v_x + v_a + u^2 y^2 / 3
 
@@ -68,7 +70,11 @@ def linear_moments(x: Moments, weight: Float, bias: Float, precision: Precision)
     y = x.value @ weight.T + bias
     squared = (weight**2).T
     summing = precision.accumulator**2 * x.value.shape[-1] * (x.value**2 @ squared + y**2)
-    return stored_moments(y, x.variance @ squared + summing, precision)
+    variance = x.variance @ squared + summing
+    if precision.weights:
+        size = (x.value**2).sum(axis=-1, keepdims=True) + 1
+        variance += precision.weights**2 / 3 * (x.value**2 @ squared + bias**2) + precision.tiny_output**2 * size
+    return stored_moments(y, variance, precision)
 
 
 class Relative(NamedTuple):
@@ -214,6 +220,7 @@ def layer_norm_moments(x: Moments, weight: Float, bias: Float, eps: float, preci
     relative = u**2 * ((n + 4) / 4 + 3)  # of r: n + 4 roundings of half the weight, the root, the quotient
     gain = weight**2 * r**2
     variance = gain * (carried + rounding + relative * centred**2) + u**2 * ((y - bias) ** 2 + y**2)
+    variance += precision.weights**2 / 3 * ((y - bias) ** 2 + bias**2)
     return stored_moments(y, variance, precision)
 
 
@@ -237,10 +244,14 @@ def sum_moments(x: Moments, added: Moments, precision: Precision) -> Moments:
 
 
 def several_moments(summands: Sequence[Float], precision: Precision) -> Moments:
-    """A sum of exact summands of one shape, in any order: one rounding for each addition."""
+    """A sum of weights of one shape, in any order: one rounding for each addition."""
     size = np.sum(np.abs(summands), axis=0)  # no partial sum exceeds it
     one = (precision.accumulator**2 + precision.output**2) * size**2 / 3 + precision.tiny_output**2
-    return Moments(np.sum(summands, axis=0), (len(summands) - 1) * one)
+    variance = (len(summands) - 1) * one
+    if precision.weights:
+        squares = np.sum(np.square(summands), axis=0)
+        variance += precision.weights**2 / 3 * squares + len(summands) * precision.tiny_output**2
+    return Moments(np.sum(summands, axis=0), variance)
 
 
 def stored_moments(y: Float, variance: Float, precision: Precision) -> Moments:

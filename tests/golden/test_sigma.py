@@ -19,14 +19,13 @@ import torch
 from torch.nn import functional
 
 import trueband.optimized.models as optimized
-from trueband.golden.bart import roberta_to_led_encoder
-from trueband.golden.bart_g2p import MAX_LENGTH, encode_word
+from trueband.golden.bart import bart_to_led, roberta_to_led_encoder
+from trueband.golden.bart_g2p import MAX_LENGTH, encode_word, load_bart_g2p
 from trueband.golden.bart_g2p import PAD as BART_PAD
-from trueband.golden.checks_bart import led_g2p
 from trueband.golden.fairseq import Checkpoint, to_longformer
-from trueband.golden.published import published
 from trueband.golden.sapiens import PAD, encode, load_sapiens
 from trueband.golden.seq2seq_witness import greedy, reference_seq2seq
+from trueband.golden.store import open_store
 from trueband.properties.bounds import Precision, round_to
 from trueband.properties.bounds.encoder_variance import (
     lm_head_moments,
@@ -99,9 +98,14 @@ def padded(rows: list[Array], pad: int, flagged: list[list[int]]) -> Texts:
 
 def antibodies() -> Texts:
     """Three published sequences, one of them cut out of another."""
-    data = published("sapiens_vh")
-    whole, masked = data["embedding"]["seq"], data["scores"]["seq"]
+    names = ("sapiens_embedding_fairseq_2022", "sapiens_scores_row_0")
+    whole, masked = (open_store().golden(name).metadata.inputs["residues"] for name in names)
     return padded([encode(each)[0] for each in (masked, whole, whole[7:70])], PAD, [[0, 60], [0, 17, 40], []])
+
+
+def led_g2p(attention_window: int = 64) -> Checkpoint:
+    """The BART as an LED; the default window covers every word."""
+    return bart_to_led(load_bart_g2p(), attention_window, 128)
 
 
 @cache

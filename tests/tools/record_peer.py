@@ -1,20 +1,21 @@
-"""Records outputs of transformers 4.46 for what 5.x removed, into golden/recorded-data/.
+"""Records outputs of transformers on small random weights, into golden/store-data/peer/.
 
-Run in a virtual environment of its own (this release and the one that the tests use exclude each other):
+Of release 4.46 what 5.x removed, of 5.x every class that it shares with this package. Run it in a virtual environment
+of its own for 4.46 (it and the release that the tests use exclude each other), and in that of the tests for 5.x:
 
     python3.11 -m venv peer && peer/bin/pip install transformers==4.46.3 torch==2.13.0 numpy safetensors
-    peer/bin/python tests/tools/record_peer.py golden/recorded-data
+    peer/bin/pip install --no-deps -e . && peer/bin/python tests/tools/record_peer.py [--why TEXT]
+    python tests/tools/record_peer.py [--why TEXT]
 
-Weights are random, on the grid of float32, and stored so; the peer computes in float64 (its LED encoder takes softmax
-in float32 whatever the dtype). Each file holds `state.*`, `input.*` and `output.*`; its metadata say how it was made.
-The same releases give the same bytes again on the same kind of machine.
+Weights are random, on the grid of float32, and stored so; the peer computes in float64 (its banded attention takes
+softmax in float32 whatever the dtype). Each golden holds `state.*`, `input.*` and `output.*`; its details say how it
+was made. The same releases give the same numbers again on the same kind of machine. A golden that is there is replaced
+only with a reason.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
+import argparse
 import warnings
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
+from peer_golden import golden_of
+
+from trueband.golden.store import read_golden, write_golden
+from trueband.golden.store.store import FOLDER, write_index
 
 ROBERTA = {
     "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24,
@@ -42,7 +46,8 @@ DECODER = {"is_decoder": True}
 
 def model_of(name: str, config: dict[str, Any], seed: int) -> Any:
     """A model of the peer in float64 with random weights on the grid of float32."""
-    kind: Any = transformers.LEDConfig if name.startswith("LED") else transformers.XLMRobertaConfig
+    family = next(each for each in ("LED", "Longformer", "XLMRoberta") if name.startswith(each))
+    kind: Any = getattr(transformers, f"{family}Config")
     torch.manual_seed(seed)
     model = getattr(transformers, name)(kind(**config, attn_implementation="eager")).double().eval()
     with torch.no_grad():
@@ -162,7 +167,7 @@ def pruned() -> dict[str, torch.Tensor]:
 
 KINDS = ("relative_key", "relative_key_query")
 # name: (what, class of the peer, configuration, further metadata, seed of the weights, recording)
-CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
+CASES_4: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
     "led_head_masks": (
         "head masks of LED's encoder, decoder and cross-attention", "LEDForConditionalGeneration", LED, {}, 11,
         led_head_masks,
@@ -196,24 +201,106 @@ CASES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
     ),
 }  # fmt: skip
 
+LONGFORMER = ROBERTA | {"attention_window": [4, 4]}  # the peer fails for windows that differ
+GENERATION = {"max_length": 10, "num_beams": 3, "length_penalty": 2.0}
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+
+def led_language_model() -> dict[str, torch.Tensor]:
+    """Labels and what they cost, and the ids of a beam search."""
+    inputs = led_inputs(21)
+    labels = np.random.default_rng(22).integers(3, 30, size=(2, 6))
+    labels[1, 4:] = -100
+    model = model_of("LEDForConditionalGeneration", LED | {"use_cache": False}, 31)
+    given = inputs | {"labels": torch.tensor(labels)}
+    named = {f"input.{key}": value for key, value in given.items()}
+    with torch.no_grad():
+        sequences = model.generate(**inputs, **GENERATION, do_sample=False, use_cache=True)
+    return state_of(model) | named | run(model, given) | {"output.sequences": sequences}
+
+
+def led_answers() -> dict[str, torch.Tensor]:
+    inputs = led_inputs(23) | {"decoder_input_ids": torch.tensor(np.random.default_rng(24).integers(3, 30, (2, 7)))}
+    inputs |= {"decoder_attention_mask": torch.tensor([[1] * 7, [1] * 5 + [0] * 2])}
+    inputs |= {"start_positions": torch.tensor([1, 4]), "end_positions": torch.tensor([5, 4])}
+    return record("LEDForQuestionAnswering", LED | {"use_cache": False}, inputs, 32)
+
+
+def encoder(name: str, seed: int, **more: Any) -> dict[str, torch.Tensor]:
+    """An encoder with a head: padded texts, ragged global tokens of a Longformer, labels."""
+    random = np.random.default_rng(seed)
+    inputs = text(random, 12, (0, 3))
+    if name.startswith("Longformer"):
+        flags = torch.zeros_like(inputs["input_ids"])
+        flags[0, [0, 7]] = flags[1, 4] = 1
+        inputs["global_attention_mask"] = flags
+    if name.endswith("SequenceClassification"):
+        inputs["labels"] = torch.tensor([2, 0])
+    elif name.endswith("QuestionAnswering"):
+        inputs |= {"start_positions": torch.tensor([1, 4]), "end_positions": torch.tensor([5, 4])}
+    else:
+        labels = random.integers(0, 3 if name.endswith("TokenClassification") else 30, (2, 12))
+        labels[1, 9:] = -100
+        inputs["labels"] = torch.tensor(labels)
+    return record(name, more.pop("config"), inputs, seed)
+
+
+def encoder_case(
+    name: str, seed: int, what: str, **changes: Any
+) -> tuple[str, str, dict[str, Any], dict[str, Any], int, Any]:
+    config = (LONGFORMER if name.startswith("Longformer") else ROBERTA) | changes
+    return what, name, config, {}, seed, lambda: encoder(name, seed, config=config)
+
+
+HEADS = {
+    "MaskedLM": ("language model", {}), "SequenceClassification": ("classes of texts", {"num_labels": 3}),
+    "TokenClassification": ("classes of tokens", {"num_labels": 3}), "QuestionAnswering": ("answers", {}),
+}  # fmt: skip
+CASES_5: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
+    "led_language_model": (
+        "LED: labels, loss, and the ids of a beam search; padding and ragged global tokens",
+        "LEDForConditionalGeneration", LED, {"generation": GENERATION}, 31, led_language_model,
+    ),
+    "led_question_answering": (
+        "LED with a head for answers: positions and loss; padding on both sides", "LEDForQuestionAnswering", LED, {},
+        32, led_answers,
+    ),
+    **{
+        f"{family.lower()}_{head.lower()}": encoder_case(
+            f"{family}For{head}", 40 + i, f"{family} with a head for {what}: hidden states, logits and loss", **changes
+        )
+        for i, (family, (head, (what, changes))) in enumerate(
+            (family, each) for family in ("XLMRoberta", "Longformer") for each in HEADS.items()
+        )
+    },
+    "xlmroberta_causallm": (
+        "XLM-RoBERTa as a decoder: labels that are shifted, and their loss", "XLMRobertaForCausalLM", ROBERTA | DECODER,
+        {}, 50, lambda: encoder("XLMRobertaForCausalLM", 50, config=ROBERTA | DECODER | {"use_cache": False}),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--why", help="reason to replace the goldens that are there")
+    reason = parser.parse_args().why
+    release = transformers.__version__.partition(".")[0]
+    cases = CASES_4 if release == "4" else CASES_5
+    paths = {name: Path(FOLDER) / "peer" / f"peer_{release}_{name}.safetensors" for name in cases}
+    there = [name for name, path in paths.items() if path.exists()]
+    if there and reason is None:
+        raise SystemExit(f"--why: expected a reason to replace {there[0]}, got none")
     versions = {"transformers": transformers.__version__, "torch": torch.__version__, "numpy": np.__version__}
-    index = {}
-    for name, (what, peer_class, config, more, seed, recording) in CASES.items():
-        tensors = {key: value.contiguous() for key, value in recording().items()}
+    for name, (what, peer_class, config, more, seed, recording) in cases.items():
+        arrays = {key: value.contiguous().numpy() for key, value in recording().items()}
         told = {"what": what, "class": peer_class, "config": config, "seed": seed, **more, **versions}
-        path = folder / f"{name}.safetensors"
-        save_file(tensors, path, metadata={"recording": json.dumps(told, sort_keys=True)})
-        path.chmod(0o644)
-        index[name] = told | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
-        print(name, path.stat().st_size)
-    (folder / "index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        why = [*read_golden(paths[name]).metadata.why, reason] if name in there else []
+        write_golden(paths[name], golden_of(paths[name].stem, told, arrays, why))
+        print(name, paths[name].stat().st_size)
+    write_index(Path(FOLDER))
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)  # the peer makes masks of the default dtype
-    main(Path(sys.argv[1]))
+    main()

@@ -1,0 +1,73 @@
+"""How far two recordings of the same inputs are apart, tap by tap, in units of the bound.
+
+Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording:
+8 sqrt(s_A^2 + s_B^2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from trueband.golden.recordings.recording import own_taps, rows_of, sigma, tap_names
+from trueband.golden.store import Golden
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.bounds.variance import SIGMAS
+from trueband.properties.verdict import judge
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One tap.
+
+    Attributes:
+        name: of the tap.
+        reference: largest difference of the references, in units of the bound. Not 0 where weights, configurations
+            or the arithmetic of the reference differ.
+        own: the same of the recorded implementations; None where a recording holds the reference alone.
+    """
+
+    name: str
+    reference: float
+    own: float | None
+
+    @property
+    def within(self) -> bool:
+        return self.reference <= 1 and (self.own is None or self.own <= 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def difference(a: Golden, b: Golden) -> list[Apart]:
+    """Tap by tap, in the order of computation; symmetrical.
+
+    Raises:
+        ValueError: other inputs, other taps, or no row in common: such recordings cannot be compared.
+    """
+    names = tap_names(a)
+    if a.metadata.inputs_sha256 != b.metadata.inputs_sha256:
+        raise ValueError(f"B: expected the inputs of {a.id}, got others in {b.id}")
+    if names != tap_names(b):
+        raise ValueError(f"B: expected the taps {', '.join(names)} of {a.id}, got {', '.join(tap_names(b))}")
+    if not np.array_equal(a.arrays["columns"], b.arrays["columns"]):
+        raise ValueError(f"B: expected a vocabulary of the size that {a.id} was recorded with, got another in {b.id}")
+    found = []
+    for name in names:
+        common, in_a, in_b = np.intersect1d(rows_of(a, name), rows_of(b, name), return_indices=True)
+        if not len(common):
+            raise ValueError(f"B: expected a row of {a.id} for {name}, got none of them in {b.id}")
+        sides = tuple(zip((a, b), (in_a, in_b), strict=True))
+        if len({golden.arrays[f"tap.{name}"][:, rows].shape for golden, rows in sides}) != 1:
+            raise ValueError(f"B: expected {name} of the width that it has in {a.id}, got another in {b.id}")
+        spread = np.hypot(*(sigma(golden, name, golden.metadata.dtype)[:, rows] for golden, rows in sides))
+        bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
+        taps = [golden.arrays[f"tap.{name}"][:, rows] for golden, rows in sides]
+        reference = judge(taps[0], taps[1], bound, name)
+        own = [own_taps(golden)[name][:, rows] for golden, rows in sides if name in own_taps(golden)]
+        found.append(
+            Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
+        )  # fmt: skip
+    return found

@@ -1,0 +1,113 @@
+"""The outputs of a peer against a witness's: moments carried through the whole model, twice.
+
+The peer takes softmax in float32 in its banded attention, whatever the dtype: there its run counts as one of float32.
+Attentions are judged in `tests/golden/recorded`. Shapes: b batch, n tokens, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.bounds.encoder_variance import lm_head_moments, squashed_moments
+from trueband.properties.bounds.layer_variance import linear_of
+from trueband.properties.bounds.led_variance import led_logits_moments
+from trueband.properties.bounds.losses import cross_entropy_bound
+from trueband.properties.bounds.model_variance import led_moments, longformer_moments, roberta_moments
+from trueband.properties.bounds.precision import Precision
+from trueband.properties.bounds.variance import Moments, sigma_bound
+from trueband.properties.verdict import Verdict, judge
+from trueband.reference.config import LEDConfig, LongformerConfig
+from trueband.reference.led_decoder import shift_right
+
+Arrays = Mapping[str, NDArray[Any]]
+Named = dict[str, Moments]
+MASKS = {
+    "roberta": ("attention_mask", "head_mask", "encoder_hidden_states", "encoder_attention_mask"),
+    "longformer": ("attention_mask", "global_attention_mask", "head_mask"),
+    "led": (
+        "attention_mask", "global_attention_mask", "decoder_attention_mask", "head_mask", "decoder_head_mask",
+        "cross_attn_head_mask",
+    ),
+}  # fmt: skip
+
+
+def judged_outputs(
+    model_class: str, config: Any, state: Arrays, inputs: Arrays, given: Arrays, recorded: Arrays
+) -> list[Verdict]:
+    """Verdicts on the hidden states, on the logits and on the loss."""
+    float64 = Precision.of("float64")
+    peer = Precision.of("float64" if "XLMRoberta" in model_class else "float32")
+    ours, theirs = (_moments(model_class, config, state, inputs, each) for each in (float64, peer))
+    verdicts = []
+    for name, moments in ours.items():
+        if name in recorded:
+            verdicts.append(judge(given[name], recorded[name], sigma_bound(moments, theirs[name]), name))
+    if "loss" in recorded and recorded["loss"].ndim == 0:
+        # The peer brings the logits of a causal language model to float32 for the loss.
+        loss = Precision.of("float32") if model_class.endswith("CausalLM") else peer
+        verdicts.append(_judged_loss(ours, theirs, inputs, given, recorded, loss))
+    return verdicts
+
+
+def _judged_loss(
+    ours: Named, theirs: Named, inputs: Arrays, given: Arrays, recorded: Arrays, precision: Precision
+) -> Verdict:
+    """A mean of cross-entropies; of answers the mean of two of them."""
+    bounds = []
+    for name in ("logits", "start_logits", "end_logits"):
+        if name in ours:
+            error = sigma_bound(ours[name], theirs[name])
+            count = inputs["labels"].size if "labels" in inputs else len(ours[name].value)
+            bounds.append(cross_entropy_bound(ours[name].value, count, precision, error))
+    bound = bounds[0] if len(bounds) == 1 else (bounds[0] + bounds[1]).scaled(0.5)
+    return judge(given["loss"], recorded["loss"], Bound(bound.terms), "loss")
+
+
+def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, precision: Precision) -> Named:
+    family = "led" if isinstance(config, LEDConfig) else "roberta"
+    family = "longformer" if isinstance(config, LongformerConfig) else family
+    options: dict[str, Any] = {name: inputs[name] for name in MASKS[family] if name in inputs}
+    ids = inputs["input_ids"]
+    prefix = f"{family}." if any(name.startswith(f"{family}.") for name in state) else ""
+    if family == "led":
+        decoder = inputs.get("decoder_input_ids")
+        if decoder is None:
+            labels = inputs["labels"] if model_class.endswith("Generation") else ids
+            decoder = shift_right(labels, config.pad_token_id, config.decoder_start_token_id)
+        named = led_moments(state, config, ids, precision, decoder_input_ids=decoder, prefix=prefix, **options)
+    elif family == "longformer":
+        named = longformer_moments(state, config, ids, precision, prefix=prefix, **options)
+    else:
+        named = roberta_moments(state, config, ids, precision, prefix=prefix, **options)
+    kept = {name: each for name, each in named.items() if "attentions" not in name}
+    return kept | _head(model_class, config, state, prefix, ids, kept["last_hidden_state"], precision)
+
+
+def _head(
+    model_class: str, config: Any, state: Arrays, prefix: str, ids: NDArray[Any], x: Moments, precision: Precision
+) -> Named:
+    head = model_class.partition("For")[2]
+    if head == "ConditionalGeneration":
+        return {"logits": led_logits_moments(state, x, precision)}
+    if head in ("MaskedLM", "CausalLM"):
+        return {"logits": lm_head_moments(state, prefix, config, x, precision)}
+    if head == "TokenClassification":
+        return {"logits": linear_of(state, "classifier", x, precision)}
+    if head == "QuestionAnswering":
+        logits = linear_of(state, "qa_outputs", x, precision)
+        return {"start_logits": logits.at(np.s_[..., 0]), "end_logits": logits.at(np.s_[..., 1])}
+    if head == "SequenceClassification":
+        rows, name = x.at(np.s_[:, 0]), "classifier"
+        if prefix == "led.":
+            last = [int(np.flatnonzero(row == config.eos_token_id)[-1]) for row in ids]
+            rows, name = x.at((np.arange(len(ids)), np.array(last))), "classification_head"
+        squashed = squashed_moments(state, f"{name}.dense", rows, precision)
+        return {"logits": linear_of(state, f"{name}.out_proj", squashed, precision)}
+    if "pooler.dense.weight" in state:
+        return {"pooler_output": squashed_moments(state, "pooler.dense", x.at(np.s_[:, 0]), precision)}
+    return {}

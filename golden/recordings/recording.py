@@ -1,0 +1,182 @@
+"""A recording: what every stage of a model reads, and what the reference gives for it at selected rows.
+
+One golden of the kind "taps" (weights that anybody can fetch) or "recording" (a model of the user's). Its arrays:
+
+    input.<argument>        ids and masks
+    rows, decoder_rows      which rows are kept
+    columns                 which of the vocabulary, of "logits"
+    entering.<stage>        (b, n, D) float32: what the stage reads, all rows. Its values are taken as exact.
+    tap.<name>              (b, r, D) float64: the reference, at the rows
+    sigma.<dtype>.<name>    standard deviation of a correct implementation's error, see `sigmas`
+    own.<name>              (b, r, D): what the implementation gave that was recorded beside the reference
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.golden.recordings.model import Inputs, Recorded
+from trueband.golden.recordings.moments import stage_moments
+from trueband.golden.recordings.rows import Rows
+from trueband.golden.recordings.sigmas import packed, unpacked
+from trueband.golden.store import Golden, GoldenFileError
+from trueband.golden.store.digest import inputs_sha256
+from trueband.properties.bounds.bound import Bound, Float
+from trueband.properties.bounds.precision import DTYPES, Precision, round_to, roundoff
+from trueband.properties.bounds.variance import SIGMAS, Moments
+from trueband.properties.verdict import Verdict, judge
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+RUN = "taps"
+GRID = "float32"  # of what the stages read
+MOST_COLUMNS = 256  # of a vocabulary
+
+
+def taps_of(
+    model: Recorded,
+    inputs: Inputs,
+    states: Mapping[str, Array],
+    rows: Mapping[str, Rows],
+    stored: str,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Arrays:
+    """The arrays of a recording, "own" ones left out.
+
+    Args:
+        states: what each stage reads in some run of the whole model; brought to the grid here.
+        rows: "rows", and of an LED "decoder_rows".
+        stored: dtype of the weights.
+        progress: called with each stage before it is computed.
+    """
+    columns = np.linspace(0, model.config.vocab_size - 1, min(MOST_COLUMNS, model.config.vocab_size)).astype(np.int64)
+    arrays: Arrays = {f"input.{name}": array for name, array in inputs.items()} | dict(rows) | {"columns": columns}
+    read = {name: round_to(state.astype(np.float64), GRID) for name, state in states.items()}
+    arrays |= {f"entering.{name}": state.astype(np.float32) for name, state in read.items()}
+    for stage in model.stages:
+        progress(stage)
+        kept = rows["decoder_rows" if stage.startswith("decoder.") or _of_a_decoder(model, stage) else "rows"]
+        for dtype in DTYPES:
+            precision = Precision.of(dtype).holding(stored)
+            entering = {name: _cast(read[name], precision) for name in _read_by(stage) if name in read}
+            for name, moments in stage_moments(model, stage, inputs, entering, kept, precision).items():
+                at = np.s_[..., columns] if stage == "logits" else np.s_[...]
+                arrays[f"tap.{name}"] = np.ascontiguousarray(moments.value[at])
+                arrays[f"sigma.{dtype}.{name}"] = packed(np.sqrt(moments.variance[at]))
+    return arrays
+
+
+def _of_a_decoder(model: Recorded, stage: str) -> bool:
+    return stage == "logits" and model.family == "LED"
+
+
+def _read_by(stage: str) -> tuple[str, ...]:
+    return (stage, "encoded") if stage.startswith("decoder.") else (stage,)
+
+
+def _cast(x: Float, precision: Precision) -> Moments:
+    """What an implementation holds of it."""
+    rounded = roundoff(precision.dtype, GRID)
+    return Moments(x, (rounded * x) ** 2 / 3 + (precision.tiny_output**2 if rounded else 0.0))
+
+
+def tap_names(golden: Golden) -> list[str]:
+    """In the order of computation.
+
+    Raises:
+        GoldenFileError: not a recording, or arrays that are missing.
+    """
+    names = golden.metadata.details.get("taps")
+    if golden.metadata.run != RUN or not isinstance(names, list):
+        raise GoldenFileError(f"{golden.id}: expected a recording of taps, got a golden of kind {golden.metadata.kind}")
+    needed = ["rows", "columns", "input.input_ids"]
+    needed += [f"{kind}.{name}" for name in names for kind in ("tap", *(f"sigma.{dtype}" for dtype in DTYPES))]
+    missing = [name for name in needed if name not in golden.arrays]
+    if missing:
+        raise GoldenFileError(f"{golden.id}: expected the array {missing[0]}, got a recording without it")
+    return names
+
+
+def entering(golden: Golden) -> Arrays:
+    """What each stage reads."""
+    return _part(golden, "entering.")
+
+
+def own_taps(golden: Golden) -> Arrays:
+    """What the recorded implementation gave; empty for taps of the reference alone."""
+    return _part(golden, "own.")
+
+
+def _part(golden: Golden, start: str) -> Arrays:
+    return {name.removeprefix(start): array for name, array in golden.arrays.items() if name.startswith(start)}
+
+
+def sigma(golden: Golden, name: str, dtype: str) -> Float:
+    """Of a tap, for an implementation that computes in `dtype`."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+    return unpacked(golden.arrays[f"sigma.{dtype}.{name}"])
+
+
+def selected(golden: Golden, name: str, value: Array) -> Array:
+    """The recorded rows (and columns) of a tap that has all of them; one of the recorded shape as it is."""
+    expected = golden.arrays[f"tap.{name}"]
+    if value.shape == expected.shape:
+        return value
+    rows = rows_of(golden, name)
+    ids = golden.arrays["input.decoder_input_ids" if rows is golden.arrays.get("decoder_rows") else "input.input_ids"]
+    if value.ndim != 3 or value.shape[:2] != ids.shape:
+        raise ValueError(f"{name}: expected shape {(*ids.shape, '...')} or {expected.shape}, got {value.shape}")
+    value = value[:, rows]
+    return value[..., golden.arrays["columns"]] if name == "logits" else value
+
+
+def rows_of(golden: Golden, name: str) -> Rows:
+    """The recorded rows of a tap."""
+    of_decoder = name.startswith("decoder.") or (name == "logits" and "decoder_rows" in golden.arrays)
+    return golden.arrays["decoder_rows" if of_decoder else "rows"]
+
+
+def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
+    """One tap within 8 standard deviations of the reference. The index told is that of the whole tap.
+
+    Args:
+        value: all rows, or the recorded ones.
+        dtype: that the implementation computed in.
+
+    Raises:
+        ValueError: another shape, an unknown dtype, or no such tap.
+    """
+    if name not in tap_names(golden):
+        raise ValueError(f"tap: expected one of {', '.join(tap_names(golden))}, got {name!r}")
+    bound = Bound({f"{SIGMAS} sigma of {dtype}": SIGMAS * sigma(golden, name, dtype)})
+    verdict = judge(selected(golden, name, np.asarray(value)), golden.arrays[f"tap.{name}"], bound, name)
+    batch, row, *rest = verdict.index
+    columns = golden.arrays["columns"] if name == "logits" else None
+    last = [int(i if columns is None else columns[i]) for i in rest]
+    return dataclasses.replace(verdict, index=(batch, int(rows_of(golden, name)[row]), *last))
+
+
+def judge_taps(golden: Golden, taps: Mapping[str, Array], dtype: str) -> list[Verdict]:
+    """All taps, in the order of computation.
+
+    Raises:
+        ValueError: a tap is missing, or has another shape.
+    """
+    verdicts = []
+    for name in tap_names(golden):
+        if name not in taps:
+            raise ValueError(f"taps: expected {name}, got {', '.join(taps)}")
+        verdicts.append(judge_tap(golden, name, taps[name], dtype))
+    return verdicts
+
+
+def recipe_of(inputs: Inputs) -> tuple[dict[str, Any], str]:
+    """`Metadata.inputs` of arrays that stand in the file, and their sha256."""
+    recipe = {name: {"tensor": f"input.{name}"} for name in inputs}
+    return recipe, inputs_sha256(recipe, {f"input.{name}": array for name, array in inputs.items()})

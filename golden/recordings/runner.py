@@ -1,0 +1,43 @@
+"""The runner of recorded taps: weights fetched, every stage of a witness fed its recorded input, judged by sigma."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueband.golden.recordings.recording import RUN, entering, judge_taps
+from trueband.golden.records import CannotRun, Outcome
+from trueband.golden.runners.registry import Context, runner
+from trueband.golden.runners.weights import weights
+from trueband.golden.store import Golden
+from trueband.properties.verdict import Verdict
+
+
+@runner(RUN, form=RUN)
+def run_taps(golden: Golden, context: Context) -> Outcome:
+    """Taps of weights that anybody can fetch; a recording of a user's model needs its directory."""
+    told = golden.metadata
+    if told.checkpoint is None:
+        raise CannotRun(
+            "taps of a model that is not published: trueband golden verify FILE --checkpoint DIR, with the folder of "
+            "that model"
+        )
+    witness = context.witness(RUN)
+    state = weights(golden, context).state
+    given = witness(
+        told.model_class, told.details["config"], dict(state), golden.inputs, entering(golden),
+        context.dtype or "float32",
+    )  # fmt: skip
+    return outcome_of(given["wiring"], judge_taps(golden, given["taps"], given["dtype"]))
+
+
+def outcome_of(wiring: list[str], verdicts: list[Verdict]) -> Outcome:
+    """The first stage that is wired wrong or fails; where all pass, the one that is closest to its bound."""
+    if wiring:
+        return Outcome(False, wiring[0])
+    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
+    return Outcome.of(failed) if failed is not None else Outcome.worst(verdicts)
+
+
+def details_of(config: dict[str, Any], taps: list[str], stored: str) -> dict[str, Any]:
+    """`Metadata.details` that the runner and the recording read."""
+    return {"config": config, "taps": taps, "weights": stored}

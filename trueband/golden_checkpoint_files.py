@@ -1,0 +1,125 @@
+"""A folder of a model as recordings need it: configuration, weights as NumPy arrays, and the sha256 of their files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.golden.recordings.model import Inputs, Recorded, described
+from trueband.golden.recordings.reference import entering_of
+
+Arrays = dict[str, NDArray[Any]]
+BLOCK = 1 << 22  # bytes that are read at a time
+
+
+class ModelFolder(NamedTuple):
+    """Attributes:
+    folder: of `config.json` and the weights.
+    config: content of `config.json`.
+    recorded: what taps are recorded of.
+    stored: dtype of the weights.
+    sha256: of the files of weights, by their names.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    recorded: Recorded
+    stored: str
+    sha256: dict[str, str]
+
+
+def read_folder(folder: Path) -> ModelFolder:
+    """Read a folder that transformers or this package has written.
+
+    Raises:
+        ValueError: no such folder, no weights, weights of several dtypes, a kind of model that is not recorded.
+    """
+    from trueband.optimized.checkpoints.weight_files import floating, read_json, read_weights
+
+    if not folder.is_dir():
+        raise ValueError(f"MODEL_DIR: expected a folder with config.json and weights, got {folder}")
+    stored = read_weights(folder)
+    tensors = {name: floating(name, each) for name, each in stored.items() if not name.endswith("position_ids")}
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    if len(dtypes) != 1:
+        raise ValueError(f"{folder}: expected weights of one dtype, got {', '.join(sorted(dtypes)) or 'none'}")
+    dtype = dtypes.pop()
+    arrays: Arrays = {  # half types as float32, which holds them exactly
+        name: (tensor if dtype == "float64" else tensor.float()).numpy() for name, tensor in tensors.items()
+    }
+    config = read_json(folder / "config.json")
+    sha256 = {path.name: file_sha256(path) for path in sorted({each.file for each in stored.values()})}
+    return ModelFolder(folder, config, described(config, arrays), dtype, sha256)
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file of any size."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_model(model: ModelFolder, dtype: str, device: str | None = None) -> Any:
+    """The optimized model in a dtype."""
+    import torch
+
+    from trueband.optimized import models
+
+    kind: Any = getattr(models, model.recorded.model_class)
+    return kind.from_pretrained(model.folder, dtype=getattr(torch, dtype), device=device)
+
+
+def float64_states(model: ModelFolder, inputs: Inputs) -> Arrays:
+    """What each stage reads in a run of the whole optimized model in float64: memory stays linear in the length."""
+    import torch
+
+    tensors = {name: torch.tensor(array) for name, array in inputs.items()}
+    with torch.no_grad():
+        output = load_model(model, "float64")(**tensors, output_hidden_states=True)
+    if model.recorded.family == "LED":
+        return entering_of(model.recorded, _arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states))
+    return entering_of(model.recorded, _arrays(output.hidden_states))
+
+
+def read_inputs(path: Path) -> Arrays:
+    """Ids and masks by argument name, of a JSON object of nested lists or of a safetensors file.
+
+    Raises:
+        ValueError: no such file, another format, or lists that are no table.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    from trueband.optimized.checkpoints.weight_files import read_json
+
+    if not path.is_file():
+        raise ValueError(f"--inputs: expected a JSON or safetensors file, got {path}")
+    content: Mapping[str, Any] = read_json(path)
+    arrays = {}
+    for name, value in content.items():
+        try:
+            arrays[name] = np.array(value)
+        except ValueError as error:
+            raise ValueError(f"{path}: {name}: expected rows of one length (pad them), got others") from error
+    return arrays
+
+
+def _read_safetensors(path: Path) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays: Arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"--inputs: expected a JSON or safetensors file, got {path}: {error}") from error
+    return arrays
+
+
+def _arrays(tensors: Any) -> list[NDArray[Any]]:
+    return [tensor.numpy() for tensor in tensors]

@@ -1,0 +1,65 @@
+"""`trueband golden diff A B`: two recordings, layer by layer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trueband import exit_codes
+from trueband.console import print_line
+from trueband.golden.recordings.difference import Apart, difference
+from trueband.golden.store import read_golden
+
+DESCRIPTION = """\
+How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the
+bound of two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares
+the references: beyond 1 the weights or the configuration differ from that layer on. The second compares what the
+optimized models gave. Exit code 1 where a number is above 1."""
+
+
+def add_diff(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the action."""
+    command = actions.add_parser(
+        "diff",
+        help="compare two recordings, layer by layer",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("a", type=Path, metavar="A", help="a recording")
+    command.add_argument("b", type=Path, metavar="B", help="another one of the same inputs")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(run=run_diff)
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    """Compare and report."""
+    a, b = (read_golden(path) for path in (options.a, options.b))
+    found = difference(a, b)
+    within = all(each.within for each in found)
+    if options.json:
+        told = {"record": "diff", "a": a.id, "b": b.id, "within": within, "taps": [each.to_dict() for each in found]}
+        print(json.dumps(told))
+        return exit_codes.PASSED if within else exit_codes.FAILED
+    for golden in (a, b):
+        told = golden.metadata.details
+        versions = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if name in told)
+        print_line(f"{golden.id}: {golden.metadata.dtype}, {versions or 'the reference alone'}")
+    for line in table(found):
+        print_line(line)
+    first = next((each.name for each in found if not each.within), None)
+    print_line("no layer is apart by more than rounding" if first is None else f"apart from {first} on")
+    return exit_codes.PASSED if within else exit_codes.FAILED
+
+
+def table(found: Sequence[Apart]) -> list[str]:
+    """Lines of a table."""
+    if not found:
+        return []
+    width = max(len(each.name) for each in found)
+    lines = [f"{'tap':{width}}  {'reference':>10}  {'optimized':>10}"]
+    for each in found:
+        own = "" if each.own is None else f"{each.own:10.3g}"
+        lines.append(f"{each.name:{width}}  {each.reference:10.3g}  {own:>10}{'' if each.within else '  APART'}")
+    return lines
