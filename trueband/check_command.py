@@ -17,7 +17,9 @@ from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, make_plan, run, steps
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
-from trueband.reports import JsonLines, write_junit
+from trueband.report import page, pictures
+from trueband.reports import JsonLines, run_head, write_junit, write_whole
+from trueband.step_summary import append_step_summary
 
 OWN_TARGET = "trueband.targets:chunked"
 
@@ -52,6 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
+    add("--html", type=Path, metavar="FILE", help="write a page with pictures of the failures, to read in a browser")
     command.set_defaults(run=run_command)
 
 
@@ -68,6 +71,8 @@ def run_command(options: argparse.Namespace) -> int:
         lines = stack.enter_context(JsonLines(options.json))
         if options.junit:
             write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
+        if options.html:
+            write_whole(options.html, page([], {"target": options.target}, {}))
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             models = model_names(options.pattern) if suite in ("models", "all") else ()
@@ -90,9 +95,14 @@ def run_command(options: argparse.Namespace) -> int:
                     break
         except KeyboardInterrupt:
             interrupted = True
+        if options.junit:
+            write_junit(options.junit, records)
+        append_step_summary(records, options.target)
+        if options.html:
+            head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
+            drawn = pictures(records, candidate) if candidate else {}
+            write_whole(options.html, page(records, head, drawn, interrupted))
     print_report(records, candidate)
-    if options.junit:
-        write_junit(options.junit, records)
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED

@@ -1,4 +1,7 @@
-"""A target, opened: its process, the steps of its plan, and what it is expected to fail. Python and pytest stand on it."""
+"""A target, opened: its process, the steps of its plan, and what it is expected to fail.
+
+`trueband.check` and pytest stand on it.
+"""
 
 from __future__ import annotations
 
