@@ -33,7 +33,8 @@ class Evidence:
         expected: (n, n) how often each row (first axis) sees each key: once or not at all.
         decoded: (n, n) how often it does, read off the output for queries 0 and one-hot values; nan where that cannot
             be read. None: not asked for.
-        weight: (n,) what the weights of each row sum to, in keys: as many as it should see. None: not asked for.
+        weight: (n,) what the weights of each row sum to, for queries 0. None: not asked for.
+        slack: (n,) the most that the sum of weights may be off by rounding.
         blocks: first and last token of each block of keys.
         ratio: (n, blocks) error/bound of each row's output when only one block of keys has values other than 0.
         total: (n,) error/bound of each row's output with all values.
@@ -49,6 +50,7 @@ class Evidence:
     expected: Float
     decoded: Float | None
     weight: Float | None
+    slack: Float
     blocks: list[tuple[int, int]]
     ratio: Float
     total: Float
@@ -56,12 +58,18 @@ class Evidence:
     trouble: str = ""
 
     @property
+    def weighs_wrong(self) -> NDArray[np.bool_]:
+        """(n,): rows whose weights do not sum to 1, or to 0 where no key is to be seen."""
+        if self.weight is None:
+            return np.zeros(len(self.expected), dtype=bool)
+        return ~(np.abs(self.weight - self.expected.any(axis=-1)) <= self.slack)
+
+    @property
     def alarming(self) -> bool:
         """Whether this input alone shows that something is wrong."""
         found = [self.ratio, self.total, *self.gradients.values()]
         seen = self.decoded is None or bool((self.decoded == self.expected).all())
-        weighed = self.weight is None or bool((self.weight == self.expected.sum(axis=-1)).all())
-        return not seen or not weighed or any(bool((each > 1).any()) for each in found)
+        return not seen or bool(self.weighs_wrong.any()) or any(bool((each > 1).any()) for each in found)
 
 
 def gather(
@@ -92,14 +100,15 @@ def gather(
     ratio = np.full((tokens, len(blocks)), np.nan)
     decoded = np.full((tokens, tokens), np.nan) if decode else None
     weight = np.full(tokens, np.nan) if decode else None
+    slack = np.zeros(tokens)
     of_gradients: dict[str, Float] = {}
     try:
         if not trouble:
             for column, block in enumerate(blocks):
                 ratio[:, column] = _ratio(candidate, _only(inputs, block)).max(axis=-1)[here]
         if decoded is not None and weight is not None:
-            shares = _shares(candidate, inputs)[here]
-            decoded[:], weight[:] = _counts(shares), np.rint(shares.sum(axis=-1) * inputs.visible[here].sum(axis=-1))
+            shares, slack = (each[here] for each in _shares(candidate, inputs))
+            decoded[:], weight[:] = _counts(shares), shares.sum(axis=-1)
         if gradients and "backward" in candidate.features and not trouble:
             of_gradients = {name: found[here] for name, found in _gradient_ratios(candidate, case, inputs).items()}
     except Exception as error:
@@ -113,6 +122,7 @@ def gather(
         expected=inputs.visible[here].astype(float),
         decoded=decoded,
         weight=weight,
+        slack=slack,
         blocks=blocks,
         ratio=ratio,
         total=every[here],
@@ -161,18 +171,19 @@ def _gradient_ratios(candidate: Candidate, case: Case, inputs: Inputs) -> dict[s
     }
 
 
-def _shares(candidate: Candidate, inputs: Inputs) -> Float:
-    """(b, h, n, n): the weight of each key in each row, for queries 0: read off one-hot values."""
+def _shares(candidate: Candidate, inputs: Inputs) -> tuple[Float, Float]:
+    """(b, h, n, n): the weight of each key in each row, for queries 0, read off one-hot values; bound on their sum."""
     batch, heads, tokens, _ = inputs.shape
     probing = decoding_inputs(inputs.with_arrays(head_mask=None))
-    shares = np.zeros((batch, heads, tokens, tokens))
+    shares, slack = np.zeros((batch, heads, tokens, tokens)), np.zeros((batch, heads, tokens))
     for first in range(0, tokens, DIGITS):  # a block of keys that have different digits
         last = min(first + DIGITS, tokens) - 1
         block = _only(probing, (first, last))
         output = candidate.call(block.arrays, block.options, block.dtype)
         tables = output.reshape(batch, heads, tokens, -1, DIGITS).sum(axis=-2)
         shares[..., first : last + 1] = tables[..., : last + 1 - first]
-    return shares
+        slack += block.bound.total.sum(axis=-1)
+    return shares, slack
 
 
 def _counts(shares: Float) -> Float:

@@ -162,15 +162,15 @@ def _worst(records: Sequence[Record], drawn: Pictures) -> Iterator[str]:
         assert record.worst_case is not None
         yield (
             f"<details><summary>{escape(record.check)} [{escape(record.dtype)}]: {number(record.worst)}</summary>"
-            f"{_case(record.worst_case)}{_figures(drawn[record.check, record.dtype])}"
+            f"{_case(record.worst_case, 'The case')}{_figures(drawn[record.check, record.dtype])}"
             f"<pre>{escape(record.reproduce_case(record.worst_case))}</pre></details>"
         )
 
 
-def _case(case: Mapping[str, Any] | None) -> str:
+def _case(case: Mapping[str, Any] | None, what: str = "The smallest case") -> str:
     if case is None:
         return ""
-    return f"<p>The smallest case: <code>{escape(json.dumps(case))}</code></p>"
+    return f"<p>{what}: <code>{escape(json.dumps(case))}</code></p>"
 
 
 def _figures(picture: Picture | None) -> str:

@@ -75,8 +75,8 @@ def _picture(evidence: Evidence) -> Picture:
     figures = []
     if evidence.decoded is not None:
         figures += [
-            ("should see", _mask(evidence, evidence.expected)),
-            ("does see", _mask(evidence, evidence.decoded, evidence.weight)),
+            ("should see", _mask(evidence, evidence.expected, "Keys that each row should see")),
+            ("does see", _mask(evidence, evidence.decoded, "Keys that each row sees", evidence.weight)),
         ]
     figures.append(("error/bound of the output, by row and by the keys that have values", _heat(evidence)))
     if evidence.gradients:
@@ -92,7 +92,7 @@ def _picture(evidence: Evidence) -> Picture:
     return Picture(evidence, figures, remark)
 
 
-def _mask(evidence: Evidence, counts: np.ndarray, weight: np.ndarray | None = None) -> str:
+def _mask(evidence: Evidence, counts: np.ndarray, title: str, weight: np.ndarray | None = None) -> str:
     """Rows by keys; with the weights, a last column tells the rows whose weights do not sum to 1."""
     tokens = len(counts)
     cells = [[_sight(counts[i, j], evidence.expected[i, j]) for j in range(tokens)] for i in range(tokens)]
@@ -104,15 +104,12 @@ def _mask(evidence: Evidence, counts: np.ndarray, weight: np.ndarray | None = No
     ]
     names = columns = _names(evidence)
     if weight is not None:
-        keys = evidence.expected.sum(axis=-1)
-        for i in range(tokens):
-            share = 1.0 if weight[i] == keys[i] else weight[i] / keys[i] if keys[i] else math.nan
-            cells[i].append(Cell("unseen") if share == 1 else Cell("over", "?" if math.isnan(share) else number(share)))
-            told += [] if share == 1 else [f"row {i}: its weights do not sum to 1"]
+        for row, (value, wrong) in enumerate(zip(weight, evidence.weighs_wrong, strict=True)):
+            cells[row].append(Cell("over", "?" if math.isnan(value) else number(value)) if wrong else Cell("unseen"))
+            told += [f"row {row}: its weights sum to {value:.3g}"] if wrong else []
         columns = [*names, "sum"]
-    title = "Keys that each row should see" if weight is None else "Keys that each row sees"
-    wrong = f"{len(told)} differences: {'; '.join(told[:12])}." if told else "All as expected."
-    return grid(cells, names, columns, ("row", "key"), title, f"{tokens} rows by {tokens} keys. {wrong}")
+    differences = f"{len(told)} differences: {'; '.join(told[:12])}." if told else "All as expected."
+    return grid(cells, names, columns, ("row", "key"), title, f"{tokens} rows by {tokens} keys. {differences}")
 
 
 def _sight(count: float, expected: float) -> Cell:

@@ -52,7 +52,7 @@ def grid(
             if cell.text and size >= 14:
                 fit = min(11.0, 1.5 * size / max(len(cell.text), 1))
                 texts.append(_text(x + size / 2, y + size / 2, cell.text, f"on-{cell.kind}", size=fit))
-    body = [f'<path class="{kind}" d="{"".join(parts)}"/>' for kind, parts in shapes.items()]
+    body = [f'<path class="{kind}" d="{"".join(parts)}"/>' for kind, parts in sorted(shapes.items(), key=_over)]
     body += texts
     step = 1 if size >= 14 else 4 if size >= 7 else 8
     body += [
@@ -106,6 +106,11 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle", size
         f'<text class="{kind}" x="{x:g}" y="{y:g}" text-anchor="{anchor}" dominant-baseline="central"{style}>'
         f"{escape(text)}</text>"
     )
+
+
+def _over(shape: tuple[str, list[str]]) -> bool:
+    """Cells with a strong outline lie over the others."""
+    return shape[0] == "missing"
 
 
 def _cell_size(cells: int) -> int:
