@@ -32,6 +32,9 @@ class NumpyLibrary:
             return type(array).__name__, (), ""
         return "ndarray", array.shape, array.dtype.name
 
+    def shares_memory(self, first: Array, second: Array) -> bool:
+        return np.may_share_memory(first, second)
+
     def transpose(self, array: Array, axes: tuple[int, ...]) -> Array:
         return array.transpose(axes)
 
@@ -65,6 +68,9 @@ class TorchLibrary:
         if type(array) is not self.torch.Tensor:
             return type(array).__name__, (), ""
         return "Tensor", tuple(array.shape), str(array.dtype).removeprefix("torch.")
+
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        return bool(first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr())
 
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
         return array.permute(axes)

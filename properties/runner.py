@@ -35,6 +35,7 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.may_have_gradients = target.features is None and self.target.library == "torch"
+        self._last: tuple[Any, Array] | None = None  # the output of the last call, and what it held then
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
         """The target's output as float64.
@@ -50,7 +51,7 @@ class Runner:
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"].shape, dtype)
         self._check_unchanged(arrays, given, dtype)
-        return self.library.back(output)
+        return self._own(output, given)
 
     def gradients(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
@@ -70,7 +71,7 @@ class Runner:
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name].shape, dtype)
             result[name] = self.library.back(gradient)
-        self._check_unchanged(arrays, given, dtype)
+        self._check_unchanged({**arrays, "grad_output": grad_output}, {**given, "grad_output": upstream}, dtype)
         return result
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
@@ -86,6 +87,8 @@ class Runner:
         return {name: self._lay_out(array, dtype, layout) for name, array in arrays.items()}
 
     def _lay_out(self, array: Array, dtype: str, layout: str) -> Any:
+        if array.ndim == 2 and layout != "contiguous":
+            return self._lay_out_mask(array, dtype, layout)
         if array.ndim != 4 or layout == "contiguous":
             return self.library.to(array, dtype)
         if layout == "transposed":
@@ -101,6 +104,26 @@ class Runner:
                 raise ValueError("layout: expected equal rows of the batch to expand, got different ones")
             return self.library.broadcast(self.library.to(array[:1], dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
+
+    def _lay_out_mask(self, mask: Array, dtype: str, layout: str) -> Any:
+        """A mask (b, n) in (n, b) memory, or as a slice of a larger one that says the opposite."""
+        if layout == "transposed":
+            return self.library.transpose(self.library.to(mask.T, dtype), (1, 0))
+        if layout == "offset":
+            larger = np.repeat(~mask[:1, :1], len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
+            larger[1:, 2:-1] = mask
+            return self.library.to(larger, dtype)[1:, 2:-1]
+        return self.library.to(mask, dtype)
+
+    def _own(self, output: Any, given: dict[str, Any]) -> Array:
+        """The output as float64. It must lie in memory of its own, and stay as it is when the next call is made."""
+        for name, array in given.items():
+            if self.library.shares_memory(output, array):
+                raise CandidateError(f"output: expected memory of its own, got that of {name}")
+        last, self._last = self._last, (output, self.library.back(output))
+        if last is not None and not np.array_equal(self.library.back(last[0]), last[1], equal_nan=True):
+            raise CandidateError("output: expected the result of the call before to stay, got it overwritten")
+        return self._last[1]
 
     def _as_is(self, array: Any) -> Any:
         if not isinstance(array, np.ndarray) or self.target.library == "numpy":

@@ -15,7 +15,7 @@ from trueband.properties import histogram
 from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.verdict import Verdict
+from trueband.properties.verdict import ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
 
@@ -45,6 +45,7 @@ class Found:
         cases: tried, those while shrinking included.
         worst: largest error/bound of the verdicts that passed.
         failure: of the smallest failing case, or None.
+        failed_at: `time.process_time()` when the first case failed, before shrinking.
         worst_case: the case of `worst`; None where no verdict had an error.
         histogram: of error/bound, of the cases up to the first that failed; see `properties.histogram`.
     """
@@ -52,6 +53,7 @@ class Found:
     cases: int = 0
     worst: float = 0.0
     failure: Failure | None = None
+    failed_at: float | None = None
     worst_case: Any = None
     histogram: list[int] = field(default_factory=histogram.empty)
 
@@ -82,6 +84,7 @@ class Found:
             self.cases + other.cases,
             max(self.worst, other.worst),
             other.failure or self.failure,
+            other.failed_at if self.failed_at is None else self.failed_at,
             other.worst_case if later else self.worst_case,
             self.histogram if self.failure else histogram.add([self.histogram, other.histogram]),
         )
@@ -109,7 +112,7 @@ def try_case(
             if not verdict.passed:
                 return Failure(case, "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
-    except CandidateError as error:
+    except (CandidateError, ShapeMismatch) as error:
         return Failure(case, "failed", str(error)), worst
     except CandidateCrash as error:
         return Failure(case, "crashed", str(error)), worst
@@ -126,8 +129,9 @@ def search(
     seed: int,
     on_case: Callable[[], None] = lambda: None,
     probe: Callable[[Any, Any], Any] = Probe,
+    shrink: bool = True,
 ) -> Found:
-    """Try a check on cases of a strategy until one fails, then shrink it.
+    """Try a check on cases of a strategy until one fails, then shrink it unless told not to.
 
     Shrinking ends after `SHRINK_SECONDS`; a crash or a timeout is not shrunk.
     """
@@ -139,7 +143,7 @@ def search(
         max_examples=examples,
         database=None,
         deadline=None,
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
@@ -159,6 +163,7 @@ def search(
         if failure is None:
             return
         if found.failure is None:
+            found.failed_at = time.process_time()
             shrink_until = time.monotonic() + SHRINK_SECONDS
         found.failure = failure
         raise _Broken if failure.status == "failed" else _Died

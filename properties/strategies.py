@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -105,6 +106,7 @@ def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Str
     )
 
 
+@cache
 def _windows(tokens: int) -> st.SearchStrategy[int]:
     """Small windows, windows about the length, and windows about the block sizes of kernels."""
     small = st.integers(0, 4) | st.integers(0, tokens + 2)
@@ -119,6 +121,7 @@ def _rows(batch: int, positions: st.SearchStrategy[tuple[int, ...]], non_empty: 
     return st.tuples(*rows)
 
 
+@cache
 def _masked(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Nothing, a padded tail, a padded head, or some positions."""
     tail = st.integers(0, tokens).map(lambda count: tuple(range(tokens - count, tokens)))
@@ -126,10 +129,12 @@ def _masked(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     return tail | head | _some(tokens, 6)
 
 
+@cache
 def _flagged(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Some positions, or all."""
     return _some(tokens, 4) | st.just(tuple(range(tokens)))
 
 
+@cache
 def _some(tokens: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.sets(st.integers(0, tokens - 1), max_size=most).map(lambda chosen: tuple(sorted(chosen)))

@@ -13,6 +13,10 @@ from trueband.properties.bounds.bound import Bound, exact
 Float = NDArray[np.float64]
 
 
+class ShapeMismatch(ValueError):
+    """Two results of different shapes were compared."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Outcome of one comparison, told by its worst element.
@@ -59,12 +63,12 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     """Compare element by element: passes when |actual - expected| <= bound everywhere.
 
     Raises:
-        ValueError: the shapes differ.
+        ShapeMismatch: the shapes differ; it is a ValueError.
     """
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     total = bound.total
     if actual.shape != expected.shape or total.shape != expected.shape:
-        raise ValueError(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
+        raise ShapeMismatch(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
     error, ratio = error_over_bound(actual, expected, total)
     if ratio.size == 0:
         return Verdict(True, what, (), 0.0, 0.0, 0.0, 0.0, 0.0, "empty")

@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add = command.add_argument
     add("target", nargs="?", default=OWN_TARGET, metavar="TARGET", help="what to check (default: the package itself)")
     add("--tier", choices=TIERS, default="quick", help=f"how much: {_tiers()} (default: quick)")
-    add("--cases", type=_positive, metavar="N", help="random cases for each dtype, instead of the tier's")
+    add("--cases", type=positive, metavar="N", help="random cases for each dtype, instead of the tier's")
     add("--dtype", action="append", metavar="DTYPE", help=f"one of {', '.join(DTYPES)}, or several with commas "
         "(default: all that the target declares)")  # fmt: skip
     add("--device", default="cpu", help="where the target runs, such as cuda (default: cpu)")
@@ -144,7 +144,8 @@ def _tiers() -> str:
     return ", ".join(f"{name} {cases:,} cases for each dtype" for name, (cases, _) in TIERS.items())
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An int >= 1 of the command line."""
     try:
         number = int(text)
     except ValueError:

@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         check_command,
         convert_command,
         exit_codes,
+        faults_command,
         golden_command,
         repro_command,
         summarize_command,
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (check_command, repro_command, golden_command, convert_command, summarize_command):
+    for command in (check_command, repro_command, golden_command, faults_command, convert_command, summarize_command):
         command.add_parser(commands)
     return main_parser
 

@@ -52,3 +52,12 @@ def check_default_scale(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     spelled_out = inputs.with_options(scale=inputs.shape[3] ** -0.5)
     yield judge(probe.run(spelled_out), probe.run(inputs), inputs.bound + spelled_out.bound)
+
+
+@check("a scale of 0 gives the mean of the values, and a negative one that of turned queries", needs=["scale"])
+def check_any_finite_scale(probe: Probe) -> Iterator[Verdict]:
+    flat = probe.inputs.with_options(scale=0.0)
+    yield judge(probe.run(flat), flat.output, flat.bound, "output with scale 0")
+    negative = probe.inputs.with_options(scale=-0.5)
+    turned = probe.inputs.map_arrays(lambda query: -query, QUERIES).with_options(scale=0.5)
+    yield judge(probe.run(negative), probe.run(turned), negative.bound + turned.bound, "output with scale -1/2")

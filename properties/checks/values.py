@@ -85,6 +85,16 @@ def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
     yield judge(eightfold, once, Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)}))
 
 
+@check("values times a large or small power of two give the output times it, but for what underflows")
+def check_powers_of_two(probe: Probe) -> Iterator[Verdict]:
+    inputs = probe.inputs
+    once, lost = probe.run(inputs), inputs.bound.terms["underflow"]
+    for factor in (2.0**8,) if inputs.dtype == "float16" else (2.0**100, 2.0**-60):
+        scaled = inputs.map_arrays(lambda value, factor=factor: value * factor, ["value", "value_global"])
+        bound = Bound({"underflow": factor * lost + scaled.bound.terms["underflow"]})
+        yield judge(probe.run(scaled), once * factor, bound, f"output of values times {factor:g}")
+
+
 @check("reordering the channels of the values, signs flipped, reorders the output")
 def check_value_channels(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs

@@ -1,21 +1,56 @@
 """Seeded faults: what the checks are measured against. Importing this package registers them all in `FAULTS`."""
 
-from trueband.properties.faults import global_tokens, gradients, harness, numbers, padding, softmax, window
-from trueband.properties.faults.registry import FAULTS, SPECIMEN_FEATURES, Fault, fault, target_of
+from trueband.properties.faults import (
+    backward,
+    chunks,
+    global_rows,
+    global_tokens,
+    gradients,
+    harness,
+    indexing,
+    masks,
+    normalizer,
+    numbers,
+    options,
+    padding,
+    rounding,
+    scores,
+    softmax,
+    state,
+    tiles,
+    validation,
+    window,
+    window_shape,
+)
+from trueband.properties.faults.registry import FAULTS, KINDS, SPECIMEN_FEATURES, Fault, fault, target_of
 from trueband.properties.faults.specimen import Specimen
 
 __all__ = [
     "FAULTS",
+    "KINDS",
     "SPECIMEN_FEATURES",
     "Fault",
     "Specimen",
+    "backward",
+    "chunks",
     "fault",
+    "global_rows",
     "global_tokens",
     "gradients",
     "harness",
+    "indexing",
+    "masks",
+    "normalizer",
     "numbers",
+    "options",
     "padding",
+    "rounding",
+    "scores",
     "softmax",
+    "state",
     "target_of",
+    "tiles",
+    "validation",
     "window",
+    "window_shape",
 ]

@@ -70,7 +70,7 @@ def head_reads_neighbor(self: Specimen, call: Call, probabilities: Array, value:
     return output
 
 
-@fault("options", "the head mask is applied before the softmax", "head_mask_scales_heads", step="mask_heads")
+@fault("options", "the head mask is ignored", "head_mask_scales_heads", step="mask_heads")
 def head_mask_ignored(self: Specimen, call: Call, output: Array) -> Array:
     return output
 

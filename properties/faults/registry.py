@@ -13,6 +13,12 @@ from trueband.properties.target import FEATURES, Target
 SPECIMEN_FEATURES = frozenset(FEATURES) - {"validation", "nan_local"}
 
 
+KINDS = (
+    "window", "padding", "globals", "softmax", "scale", "precision", "indexing", "tiles", "gradients", "options",
+    "validation", "harness", "positions", "model", "heads", "generation", "checkpoints",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Fault:
     """A seeded fault.
@@ -20,7 +26,7 @@ class Fault:
     Attributes:
         name, kind: of the fault and of its class.
         story: one line, what is wrong.
-        killed_by: the checks it is seeded for: each of them must find it.
+        killed_by: checks it is seeded for, the one that tells most first.
         kernel: the faulty kernel.
         seen: where it happened, if it did.
         features: what the kernel claims.
@@ -36,7 +42,8 @@ class Fault:
 
     @property
     def target(self) -> Target:
-        return target_of(self.kernel, self.name, self.features)
+        """A new kernel each time: some faults are kept in the state of one."""
+        return target_of(type(self.kernel)(), self.name, self.features)
 
 
 FAULTS: dict[str, Fault] = {}
@@ -49,19 +56,26 @@ def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_F
 
 
 def fault(
-    kind: str, story: str, *killed_by: str, step: str, seen: str = "", claims: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function as the replacement of one step of the specimen; its name is the fault's.
+    kind: str, story: str, *killed_by: str, step: str, seen: str = "", claims: str = "", name: str = "",
+    of: type[Specimen] = Specimen,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
+    """Register a function as the replacement of one step of a specimen; its name is the fault's.
 
     Args:
         claims: a feature that the kernel claims beyond those of the specimen.
+        name: of the fault, where one function is registered for several parameters.
+        of: the specimen that is patched.
     """
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
 
     def register(replacement: Callable[..., Any]) -> Callable[..., Any]:
-        name = replacement.__name__
-        kernel = type(name, (Specimen,), {step: replacement})()
+        own = name or replacement.__name__
+        if own in FAULTS:
+            raise ValueError(f"name: expected one for each fault, got {own!r} twice")
+        kernel = type(own, (of,), {step: replacement})()
         features = SPECIMEN_FEATURES | ({claims} if claims else set())
-        FAULTS[name] = Fault(name, kind, story, killed_by, kernel, seen, features)
+        FAULTS[own] = Fault(own, kind, story, killed_by, kernel, seen, features)
         return replacement
 
     return register

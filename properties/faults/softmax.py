@@ -8,18 +8,18 @@ from trueband.properties.faults.registry import fault
 from trueband.properties.faults.specimen import Array, Call, Specimen
 
 
-@fault("softmax", "the scale is 0.1 % too large", "matches_reference", "integer_scores", step="scores")
+@fault("scale", "the scale is 0.1 % too large", "matches_reference", "integer_scores", step="scores")
 def scale_too_large(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     return Specimen.scores(self, call, query, key) * call.wide(1.001)
 
 
-@fault("softmax", "the default scale is 1 / head_dim", "default_scale", "matches_reference", step="read")
+@fault("scale", "the default scale is 1 / head_dim", "default_scale", "matches_reference", step="read")
 def scale_is_1_over_d(self: Specimen, *arrays: Array, **options: object) -> Call:
     call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
     return call if options.get("scale") is not None else Call(**{**vars(call), "scale": 1 / arrays[0].shape[-1]})
 
 
-@fault("softmax", "the scale argument is ignored", "scale_is_a_factor", "matches_reference", step="read")
+@fault("scale", "the scale argument is ignored", "scale_is_a_factor", "matches_reference", step="read")
 def scale_ignored(self: Specimen, *arrays: Array, **options: object) -> Call:
     return Specimen.read(self, *arrays, **{**options, "scale": None})  # type: ignore[arg-type]
 

@@ -8,19 +8,20 @@ from trueband.properties.faults.registry import fault
 from trueband.properties.faults.specimen import Array, Call, Specimen
 
 
-def _offset(call: Call) -> Array:
+def offset(call: Call) -> Array:
+    """(n, n): how far each key is ahead of each row."""
     position = np.arange(call.real.shape[1])
     return position[None, :] - position[:, None]
 
 
 @fault("window", "the right edge is one short", "mask_decoding", "matches_reference", "reversal", step="in_band")
 def right_edge_short(self: Specimen, call: Call, b: int, dilation: int) -> Array:
-    return Specimen.in_band(self, call, b, dilation) & (_offset(call) < max(call.window * dilation, 1))
+    return Specimen.in_band(self, call, b, dilation) & (offset(call) < max(call.window * dilation, 1))
 
 
 @fault("window", "the left edge is one short", "mask_decoding", "support_of_a_value", step="in_band")
 def left_edge_short(self: Specimen, call: Call, b: int, dilation: int) -> Array:
-    return Specimen.in_band(self, call, b, dilation) & (-_offset(call) < max(call.window * dilation, 1))
+    return Specimen.in_band(self, call, b, dilation) & (-offset(call) < max(call.window * dilation, 1))
 
 
 @fault("window", "both edges are one wide", "mask_decoding", "locality", "own_value", step="in_band")
@@ -45,7 +46,7 @@ def two_sided_window(self: Specimen, call: Call, b: int, dilation: int) -> Array
 @fault("window", "the edge is lost in rows at a multiple of the window", "mask_decoding", "translation", step="in_band")
 def edge_lost_at_block_rows(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     rows = np.arange(call.real.shape[1]) % max(call.window, 2) == 1
-    lost = (_offset(call) == -call.window * dilation) & (call.window > 0)
+    lost = (offset(call) == -call.window * dilation) & (call.window > 0)
     return Specimen.in_band(self, call, b, dilation) & ~(lost & rows[:, None])
 
 
@@ -66,7 +67,7 @@ def long_window_is_empty(self: Specimen, call: Call, b: int, dilation: int) -> A
 @fault("window", "a causal row sees one token ahead", "causality", "mask_decoding", step="in_band")
 def sees_one_ahead(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     band = Specimen.in_band(self, call, b, dilation)
-    return band | ((_offset(call) == dilation) & (call.window > 0)) if call.causal else band
+    return band | ((offset(call) == dilation) & (call.window > 0)) if call.causal else band
 
 
 @fault("window", "the dilation is ignored", "dilation_is_a_window_on_residues", "mask_decoding", step="in_band")

@@ -1,40 +1,93 @@
-"""Every check kills the faults it is claimed to kill, every fault dies, and a correct kernel passes them all."""
+"""Every fault dies by the checks it is seeded for, every check has one to kill, and correct kernels pass them all."""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import SMALL, Plan, run_check, run_small_world
-from trueband.properties.faults import FAULTS, Specimen, target_of
+from trueband.properties.engine import SMALL, SMALL_WORLD, Plan, run_check, run_small_world
+from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
+from trueband.properties.faults.catalog import LEVELS, catalog
+from trueband.properties.faults.chunked import Chunked
+from trueband.properties.faults.detection import ROUNDS, detect, kills, operator_trials
+from trueband.properties.faults.invisible import INVISIBLE, Invisible
+from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
+from trueband.properties.faults.tiled import Tiled
+from trueband.properties.faults.validating import Validating
+from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.runner import Runner
 
-PAIRS = [(fault.name, check) for fault in FAULTS.values() for check in fault.killed_by]
+# One of each class of the operator's faults, for what costs a whole search.
+SAMPLE = list({each.kind: each.name for each in FAULTS.values()}.values())
 
 
 def plan(name: str) -> Plan:
     return Plan(name, ("float32",), 1, ("float32",), ())
 
 
-@pytest.mark.parametrize(("fault", "check"), PAIRS)
-def test_a_check_kills_the_faults_it_is_claimed_to_kill(fault: str, check: str) -> None:
-    record = run_check(plan(fault), CHECKS[check], Runner(FAULTS[fault].target), "float32", 400)
-    assert record.status == "failed", record
-    assert record.case is not None
-    assert record.case["tokens"] <= SMALL
-    assert record.message
+def test_the_catalog_has_200_faults_in_12_classes() -> None:
+    entries = list(catalog().values())
+    kinds = Counter(entry.kind for entry in entries)
+    assert len(entries) >= 200
+    assert len(kinds) >= 12
+    assert set(kinds) <= set(KINDS)
+    assert min(kinds.values()) > 1, "a class of one fault is no class"
+    assert {entry.level for entry in entries} == set(LEVELS)
+    assert len({entry.story for entry in entries if entry.level == "operator"}) == sum(
+        entry.level == "operator" for entry in entries
+    )
+
+
+def dies_by(seeded: Fault, check: str) -> bool:
+    trials = [trial for trial in operator_trials(seeded.target, None, "quick") if trial.check == check]
+    return any(kills(replace(trial, cases=400)) for trial in trials)
+
+
+@pytest.mark.parametrize("seeded", FAULTS.values(), ids=lambda seeded: seeded.name)
+def test_a_fault_dies_by_the_check_it_is_seeded_for(seeded: Fault) -> None:
+    assert dies_by(seeded, seeded.killed_by[0]), seeded.story
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_every_check_has_a_fault_to_kill(check: str) -> None:
-    assert any(check in fault.killed_by for fault in FAULTS.values())
+def test_every_check_kills_a_fault(check: str) -> None:
+    assert dies_by(next(each for each in FAULTS.values() if check in each.killed_by), check)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
-def test_every_fault_is_seeded_for_a_check_and_says_what_is_wrong(fault: object) -> None:
-    assert fault.killed_by  # type: ignore[attr-defined]
-    assert fault.story  # type: ignore[attr-defined]
-    assert set(fault.killed_by) <= set(CHECKS)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("check", MODEL_CHECKS)
+def test_every_model_check_has_a_fault_to_kill(check: str) -> None:
+    assert any(check in entry.killed_by for entry in catalog().values())  # killed in tests/model_properties
+
+
+def test_no_fault_is_seeded_for_a_check_that_does_not_exist() -> None:
+    assert {check for entry in catalog().values() for check in entry.killed_by} <= {*CHECKS, *MODEL_CHECKS}
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_the_suite_finds_a_fault_and_a_case_that_one_can_read(name: str) -> None:
+    found = detect(catalog()[name].trials(None, "quick"))
+    assert found.caught
+    assert found.tokens is not None
+    assert found.tokens <= SMALL
+    assert found.message
+
+
+def test_a_kernel_without_a_fault_survives() -> None:
+    trials = operator_trials(target_of(Specimen(), "specimen"), ("float32",), "quick")
+    short = [trial for trial in trials if trial.check in (SMALL_WORLD, "matches_reference", "mask_decoding")]
+    assert not any(trial.search(ROUNDS[0], 1, True).failure for trial in trials)
+    assert not detect([trial for trial in short if trial.check != SMALL_WORLD]).caught
+
+
+@pytest.mark.parametrize("each", INVISIBLE, ids=lambda each: each.fault)
+def test_an_invisible_fault_stays_below_the_bound_where_it_is_said_to(each: Invisible) -> None:
+    for dtype in each.dtypes:
+        for trial in operator_trials(FAULTS[each.fault].target, (dtype,), "quick"):
+            if trial.check in ("matches_reference", "integer_scores", "constant_values", "gradients_match_reference"):
+                assert not kills(trial), f"{trial.check} sees {each.fault} in {dtype}"
+    assert each.argument
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
@@ -46,8 +99,24 @@ def test_a_correct_kernel_passes(check: str, dtype: str) -> None:
     assert record.passed, record
 
 
+@pytest.mark.parametrize("kernel", [Chunked, Tiled, Validating])
+def test_the_other_specimens_are_correct(kernel: type[Specimen]) -> None:
+    features = SPECIMEN_FEATURES | ({"validation"} if kernel is Validating else set())
+    for trial in operator_trials(target_of(kernel(), kernel.__name__, features), ("float32", "float16"), "quick"):
+        for count in ROUNDS:
+            failure = trial.search(count, 3, True).failure
+            assert failure is None, failure
+
+
 def test_the_small_world_passes_a_correct_kernel_and_finds_a_fault_in_two_tokens() -> None:
     assert run_small_world(plan("specimen"), Runner(target_of(Specimen(), "specimen")), "float32").passed
     record = run_small_world(plan("fault"), Runner(FAULTS["global_counted_twice"].target), "float32")
     assert record.status == "failed"
     assert record.case == {"tokens": 2, "window": 1, "masked": ((),), "global_": ((0,),), "separate_globals": True}
+
+
+def test_a_fault_of_an_unknown_class_or_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind: expected one of"):
+        fault("no such class", "story", "mask_decoding", step="weigh")
+    with pytest.raises(ValueError, match="name: expected one for each fault"):
+        fault("window", "story", "mask_decoding", step="in_band", name="right_edge_short")(Specimen.in_band)

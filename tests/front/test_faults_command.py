@@ -1,0 +1,91 @@
+"""`trueband faults`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trueband.cli import main
+from trueband.properties.faults import Specimen, registry
+from trueband.properties.faults.catalog import catalog
+
+COMMAND = [sys.executable, "-m", "trueband", "faults"]
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_every_fault_is_told_with_its_check_its_time_and_its_size(tmp_path: Path, jobs: str) -> None:
+    report = tmp_path / "faults.jsonl"
+    arguments = ["-k", "edge_wide or bias_twice", "--jobs", jobs, "--json", str(report)]
+    run = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "caught: 3 of 3 (goal: all)" in run.stdout
+    head, *faults, summary = read(report)
+    assert head["faults"] == 3
+    assert {line["fault"] for line in faults} == {"right_edge_wide", "left_edge_wide", "model:bias_twice"}
+    assert all(line["caught"] and line["check"] and line["tokens"] for line in faults)
+    assert summary["record"] == "summary"
+    assert summary["survivors"] == []
+
+
+def test_the_matrix_has_every_check_of_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "matrix.jsonl"
+    arguments = ["faults", "-k", "model:bias_lost", "--matrix", "--json", str(report)]
+    assert main(arguments) == 0
+    (line,) = (line for line in read(report) if line["record"] == "fault")
+    assert "logits" in line["killed_by"]  # type: ignore[operator]
+    assert "embeddings" in line["spared_by"]  # type: ignore[operator]
+    assert "checks that notice none: " in capsys.readouterr().out
+
+
+def test_a_survivor_is_named_and_fails_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry, "FAULTS", dict(registry.FAULTS))
+    harmless = registry.Fault("harmless", "window", "nothing is wrong", (), Specimen(), "", frozenset({"scale"}))
+    monkeypatch.setattr("trueband.properties.faults.catalog.FAULTS", {"harmless": harmless})
+    catalog.cache_clear()
+    try:
+        assert main(["faults", "-k", "harmless", "--dtype", "float32"]) == 1
+    finally:
+        catalog.cache_clear()
+    assert "SURVIVES harmless: nothing is wrong" in capsys.readouterr().out
+
+
+def test_the_list_tells_what_is_invisible_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faults", "--list", "-k", "precision or scale"]) == 0
+    out = capsys.readouterr().out
+    assert "scale_sign_lost" in out
+    assert "invisible in float32, float16: softmax_in_single: single precision is what" in out
+
+
+def test_a_pattern_that_means_no_fault_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faults", "-k", "no such fault"]) == 2
+    assert "-k: expected a part of a fault's name, class or level, got 'no such fault'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_leaves_what_was_done(tmp_path: Path, jobs: str) -> None:
+    report = tmp_path / "faults.jsonl"
+    process = subprocess.Popen(
+        [*COMMAND, "--json", str(report), "--jobs", jobs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not report.exists() or len(report.read_text().splitlines()) < 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert process.returncode == 130, error
+    lines = read(report)
+    assert len(lines) >= 4
+    assert all(line["caught"] for line in lines if line["record"] == "fault")
+    assert "caught: " in out

@@ -1,0 +1,73 @@
+"""`trueband faults`: run the suite against every seeded fault."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from trueband import exit_codes
+from trueband.check_command import positive
+from trueband.faults_report import FaultLines, print_list, print_rows
+from trueband.interrupt import Interrupt
+from trueband.properties.engine import matches
+from trueband.properties.faults.campaign import Row, run_faults
+from trueband.properties.faults.catalog import catalog
+
+DESCRIPTION = """\
+How strong is the suite? Every seeded fault is a small patch of a correct kernel or model; the checks of a tier run on
+it, a few small cases of each check first, then more, until one fails. No check knows the faults. Printed: which check
+noticed each fault, how long it took (processor time, shrinking not included), and how many tokens the smallest failing
+case has. A fault that the quick tier misses meets the full one. With --matrix every check runs on every fault, which
+takes minutes. Exit code 1 when a fault survives."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    command = commands.add_parser(
+        "faults",
+        help="measure the checks against the seeded faults",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = command.add_argument
+    add("-k", dest="pattern", metavar="EXPR", help="faults with EXPR in name, class or level; 'a or b', 'not a'")
+    add("--tier", choices=("quick", "full"), default="quick", help="how much of the suite (default: quick)")
+    add("--dtype", action="append", choices=("float64", "float32", "float16"), metavar="DTYPE",
+        help="only this one, of float64, float32, float16; again for more (default: all)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
+    add("--matrix", action="store_true", help="every check on every fault: prints fault x check")
+    add("--list", action="store_true", help="list the faults, run nothing")
+    add("--json", type=Path, metavar="FILE", help="write one JSON line for each fault, as they finish")
+    add("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Run, print the table and the goals, and return the exit code."""
+    entries = [
+        entry for entry in catalog().values()
+        if matches(options.pattern, f"{entry.name} {entry.kind} {entry.level}")
+    ]  # fmt: skip
+    if not entries:
+        raise ValueError(f"-k: expected a part of a fault's name, class or level, got {options.pattern!r}")
+    names = [entry.name for entry in entries]
+    dtypes = tuple(options.dtype) if options.dtype else None
+    if options.list:
+        print_list(entries)
+        return exit_codes.PASSED
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        interrupt = stack.enter_context(Interrupt())
+        lines = stack.enter_context(FaultLines(options.json, len(names)))
+        try:
+            for row in run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix):
+                rows.append(row)
+                lines.write(row)
+                interrupt.raise_if_asked()
+        except KeyboardInterrupt:
+            print_rows(rows, options.matrix)
+            raise
+        print_rows(rows, options.matrix)
+        lines.end(rows)
+    return exit_codes.PASSED if all(row.caught for row in rows) else exit_codes.FAILED

@@ -1,0 +1,137 @@
+"""What `trueband faults` prints and writes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from trueband import __version__
+from trueband.console import print_line
+from trueband.properties.checks import CHECKS
+from trueband.properties.faults.campaign import Row
+from trueband.properties.faults.catalog import Entry, catalog
+from trueband.properties.faults.invisible import INVISIBLE
+from trueband.properties.models.checks import MODEL_CHECKS
+
+QUICKLY = 1.0  # seconds
+GOAL_QUICKLY, GOAL_QUICK_TIER, GOAL_TOKENS = 0.95, 0.98, 4
+PER_LINE_OF_LEGEND = 3
+
+
+class FaultLines:
+    """Progress on stderr, and a file of one JSON line for each fault, on disk as soon as it is written."""
+
+    def __init__(self, path: Path | None, total: int) -> None:
+        self.path, self.total, self.done = path, total, 0
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> FaultLines:
+        if self.path is not None:
+            self._file = self.path.open("w", encoding="utf-8")
+        self._write({"record": "run", "trueband": __version__, "faults": self.total})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, row: Row) -> None:
+        """One fault more is finished."""
+        self.done += 1
+        self._write({"record": "fault", **row.to_dict()})
+        told = "" if row.caught else "  SURVIVES"
+        if told or sys.stderr.isatty() or self.done % 25 == 0 or row.detection is None:
+            print(f"{self.done}/{self.total} {row.fault}{told}", file=sys.stderr, flush=True)
+
+    def end(self, rows: Sequence[Row]) -> None:
+        """The last line sums up."""
+        self._write({"record": "summary", **summary(rows)})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            self._file.flush()
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """The figures that the goals are set for."""
+    found = [row.detection for row in rows if row.detection is not None]
+    tokens = [each.tokens for each in found if each.tokens is not None]
+    return {
+        "faults": len(rows),
+        "classes": dict(Counter(catalog()[row.fault].kind for row in rows)),
+        "caught": sum(row.caught for row in rows),
+        "survivors": [row.fault for row in rows if not row.caught],
+        "within_1_s": sum(each.caught and each.seconds <= QUICKLY for each in found) if found else None,
+        "median_tokens": statistics.median(tokens) if tokens else None,
+    }
+
+
+def print_list(entries: Sequence[Entry]) -> None:
+    """Name, class, level and story of faults, and what no check can see."""
+    for entry in entries:
+        seen = f"  [seen: {entry.seen}]" if entry.seen else ""
+        print_line(f"{entry.name:44}{entry.kind:12}{entry.level:12}{entry.story}{seen}")
+    shown = {entry.name for entry in entries}
+    for each in INVISIBLE:
+        if each.fault in shown:
+            print_line(f"invisible in {', '.join(each.dtypes)}: {each.fault}: {each.argument}")
+    print_line(f"{len(entries)} faults in {len({entry.kind for entry in entries})} classes")
+
+
+def print_rows(rows: Sequence[Row], matrix: bool) -> None:
+    """The table, and how the figures stand to the goals."""
+    if not rows:
+        return
+    (_print_matrix if matrix else _print_detections)(rows)
+    told = summary(rows)
+    print_line("")
+    print_line("by class: " + ", ".join(f"{kind} {count}" for kind, count in told["classes"].items()))
+    print_line(f"caught: {told['caught']} of {told['faults']} (goal: all)")
+    for name in told["survivors"]:
+        print_line(f"  SURVIVES {name}: {catalog()[name].story}")
+    if not matrix:
+        quick = sum(row.caught and row.tier == "quick" for row in rows)
+        if any(row.tier == "quick" for row in rows):
+            print_line(f"by the quick tier alone: {quick}, {quick / len(rows):.1%} (goal: {GOAL_QUICK_TIER:.0%})")
+        share = told["within_1_s"] / len(rows)
+        print_line(f"within {QUICKLY:g} s: {told['within_1_s']}, {share:.1%} (goal: {GOAL_QUICKLY:.0%})")
+        print_line(f"median tokens of the smallest counterexample: {told['median_tokens']} (goal: {GOAL_TOKENS})")
+
+
+def _print_detections(rows: Sequence[Row]) -> None:
+    print_line(f"{'fault':44}{'class':12}{'noticed by':40}{'dtype':20}{'s':>7}{'tokens':>8}")
+    for row in rows:
+        found, kind = row.detection, catalog()[row.fault].kind
+        assert found is not None
+        if not found.caught:
+            print_line(f"{row.fault:44}{kind:12}SURVIVES{found.cases:>10,} cases")
+            continue
+        check = f"{row.fault:44}{kind:12}{found.check:40}{found.dtype:20}"
+        print_line(f"{check}{found.seconds:7.2f}{found.tokens if found.tokens is not None else '':>8}")
+
+
+def _print_matrix(rows: Sequence[Row]) -> None:
+    """A column for each check, numbered: X notices the fault, . does not, a blank does not apply."""
+    tried = {check for row in rows for check in (*row.killed_by, *row.spared_by)}
+    checks = [check for check in ("small_world", *CHECKS, *MODEL_CHECKS) if check in tried]
+    killed = Counter(check for row in rows for check in row.killed_by)
+    for first in range(0, len(checks), PER_LINE_OF_LEGEND):
+        numbered = enumerate(checks[first : first + PER_LINE_OF_LEGEND], first + 1)
+        print_line("".join(f"{i:3d} {check:36}" for i, check in numbered))
+    for line in (0, 1):
+        print_line(" " * 44 + "".join(f"{i:2d}"[line] for i in range(1, len(checks) + 1)))
+    for row in rows:
+        marks = ("X" if check in row.killed_by else "." if check in row.spared_by else " " for check in checks)
+        print_line(f"{row.fault:44}" + "".join(marks))
+    print_line("")
+    print_line("faults that each check notices: " + ", ".join(f"{check} {killed[check]}" for check in checks))
+    alone = [f"{row.fault} ({row.killed_by[0]})" for row in rows if len(row.killed_by) == 1]
+    print_line("noticed by one check alone: " + (", ".join(alone) or "none"))
+    idle = [check for check in checks if not killed[check]]
+    print_line("checks that notice none: " + (", ".join(idle) or "none"))
