@@ -127,9 +127,7 @@ def test_a_script_that_checks_itself_while_it_is_imported_is_told_so(tmp_path: P
     script.write_text(f"import trueband\n\n{kernel}trueband.check(kernel)\n", encoding="utf-8")
     made = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert 'put the call under if __name__ == "__main__":' in made.stderr
-    guarded = (
-        "if __name__ == '__main__':\n    print(trueband.check(kernel, cases=6, select='single_token')[0].status)\n"
-    )
+    guarded = "if __name__ == '__main__':\n    print(trueband.check(kernel, cases=6, select='single_token')[0].check)\n"
     script.write_text(f"import trueband\n\n{kernel}{guarded}", encoding="utf-8")
     made = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert made.stdout == "passed\n", made.stderr
+    assert made.stdout == "single_token\n", made.stderr
