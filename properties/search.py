@@ -13,11 +13,12 @@ from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
 from trueband.properties.probe import Probe
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.verdict import ShapeMismatch, Verdict
+from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
+SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Failure:
 
     Attributes:
         case: a `Case` or a `ModelCase`.
-        status: "failed", "crashed" or "timeout".
+        status: one of those of a `Record`, but "passed".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
     """
@@ -110,7 +111,7 @@ def try_case(
     try:
         for verdict in check.function(probe(candidate, case)):
             if not verdict.passed:
-                return Failure(case, "failed", str(verdict), verdict), worst
+                return Failure(case, "cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
     except (CandidateError, ShapeMismatch) as error:
         return Failure(case, "failed", str(error)), worst
@@ -118,6 +119,10 @@ def try_case(
         return Failure(case, "crashed", str(error)), worst
     except CandidateTimeout as error:
         return Failure(case, "timeout", str(error)), worst
+    except CandidateExhausted as error:
+        return Failure(case, "out of memory", str(error)), worst
+    except CandidateCheating as error:
+        return Failure(case, "cheating", str(error)), worst
     return None, worst
 
 
@@ -167,7 +172,7 @@ def search(
             found.failed_at = time.process_time()
             shrink_until = time.process_time() + SHRINK_SECONDS
         found.failure = failure
-        raise _Broken if failure.status == "failed" else _Died
+        raise _Broken if failure.status in SHRUNK else _Died
 
     try:
         attempt()

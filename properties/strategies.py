@@ -49,13 +49,15 @@ class Structure:
 ANY = Structure()
 
 
-def cases(dtype: str, features: Collection[str], structure: Structure = ANY) -> st.SearchStrategy[Case]:
-    """Cases of a structure that a target with these features can serve."""
-    return _cases(dtype, frozenset(features), structure)
+def cases(
+    dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+) -> st.SearchStrategy[Case]:
+    """Cases of a structure that a target with these features, and windows from the least on, can serve."""
+    return _cases(dtype, frozenset(features), structure, least_window)
 
 
 @st.composite
-def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure) -> Case:
+def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
     def has(feature: str) -> bool:
         if feature in structure.require:
             return True
@@ -65,7 +67,7 @@ def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Str
     lengths = st.integers(least, min(most, least + 7)) | st.integers(least, most)
     is_long = structure.long and draw(st.integers(0, 11)) == 11
     tokens = draw(st.integers(120, 330) if is_long else lengths)
-    window = draw(st.integers(tokens - 1, tokens + 3) if structure.dense else _windows(tokens))
+    window = max(draw(st.integers(tokens - 1, tokens + 3) if structure.dense else _windows(tokens)), least_window)
     batch = draw(st.integers(*structure.batch))
     heads = draw(st.integers(*structure.heads))
     head_dim = draw(st.sampled_from(structure.head_dims[:-1] if tokens > 100 else structure.head_dims))

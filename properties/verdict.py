@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trueband.properties.bounds.bound import Bound, exact
 
+REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
 Float = NDArray[np.float64]
 
 

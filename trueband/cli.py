@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         golden_command,
         repro_command,
         summarize_command,
+        targets_command,
     )
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
@@ -35,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     )
     main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (check_command, repro_command, golden_command, faults_command, convert_command, summarize_command):
+    for command in (check_command, repro_command, golden_command, faults_command, convert_command, summarize_command,
+                    targets_command):  # fmt: skip
         command.add_parser(commands)
     return main_parser
 

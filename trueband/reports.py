@@ -28,7 +28,7 @@ def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
         "dtypes": plan.dtypes,
         "device": plan.device,
         "cases": plan.cases,
-        "seed": plan.seed,
+        "seed": None if plan.gate else plan.seed,
         "python": platform.python_version(),
         "platform": platform.platform(),
         **candidate.versions,
@@ -72,6 +72,10 @@ class JsonLines:
         """One record, {"record": "check", ...}."""
         self._write('{"record":"check",' + record.to_json()[1:])
 
+    def tell_seed(self, seed: int) -> None:
+        """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
+        self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
+
     def _write(self, line: str) -> None:
         if self._file is not None:
             self._file.write(line + "\n")
@@ -86,15 +90,18 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         groups.setdefault(f"{record.suite} {record.target} {record.dtype}", []).append(record)
     for name, group in groups.items():
         failures = sum(record.status == "failed" for record in group)
-        errors = sum(record.status in ("crashed", "timeout") for record in group)
+        errors = sum(record.status not in ("passed", "failed", "expected") for record in group)
         suite = ElementTree.SubElement(
             root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
+            skipped=str(sum(record.status == "expected" for record in group)),
             time=f"{sum(record.seconds for record in group):.3f}",
         )  # fmt: skip
         for record in group:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=name, name=record.check, time=f"{record.seconds:.3f}"
             )
+            if record.status == "expected":
+                ElementTree.SubElement(case, "skipped", message=_xml_text(f"failed as expected: {record.reason}"))
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
                 told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
