@@ -31,6 +31,9 @@ class Record:
         message: what is wrong there, in one line.
         verdict: the failed comparison, if it was one.
         reason: why a failure was expected; "" where none was.
+        worst_case: the case of `worst`; None where nothing had an error.
+        histogram: how many cases had which error/bound, in the bins of `trueband.properties.histogram`; empty where
+            that is not counted.
     """
 
     suite: str
@@ -48,6 +51,8 @@ class Record:
     message: str = ""
     verdict: dict[str, Any] | None = None
     reason: str = ""
+    worst_case: dict[str, Any] | None = None
+    histogram: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -57,9 +62,11 @@ class Record:
     @property
     def reproduce(self) -> str:
         """A shell line that runs the check on the smallest failing case again; "" where there is none."""
-        if self.case is None:
-            return ""
-        line = json.dumps({"check": self.check, "case": self.case}, separators=(",", ":"))
+        return "" if self.case is None else self.reproduce_case(self.case)
+
+    def reproduce_case(self, case: dict[str, Any]) -> str:
+        """A shell line that runs the check on a case."""
+        line = json.dumps({"check": self.check, "case": case}, separators=(",", ":"))
         device = "" if self.device == "cpu" else f" --device {self.device}"
         return f"trueband repro {shlex.quote(line)} {shlex.quote(self.target)}{device}"
 

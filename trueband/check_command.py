@@ -26,12 +26,14 @@ from trueband.model_run import (
 )
 from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.engine import TIERS, Plan, reproduce, run, select
+from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner
-from trueband.reports import JsonLines, write_junit
+from trueband.report import page, pictures
+from trueband.reports import JsonLines, run_head, write_junit, write_whole
+from trueband.step_summary import append_step_summary
 
 OWN_TARGET = "chunked"
 
@@ -76,6 +78,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
+    add("--html", type=Path, metavar="FILE", help="write a page with pictures of the failures, to read in a browser")
     command.set_defaults(run=run_command)
 
 
@@ -98,6 +101,8 @@ def run_command(options: argparse.Namespace) -> int:
         lines = stack.enter_context(JsonLines(options.json))
         if options.junit:
             write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
+        if options.html:
+            write_whole(options.html, page([], {"target": options.target}, {}))
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             models = model_names(options.pattern) if suite in ("models", "all") else ()
@@ -133,13 +138,18 @@ def run_command(options: argparse.Namespace) -> int:
             lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
+        if options.junit:
+            write_junit(options.junit, records)
+        append_step_summary(records, options.target)
+        if options.html:
+            head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
+            drawn = pictures(records, candidate) if candidate else {}
+            write_whole(options.html, page(records, {**head, "seed": options.seed}, drawn, interrupted))
         if options.gate:
             if candidate is not None:
                 candidate.close()
             lines.tell_seed(options.seed)
     print_report(records, candidate)
-    if options.junit:
-        write_junit(options.junit, records)
     if options.gate:
         print_line(f"The secret seed was {options.seed}. The same cases again: {again(options)}")
     if interrupted:
@@ -185,24 +195,14 @@ def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
     for name in asked:
         if name not in DTYPES:
             raise ValueError(f"--dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
-    dtypes = tuple(dict.fromkeys(asked)) or candidate.dtypes
-    cases, everywhere = TIERS[options.tier]
-    return Plan(
-        target=options.target,
-        dtypes=dtypes,
-        cases=options.cases or cases,
-        small_world_dtypes=dtypes if everywhere else dtypes[:1],
-        checks=select(options.pattern, candidate.features),
-        device=options.device,
-        seed=options.seed,
-        gate=options.gate,
-    )
+    return make_plan(
+        options.target, candidate, options.tier, options.cases, asked, options.pattern, options.device, options.seed,
+        options.gate,
+    )  # fmt: skip
 
 
 def _count(plan: Plan) -> int:
-    worlds = len(plan.dtypes) if plan.gate else 0
-    worlds += len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
-    return worlds + len(plan.dtypes) * sum(name != "small_world" for name in plan.checks)
+    return len(steps(plan)) + (len(plan.dtypes) if plan.gate else 0)
 
 
 def _tiers() -> str:

@@ -54,5 +54,5 @@ def reproduce_model(line: Mapping[str, Any], target: str = OWN_MODELS) -> Record
     """
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
     case = ModelCase.from_dict(line["case"])
-    failure, worst = try_case(check, model_candidate(target), case, ModelProbe)
-    return model_record(target, check, case.architecture, case.dtype, 0, start, Found(1, worst, failure))
+    found = Found.of(case, *try_case(check, model_candidate(target), case, ModelProbe))
+    return model_record(target, check, case.architecture, case.dtype, 0, start, found)
