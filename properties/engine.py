@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import Failure, search, try_case
+from trueband.properties.search import Found, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import cases
 
@@ -49,6 +50,68 @@ class Plan:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Step:
+    """One check in one dtype; it gives one record.
+
+    Attributes:
+        check: its name.
+        dtype: of the inputs.
+        examples: random cases to try; 0 for the small world, which is walked whole.
+    """
+
+    check: str
+    dtype: str
+    examples: int
+
+    @property
+    def name(self) -> str:
+        """As reports and test ids name it."""
+        return f"{self.check}[{self.dtype}]"
+
+
+def make_plan(
+    target: str,
+    candidate: Any,
+    tier: str = "quick",
+    cases: int | None = None,
+    dtypes: Collection[str] | None = None,
+    pattern: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Plan:
+    """The plan for a candidate (with `dtypes` and `features`).
+
+    Args:
+        tier: of `TIERS`.
+        cases: for each dtype, instead of the tier's.
+        dtypes: None or empty: all that the candidate has.
+        pattern: see `select`.
+
+    Raises:
+        ValueError: there is no such tier or dtype, or the number of cases is not positive.
+    """
+    if tier not in TIERS:
+        raise ValueError(f"tier: expected one of {', '.join(TIERS)}, got {tier!r}")
+    if cases is not None and (not isinstance(cases, int) or isinstance(cases, bool) or cases < 1):
+        raise ValueError(f"cases: expected an int >= 1, got {cases!r}")
+    asked = tuple(dict.fromkeys(dtypes or ()))
+    for name in asked:
+        if name not in DTYPES:
+            raise ValueError(f"dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
+    chosen = asked or tuple(candidate.dtypes)
+    of_tier, everywhere = TIERS[tier]
+    return Plan(
+        target=target,
+        dtypes=chosen,
+        cases=cases or of_tier,
+        small_world_dtypes=chosen if everywhere else chosen[:1],
+        checks=select(pattern, candidate.features),
+        device=device,
+        seed=seed,
+    )
+
+
 def select(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:
     """Names of the checks that apply to the features and match.
 
@@ -74,15 +137,32 @@ def run(
     plan: Plan, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
 ) -> Iterator[Record]:
     """Run a plan, one record for each check and dtype. `on_progress(check, dtype)` is called after every case."""
+    for step in steps(plan):
+        yield run_step(plan, step, candidate, on_progress)
+
+
+def steps(plan: Plan) -> list[Step]:
+    """What a plan runs, in order. All fronts take their checks from here."""
     weights = {name: CHECKS[name].weight for name in plan.checks if name in CHECKS}
+    found = []
     for dtype in plan.dtypes:
         for name in plan.checks:
             if name == SMALL_WORLD:
                 if dtype in plan.small_world_dtypes:
-                    yield run_small_world(plan, candidate, dtype, on_progress)
+                    found.append(Step(name, dtype, 0))
                 continue
             share = round(plan.cases * weights[name] / sum(weights.values()))
-            yield run_check(plan, CHECKS[name], candidate, dtype, max(share, LEAST_CASES), on_progress)
+            found.append(Step(name, dtype, max(share, LEAST_CASES)))
+    return found
+
+
+def run_step(
+    plan: Plan, step: Step, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
+) -> Record:
+    """One step of a plan. Its record depends on nothing that ran before."""
+    if step.check == SMALL_WORLD:
+        return run_small_world(plan, candidate, step.dtype, on_progress)
+    return run_check(plan, CHECKS[step.check], candidate, step.dtype, step.examples, on_progress)
 
 
 def run_check(
@@ -97,22 +177,21 @@ def run_check(
     start = time.monotonic()
     small = cases(dtype, candidate.features, check.structure.at_most(SMALL))
     every = cases(dtype, candidate.features, check.structure)
-    tried, worst, failure = 0, 0.0, None
+    found = Found()
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
         ("small", small, examples // 3),
         ("any", every, examples),
         ("small again", small, 300),
     ):
-        if share == 0 or (phase == "small again" and (failure is None or failure.status != "failed")):
+        if share == 0 or (phase == "small again" and (found.failure is None or found.failure.status != "failed")):
             continue
         seed = zlib.crc32(f"{plan.seed} {check.name} {dtype} {phase}".encode())
-        left = share - tried if phase == "any" else share
-        found = search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
-        tried, worst, failure = tried + found.cases, max(worst, found.worst), found.failure or failure
-        if failure is not None and failure.case.tokens <= SMALL:
+        left = share - found.cases if phase == "any" else share
+        found += search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
+        if found.failure is not None and found.failure.case.tokens <= SMALL:
             break
-    return _record(plan, check.name, check.claim, dtype, tried, start, worst, failure)
+    return _record(plan, check.name, check.claim, dtype, found, start)
 
 
 def run_small_world(
@@ -131,7 +210,7 @@ def run_small_world(
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
-    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, walked, start, 0.0, failure)
+    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, Found(walked, 0.0, failure, histogram=[]), start)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:
@@ -151,14 +230,11 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     check, case = CHECKS["mask_decoding" if name == SMALL_WORLD else name], Case.from_dict(line["case"])
     plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
     start = time.monotonic()
-    failure, worst = try_case(check, candidate, case)
-    return _record(plan, name, check.claim, case.dtype, 1, start, worst, failure)
+    return _record(plan, name, check.claim, case.dtype, Found.of(case, *try_case(check, candidate, case)), start)
 
 
-def _record(
-    plan: Plan, name: str, claim: str, dtype: str, tried: int, start: float, worst: float, failure: Failure | None
-) -> Record:
-    verdict = failure.verdict.to_dict() if failure and failure.verdict else None
+def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float) -> Record:
+    failure = found.failure
     return Record(
         suite="operator",
         check=name,
@@ -167,11 +243,13 @@ def _record(
         dtype=dtype,
         device=plan.device,
         status=failure.status if failure else "passed",
-        cases=tried,
+        cases=found.cases,
         seconds=round(time.monotonic() - start, 3),
-        worst=worst,
+        worst=found.worst,
         seed=plan.seed,
         case=failure.case.to_dict() if failure else None,
         message=failure.message if failure else "",
-        verdict=verdict,
+        verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
+        worst_case=found.worst_case.to_dict() if found.worst_case else None,
+        histogram=tuple(found.histogram),
     )

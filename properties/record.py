@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-STATUSES = ("passed", "failed", "crashed", "timeout")
+STATUSES = ("passed", "failed", "crashed", "timeout", "expected")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Record:
         target: what was checked, as an import string or a name.
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
-            "timeout".
+            "timeout", "expected" (a failure that was expected).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
@@ -29,6 +29,10 @@ class Record:
         case: the smallest case that failed.
         message: what is wrong there, in one line.
         verdict: the failed comparison, if it was one.
+        reason: why a failure was expected; "" where none was.
+        worst_case: the case of `worst`; None where nothing had an error.
+        histogram: how many cases had which error/bound, in the bins of `trueband.properties.histogram`; empty where
+            that is not counted.
     """
 
     suite: str
@@ -45,17 +49,23 @@ class Record:
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None
+    reason: str = ""
+    worst_case: dict[str, Any] | None = None
+    histogram: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return self.status == "passed"
+        """Whether all is as it should be: it passed, or failed as expected."""
+        return self.status in ("passed", "expected")
 
     @property
     def reproduce(self) -> str:
         """A shell line that runs the check on the smallest failing case again; "" where there is none."""
-        if self.case is None:
-            return ""
-        line = json.dumps({"check": self.check, "case": self.case}, separators=(",", ":"))
+        return "" if self.case is None else self.reproduce_case(self.case)
+
+    def reproduce_case(self, case: dict[str, Any]) -> str:
+        """A shell line that runs the check on a case."""
+        line = json.dumps({"check": self.check, "case": case}, separators=(",", ":"))
         device = "" if self.device == "cpu" else f" --device {self.device}"
         return f"trueband repro {shlex.quote(line)} {shlex.quote(self.target)}{device}"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
+from trueband.properties import histogram
 from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCrash, CandidateTimeout
 from trueband.properties.runner import CandidateError
@@ -45,12 +46,48 @@ class Found:
         worst: largest error/bound of the verdicts that passed.
         failure: of the smallest failing case, or None.
         failed_at: `time.process_time()` when the first case failed, before shrinking.
+        worst_case: the case of `worst`; None where no verdict had an error.
+        histogram: of error/bound, of the cases up to the first that failed; see `properties.histogram`.
     """
 
     cases: int = 0
     worst: float = 0.0
     failure: Failure | None = None
     failed_at: float | None = None
+    worst_case: Any = None
+    histogram: list[int] = field(default_factory=histogram.empty)
+
+    @classmethod
+    def of(cls, case: Any, failure: Failure | None, worst: float) -> Found:
+        """What trying one case found."""
+        found = cls()
+        found.tell(case, failure, worst)
+        found.failure = failure
+        return found
+
+    def tell(self, case: Any, failure: Failure | None, worst: float) -> None:
+        """One case more, as `try_case` gives it."""
+        self.cases += 1
+        if worst > self.worst:
+            self.worst, self.worst_case = worst, case
+        if self.failure is not None:
+            return  # shrinking: the same error again
+        if failure is None:
+            self.histogram[histogram.bin_of(worst)] += 1
+        elif failure.verdict is not None:
+            self.histogram[histogram.bin_of(failure.verdict.ratio)] += 1
+
+    def __add__(self, other: Found) -> Found:
+        """This search and a later one."""
+        later = other.worst > self.worst
+        return Found(
+            self.cases + other.cases,
+            max(self.worst, other.worst),
+            other.failure or self.failure,
+            other.failed_at if self.failed_at is None else self.failed_at,
+            other.worst_case if later else self.worst_case,
+            self.histogram if self.failure else histogram.add([self.histogram, other.histogram]),
+        )
 
 
 class _Broken(Exception):
@@ -120,9 +157,8 @@ def search(
             if case != found.failure.case:
                 return
             raise _Broken
-        found.cases += 1
         failure, worst = try_case(check, candidate, case, probe)
-        found.worst = max(found.worst, worst)
+        found.tell(case, failure, worst)
         on_case()
         if failure is None:
             return

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from trueband.api import check as check
     from trueband.properties.target import Target as Target
+    from trueband.pytest_checks import parametrize_with_checks as parametrize_with_checks
 
-_PUBLIC = {"Target": "trueband.properties.target"}
+_PUBLIC = {
+    "Target": "trueband.properties.target",
+    "check": "trueband.api",
+    "parametrize_with_checks": "trueband.pytest_checks",
+}
 
 
 def __getattr__(name: str) -> Any:

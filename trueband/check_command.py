@@ -14,7 +14,7 @@ from trueband.golden_run import choose, golden_names, golden_records, load_weigh
 from trueband.interrupt import Interrupt
 from trueband.model_run import count_model_records, model_names, model_records
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.engine import TIERS, Plan, run, select
+from trueband.properties.engine import TIERS, Plan, make_plan, run, steps
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.reports import JsonLines, write_junit
@@ -80,7 +80,7 @@ def run_command(options: argparse.Namespace) -> int:
                 lines.start(candidate, plan)
             if not golden and not models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
-            total = (_count(plan) if plan else 0) + count_model_records(models) + len(golden) * 2
+            total = (len(steps(plan)) if plan else 0) + count_model_records(models) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
             for record in _records(options, plan, candidate, models, golden, progress, interrupt):
                 records.append(record)
@@ -125,22 +125,9 @@ def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
     for name in asked:
         if name not in DTYPES:
             raise ValueError(f"--dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
-    dtypes = tuple(dict.fromkeys(asked)) or candidate.dtypes
-    cases, everywhere = TIERS[options.tier]
-    return Plan(
-        target=options.target,
-        dtypes=dtypes,
-        cases=options.cases or cases,
-        small_world_dtypes=dtypes if everywhere else dtypes[:1],
-        checks=select(options.pattern, candidate.features),
-        device=options.device,
-        seed=options.seed,
+    return make_plan(
+        options.target, candidate, options.tier, options.cases, asked, options.pattern, options.device, options.seed
     )
-
-
-def _count(plan: Plan) -> int:
-    worlds = len(plan.small_world_dtypes) if "small_world" in plan.checks else 0
-    return worlds + len(plan.dtypes) * sum(name != "small_world" for name in plan.checks)
 
 
 def _tiers() -> str:

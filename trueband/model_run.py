@@ -43,4 +43,5 @@ def reproduce_model(line: Mapping[str, Any]) -> Record:
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
     case = ModelCase.from_dict(line["case"])
     failure, worst = try_case(check, OptimizedModels(), case, ModelProbe)
-    return model_record(OWN_MODELS, check, case.architecture, case.dtype, 0, start, Found(1, worst, failure))
+    found = Found.of(case, failure, worst)
+    return model_record(OWN_MODELS, check, case.architecture, case.dtype, 0, start, found)

@@ -1,4 +1,7 @@
-"""The pytest plugin: the fixture `golden`. It does nothing to a suite that does not use it, and loads nothing before.
+"""The pytest plugin. It does nothing to a suite that does not use it, and loads nothing before.
+
+`pytest --trueband-target=my_package.kernels:attention` adds a test for each check and dtype of a kernel, and
+`trueband.parametrize_with_checks` does so for a test function of one's own. The fixture `golden`:
 
 def test_my_layers(golden):
     recording = golden("tests/data/my-model.safetensors")
@@ -9,6 +12,7 @@ def test_my_layers(golden):
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,3 +29,51 @@ def golden() -> Callable[[str | Path], GoldenInTest]:
     from trueband.golden_fixture import golden_in_test
 
     return golden_in_test
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("trueband", "checks of attention kernels")
+    add = group.addoption
+    add("--trueband-target", action="append", default=[], metavar="TARGET",
+        help="a kernel to check, module:callable or file.py:callable; again for more")  # fmt: skip
+    add("--trueband-tier", default="quick", metavar="TIER", help="quick, full or nightly (default: quick)")
+    add("--trueband-cases", type=int, metavar="N", help="random cases for each dtype, instead of the tier's")
+    add("--trueband-dtype", metavar="DTYPES", help="with commas (default: all that the target declares)")
+    add("--trueband-device", default="cpu", metavar="DEVICE", help="where the target runs (default: cpu)")
+    add("--trueband-seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
+    add("--trueband-expected-failures", metavar="FILE", help="known failures, JSON or TOML, {check: reason}: they "
+        "still run, and one that passes is a failure")  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "trueband: a check of an attention kernel, from trueband")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for mark in metafunc.definition.iter_markers("trueband"):
+        if "targets" in mark.kwargs:
+            from trueband.pytest_checks import parametrize
+
+            parametrize(metafunc, **mark.kwargs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    if session.config.getoption("trueband_target"):
+        from trueband.pytest_checks import collect
+
+        items.extend(collect(session))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> None:
+    if item.get_closest_marker("trueband") is not None:
+        from trueband.pytest_checks import keep_record
+
+        keep_record(item)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    checks = sys.modules.get("trueband.pytest_checks")
+    if checks is not None:
+        checks.close(config)

@@ -67,4 +67,6 @@ def model_record(
         case=failure.case.to_dict() if failure else None,
         message=failure.message if failure else "",
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
+        worst_case=found.worst_case.to_dict() if found.worst_case else None,
+        histogram=tuple(found.histogram),
     )

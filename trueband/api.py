@@ -1,0 +1,54 @@
+"""`trueband.check`: the gate as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from trueband.gate import Expected, Gate
+from trueband.properties.record import Record
+from trueband.properties.target import Target
+
+
+def check(
+    target: str | Target | Callable[..., Any],
+    *,
+    tier: str = "quick",
+    cases: int | None = None,
+    dtypes: Collection[str] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    select: str | None = None,
+    expected_failures: Expected = None,
+    gate: bool = False,
+    time_limit: float = 60.0,
+) -> list[Record]:
+    """Check a kernel against the contract, as `trueband check` does.
+
+    Args:
+        target: a function with the contract's signature, a `trueband.Target`, or an import string
+            (`module:name`, `file.py:name`). It runs in a process of its own, and so has to have a name in a module or a
+            file; a script calls this under `if __name__ == "__main__":`.
+        tier: "quick", "full" or "nightly".
+        cases: random cases for each dtype, instead of the tier's.
+        dtypes: to run; None: all that the target declares.
+        device: where the target runs.
+        seed: of the search for cases.
+        select: checks to run: a part of their names, "a or b", "not a"; None: all that apply.
+        expected_failures: `{check: reason}`, or the path of a JSON or TOML file of such. They still run; one that
+            passes is a failure.
+        gate: with a secret seed in place of `seed`; the records tell it.
+        time_limit: seconds for one call of the target.
+
+    Returns:
+        One record for each check and dtype. `record.passed` tells whether all is as it should be, `record.message`
+        what is wrong, `record.reproduce` is a shell line that shows it again.
+
+    Raises:
+        ValueError: an argument, or the target, cannot be used; the message says why.
+    """
+    with Gate(
+        target, tier=tier, cases=cases, dtypes=dtypes, device=device, seed=None if gate else seed, select=select,
+        expected_failures=expected_failures, time_limit=time_limit,
+    ) as opened:  # fmt: skip
+        return [opened.run(step) for step in opened.steps]

@@ -1,0 +1,192 @@
+"""Checks of kernels as tests of pytest: one for each check and dtype, so that workers share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from trueband.gate import Expected, Gate
+from trueband.import_string import import_string
+from trueband.properties.engine import Step
+from trueband.properties.record import Record
+from trueband.properties.target import Target
+
+_GATES = pytest.StashKey[dict[str, Gate]]()
+
+
+class CheckFailed(AssertionError):
+    """A check failed; the message is the whole report.
+
+    Attributes:
+        record: of the failure.
+    """
+
+    def __init__(self, record: Record) -> None:
+        told = [record.message, f"  claim      {record.claim}"]
+        if record.case is not None:
+            told += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
+            told += [f"  reproduce  {record.reproduce}"]
+        super().__init__("\n".join(told))
+        self.record = record
+
+
+class BoundCheck:
+    """One check of one target in one dtype. Call it to run it.
+
+    Attributes:
+        name: of the check.
+        dtype: of the inputs.
+        target: its import string.
+        record: of the last call; None before.
+    """
+
+    def __init__(self, gate: Gate, step: Step) -> None:
+        self.name, self.dtype, self.target = step.check, step.dtype, gate.plan.target
+        self.record: Record | None = None
+        self._gate, self._step = gate, step
+
+    def __call__(self) -> Record:
+        """Run it; a failure that was expected is pytest's xfail.
+
+        Raises:
+            CheckFailed: with the claim, the smallest case, what is wrong there, and how to see it again.
+        """
+        __tracebackhide__ = True
+        self.record = self._gate.run(self._step)
+        if not self.record.passed:
+            raise CheckFailed(self.record)
+        if self.record.status == "expected":
+            pytest.xfail(self.record.reason)
+        return self.record
+
+    def __repr__(self) -> str:
+        return f"{self.target} {self._step.name}"
+
+
+def parametrize_with_checks(
+    targets: Sequence[str | Target | Callable[..., Any]],
+    *,
+    tier: str = "quick",
+    cases: int | None = None,
+    dtypes: Sequence[str] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    select: str | None = None,
+    expected_failures: Expected = None,
+    time_limit: float = 60.0,
+) -> pytest.MarkDecorator:
+    """Call a test function once for each check and dtype that applies to the targets, as its argument `check`.
+
+        @trueband.parametrize_with_checks([my_kernel])
+        def test_my_kernel(check):
+            check()
+
+    The arguments are those of `trueband.check`; expected failures are those of every target.
+
+    Raises:
+        TypeError: targets is no list.
+    """
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        raise TypeError(f"targets: expected a list of targets, got {targets!r}")
+    return pytest.mark.trueband(
+        targets=tuple(targets), tier=tier, cases=cases, dtypes=dtypes, device=device, seed=seed, select=select,
+        expected_failures=expected_failures, time_limit=time_limit,
+    )  # fmt: skip
+
+
+def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: Any) -> None:
+    """Give a test function its checks."""
+    if "check" not in metafunc.fixturenames:
+        raise pytest.Collector.CollectError(
+            f"{metafunc.function.__name__}: expected an argument `check` with parametrize_with_checks, got none"
+        )
+    checks, ids = [], []
+    for target in targets:
+        gate = _gate(metafunc.config, target, options)
+        for step in gate.steps:
+            checks.append(BoundCheck(gate, step))
+            ids.append(f"{_short(gate.plan.target)}-{step.check}-{step.dtype}")
+    metafunc.parametrize("check", checks, ids=ids)
+
+
+def collect(session: pytest.Session) -> Iterator[pytest.Item]:
+    """The tests of the targets that the command line names."""
+    for target in session.config.getoption("trueband_target"):
+        # Collected as a file would be: a target that cannot be loaded is an error of the collection.
+        collector = TargetCollector.from_parent(session, name=target, nodeid=f"trueband::{target}")
+        report = collector.ihook.pytest_make_collect_report(collector=collector)
+        report.__dict__.pop("call", None)
+        collector.ihook.pytest_collectreport(report=report)
+        yield from report.result if report.passed else ()
+
+
+class TargetCollector(pytest.Collector):
+    """A target of the command line."""
+
+    def collect(self) -> Iterator[CheckItem]:
+        option = self.config.getoption
+        gate = _gate(
+            self.config,
+            self.name,
+            {
+                "tier": option("trueband_tier"), "cases": option("trueband_cases"), "dtypes": option("trueband_dtype"),
+                "device": option("trueband_device"), "seed": option("trueband_seed"),
+                "expected_failures": option("trueband_expected_failures"),
+            },
+        )  # fmt: skip
+        for step in gate.steps:
+            yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(gate, step))
+
+
+class CheckItem(pytest.Item):
+    """One check in one dtype."""
+
+    def __init__(self, *, check: BoundCheck, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.check = check
+        self.add_marker("trueband")
+
+    def runtest(self) -> None:
+        self.check()
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, CheckFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        return "trueband", None, f"{self.check.target} {self.name}"
+
+
+def keep_record(item: pytest.Item) -> None:
+    """Put the record of a test's check into its report (user_properties; JUnit files have them), once."""
+    check = item.check if isinstance(item, CheckItem) else getattr(item, "callspec").params.get("check")  # noqa: B009
+    if isinstance(check, BoundCheck) and check.record is not None:
+        item.user_properties.append(("trueband", check.record.to_json()))
+        check.record = None
+
+
+def close(config: pytest.Config) -> None:
+    """End the processes of the targets."""
+    for gate in config.stash.get(_GATES, {}).values():
+        gate.close()
+
+
+def _gate(config: pytest.Config, target: Any, options: dict[str, Any]) -> Gate:
+    """The gate of a target, opened once for the same options."""
+    gates = config.stash.setdefault(_GATES, {})
+    try:
+        key = f"{import_string(target)} {options}"
+        if key not in gates:
+            gates[key] = Gate(target, **options)
+    except (ValueError, OSError) as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+    return gates[key]
+
+
+def _short(spec: str) -> str:
+    """module:name of a spec, without the folder of a file."""
+    return spec.replace("\\", "/").rpartition("/")[2]
