@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.campaign_run import add_options, is_campaign, run_blocks
 from trueband.console import Progress, print_report
 from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
@@ -52,6 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
+    add_options(command)
     command.set_defaults(run=run_command)
 
 
@@ -61,6 +63,8 @@ def run_command(options: argparse.Namespace) -> int:
     suite = options.suite or ("all" if own else "operator")
     if suite != "operator" and not own:
         raise ValueError("--suite: expected operator for a target of your own, got " + suite)
+    if is_campaign(options, operator_only=suite == "operator"):
+        return _run_campaign(options)
     records: list[Record] = []
     interrupted = False
     with ExitStack() as stack:
@@ -97,6 +101,14 @@ def run_command(options: argparse.Namespace) -> int:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
+
+
+def _run_campaign(options: argparse.Namespace) -> int:
+    with RemoteRunner(options.target, options.device, options.time_limit) as candidate:
+        plan = _plan(options, candidate)
+        if not plan.checks:
+            raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
+        return run_blocks(options, plan, candidate)
 
 
 def _records(
