@@ -135,8 +135,10 @@ def check_runner(file: str, rounds: list[list[str]]) -> None:
     for text, expected in ((source, SURVIVED), ("raise RuntimeError", KILLED)):
         got, test = try_mutant(Mutant(file, "", 0, 0, "", "", text), rounds)
         if got != expected:
-            raise SystemExit(f"{file}: expected {text[:20]!r}... to be {expected}, got {got} {test}; is the trueband that "
-                             f"{sys.executable} imports the one of {ROOT}?")  # fmt: skip
+            raise SystemExit(
+                f"{file}: expected {text[:20]!r}... to have {expected}, got {got} {test}; is the trueband that "
+                f"{sys.executable} imports the one of {ROOT}?"
+            )
 
 
 def _run_child(mutant: Mutant, rounds: list[list[str]], writing: int) -> None:
@@ -157,7 +159,8 @@ def _run_child(mutant: Mutant, rounds: list[list[str]], writing: int) -> None:
     told = SURVIVED
     for tests in rounds:
         first = _First()
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT), "-c",
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+                     "-W", "ignore::pytest.PytestAssertRewriteWarning", "--rootdir", str(ROOT), "-c",
                      str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in tests)]  # fmt: skip
         if pytest.main(arguments, plugins=[first]) != 0:
             told = f"{KILLED} {first.failed or 'pytest'}"
