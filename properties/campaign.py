@@ -134,9 +134,10 @@ def case_of(plan: Plan, step: Step, features: Collection[str], number: int) -> C
 
 
 def block_keys(plan: Plan) -> list[tuple[str, str, int]]:
-    """All blocks of a campaign: the first of every check and dtype, then the second, and so on."""
+    """All blocks of a campaign: the first of every check, in every dtype, then the second, and so on."""
     numbered = [(number, step) for step in steps(plan) for number in range(max(-(-step.examples // BLOCK), 1))]
-    return [(step.check, step.dtype, number) for number, step in sorted(numbered, key=lambda each: each[0])]
+    order = sorted(numbered, key=lambda each: (each[0], plan.checks.index(each[1].check)))
+    return [(step.check, step.dtype, number) for number, step in order]
 
 
 def run_campaign(

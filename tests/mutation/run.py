@@ -185,14 +185,14 @@ def equivalents() -> dict[tuple[str, str, str], str]:
     return {(one["file"], one["before"], one["after"]): one["why"] for one in listed}
 
 
-def run(files: list[str], report: Path, part: str) -> None:
-    """Try what the report does not have yet, one JSON line each."""
+def run(files: list[str], report: Path, part: str, again: bool = False) -> None:
+    """Try what the report does not have yet, one JSON line each. Equivalent mutants are tried only `again`."""
     import hypothesis  # noqa: F401
     import mpmath  # noqa: F401
     import numpy  # noqa: F401
     import pytest  # noqa: F401
 
-    done = {row["key"]: row for row in read(report)}
+    done, known = {row["key"]: row for row in read(report)}, equivalents()
     index, count = map(int, part.split("/"))
     with report.open("a", encoding="utf-8") as out:
         for file in files:
@@ -203,6 +203,10 @@ def run(files: list[str], report: Path, part: str) -> None:
             check_runner(file, rounds[:1])
             for number, mutant in enumerate(mutants(file)):
                 if number % count != index - 1:
+                    continue
+                if (file, mutant.before, mutant.after) in known and not again:
+                    row = {"key": mutant.key, **mutant.to_dict(), "digest": digest, "outcome": SURVIVED, "test": ""}
+                    out.write(json.dumps(row) + "\n")
                     continue
                 there = done.get(mutant.key)
                 if there and there["digest"] == digest and there["outcome"] != SURVIVED:
@@ -253,6 +257,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="such as reference/masks.py; run and count: default all of plan.toml")
     parser.add_argument("--report", type=Path, default=Path("mutation.jsonl"), help="JSON lines (default: %(default)s)")
     parser.add_argument("--part", default="1/1", metavar="i/N", help="every N-th mutant, from the i-th on")
+    parser.add_argument("--equivalent", action="store_true", help="try those that equivalent.toml lists, too")
     options = parser.parse_args()
     plan = tomllib.loads((HERE / "plan.toml").read_text(encoding="utf-8"))["files"]
     files = options.files or [source for entry in plan for source in entry["sources"]]
@@ -261,7 +266,7 @@ def main() -> int:
             print(f"{file:44} {sum(1 for _ in mutants(file))}")
         return 0
     if options.command == "run":
-        run(files, options.report, options.part)
+        run(files, options.report, options.part, options.equivalent)
     return 1 if score(options.report, options.files) else 0
 
 
