@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,18 +45,8 @@ REFERENCE = {
 }
 
 
-class MaskedLMWitness(Protocol):
-    def __call__(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: dict[str, Array],
-        input_ids: Array,
-        attention_mask: Array | None = None,
-        global_attention_mask: Array | None = None,
-    ) -> Mapping[str, Any]: ...
-
-
+# The forms "masked_lm" and "attention" above.
+MaskedLMWitness = Callable[..., Mapping[str, Any]]
 AttentionWitness = Callable[..., Any]
 
 

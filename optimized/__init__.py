@@ -1,49 +1,9 @@
 """The optimized witness: PyTorch operators and models that run on any device in linear memory."""
 
+from trueband.optimized import models
 from trueband.optimized.attention import band_attention
 from trueband.optimized.generation import GenerateOutput
-from trueband.optimized.models import (
-    DecoderCache,
-    LayerCache,
-    LEDForConditionalGeneration,
-    LEDForQuestionAnswering,
-    LEDForSequenceClassification,
-    LEDModel,
-    LongformerForMaskedLM,
-    LongformerForMultipleChoice,
-    LongformerForQuestionAnswering,
-    LongformerForSequenceClassification,
-    LongformerForTokenClassification,
-    LongformerModel,
-    XLMRobertaForCausalLM,
-    XLMRobertaForMaskedLM,
-    XLMRobertaForMultipleChoice,
-    XLMRobertaForQuestionAnswering,
-    XLMRobertaForSequenceClassification,
-    XLMRobertaForTokenClassification,
-    XLMRobertaModel,
-)
+from trueband.optimized.models import *  # noqa: F403  (all that is public there is public here)
 
-__all__ = [
-    "DecoderCache",
-    "GenerateOutput",
-    "LEDForConditionalGeneration",
-    "LEDForQuestionAnswering",
-    "LEDForSequenceClassification",
-    "LEDModel",
-    "LayerCache",
-    "LongformerForMaskedLM",
-    "LongformerForMultipleChoice",
-    "LongformerForQuestionAnswering",
-    "LongformerForSequenceClassification",
-    "LongformerForTokenClassification",
-    "LongformerModel",
-    "XLMRobertaForCausalLM",
-    "XLMRobertaForMaskedLM",
-    "XLMRobertaForMultipleChoice",
-    "XLMRobertaForQuestionAnswering",
-    "XLMRobertaForSequenceClassification",
-    "XLMRobertaForTokenClassification",
-    "XLMRobertaModel",
-    "band_attention",
-]
+__all__ = ["GenerateOutput", "band_attention"]
+__all__ += models.__all__

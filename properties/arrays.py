@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+class NotDifferentiable(Exception):
+    """The output does not carry gradients."""
+
+
+class Library(Protocol):
+    """What a target's arrays can be asked for."""
+
+    def to(self, array: Array, dtype: str) -> Any:
+        """A new array of the library with these numbers; a bool array stays bool."""
+
+    def as_is(self, array: Array) -> Any:
+        """A new array of the library with the dtype that the numpy array has."""
+
+    def back(self, array: Any) -> Array:
+        """The numbers as float64."""
+
+    def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
+        """(type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
+
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        """Whether a write to one array may change the other."""
+
+    def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
+        """A view with other axes, where the library has views."""
+
+    def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """A view of another shape, where the library has views."""
+
+    def gradients(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
+    ) -> dict[str, Any]:
+        """Gradients of `function(**given)` by name, None for what it does not depend on. `NotDifferentiable`."""
 
 
 class NumpyLibrary:
@@ -23,6 +58,9 @@ class NumpyLibrary:
         if dtype == "bfloat16":
             raise ValueError("dtype: expected one that numpy has, got 'bfloat16'")
         return np.array(array, dtype=dtype, order="C")
+
+    def as_is(self, array: Array) -> Array:
+        return array.copy()
 
     def back(self, array: Array) -> Array:
         return array.astype(np.float64)
@@ -41,6 +79,11 @@ class NumpyLibrary:
     def broadcast(self, array: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(array, shape)
 
+    def gradients(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
+    ) -> dict[str, Any]:
+        raise NotDifferentiable("numpy arrays")
+
 
 class TorchLibrary:
     """torch tensors on a device."""
@@ -56,9 +99,11 @@ class TorchLibrary:
             raise ValueError(f"device: expected one that torch can use, got {device!r} ({error})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
-        tensor = self.torch.from_numpy(np.ascontiguousarray(array).copy())
         wanted = self.torch.bool if array.dtype == np.bool_ else getattr(self.torch, dtype)
-        return tensor.to(device=self.device, dtype=wanted)
+        return self.as_is(array).to(dtype=wanted)
+
+    def as_is(self, array: Array) -> Any:
+        return self.torch.from_numpy(np.ascontiguousarray(array).copy()).to(device=self.device)
 
     def back(self, array: Any) -> Array:
         plain: Array = array.detach().to(device="cpu", dtype=self.torch.float64).numpy()
@@ -78,7 +123,72 @@ class TorchLibrary:
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
         return array.expand(shape)
 
+    def gradients(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
+    ) -> dict[str, Any]:
+        for name in names:
+            given[name].requires_grad_()
+        output = function(**given)
+        if not getattr(output, "requires_grad", False):
+            raise NotDifferentiable("an output that does not require grad")
+        inputs = [given[name] for name in names]
+        found = self.torch.autograd.grad(output, inputs, upstream, allow_unused=True)
+        return dict(zip(names, found, strict=True))
 
-def library(name: str, device: str) -> NumpyLibrary | TorchLibrary:
+
+class JaxLibrary:
+    """jax arrays on the first device of a platform ("cpu", "gpu", "tpu"; "cuda" is "gpu"). They have no layout."""
+
+    def __init__(self, device: str) -> None:
+        try:
+            import jax
+        except ImportError as error:
+            raise ValueError(f"library: expected jax, got {error}: pip install jax") from error
+        jax.config.update("jax_enable_x64", True)  # float64 would silently be float32
+        self.jax = jax
+        try:
+            self.device = jax.devices("gpu" if device == "cuda" else device)[0]
+        except RuntimeError as error:
+            raise ValueError(f"device: expected one that jax can use, got {device!r} ({error})") from error
+
+    def to(self, array: Array, dtype: str) -> Any:
+        wanted = self.jax.numpy.bool_ if array.dtype == np.bool_ else getattr(self.jax.numpy, dtype)
+        return self.as_is(array).astype(wanted)
+
+    def as_is(self, array: Array) -> Any:
+        return self.jax.device_put(np.array(array, order="C"), self.device)
+
+    def back(self, array: Any) -> Array:
+        return np.asarray(array).astype(np.float64)
+
+    def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
+        if not isinstance(array, self.jax.Array) or isinstance(array, self.jax.core.Tracer):
+            return type(array).__name__, (), ""
+        return "Array", tuple(array.shape), str(array.dtype)
+
+    def shares_memory(self, first: Any, second: Any) -> bool:
+        return False  # they cannot be written to
+
+    def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
+        return array.transpose(axes)
+
+    def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
+        return self.jax.numpy.broadcast_to(array, shape)
+
+    def gradients(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
+    ) -> dict[str, Any]:
+        fixed = {name: array for name, array in given.items() if name not in names}
+        chosen = {name: given[name] for name in names}
+        try:
+            _, backward = self.jax.vjp(lambda inputs: function(**inputs, **fixed), chosen)
+        except Exception as error:  # jax tells by whatever it cannot trace
+            raise NotDifferentiable(f"{type(error).__name__}: {error}") from error
+        found: dict[str, Any] = backward(upstream)[0]
+        return found
+
+
+def library(name: str, device: str) -> Library:
     """The bridge to a library by name."""
-    return TorchLibrary(device) if name == "torch" else NumpyLibrary(device)
+    known: dict[str, Callable[[str], Library]] = {"torch": TorchLibrary, "numpy": NumpyLibrary, "jax": JaxLibrary}
+    return known[name](device)

@@ -22,7 +22,7 @@ from trueband.properties.engine import SMALL, SMALL_WORLD, SMALL_WORLD_CLAIM, Pl
 from trueband.properties.histogram import BINS, add
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
-from trueband.properties.search import Failure, Found, search, try_case
+from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.small_world import worlds
 from trueband.properties.strategies import cases, choose_case
 
@@ -124,13 +124,14 @@ class Block:
         return dataclasses.astuple(dataclasses.replace(self, seconds=0.0))
 
 
-def case_of(plan: Plan, step: Step, features: Collection[str], number: int) -> Case:
+def case_of(plan: Plan, step: Step, features: Collection[str], number: int, least_window: int = 0) -> Case:
     """Case `number` (from 0) of a check and dtype."""
     structure = CHECKS[step.check].structure
     if number % SMALL_EVERY == 0:
         structure = structure.at_most(SMALL)
     source = RandomChoices(random.Random(f"{plan.seed} {step.check} {step.dtype} {number}"))
-    return choose_case(source, step.dtype, features, structure).replace(seed=plan.seed * SEEDS + number)
+    case = choose_case(source, step.dtype, features, structure, least_window)
+    return case.replace(seed=plan.seed * SEEDS + number)
 
 
 def block_keys(plan: Plan) -> list[tuple[str, str, int]]:
@@ -174,7 +175,7 @@ def _random_block(
     start = time.monotonic()
     check, found, smallest, alarms = CHECKS[step.check], Found(), None, 0
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
-    drawn = [case_of(plan, step, candidate.features, each) for each in numbers]
+    drawn = [case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers]
     for case in filter(shard.has, drawn):
         failure, worst = try_case(check, candidate, case)
         tried = Found.of(case, failure, worst)
@@ -185,10 +186,10 @@ def _random_block(
         alarms += 1
         if smallest is None or case.tokens < smallest.case.tokens:
             smallest = failure
-        if failure.status in ("crashed", "timeout"):
+        if failure.status not in SHRUNK:
             break  # each costs a new process
-    if smallest is not None and smallest.status == "failed" and smallest.case.tokens > SMALL:
-        small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL))
+    if smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
+        small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
         smallest = search(check, candidate, small, SHRINK_EXAMPLES, plan.seed).failure or smallest
     return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)
 
@@ -197,7 +198,7 @@ def _small_world_block(
     plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress
 ) -> Block:
     start = time.monotonic()
-    walk = list(worlds(candidate.features, step.dtype))
+    walk = list(worlds(candidate.features, step.dtype, candidate.least_window))
     record = run_small_world(plan, candidate, step.dtype, on_progress, shard.has)
     failure = None
     if not record.passed and record.case is not None:

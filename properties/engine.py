@@ -14,9 +14,16 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import (
+    CandidateCheating,
+    CandidateCrash,
+    CandidateExhausted,
+    CandidateTimeout,
+    RemoteRunner,
+)
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import Found, search, try_case
+from trueband.properties.search import SHRUNK, Found, search, try_case
+from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import cases
 
@@ -40,6 +47,7 @@ class Plan:
         small_world_dtypes: dtypes that walk the small world.
         seed: of the search.
         checks: names to run, in order; see `select`.
+        gate: the seed is a secret until the end, and a second process is asked too.
     """
 
     target: str
@@ -49,6 +57,7 @@ class Plan:
     checks: tuple[str, ...]
     device: str = "cpu"
     seed: int = 0
+    gate: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,7 @@ def make_plan(
     pattern: str | None = None,
     device: str = "cpu",
     seed: int = 0,
+    gate: bool = False,
 ) -> Plan:
     """The plan for a candidate (with `dtypes` and `features`).
 
@@ -88,6 +98,7 @@ def make_plan(
         cases: for each dtype, instead of the tier's.
         dtypes: None or empty: all that the candidate has.
         pattern: see `select`.
+        gate: the seed is a secret while it runs, and a second process is asked the same.
 
     Raises:
         ValueError: there is no such tier or dtype, or the number of cases is not positive.
@@ -110,6 +121,7 @@ def make_plan(
         checks=select(pattern, candidate.features),
         device=device,
         seed=seed,
+        gate=gate,
     )
 
 
@@ -138,12 +150,17 @@ def run(
     plan: Plan, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
 ) -> Iterator[Record]:
     """Run a plan, one record for each check and dtype. `on_progress(check, dtype)` is called after every case."""
+    past = Memory()
+    if plan.gate and isinstance(candidate, RemoteRunner):
+        candidate.on_call = past.add
     for step in steps(plan):
         yield run_step(plan, step, candidate, on_progress)
+    if plan.gate and isinstance(candidate, RemoteRunner):
+        yield from run_second_process(plan, candidate, past)
 
 
 def steps(plan: Plan) -> list[Step]:
-    """What a plan runs, in order. All fronts take their checks from here."""
+    """What a plan runs, in order, but for the second process of a gate. All fronts take their checks from here."""
     weights = {name: CHECKS[name].weight for name in plan.checks if name in CHECKS}
     found = []
     for dtype in plan.dtypes:
@@ -176,8 +193,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL))
-    every = cases(dtype, candidate.features, check.structure)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
+    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
     found = Found()
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -185,7 +202,7 @@ def run_check(
         ("any", every, examples),
         ("small again", small, 300),
     ):
-        if share == 0 or (phase == "small again" and (found.failure is None or found.failure.status != "failed")):
+        if share == 0 or (phase == "small again" and (found.failure is None or found.failure.status not in SHRUNK)):
             continue
         seed = zlib.crc32(f"{plan.seed} {check.name} {dtype} {phase}".encode())
         left = share - found.cases if phase == "any" else share
@@ -205,17 +222,28 @@ def run_small_world(
     """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
     start = time.monotonic()
     failure, walked = None, 0
-    for world in filter(only, worlds(candidate.features, dtype)):
+    for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
-        except (CandidateError, CandidateCrash, CandidateTimeout):
+        except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
             failure = try_case(CHECKS["mask_decoding"], candidate, world)[0]
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
     return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, Found(walked, 0.0, failure, histogram=[]), start)
+
+
+def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
+    """Ask a new process what the first was asked, in another order: a record for each dtype."""
+    candidate.close()
+    for dtype in plan.dtypes:
+        start = time.monotonic()
+        calls = past.of(dtype)
+        check = second_process(calls)
+        failure, worst = try_case(check, candidate, None, lambda asked, _: asked)
+        yield _record(plan, check.name, check.claim, dtype, Found(len(calls), worst, failure, histogram=[]), start)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:
@@ -249,8 +277,8 @@ def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: 
         cases=found.cases,
         seconds=round(time.monotonic() - start, 3),
         worst=found.worst,
-        seed=plan.seed,
-        case=failure.case.to_dict() if failure else None,
+        seed=None if plan.gate else plan.seed,
+        case=failure.case.to_dict() if failure and failure.case else None,
         message=failure.message if failure else "",
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
         worst_case=found.worst_case.to_dict() if found.worst_case else None,

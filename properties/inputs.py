@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,11 +26,13 @@ class Inputs:
         arrays: by argument name; float64 values on the grid of `dtype`, and bool masks. Absent means not passed.
         options: window, and dilation, causal, scale where they are passed.
         dtype: what the floating arrays are handed over as.
+        accumulator: that the kernel declares for this dtype; None: the contract's.
     """
 
     arrays: dict[str, NDArray[Any]]
     options: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
+    accumulator: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -45,16 +47,18 @@ class Inputs:
     def with_arrays(self, **changes: NDArray[Any] | None) -> Inputs:
         """The same call with other arrays; None leaves the argument out."""
         arrays = {**self.arrays, **changes}
-        return Inputs({k: v for k, v in arrays.items() if v is not None}, self.options, self.dtype)
+        return replace(self, arrays={k: v for k, v in arrays.items() if v is not None})
 
     def with_options(self, **changes: Any) -> Inputs:
-        return Inputs(self.arrays, {**self.options, **changes}, self.dtype)
+        """The same call with other options; None leaves the option out."""
+        options = {**self.options, **changes}
+        return replace(self, options={k: v for k, v in options.items() if v is not None})
 
     def map_arrays(self, function: Any, names: list[str] | None = None) -> Inputs:
         """The same call with a function applied to the named arrays (all that are there)."""
         chosen = list(self.arrays) if names is None else names
         changed = {name: function(self.arrays[name]) for name in chosen if name in self.arrays}
-        return Inputs({**self.arrays, **changed}, self.options, self.dtype)
+        return replace(self, arrays={**self.arrays, **changed})
 
     @property
     def _call(self) -> dict[str, Any]:
@@ -66,7 +70,7 @@ class Inputs:
 
     @cached_property
     def precision(self) -> Precision:
-        return Precision.of(self.dtype)
+        return Precision.of(self.dtype, self.accumulator)
 
     @cached_property
     def real(self) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -19,6 +21,12 @@ class Candidate(Protocol):
 
     @property
     def features(self) -> frozenset[str]: ...
+
+    @property
+    def accumulators(self) -> Mapping[str, str]: ...
+
+    @property
+    def least_window(self) -> int: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
@@ -44,7 +52,11 @@ class Probe:
 
     @cached_property
     def inputs(self) -> Inputs:
-        return self.case.inputs()
+        return self.inputs_of(self.case)
+
+    def inputs_of(self, case: Case) -> Inputs:
+        """Of any case, to be judged by what the candidate declares of its sums."""
+        return replace(case.inputs(), accumulator=self.candidate.accumulators.get(case.dtype))
 
     def has(self, feature: str) -> bool:
         return feature in self.candidate.features

@@ -1,6 +1,6 @@
 """Messages between the process that judges and the process of the candidate: one JSON header, then raw arrays.
 
-Nothing that a candidate's process sends is ever unpickled.
+Nothing that a candidate's process sends is ever unpickled, nor believed to be as long as it says.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _DTYPES = ("bool", "float16", "float32", "float64", "int64")
+MOST_BYTES = 1 << 40
 
 
 def send(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
@@ -26,19 +28,41 @@ def send(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | No
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read one message. EOFError when the other side is gone, ValueError when it does not speak this protocol."""
+def receive(
+    stream: BinaryIO, most_bytes: Callable[[], int] = lambda: MOST_BYTES
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read one message. EOFError when the other side is gone, ValueError when it does not speak this protocol.
+
+    Args:
+        most_bytes: that the arrays of a message may hold together; asked when the message is there.
+    """
     (length,) = struct.unpack("<Q", _read(stream, 8))
-    if length > 1 << 28:
-        raise ValueError(f"message: expected a header of at most {1 << 28} bytes, got {length}")
+    if length > 1 << 24:
+        raise ValueError(f"message: expected a header of at most {1 << 24} bytes, got {length}")
     header = json.loads(_read(stream, length))
+    if not isinstance(header, dict) or not isinstance(header.get("arrays"), list):
+        raise ValueError("message: expected a header that lists its arrays, got another")
+    shapes = [_array_header(each) for each in header.pop("arrays")]
+    total = sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in shapes)
+    if total > most_bytes():
+        raise ValueError(f"message: expected arrays of at most {most_bytes()} bytes, got {total}")
     arrays = {}
-    for name, dtype, shape in header.pop("arrays"):
-        if dtype not in _DTYPES:
-            raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {dtype!r}")
+    for name, dtype, shape in shapes:
         raw = _read(stream, math.prod(shape) * np.dtype(dtype).itemsize)
         arrays[name] = np.frombuffer(raw, dtype=dtype).reshape(shape)
     return header, arrays
+
+
+def _array_header(each: Any) -> tuple[str, str, tuple[int, ...]]:
+    """(name, dtype, shape) as a header tells them."""
+    try:
+        name, dtype, shape = each
+        sizes = tuple(shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"message: expected arrays as [name, dtype, shape], got {each!r}") from None
+    if not isinstance(name, str) or dtype not in _DTYPES or any(type(n) is not int or n < 0 for n in sizes):
+        raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {each!r}")
+    return name, dtype, sizes
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

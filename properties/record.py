@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-STATUSES = ("passed", "failed", "crashed", "timeout", "expected")
+STATUSES = ("passed", "failed", "crashed", "timeout", "out of memory", "cheating", "expected")
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Record:
         target: what was checked, as an import string or a name.
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
-            "timeout", "expected" (a failure that was expected).
+            "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
+            failure that was expected).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
-        seed: of the search.
+        seed: of the search; None while it is a secret.
         case: the smallest case that failed.
         message: what is wrong there, in one line.
         verdict: the failed comparison, if it was one.
@@ -45,7 +46,7 @@ class Record:
     cases: int
     seconds: float
     worst: float = 0.0
-    seed: int = 0
+    seed: int | None = 0
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import subprocess
-import sys
-import tempfile
-import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from trueband.properties.protocol import Array, receive, send
+from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
 from trueband.properties.target import TargetError
 
@@ -25,59 +22,96 @@ class CandidateTimeout(Exception):
     """The candidate did not answer within the time limit; its process was killed."""
 
 
+class CandidateExhausted(Exception):
+    """The candidate ran out of memory."""
+
+
+class CandidateCheating(Exception):
+    """The candidate did what no honest kernel has a reason to do. The message says what was seen."""
+
+
+@dataclass(frozen=True)
+class PastCall:
+    """A call that gave a result."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    layout: str
+    output: Array
+
+
 class RemoteRunner:
     """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
+    The child is asked before the reference computes anything, and is given nothing but arrays and options.
+
     Attributes:
         time_limit: seconds for one call.
+        memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
+        on_call: told of every call that gave a result.
     """
 
-    def __init__(self, spec: str, device: str = "cpu", time_limit: float = 60.0) -> None:
-        self.spec, self.device, self.time_limit = spec, device, time_limit
+    def __init__(
+        self, spec: str, device: str = "cpu", time_limit: float = 60.0, memory_limit: int | None = None
+    ) -> None:
+        self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
         self.starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.on_call: Callable[[PastCall], None] = lambda _: None
+        self._child: Child | None = None
+        try:
+            self._introduce()
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self) -> None:
+        """Learn what the target is."""
         hello = self._start()
         self.name: str = hello["name"]
         self.library: str = hello["library"]
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
+        self.accumulators: dict[str, str] = hello["accumulators"]
+        self.least_window: int = hello["least_window"]
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.versions: dict[str, str] = hello["versions"]
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
-        """See `Runner.call`. Also raises CandidateCrash and CandidateTimeout."""
-        _, result = self._ask({"do": "call", "options": options, "dtype": dtype, "layout": layout}, arrays)
+        """See `Runner.call`. Also raises the exceptions above."""
+        request = {"do": "call", "options": options, "dtype": dtype, "layout": layout}
+        _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        self.on_call(PastCall(arrays, options, dtype, layout, result["output"]))
         return result["output"]
 
     def gradients(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
     ) -> dict[str, Array]:
-        """See `Runner.gradients`. Also raises CandidateCrash and CandidateTimeout."""
+        """See `Runner.gradients`. Also raises the exceptions above."""
         request = {"do": "gradients", "options": options, "dtype": dtype, "names": names}
-        return self._ask(request, {**arrays, "grad_output": grad_output})[1]
+        expected = {name: arrays[name].shape for name in names}
+        return self._ask(request, {**arrays, "grad_output": grad_output}, expected)[1]
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
-        """See `Runner.raises`. Also raises CandidateCrash and CandidateTimeout."""
+        """See `Runner.raises`. Also raises the exceptions above."""
         real = {name: array for name, array in arrays.items() if hasattr(array, "dtype")}
         plain = {name: array for name, array in arrays.items() if name not in real}
-        header, _ = self._ask({"do": "raises", "options": options, "plain": plain}, real)
+        header, _ = self._ask({"do": "raises", "options": options, "plain": plain}, real, {})
         kind, message = header["raised"]
         return kind, message
 
+    def restart(self) -> None:
+        """Go on in a new process."""
+        self.close()
+        self._start()
+
     def close(self) -> None:
         """End the child."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                assert stream is not None
-                stream.close()
-        self._errors.close()
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def __enter__(self) -> RemoteRunner:
         return self
@@ -87,17 +121,9 @@ class RemoteRunner:
 
     def _start(self) -> dict[str, Any]:
         self.starts += 1
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "trueband.properties.worker", self.spec, self.device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-        )
-        self._answers: queue.Queue[Any] = queue.Queue()
-        threading.Thread(target=_pump, args=(self._process.stdout, self._answers), daemon=True).start()
+        self._child = Child(self.spec, self.device, self.memory_limit)
         try:
-            hello, _ = self._wait(START_SECONDS, "a start")
+            hello, _ = self._judged(lambda child: child.answer(START_SECONDS, "a start"))
         except (CandidateCrash, CandidateTimeout) as error:
             raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
         if "unusable" in hello:
@@ -107,49 +133,50 @@ class RemoteRunner:
 
     def _finds_gradients(self) -> bool:
         try:
-            return bool(self._ask({"do": "find gradients"}, {})[0]["has_gradients"])
-        except (CandidateCrash, CandidateTimeout):
+            return bool(self._ask({"do": "find gradients"}, {}, {})[0]["has_gradients"])
+        except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
             return False  # the checks will meet it again, and tell
 
-    def _ask(self, request: dict[str, Any], arrays: dict[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:
-        if self._process is None:
+    def _ask(
+        self, request: dict[str, Any], arrays: dict[str, Array], expected: dict[str, tuple[int, ...]]
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        if self._child is None:
             self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # a dead child is told by the missing answer
-            send(self._process.stdin, request, arrays)  # type: ignore[arg-type]
-        header, result = self._wait(self.time_limit, "an answer")
-        if "broken" in header:
-            raise CandidateError(header["broken"])
+        header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        for key, error in (
+            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("broken", CandidateError),
+        ):  # fmt: skip
+            if key in header:
+                raise error(header[key])
+        got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
+        if got != expected:
+            self.close()
+            raise CandidateCheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
 
-    def _wait(self, seconds: float, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What the child says, unless it is gone, silent, or has shown itself to cheat."""
+        child = self._child
+        assert child is not None
         try:
-            answer = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            self.close()
-            raise CandidateTimeout(f"expected {what} within {seconds:g} s, got none") from None
+            header, result = converse(child)
+            failed: Exception | None = None
+        except (ChildGone, ChildSilent, ChildForges) as error:
+            failed = error
         except BaseException:  # an interrupt while waiting: the answer would be taken for that of the next call
             self.close()
             raise
-        if answer is None:
-            assert self._process is not None
-            code, told = self._process.wait(), self._last_words()
+        seen = child.evidence()
+        if failed is not None or seen:
             self.close()
-            raise CandidateCrash(f"expected {what}, got the end of the process (exit code {code}){told}")
-        header, arrays = answer
-        return header, arrays
-
-    def _last_words(self) -> str:
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return ": " + " | ".join(line.strip() for line in lines[:2]) if lines else ""
-
-
-def _pump(stream: Any, answers: queue.Queue[Any]) -> None:
-    """Read answers until the child is gone, which None stands for."""
-    try:
-        while True:
-            answers.put(receive(stream))
-    except Exception:  # the end of the stream, or something that is not an answer
-        answers.put(None)
+        if seen:
+            raise CandidateCheating(f"expected a kernel that computes by itself, but {seen[0]}")
+        if isinstance(failed, ChildForges):
+            raise CandidateCheating(
+                f"expected nothing but answers from the candidate's process, got another message: {failed}"
+            )
+        if isinstance(failed, ChildSilent):
+            raise CandidateTimeout(str(failed)) from failed
+        if failed is not None:
+            raise CandidateCrash(str(failed)) from failed
+        return header, result

@@ -13,11 +13,12 @@ from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
 from trueband.properties.probe import Probe
-from trueband.properties.remote import CandidateCrash, CandidateTimeout
+from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
 from trueband.properties.runner import CandidateError
-from trueband.properties.verdict import ShapeMismatch, Verdict
+from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
+SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Failure:
 
     Attributes:
         case: a `Case` or a `ModelCase`.
-        status: "failed", "crashed" or "timeout".
+        status: one of those of a `Record`, but "passed".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
     """
@@ -110,7 +111,7 @@ def try_case(
     try:
         for verdict in check.function(probe(candidate, case)):
             if not verdict.passed:
-                return Failure(case, "failed", str(verdict), verdict), worst
+                return Failure(case, "cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict), worst
             worst = max(worst, verdict.ratio)
     except (CandidateError, ShapeMismatch) as error:
         return Failure(case, "failed", str(error)), worst
@@ -118,6 +119,10 @@ def try_case(
         return Failure(case, "crashed", str(error)), worst
     except CandidateTimeout as error:
         return Failure(case, "timeout", str(error)), worst
+    except CandidateExhausted as error:
+        return Failure(case, "out of memory", str(error)), worst
+    except CandidateCheating as error:
+        return Failure(case, "cheating", str(error)), worst
     return None, worst
 
 
@@ -133,7 +138,8 @@ def search(
 ) -> Found:
     """Try a check on cases of a strategy until one fails, then shrink it unless told not to.
 
-    Shrinking ends after `SHRINK_SECONDS`; a crash or a timeout is not shrunk.
+    Shrinking ends after `SHRINK_SECONDS` of processor time, so that a busy machine finds the same case; a crash or a
+    timeout is not shrunk.
     """
     found = Found()
     shrink_until = float("inf")
@@ -152,7 +158,7 @@ def search(
     @given(strategy)
     def attempt(case: Any) -> None:
         nonlocal shrink_until
-        if time.monotonic() > shrink_until:
+        if time.process_time() > shrink_until:
             assert found.failure is not None
             if case != found.failure.case:
                 return
@@ -164,9 +170,9 @@ def search(
             return
         if found.failure is None:
             found.failed_at = time.process_time()
-            shrink_until = time.monotonic() + SHRINK_SECONDS
+            shrink_until = time.process_time() + SHRINK_SECONDS
         found.failure = failure
-        raise _Broken if failure.status == "failed" else _Died
+        raise _Broken if failure.status in SHRUNK else _Died
 
     try:
         attempt()

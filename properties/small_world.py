@@ -16,9 +16,10 @@ from trueband.properties.probe import Candidate, Probe
 MOST_TOKENS, MOST_TOKENS_DILATED, MOST_WINDOW = 6, 4, 3
 
 
-def worlds(features: Collection[str], dtype: str) -> Iterator[Case]:
+def worlds(features: Collection[str], dtype: str, least_window: int = 0) -> Iterator[Case]:
     """One case for each length, window and kind of attention that the features allow; its batch holds the patterns."""
-    for tokens, window in itertools.product(range(1, MOST_TOKENS + 1), range(MOST_WINDOW + 1)):
+    windows = range(least_window, max(MOST_WINDOW, least_window) + 1)
+    for tokens, window in itertools.product(range(1, MOST_TOKENS + 1), windows):
         subsets = [tuple(i for i in range(tokens) if bits >> i & 1) for bits in range(1 << tokens)]
         masked = subsets if "padding" in features else [()]
         flagged = subsets if "globals" in features else [()]

@@ -49,18 +49,22 @@ class Structure:
 ANY = Structure()
 
 
-def cases(dtype: str, features: Collection[str], structure: Structure = ANY) -> st.SearchStrategy[Case]:
-    """Cases of a structure that a target with these features can serve."""
-    return _cases(dtype, frozenset(features), structure)
+def cases(
+    dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+) -> st.SearchStrategy[Case]:
+    """Cases of a structure that a target with these features, and windows from the least on, can serve."""
+    return _cases(dtype, frozenset(features), structure, least_window)
 
 
 @st.composite
-def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure) -> Case:
-    return choose_case(HypothesisChoices(draw), dtype, features, structure)
+def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
+    return choose_case(HypothesisChoices(draw), dtype, features, structure, least_window)
 
 
-def choose_case(choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY) -> Case:
-    """One case of a structure that a target with these features can serve."""
+def choose_case(
+    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+) -> Case:
+    """One case of a structure that a target with these features, and windows from the least on, can serve."""
 
     def has(feature: str) -> bool:
         if feature in structure.require:
@@ -71,6 +75,7 @@ def choose_case(choices: Choices, dtype: str, features: Collection[str], structu
     is_long = structure.long and choices.integer((0, 11)) == 11
     tokens = choices.integer((120, 330)) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
     window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
+    window = max(window, least_window)
     batch = choices.integer(structure.batch)
     heads = choices.integer(structure.heads)
     head_dim = choices.one_of(structure.head_dims[:-1] if tokens > 100 else structure.head_dims)

@@ -6,13 +6,13 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
 
 FEATURES = {
     "padding": "takes attention_mask",
@@ -26,6 +26,7 @@ FEATURES = {
     "backward": "has gradients",
     "batch_invariant": "a row's result is the same, bit for bit, in every batch",
     "nan_local": "a non-finite value reaches no row that does not attend it",
+    "any_window": "takes every window from 0 on (declared by least_window)",
     "validation": "rejects bad input with the contract's errors",
 }
 # What a plain callable claims by taking an argument of the contract.
@@ -38,7 +39,8 @@ _BY_ARGUMENT = {
     "head_mask": ("head_mask",),
     "scale": ("scale",),
 }
-LIBRARIES = ("torch", "numpy")
+LIBRARIES = ("torch", "numpy", "jax")
+LAYOUTS = ("bhnd", "bnhd")
 
 
 class TargetError(ValueError):
@@ -50,13 +52,21 @@ class Target:
     """A kernel with the contract's signature, and its declarations.
 
     Attributes:
-        function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d).
+        function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
+            layout "bnhd".
         dtypes: it accepts, of float64, float32, bfloat16, float16.
         features: it has, of `FEATURES`; None: read off its signature.
-        library: of the arrays it takes and returns, "torch" or "numpy"; None: torch if its module imports torch.
+        library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
+            function imports, torch if it cannot be told.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
-            A torch kernel is differentiated by autograd.
+            A torch kernel is differentiated by autograd, a jax kernel by `jax.vjp`.
         name: for reports; None: that of the function.
+        layout: of query, key, value, their global counterparts, the output and the gradients: "bhnd" or "bnhd".
+        devices: it runs on, such as ("cpu", "cuda"); None: not told, and any may be asked for.
+        accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
+            for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
+            the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
+        least_window: the least window it takes. The contract's is 0.
     """
 
     function: Callable[..., Any]
@@ -65,17 +75,32 @@ class Target:
     library: str | None = None
     gradients: Callable[..., Any] | None = None
     name: str | None = field(default=None)
+    layout: str = "bhnd"
+    devices: tuple[str, ...] | None = None
+    accumulators: Mapping[str, str] = field(default_factory=dict, hash=False)
+    least_window: int = 0
 
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise TargetError(f"target: expected a callable, got {type(self.function).__name__}")
-        object.__setattr__(self, "dtypes", tuple(self.dtypes))
-        _known("dtypes", self.dtypes, DTYPES)
+        if self.gradients is not None and not callable(self.gradients):
+            raise TargetError(f"gradients: expected a callable, got {type(self.gradients).__name__}")
+        object.__setattr__(self, "dtypes", _names("dtypes", self.dtypes, DTYPES))
+        if not self.dtypes:
+            raise TargetError(f"dtypes: expected some of {', '.join(DTYPES)}, got none")
         if self.features is not None:
-            object.__setattr__(self, "features", frozenset(self.features))
-            _known("features", self.features, FEATURES)
+            object.__setattr__(self, "features", frozenset(_names("features", self.features, FEATURES)))
         if self.library is not None:
-            _known("library", (self.library,), LIBRARIES)
+            _names("library", (self.library,), LIBRARIES)
+        _names("layout", (self.layout,), LAYOUTS)
+        if self.devices is not None:
+            object.__setattr__(self, "devices", _names("devices", self.devices, None))
+        if not isinstance(self.accumulators, Mapping):
+            raise TargetError(f"accumulators: expected {{dtype: format}}, got {type(self.accumulators).__name__}")
+        _names("accumulators", self.accumulators, self.dtypes)
+        _names("accumulators", self.accumulators.values(), ACCUMULATORS)
+        if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 0:
+            raise TargetError(f"least_window: expected an int >= 0, got {self.least_window!r}")
 
     def resolved(self) -> Target:
         """The same target with nothing left to infer, except whether a torch kernel has gradients."""
@@ -83,6 +108,7 @@ class Target:
         features = self.features
         if features is None:
             features = _features(self.function) | ({"backward"} if self.gradients else set())
+        features = features - {"any_window"} if self.least_window else features | {"any_window"}
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)
 
@@ -93,6 +119,12 @@ def load_target(spec: str) -> Target:
     Raises:
         TargetError: one line that says what cannot be found, imported or used.
     """
+    found = load_attribute(spec)
+    return found if isinstance(found, Target) else Target(found)
+
+
+def load_attribute(spec: str) -> Any:
+    """What stands at `package.module:attribute` or `path/file.py:attribute`. Raises TargetError."""
     place, separator, attribute = spec.rpartition(":")
     if not separator or not place or not attribute:
         raise TargetError(f"target: expected module:callable or file.py:callable, got {spec!r}")
@@ -102,7 +134,7 @@ def load_target(spec: str) -> Target:
         if not hasattr(found, part):
             raise TargetError(f"target: expected a callable {attribute!r} in {place}, got none of that name")
         found = getattr(found, part)
-    return found if isinstance(found, Target) else Target(found)
+    return found
 
 
 def _module(place: str) -> ModuleType:
@@ -142,16 +174,25 @@ def _features(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def _library(function: Callable[..., Any]) -> str:
-    """torch if the module of the function uses torch, numpy if it uses numpy only, torch if one cannot tell."""
+    """torch if the module of the function uses torch, else jax or numpy if it uses that, torch if one cannot tell."""
     names = {
         value.__name__.partition(".")[0]
         for value in getattr(inspect.unwrap(function), "__globals__", {}).values()
         if isinstance(value, ModuleType)
     }
-    return "numpy" if "numpy" in names and "torch" not in names else "torch"
+    if "torch" in names:
+        return "torch"
+    return next((library for library in ("jax", "numpy") if library in names), "torch")
 
 
-def _known(name: str, values: Iterable[str], allowed: Iterable[str]) -> None:
-    unknown = sorted(set(values) - set(allowed))
-    if unknown:
-        raise TargetError(f"{name}: expected some of {', '.join(allowed)}, got {', '.join(unknown)}")
+def _names(name: str, values: Iterable[str], allowed: Iterable[str] | None) -> tuple[str, ...]:
+    """The values as a tuple of strings, all of them allowed (None: any)."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TargetError(f"{name}: expected a collection of names, got {values!r}")
+    names = tuple(values)
+    wrong = [str(each) for each in names if not isinstance(each, str) or not each]
+    wrong = wrong or sorted(set(names) - set(names if allowed is None else allowed))
+    if wrong:
+        told = "names" if allowed is None else f"some of {', '.join(allowed)}"
+        raise TargetError(f"{name}: expected {told}, got {', '.join(wrong)}")
+    return names

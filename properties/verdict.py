@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from trueband.properties.bounds.bound import Bound, exact
+
+REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
+Float = NDArray[np.float64]
 
 
 class ShapeMismatch(ValueError):
@@ -67,10 +70,7 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     total = bound.total
     if actual.shape != expected.shape or total.shape != expected.shape:
         raise ShapeMismatch(f"{what}: expected shape {expected.shape}, got {actual.shape} (bound {total.shape})")
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
-        ratio = np.where(error == 0, 0.0, error / total)
-    ratio = np.where(np.isnan(ratio), np.inf, ratio)
+    error, ratio = error_over_bound(actual, expected, total)
     if ratio.size == 0:
         return Verdict(True, what, (), 0.0, 0.0, 0.0, 0.0, 0.0, "empty")
     index = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
@@ -80,6 +80,14 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
         worst <= 1, what, index, float(actual[index]), float(expected[index]), float(error[index]),
         float(total[index]), worst, bound.dominant(index), keys,
     )  # fmt: skip
+
+
+def error_over_bound(actual: Float, expected: Float, bound: Float) -> tuple[Float, Float]:
+    """(|actual - expected|, that over the bound), element by element; the latter is inf for a NaN."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
+        ratio = np.where(error == 0, 0.0, error / bound)
+    return error, np.where(np.isnan(ratio), np.inf, ratio)
 
 
 def judge_exact(actual: ArrayLike, expected: ArrayLike, what: str = "output") -> Verdict:

@@ -1,77 +1,114 @@
-"""The candidate's process: `python -m trueband.properties.worker TARGET DEVICE`. It loads the target and answers calls.
+"""The candidate's process: `python -m trueband.properties.worker TARGET DEVICE EVIDENCE MEMORY`.
 
-Messages go through the standard input and the original standard output; what the candidate prints goes to stderr.
+It loads the target and answers calls. Questions come through the standard input, answers go to the original standard
+output, what the candidate prints goes to stderr, and what it has no business with goes to the file descriptor EVIDENCE.
+MEMORY is how many MiB calls may take beyond what the loaded target has; 0: no limit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
+import resource
 import signal
 import sys
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+from trueband.properties.isolation.tampering import harness, replaced
+from trueband.properties.isolation.watch import Evidence, is_own, watch
 from trueband.properties.protocol import Array, receive, send
-from trueband.properties.runner import CandidateError, Runner
+from trueband.properties.runner import CandidateError, Cheating, Exhausted, Runner
 from trueband.properties.target import TargetError, load_target
 
 
-def main(spec: str, device: str) -> None:
+def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
     """Load, say hello, then answer until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the judging process decides what an interrupt means
     faulthandler.enable()
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    before = harness()
+    if not is_own(spec):
+        watch(evidence.tell)
     try:
         runner = Runner(load_target(spec), device)
     except (TargetError, ValueError) as error:
         send(answers, {"unusable": str(error)})
         return
+    if memory_limit:
+        _limit_memory(memory_limit)
     send(answers, hello(runner))
     while True:
         try:
             request, arrays = receive(requests)
         except EOFError:
             return
-        answer(runner, request, arrays, answers)
+        token = request.pop("token")
+        header, result = answer(runner, request, arrays)
+        tampered = replaced(before)
+        if tampered:
+            evidence.tell(f"it replaced {tampered} of the harness")
+        send(answers, {**header, "token": token}, result)
 
 
 def hello(runner: Runner) -> dict[str, Any]:
     """What the judging process needs to know of the target, and the versions it runs with."""
-    versions = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("numpy", "torch", "triton")}
+    versions = {
+        name: getattr(sys.modules.get(name), "__version__", None) for name in ("numpy", "torch", "triton", "jax")
+    }
     return {
         "name": runner.name,
         "library": runner.target.library,
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
+        "accumulators": dict(runner.accumulators),
+        "least_window": runner.least_window,
         "may_have_gradients": runner.may_have_gradients,
         "versions": {name: str(version) for name, version in versions.items() if version},
     }
 
 
-def answer(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], answers: BinaryIO) -> None:
-    """Serve one request."""
+def answer(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Serve one request: the header of the answer, and its arrays."""
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
+    serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
+        "call": lambda: ({}, {"output": runner.call(arrays, options, request["dtype"], request["layout"])}),
+        "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
+        "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
+    }
     try:
-        if request["do"] == "call":
-            result = {"output": runner.call(arrays, options, request["dtype"], request["layout"])}
-        elif request["do"] == "gradients":
-            grad_output = arrays.pop("grad_output")
-            result = runner.gradients(arrays, options, request["dtype"], grad_output, request["names"])
-        elif request["do"] == "find gradients":
-            send(answers, {"has_gradients": runner.find_gradients()})
-            return
-        else:
-            kind, message = runner.raises({**arrays, **request["plain"]}, options)
-            send(answers, {"raised": [kind, message]})
-            return
+        return serve[request["do"]]()
+    except Cheating as error:
+        return {"cheating": str(error)}, {}
+    except Exhausted as error:
+        return {"exhausted": str(error)}, {}
     except CandidateError as error:
-        send(answers, {"broken": str(error)})
-        return
-    send(answers, {}, result)
+        return {"broken": str(error)}, {}
+
+
+def _gradients(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
+) -> dict[str, Array]:
+    inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
+    return runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"])
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Let the address space grow by so much and no more."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2], Evidence(int(sys.argv[3])), int(sys.argv[4]))

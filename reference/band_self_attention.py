@@ -6,7 +6,7 @@ Shapes: b batch, h heads, n tokens, D hidden size, x largest number of global to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from trueband.reference.attention import band_attention
 from trueband.reference.embeddings import check_hidden_states, check_mask
 from trueband.reference.full_attention import SelfAttention
 from trueband.reference.layers import State, linear, merge_heads, split_heads
-from trueband.reference.layout import CompactProbabilities, dense_to_compact
-from trueband.reference.masks import Bool, global_tokens
+from trueband.reference.layout import dense_to_compact
+from trueband.reference.masks import global_tokens
+from trueband.reference.outputs import EncoderOutput
 
 PROJECTIONS = ("query", "key", "value", "query_global", "key_global", "value_global")
 
@@ -53,17 +54,38 @@ def band_self_attention(
     return SelfAttention(merge_heads(attention.output), attention.probabilities)
 
 
-def compact_attentions(
-    probabilities: Sequence[Float], real: Bool, flagged: Bool, windows: Sequence[int]
-) -> tuple[tuple[Float, ...], tuple[Float, ...] | None]:
-    """`attentions` and `global_attentions` of all layers in the Hub's layout, from dense probabilities (b, h, n, n).
+def band_layers(
+    layer: Callable[..., tuple[Float, SelfAttention]],
+    x: Float,
+    windows: Sequence[int],
+    attention_mask: NDArray[Any] | None,
+    global_attention_mask: NDArray[Any] | None,
+    head_masks: Float,
+    output_attentions: bool,
+) -> EncoderOutput:
+    """One layer after another on the embeddings x (b, n, D); attentions, when asked for, in the Hub's layout.
 
-    `windows` are one-sided, one for each layer. Without global tokens the second is None.
+    Args:
+        layer: `layer(i, x, window=..., attention_mask=..., global_attention_mask=..., head_mask=...)`: layer i.
+        windows: one-sided, one for each layer.
+        attention_mask, global_attention_mask: (b, n), 0 and 1; None: all real, none global.
+        head_masks: (L, h).
     """
+    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
+    flagged = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
+    hidden_states, probabilities = [x], []
+    for i, window in enumerate(windows):
+        x, attention = layer(
+            i, x, window=window, attention_mask=real, global_attention_mask=flagged, head_mask=head_masks[i]
+        )
+        hidden_states.append(x)
+        probabilities += [attention.probabilities] if output_attentions else []
+    if not output_attentions:
+        return EncoderOutput(x, tuple(hidden_states))
     is_global = global_tokens(flagged, real)
-    compact: list[CompactProbabilities] = [
+    compact = [
         dense_to_compact(dense, is_global, window, (1,) * dense.shape[1])
         for dense, window in zip(probabilities, windows, strict=True)
     ]
-    global_ = tuple(each.global_ for each in compact) if is_global.any() else None
-    return tuple(each.local for each in compact), global_
+    global_attentions = tuple(each.global_ for each in compact) if is_global.any() else None
+    return EncoderOutput(x, tuple(hidden_states), tuple(each.local for each in compact), global_attentions)

@@ -1,4 +1,8 @@
-"""Heads that several models share. b batch, n tokens, C choices, D hidden size."""
+"""Heads on the outputs of XLM-RoBERTa and Longformer, some of which LED has too.
+
+Options: `state`, weights under the Hub's names; `model`, the output of the model inside; `labels`, None: no loss.
+Shapes: b batch, n tokens, C classes or choices, D hidden size.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,61 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
-from trueband.reference.layers import State, linear
+from trueband.reference.embeddings import Config
+from trueband.reference.layers import State, classification_head, linear, lm_head
+from trueband.reference.losses import check_labels, classification_loss, cross_entropy, span_loss, token_loss
+from trueband.reference.outputs import HeadOutput, ModelOutput, QuestionAnsweringOutput
 
+Labels = NDArray[Any] | None
 FOLDED = ("input_ids", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+
+
+def head_output(loss: float | None, logits: Float, model: ModelOutput) -> HeadOutput:
+    """What a head returns: its own, and the model's hidden states and attentions."""
+    return HeadOutput(loss, logits, *model[2:])
+
+
+def language_model(
+    state: State, config: Config, model: ModelOutput, labels: Labels, prefix: str, *, next_token: bool = False
+) -> HeadOutput:
+    """Logits (b, n, vocabulary). labels (b, n): ids, or -100. `prefix`: of the model's keys."""
+    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, prefix)
+    return head_output(token_loss(logits, labels, config.vocab_size, next_token=next_token), logits, model)
+
+
+def sequence_classification(state: State, config: Config, model: ModelOutput, labels: Labels) -> HeadOutput:
+    """Logits (b, C) from the first token. labels (b,) class ids, or (b, C) floats, or (b,) floats for C = 1."""
+    logits = classification_head(state, "classifier", model.last_hidden_state[:, 0])
+    return head_output(classification_loss(logits, labels, config.num_labels, config.problem_type), logits, model)
+
+
+def token_classification(state: State, config: Config, model: ModelOutput, labels: Labels) -> HeadOutput:
+    """Logits (b, n, C). labels (b, n), -100 for tokens that do not count."""
+    logits = linear(state, "classifier", model.last_hidden_state)
+    return head_output(token_loss(logits, labels, config.num_labels), logits, model)
+
+
+def multiple_choice(state: State, model: ModelOutput, choices: int, labels: Labels) -> HeadOutput:
+    """Logits (b, C), one number for each of b * C sequences. labels (b,): the right choice."""
+    assert model.pooler_output is not None
+    logits = linear(state, "classifier", model.pooler_output).reshape(-1, choices)
+    if labels is not None:
+        check_labels(labels, logits.shape[:1], choices)
+    return head_output(None if labels is None else cross_entropy(logits, labels), logits, model)
+
+
+def question_answering(
+    state: State, model: ModelOutput, start_positions: Labels, end_positions: Labels
+) -> QuestionAnsweringOutput:
+    """Logits (b, n) of the start and of the end of the answer. Positions (b,)."""
+    start, end = span_logits(state, model.last_hidden_state)
+    loss = span_loss(start, end, start_positions, end_positions)
+    return QuestionAnsweringOutput(
+        loss, start, end, model.hidden_states, model.attentions, model.global_attentions
+    )  # fmt: skip
 
 
 def span_logits(state: State, hidden_states: Float) -> tuple[Float, Float]:
@@ -37,8 +91,3 @@ def fold_choices(input_ids: Any, options: Mapping[str, Any]) -> tuple[int, dict[
     if leading is None:
         raise ValueError("input_ids: expected exactly one of input_ids and inputs_embeds, got neither")
     return leading[1], inputs
-
-
-def choice_logits(state: State, pooled: Float, choices: int) -> Float:
-    """One number for each choice: (b * C, D) -> (b, C)."""
-    return linear(state, "classifier", pooled).reshape(-1, choices)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
-from trueband.reference.band_self_attention import band_self_attention, compact_attentions
+from trueband.reference.band_self_attention import band_layers, band_self_attention
 from trueband.reference.config import LEDConfig
-from trueband.reference.embeddings import Ids, check_head_mask, check_hidden_states, check_ids, check_mask
+from trueband.reference.embeddings import Ids, check_head_mask, check_hidden_states, check_ids
 from trueband.reference.full_attention import SelfAttention
 from trueband.reference.layers import State, gelu, layer_norm, linear, weight
 from trueband.reference.outputs import EncoderOutput
@@ -34,18 +34,9 @@ def led_encoder_layer(
     global_attention_mask: NDArray[Any] | None = None,
     head_mask: Float | None = None,
 ) -> Float:
-    """One encoder layer, so that a test can feed it another implementation's own layer input.
+    """One encoder layer `name`, e.g. "led.encoder.layers.0": (b, n, D) -> (b, n, D) float64.
 
-    Args:
-        state: weights under the Hub's names.
-        name: of the layer, e.g. "led.encoder.layers.0".
-        hidden_states: (b, n, D), any floating dtype.
-        window: one-sided; `config.window(i)` of layer i.
-        attention_mask, global_attention_mask: (b, n), 0 and 1; None: all real, none global.
-        head_mask: (h,); None: ones.
-
-    Returns:
-        (b, n, D) float64.
+    Arguments as in `trueband.reference.longformer.longformer_layer`.
     """
     return led_encoder_layer_output(
         state, name, config, hidden_states, window=window, attention_mask=attention_mask,
@@ -84,20 +75,12 @@ def led_encoder(
     x = led_embed(
         state, prefix, "encoder", config, input_ids, inputs_embeds, config.max_encoder_position_embeddings
     )  # fmt: skip
-    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
-    flagged = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
+
+    def layer(i: int, x: Float, **options: Any) -> tuple[Float, SelfAttention]:
+        return led_encoder_layer_output(state, f"{prefix}encoder.layers.{i}", config, x, **options)
+
     windows = [config.window(i) for i in range(config.encoder_layers)]
-    hidden_states, probabilities = [x], []
-    for i, window in enumerate(windows):
-        x, attention = led_encoder_layer_output(
-            state, f"{prefix}encoder.layers.{i}", config, x, window=window, attention_mask=real,
-            global_attention_mask=flagged, head_mask=head_masks[i],
-        )  # fmt: skip
-        hidden_states.append(x)
-        probabilities += [attention.probabilities] if output_attentions else []
-    if not output_attentions:
-        return EncoderOutput(x, tuple(hidden_states))
-    return EncoderOutput(x, tuple(hidden_states), *compact_attentions(probabilities, real, flagged, windows))
+    return band_layers(layer, x, windows, attention_mask, global_attention_mask, head_masks, output_attentions)
 
 
 def led_feed_forward(state: State, name: str, x: Float) -> Float:

@@ -9,17 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trueband.reference.config import LEDConfig
 from trueband.reference.embeddings import Ids, check_ids
-from trueband.reference.heads import span_logits
+from trueband.reference.heads import Labels, span_logits
 from trueband.reference.layers import State, classification_head
 from trueband.reference.led import headless
 from trueband.reference.losses import classification_loss, span_loss
 from trueband.reference.outputs import Seq2SeqHeadOutput, Seq2SeqQuestionAnsweringOutput
-
-Labels = NDArray[Any] | None
 
 
 def led_sequence_classification(

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
-from trueband.reference.band_self_attention import band_self_attention, compact_attentions
+from trueband.reference.band_self_attention import band_layers, band_self_attention
 from trueband.reference.config import LongformerConfig
-from trueband.reference.embeddings import Ids, check_activation, check_head_mask, check_mask, embed
+from trueband.reference.embeddings import Ids, check_activation, check_head_mask, embed
 from trueband.reference.full_attention import SelfAttention
-from trueband.reference.layers import State, after_attention, lm_head, pooler
-from trueband.reference.losses import token_loss
+from trueband.reference.heads import Labels, language_model
+from trueband.reference.layers import State, after_attention, pooler
 from trueband.reference.outputs import HeadOutput, ModelOutput
 
 PREFIX = "longformer."  # of the keys of the model in a model with a head
@@ -106,22 +106,16 @@ def longformer_model(
         state, config, input_ids, inputs_embeds=inputs_embeds, token_type_ids=token_type_ids,
         position_ids=position_ids, prefix=prefix,
     )  # fmt: skip
-    real = check_mask("attention_mask", attention_mask, x.shape[:2], default=True)
-    flagged = check_mask("global_attention_mask", global_attention_mask, x.shape[:2], default=False)
+
+    def layer(i: int, x: Float, **options: Any) -> tuple[Float, SelfAttention]:
+        return longformer_layer_output(state, f"{prefix}encoder.layer.{i}", config, x, **options)
+
     windows = [config.window(i) for i in range(config.num_hidden_layers)]
-    hidden_states, probabilities = [x], []
-    for i, window in enumerate(windows):
-        x, attention = longformer_layer_output(
-            state, f"{prefix}encoder.layer.{i}", config, x, window=window, attention_mask=real,
-            global_attention_mask=flagged, head_mask=head_masks[i],
-        )  # fmt: skip
-        hidden_states.append(x)
-        probabilities += [attention.probabilities] if output_attentions else []
-    output = ModelOutput(x, pooler(state, x, prefix) if add_pooling_layer else None, tuple(hidden_states))
-    if not output_attentions:
-        return output
-    attentions, global_attentions = compact_attentions(probabilities, real, flagged, windows)
-    return output._replace(attentions=attentions, global_attentions=global_attentions)
+    last, hidden_states, attentions, global_attentions = band_layers(
+        layer, x, windows, attention_mask, global_attention_mask, head_masks, output_attentions
+    )
+    pooled = pooler(state, last, prefix) if add_pooling_layer else None
+    return ModelOutput(last, pooled, hidden_states, attentions, global_attentions=global_attentions)
 
 
 def longformer_encoder(
@@ -138,21 +132,8 @@ def headless(
     return longformer_model(state, config, input_ids, add_pooling_layer=pool, prefix=PREFIX, **options)
 
 
-def head_output(loss: float | None, logits: Float, model: ModelOutput) -> HeadOutput:
-    """What a head returns: its own, and the model's."""
-    hidden_states, attentions, global_attentions = model.hidden_states, model.attentions, model.global_attentions
-    return HeadOutput(loss, logits, hidden_states, attentions, global_attentions=global_attentions)
-
-
 def longformer_masked_lm(
-    state: State,
-    config: LongformerConfig,
-    input_ids: Ids | None = None,
-    *,
-    labels: NDArray[Any] | None = None,
-    **options: Any,
+    state: State, config: LongformerConfig, input_ids: Ids | None = None, *, labels: Labels = None, **options: Any
 ) -> HeadOutput:
     """Logits (b, n, vocabulary). labels (b, n): ids, or -100 for tokens that do not count. Options: of the model."""
-    model = headless(state, config, input_ids, options)
-    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
-    return head_output(token_loss(logits, labels, config.vocab_size), logits, model)
+    return language_model(state, config, headless(state, config, input_ids, options), labels, PREFIX)

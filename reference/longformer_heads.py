@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 
 from trueband.reference.config import LongformerConfig
 from trueband.reference.embeddings import Ids, check_ids
-from trueband.reference.heads import choice_logits, fold_choices, span_logits
-from trueband.reference.layers import State, classification_head, linear
-from trueband.reference.longformer import head_output, headless
-from trueband.reference.losses import check_labels, classification_loss, cross_entropy, span_loss, token_loss
+from trueband.reference.heads import (
+    Labels,
+    fold_choices,
+    multiple_choice,
+    question_answering,
+    sequence_classification,
+    token_classification,
+)
+from trueband.reference.layers import State
+from trueband.reference.longformer import headless
 from trueband.reference.masks import Bool
 from trueband.reference.outputs import HeadOutput, QuestionAnsweringOutput
 
-Labels = NDArray[Any] | None
 SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
@@ -32,9 +37,7 @@ def longformer_sequence_classification(
     if options.get("global_attention_mask") is None and inputs is not None and inputs.ndim >= 2:
         options["global_attention_mask"] = np.zeros(inputs.shape[:2], dtype=bool)
         options["global_attention_mask"][:, 0] = True
-    model = headless(state, config, input_ids, options)
-    logits = classification_head(state, "classifier", model.last_hidden_state[:, 0])
-    return head_output(classification_loss(logits, labels, config.num_labels, config.problem_type), logits, model)
+    return sequence_classification(state, config, headless(state, config, input_ids, options), labels)
 
 
 def longformer_question_answering(
@@ -55,20 +58,14 @@ def longformer_question_answering(
         first = first_separator(input_ids, config.sep_token_id)
         options["global_attention_mask"] = np.arange(input_ids.shape[1]) < first[:, None]
     model = headless(state, config, input_ids, options)
-    start, end = span_logits(state, model.last_hidden_state)
-    loss = span_loss(start, end, start_positions, end_positions)
-    return QuestionAnsweringOutput(
-        loss, start, end, model.hidden_states, model.attentions, model.global_attentions
-    )  # fmt: skip
+    return question_answering(state, model, start_positions, end_positions)
 
 
 def longformer_token_classification(
     state: State, config: LongformerConfig, input_ids: Ids | None = None, *, labels: Labels = None, **options: Any
 ) -> HeadOutput:
     """Logits (b, n, C); nothing is global. labels (b, n), -100 for tokens that do not count."""
-    model = headless(state, config, input_ids, options)
-    logits = linear(state, "classifier", model.last_hidden_state)
-    return head_output(token_loss(logits, labels, config.num_labels), logits, model)
+    return token_classification(state, config, headless(state, config, input_ids, options), labels)
 
 
 def longformer_multiple_choice(
@@ -86,11 +83,7 @@ def longformer_multiple_choice(
             check_ids("input_ids", ids, None, config.vocab_size), config.sep_token_id
         )
     model = headless(state, config, ids, folded, pool=True)
-    assert model.pooler_output is not None
-    logits = choice_logits(state, model.pooler_output, choices)
-    if labels is not None:
-        check_labels(labels, logits.shape[:1], choices)
-    return head_output(None if labels is None else cross_entropy(logits, labels), logits, model)
+    return multiple_choice(state, model, choices, labels)
 
 
 def behind_the_question(input_ids: Ids, sep_token_id: int) -> Bool:

@@ -16,8 +16,8 @@ from trueband.reference.arguments import Float
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.embeddings import Ids, check_activation, check_head_mask, embed
 from trueband.reference.full_attention import SelfAttention
-from trueband.reference.layers import State, attention_output, feed_forward, lm_head, pooler
-from trueband.reference.losses import token_loss
+from trueband.reference.heads import Labels, language_model
+from trueband.reference.layers import State, attention_output, feed_forward, pooler
 from trueband.reference.outputs import HeadOutput, ModelOutput
 from trueband.reference.roberta_attention import roberta_cross_attention, roberta_self_attention
 
@@ -170,37 +170,19 @@ def headless(
     return roberta_model(state, config, input_ids, add_pooling_layer=pool, prefix=PREFIX, **options)
 
 
-def head_output(loss: float | None, logits: Float, model: ModelOutput) -> HeadOutput:
-    """What a head returns: its own, and the model's."""
-    return HeadOutput(loss, logits, model.hidden_states, model.attentions, model.cross_attentions)
-
-
 def roberta_masked_lm(
-    state: State,
-    config: XLMRobertaConfig,
-    input_ids: Ids | None = None,
-    *,
-    labels: NDArray[Any] | None = None,
-    **options: Any,
+    state: State, config: XLMRobertaConfig, input_ids: Ids | None = None, *, labels: Labels = None, **options: Any
 ) -> HeadOutput:
     """Logits (b, n, vocabulary). labels (b, n): ids, or -100 for tokens that do not count."""
-    model = headless(state, config, input_ids, options)
-    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
-    return head_output(token_loss(logits, labels, config.vocab_size), logits, model)
+    return language_model(state, config, headless(state, config, input_ids, options), labels, PREFIX)
 
 
 def roberta_causal_lm(
-    state: State,
-    config: XLMRobertaConfig,
-    input_ids: Ids | None = None,
-    *,
-    labels: NDArray[Any] | None = None,
-    **options: Any,
+    state: State, config: XLMRobertaConfig, input_ids: Ids | None = None, *, labels: Labels = None, **options: Any
 ) -> HeadOutput:
     """Logits (b, n, vocabulary) of the next token. labels (b, n): the ids themselves, shifted here.
 
     Causal where the configuration says `is_decoder`.
     """
     model = headless(state, config, input_ids, options)
-    logits = lm_head(state, model.last_hidden_state, config.layer_norm_eps, PREFIX)
-    return head_output(token_loss(logits, labels, config.vocab_size, next_token=True), logits, model)
+    return language_model(state, config, model, labels, PREFIX, next_token=True)

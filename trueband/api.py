@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
-from trueband.gate import Expected, Gate
+from trueband.gate import cheating_record, settle_seed
+from trueband.import_string import import_string
+from trueband.opened import Expected, OpenTarget
 from trueband.properties.record import Record
+from trueband.properties.remote import CandidateCheating
 from trueband.properties.target import Target
 
 
@@ -17,7 +21,7 @@ def check(
     cases: int | None = None,
     dtypes: Collection[str] | None = None,
     device: str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
     select: str | None = None,
     expected_failures: Expected = None,
     gate: bool = False,
@@ -26,18 +30,18 @@ def check(
     """Check a kernel against the contract, as `trueband check` does.
 
     Args:
-        target: a function with the contract's signature, a `trueband.Target`, or an import string
-            (`module:name`, `file.py:name`). It runs in a process of its own, and so has to have a name in a module or a
-            file; a script calls this under `if __name__ == "__main__":`.
+        target: a function with the contract's signature, a `trueband.Target`, or words of the command line: an import
+            string (`module:name`, `file.py:name`) or a name of `trueband targets`. It runs in a process of its own,
+            and so has to have a name in a module or a file; a script calls this under `if __name__ == "__main__":`.
         tier: "quick", "full" or "nightly".
         cases: random cases for each dtype, instead of the tier's.
         dtypes: to run; None: all that the target declares.
         device: where the target runs.
-        seed: of the search for cases.
+        seed: of the search for cases; None: 0, or a secret one with `gate`.
         select: checks to run: a part of their names, "a or b", "not a"; None: all that apply.
         expected_failures: `{check: reason}`, or the path of a JSON or TOML file of such. They still run; one that
             passes is a failure.
-        gate: with a secret seed in place of `seed`; the records tell it.
+        gate: judge by cases that nobody can know before, and ask a second process, too. The records tell the seed.
         time_limit: seconds for one call of the target.
 
     Returns:
@@ -47,8 +51,13 @@ def check(
     Raises:
         ValueError: an argument, or the target, cannot be used; the message says why.
     """
-    with Gate(
-        target, tier=tier, cases=cases, dtypes=dtypes, device=device, seed=None if gate else seed, select=select,
-        expected_failures=expected_failures, time_limit=time_limit,
-    ) as opened:  # fmt: skip
-        return [opened.run(step) for step in opened.steps]
+    settled = settle_seed(seed, gate)
+    try:
+        with OpenTarget(
+            target, tier=tier, cases=cases, dtypes=dtypes, device=device, seed=settled, select=select,
+            expected_failures=expected_failures, time_limit=time_limit, gate=gate,
+        ) as opened:  # fmt: skip
+            records = list(opened.run_all())
+    except CandidateCheating as error:
+        records = [cheating_record(import_string(target), device, str(error))]
+    return [replace(record, seed=settled) for record in records]

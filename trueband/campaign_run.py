@@ -27,18 +27,24 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "trueband merge sums the files of the parts up")  # fmt: skip
 
 
-def is_campaign(options: argparse.Namespace, operator_only: bool) -> bool:
-    """Whether the options ask for one.
+def is_campaign(options: argparse.Namespace, suite: str, expects_failures: bool) -> bool:
+    """Whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
 
     Raises:
-        ValueError: --resume or --shard without what they need.
+        ValueError: --resume or --shard, without what they need or with what a campaign does not do.
     """
     asked = "--resume" if options.resume else "--shard" if options.shard else ""
-    if asked and options.suite not in (None, "operator"):
-        raise ValueError(f"--suite: expected operator with {asked}, got {options.suite}")
+    others = {"--gate": options.gate, "--html": options.html, "expected failures": expects_failures}
+    given = [name for name, value in others.items() if value]
+    if not asked:
+        return options.tier == "nightly" and suite == "operator" and not given
+    if options.suite not in (None, "operator") or options.model_target:
+        raise ValueError(f"--suite: expected operator with {asked}, got {suite}")
+    if given:
+        raise ValueError(f"{asked}: expected no {given[0]}, which a campaign does not have, got {given[0]}")
     if options.resume and not options.json:
         raise ValueError("--resume: expected --json FILE too, the file to go on with")
-    return bool(asked) or (options.tier == "nightly" and operator_only)
+    return True
 
 
 def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner) -> int:

@@ -7,26 +7,43 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from trueband import exit_codes
+from trueband.adapters import resolve
 from trueband.campaign_run import add_options, is_campaign, run_blocks
-from trueband.console import Progress, print_report
+from trueband.console import Progress, print_line, print_report
+from trueband.expectations import expected_failures, known_names
+from trueband.gate import again, cheating_record, settle_seed
 from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
-from trueband.model_run import count_model_records, model_names, model_records
+from trueband.model_run import (
+    OWN_MODELS,
+    count_model_records,
+    model_candidate,
+    model_names,
+    model_records,
+    reproduce_model,
+)
+from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.engine import TIERS, Plan, make_plan, run, steps
+from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
+from trueband.properties.manifest import unrun
+from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
-from trueband.reports import JsonLines, write_junit
+from trueband.properties.remote import CandidateCheating, RemoteRunner
+from trueband.report import page, pictures
+from trueband.reports import JsonLines, run_head, write_junit, write_whole
+from trueband.step_summary import append_step_summary
 
-OWN_TARGET = "trueband.targets:chunked"
+OWN_TARGET = "chunked"
 
 DESCRIPTION = f"""\
 Check a kernel against the contract: named checks on random cases, exact probes, and every pattern of a small world.
 TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; arguments it does
-not take are features it does not claim. Give it more to say as a trueband.Target. Without TARGET the package checks
-itself ({OWN_TARGET}) and its models, on published trained weights, which are fetched once."""
+not take are features it does not claim. Give it more to say as a trueband.Target. Or TARGET is one of the names that
+`trueband targets` lists. Without TARGET the package checks itself ({OWN_TARGET}) and its models, on published trained
+weights, which are fetched once."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,15 +61,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--dtype", action="append", metavar="DTYPE", help=f"one of {', '.join(DTYPES)}, or several with commas "
         "(default: all that the target declares)")  # fmt: skip
     add("--device", default="cpu", help="where the target runs, such as cuda (default: cpu)")
-    add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
+    add("--seed", type=int, metavar="S", help="of the search for cases (default: 0)")
+    add("--gate", action="store_true", help="judge by cases that nobody can know before: the seed is a secret, told "
+        "at the end; a second process is asked too")  # fmt: skip
     add("-k", dest="pattern", metavar="EXPR", help="checks whose name has EXPR in it; 'a or b', 'not a'")
     add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
         "models on random weights; golden: published weights "
         "(default: all without TARGET, operator with one)")  # fmt: skip
+    add("--model-target", metavar="FACTORY", help="models to check instead of the package's: module:factory, "
+        "file.py:factory or a name (hf); factory(architecture, class name, config, state) gives a model with the "
+        "Hub's signature")  # fmt: skip
+    add("--expected-failures", type=Path, metavar="FILE", help="known failures, JSON or TOML, {check: reason}: they "
+        "still run, and one that passes is a failure (default: the file of a shipped target)")  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
+    add("--memory-limit", type=positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
+        "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
+    add("--html", type=Path, metavar="FILE", help="write a page with pictures of the failures, to read in a browser")
     add_options(command)
     command.set_defaults(run=run_command)
 
@@ -60,62 +87,99 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_command(options: argparse.Namespace) -> int:
     """Run the checks, print the report, and return the exit code."""
     own = options.target == OWN_TARGET
-    suite = options.suite or ("all" if own else "operator")
+    suite = options.suite or ("models" if options.model_target else "all" if own else "operator")
     if suite != "operator" and not own:
         raise ValueError("--suite: expected operator for a target of your own, got " + suite)
-    if is_campaign(options, operator_only=suite == "operator"):
-        return _run_campaign(options)
+    options.seed = settle_seed(options.seed, options.gate)
+    if options.model_target and suite != "models":
+        raise ValueError("--suite: expected models with --model-target, got " + suite)
+    named = resolve(options.model_target, "models") if options.model_target else resolve(options.target)
+    expected = expected_failures(options.expected_failures, named)
+    if is_campaign(options, suite, bool(expected.expectations)):
+        return _run_campaign(options, named.spec)
     records: list[Record] = []
     interrupted = False
+    plan, candidate = None, None
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
         if options.junit:
             write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
+        if options.html:
+            write_whole(options.html, page([], {"target": options.target}, {}))
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             models = model_names(options.pattern) if suite in ("models", "all") else ()
+            model_target = options.model_target or OWN_MODELS
+            model_suite = (models, model_target, model_candidate(model_target)) if models else None
             if golden:
                 load_weights(choose(golden).items)
-            plan, candidate = None, None
             if suite in ("operator", "all"):
-                candidate = stack.enter_context(RemoteRunner(options.target, options.device, options.time_limit))
+                candidate = stack.enter_context(
+                    RemoteRunner(named.spec, options.device, options.time_limit, options.memory_limit)
+                )
                 plan = _plan(options, candidate)
                 lines.start(candidate, plan)
             if not golden and not models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
-            total = (len(steps(plan)) if plan else 0) + count_model_records(models) + len(golden) * 2
+            expected.check_names(known_names(suite, candidate))
+            total = (_count(plan) if plan else 0) + len(golden) * 2
+            total += count_model_records(models, model_suite[2]) if model_suite else 0
             progress = stack.enter_context(Progress(total))
-            for record in _records(options, plan, candidate, models, golden, progress, interrupt):
+            found = _records(options, plan, candidate, model_suite, golden, progress, interrupt)
+            for record in expected.apply(found, lambda line: _again(line, options, candidate, model_target)):
                 records.append(record)
                 lines.write(record)
                 progress.finished(record)
                 if options.exitfirst and not record.passed:
                     break
+            else:
+                for record in unrun(plan, records) if plan else ():
+                    records.append(record)
+                    lines.write(record)
+        except CandidateCheating as error:
+            records.append(cheating_record(options.target, options.device, str(error)))
+            lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
+        if options.junit:
+            write_junit(options.junit, records)
+        append_step_summary(records, options.target)
+        if options.html:
+            head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
+            drawn = pictures(records, candidate) if candidate else {}
+            write_whole(options.html, page(records, {**head, "seed": options.seed}, drawn, interrupted))
+        if options.gate:
+            if candidate is not None:
+                candidate.close()
+            lines.tell_seed(options.seed)
     print_report(records, candidate)
-    if options.junit:
-        write_junit(options.junit, records)
+    if options.gate:
+        print_line(f"The secret seed was {options.seed}. The same cases again: {again(options)}")
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
 
 
-def _run_campaign(options: argparse.Namespace) -> int:
-    with RemoteRunner(options.target, options.device, options.time_limit) as candidate:
-        plan = _plan(options, candidate)
-        if not plan.checks:
-            raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
-        return run_blocks(options, plan, candidate)
+def _run_campaign(options: argparse.Namespace, spec: str) -> int:
+    try:
+        with RemoteRunner(spec, options.device, options.time_limit, options.memory_limit) as candidate:
+            plan = _plan(options, candidate)
+            if not plan.checks:
+                raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
+            return run_blocks(options, plan, candidate)
+    except CandidateCheating as error:
+        records = [cheating_record(options.target, options.device, str(error))]
+        print_report(records, None)
+        return exit_codes.of_records(records)
 
 
 def _records(
     options: argparse.Namespace,
     plan: Plan | None,
     candidate: RemoteRunner | None,
-    models: tuple[str, ...],
+    model_suite: tuple[tuple[str, ...], str, OptimizedModels] | None,
     golden: tuple[str, ...],
     progress: Progress,
     interrupt: Interrupt,
@@ -126,10 +190,21 @@ def _records(
 
     if plan is not None and candidate is not None:
         yield from run(plan, candidate, on_case)
-    if models:
-        yield from model_records(models, options.tier, options.seed, lambda: on_case("models", ""))
+    if model_suite:
+        names, target, models = model_suite
+        yield from model_records(names, options.tier, options.seed, lambda: on_case("models", ""), target, models)
     if golden:
         yield from golden_records(golden)
+
+
+def _again(
+    line: dict[str, Any], options: argparse.Namespace, candidate: RemoteRunner | None, model_target: str
+) -> Record:
+    """One check on one known case."""
+    if line["check"] in MODEL_CHECKS:
+        return reproduce_model(line, model_target)
+    assert candidate is not None
+    return reproduce(line, options.target, candidate, options.device)
 
 
 def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
@@ -138,8 +213,13 @@ def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
         if name not in DTYPES:
             raise ValueError(f"--dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
     return make_plan(
-        options.target, candidate, options.tier, options.cases, asked, options.pattern, options.device, options.seed
-    )
+        options.target, candidate, options.tier, options.cases, asked, options.pattern, options.device, options.seed,
+        options.gate,
+    )  # fmt: skip
+
+
+def _count(plan: Plan) -> int:
+    return len(steps(plan)) + (len(plan.dtypes) if plan.gate else 0)
 
 
 def _tiers() -> str:

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         merge_command,
         repro_command,
         summarize_command,
+        targets_command,
     )
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
+        targets_command,
     )  # fmt: skip
     for command in every:
         command.add_parser(commands)

@@ -103,14 +103,27 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
         missing = [name for name in FEATURES if name not in candidate.features]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
+    _print_expected(console, [record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     console.print(_sum(records))
+
+
+def _print_expected(console: Console, expected: Sequence[Record]) -> None:
+    """What failed as expected, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for record in expected:
+        reasons.setdefault(record.reason, []).append(f"{record.check} [{record.dtype}]")
+    if reasons:
+        console.print(Text("\nFailed as expected:", style="bold yellow"))
+    for reason, names in reasons.items():
+        more = f" and {len(names) - SHOWN_FAILURES} more" if len(names) > SHOWN_FAILURES else ""
+        console.print(Text(f"  {reason}: {', '.join(names[:SHOWN_FAILURES])}{more}"))
 
 
 def print_failures(failures: Sequence[Record]) -> None:
     """The failures with the smallest cases in full, and the names of the rest."""
     console = report_console()
-    ordered = sorted(failures, key=lambda record: (record.case or {}).get("tokens", 0))
+    ordered = sorted(failures, key=lambda record: (record.status != "cheating", (record.case or {}).get("tokens", 0)))
     for record in ordered[:SHOWN_FAILURES]:
         console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
         console.print(Text(f"  claim      {record.claim}"))
@@ -136,11 +149,16 @@ def _table(records: Sequence[Record], title: str) -> Table:
     for record in records:
         row = cells.setdefault(record.check, {})
         there = row.get(_column(record))
-        if there is None or (there.passed and (not record.passed or record.worst > there.worst)):
+        if there is None or _gravity(record) > _gravity(there):
             row[_column(record)] = record
     for check, row in cells.items():
         table.add_row(check, *(_cell(row.get(column)) for column in columns))
     return table
+
+
+def _gravity(record: Record) -> tuple[bool, bool, float]:
+    """What of several records one cell tells: a failure before an expected one before the largest error."""
+    return not record.passed, record.status == "expected", record.worst
 
 
 def _column(record: Record) -> str:
@@ -154,6 +172,8 @@ def _cell(record: Record | None) -> Text:
         return Text("")
     if not record.passed:
         return Text(record.status.upper(), style="bold red")
+    if record.status == "expected":
+        return Text("expected", style="yellow")
     return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")
 
 
@@ -162,5 +182,8 @@ def _sum(records: Sequence[Record]) -> Text:
         return Text("\nnothing ran", style="bold red")
     failed = sum(not record.passed for record in records)
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
-    what = f"{failed} of {len(records)} checks FAILED" if failed else f"all {len(records)} checks passed"
+    expected = sum(record.status == "expected" for record in records)
+    passed = f"{len(records) - expected} checks passed, {expected} failed as expected"
+    what = f"{failed} of {len(records)} checks FAILED" if failed else passed
+    what = what if failed or expected else f"all {len(records)} checks passed"
     return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from trueband.properties.record import Record
 
-PASSED, FAILED, USAGE, CRASHED, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 3, 5, 130
+PASSED, FAILED, USAGE, CRASHED, CHEATING, NOTHING_RAN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 MEANINGS = {
-    PASSED: "all passed",
+    PASSED: "all passed, or failed as expected",
     FAILED: "a check failed",
     USAGE: "wrong usage, or the target or the published weights cannot be loaded",
-    CRASHED: "the target crashed or hung, and no check failed otherwise",
-    4: "cheating suspected (reserved)",
+    CRASHED: "the target crashed, hung or ran out of memory, and no check failed otherwise",
+    CHEATING: "the target was seen to cheat",
     NOTHING_RAN: "nothing ran",
     INTERRUPTED: "interrupted; what had finished is reported",
 }
@@ -24,6 +24,8 @@ def of_records(records: Sequence[Record]) -> int:
     statuses = {record.status for record in records}
     if not statuses:
         return NOTHING_RAN
+    if "cheating" in statuses:
+        return CHEATING
     if "failed" in statuses:
         return FAILED
-    return PASSED if statuses == {"passed"} else CRASHED
+    return PASSED if statuses <= {"passed", "expected"} else CRASHED

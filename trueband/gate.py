@@ -1,111 +1,40 @@
-"""A target, opened: its process, the steps of its plan, and what it is expected to fail. Python and pytest stand on it."""
+"""The gate: a seed that nobody can know before the run, and the line that runs the same again."""
 
 from __future__ import annotations
 
-import secrets
-import sys
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+import argparse
+import os
+import shlex
 
-from trueband.import_string import import_string, same_search_path
-from trueband.properties.engine import Plan, Step, make_plan, reproduce, run_step, select, steps
-from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
-from trueband.properties.target import Target
 
-Expected = Mapping[str, Any] | str | Path | None
+SECRET_BYTES = 6
 
 
-class Gate:
-    """A target in a process of its own, and the checks that apply to it.
-
-    Attributes:
-        plan, steps: what there is to run, from the one generator of `trueband.properties.engine`.
-        candidate: the target, for more calls.
-    """
-
-    def __init__(
-        self,
-        target: str | Target | Any,
-        *,
-        tier: str = "quick",
-        cases: int | None = None,
-        dtypes: Collection[str] | None = None,
-        device: str = "cpu",
-        seed: int | None = 0,
-        select: str | None = None,
-        expected_failures: Expected = None,
-        time_limit: float = 60.0,
-    ) -> None:
-        """Start it. See `trueband.check`; a seed of None is a secret one.
-
-        Raises:
-            ValueError: of a wrong argument, a target that cannot be loaded (`TargetError`), nothing selected.
-        """
-        _not_while_loading()
-        spec = import_string(target)
-        expected = _expected(expected_failures)
-        self._stack = ExitStack()
-        with ExitStack() as stack:
-            stack.enter_context(same_search_path())
-            self.candidate = stack.enter_context(RemoteRunner(spec, device, time_limit))
-            self.plan: Plan = make_plan(
-                spec, self.candidate, tier, cases, _words(dtypes), select, device, _secret() if seed is None else seed
-            )
-            self.steps: list[Step] = steps(self.plan)
-            if not self.steps:
-                raise ValueError(f"select: expected a part of a check's name, got {select!r}")
-            expected.check_names(_known(self.candidate.features))
-            self._stack = stack.pop_all()
-        self._expected = expected
-
-    def run(self, step: Step) -> Record:
-        """One check in one dtype."""
-        record = run_step(self.plan, step, self.candidate)
-        return next(iter(self._expected.apply([record], self._again)))
-
-    def close(self) -> None:
-        """End the process."""
-        self._stack.close()
-
-    def __enter__(self) -> Gate:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _again(self, line: dict[str, Any]) -> Record:
-        return reproduce(line, self.plan.target, self.candidate, self.plan.device)
+def settle_seed(seed: int | None, gate: bool) -> int:
+    """The seed of a run: the one asked for, 0, or, for a gate, a secret one."""
+    if not gate:
+        return 0 if seed is None else seed
+    if seed is not None:
+        raise ValueError(f"--seed: expected none with --gate, which draws its own, got {seed}")
+    return int.from_bytes(os.urandom(SECRET_BYTES))
 
 
-def _known(features: Collection[str]) -> tuple[str, ...]:
-    return select(None, features)
+def again(options: argparse.Namespace) -> str:
+    """The shell line of a run with the same cases, now that the seed may be known."""
+    words = ["trueband", "check", options.target, "--seed", str(options.seed), "--tier", options.tier]
+    for name, value in (
+        ("--suite", options.suite), ("--cases", options.cases), ("-k", options.pattern),
+        ("--memory-limit", options.memory_limit), *(("--dtype", each) for each in options.dtype or []),
+        ("--device", None if options.device == "cpu" else options.device),
+    ):  # fmt: skip
+        words += [] if value is None else [name, str(value)]
+    return shlex.join(words)
 
 
-def _expected(given: Expected) -> ExpectedFailures:
-    if given is None:
-        return ExpectedFailures({})
-    if isinstance(given, str | Path):
-        return ExpectedFailures.from_file(Path(given))
-    return ExpectedFailures(given, "expected_failures")
-
-
-def _words(dtypes: Collection[str] | None) -> tuple[str, ...]:
-    """`"float32,float16"` is meant as two names."""
-    return tuple(dtypes.split(",")) if isinstance(dtypes, str) else tuple(dtypes or ())
-
-
-def _secret() -> int:
-    return secrets.randbelow(1 << 31)
-
-
-def _not_while_loading() -> None:
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is not None and main.name == "trueband.properties.worker":
-        raise RuntimeError(
-            "trueband.check was called while the file of the target was being imported: put the call under "
-            'if __name__ == "__main__":'
-        )
+def cheating_record(target: str, device: str, message: str) -> Record:
+    """Of a target that was seen to cheat before any check was asked."""
+    return Record(
+        suite="operator", check="loading", claim="a target is loaded without the package's own answers", target=target,
+        dtype="any", device=device, status="cheating", cases=0, seconds=0.0, message=message,
+    )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,11 +38,8 @@ def import_string(target: Any) -> str:
 @contextmanager
 def same_search_path() -> Iterator[None]:
     """Within it, processes that are started find the modules that this one finds."""
-    standard = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
-    own = [str(Path(entry or ".").resolve()) for entry in sys.path]
     before = os.environ.get("PYTHONPATH")
-    more = [path for path in own if os.path.realpath(path) not in standard and Path(path).is_dir()]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*more, *filter(None, (before or "").split(os.pathsep))]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(str(Path(entry or ".").absolute()) for entry in sys.path))
     try:
         yield
     finally:

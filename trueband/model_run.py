@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from trueband.adapters import resolve
+from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
 from trueband.properties.engine import matches
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
-from trueband.properties.models.engine import model_record, run_models
+from trueband.properties.models.engine import architectures_of, model_record, run_models
+from trueband.properties.models.target import load_model_target
 from trueband.properties.record import Record
 from trueband.properties.search import Found, try_case
 
@@ -23,18 +26,27 @@ def model_names(pattern: str | None) -> tuple[str, ...]:
     return tuple(name for name in MODEL_CHECKS if matches(pattern, name))
 
 
-def count_model_records(names: tuple[str, ...]) -> int:
+def model_candidate(target: str) -> OptimizedModels:
+    """The models of a target, by its name or module:factory. Raises TargetError."""
+    if target == OWN_MODELS:
+        return OptimizedModels()
+    return HubModels(load_model_target(resolve(target, "models").spec))
+
+
+def count_model_records(names: tuple[str, ...], candidate: OptimizedModels) -> int:
     """How many records `model_records` gives."""
     checks = (MODEL_CHECKS[name] for name in names)
-    return sum(len(check.architectures) * len(check.dtypes) for check in checks)
+    return sum(len(architectures_of(check, candidate)) * len(check.dtypes) for check in checks)
 
 
-def model_records(names: tuple[str, ...], tier: str, seed: int, on_case: Callable[[], None]) -> Iterator[Record]:
-    """Run model checks by name on the optimized models."""
-    yield from run_models(OWN_MODELS, OptimizedModels(), names, CASES[tier], seed, on_case)
+def model_records(
+    names: tuple[str, ...], tier: str, seed: int, on_case: Callable[[], None], target: str, candidate: OptimizedModels
+) -> Iterator[Record]:
+    """Run model checks by name on the models of a target."""
+    yield from run_models(target, candidate, names, CASES[tier], seed, on_case)
 
 
-def reproduce_model(line: Mapping[str, Any]) -> Record:
+def reproduce_model(line: Mapping[str, Any], target: str = OWN_MODELS) -> Record:
     """Run one model check on one case again.
 
     Raises:
@@ -42,6 +54,5 @@ def reproduce_model(line: Mapping[str, Any]) -> Record:
     """
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
     case = ModelCase.from_dict(line["case"])
-    failure, worst = try_case(check, OptimizedModels(), case, ModelProbe)
-    found = Found.of(case, failure, worst)
-    return model_record(OWN_MODELS, check, case.architecture, case.dtype, 0, start, found)
+    found = Found.of(case, *try_case(check, model_candidate(target), case, ModelProbe))
+    return model_record(target, check, case.architecture, case.dtype, 0, start, found)

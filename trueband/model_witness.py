@@ -36,6 +36,8 @@ HEADS = {
     )
     if head in heads
 }
+# Tied weights may stand under one of their names only; nothing else may be missing.
+MAY_BE_TIED = ("embed_tokens.weight", "lm_head.weight", "decoder.weight", "decoder.bias")
 CONFIGS: dict[str, Any] = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 
 _LAST: list[Any] = []  # what the last model was made of, its weights, and itself: most checks run one more than once
@@ -46,14 +48,56 @@ class OptimizedModels:
 
     features: frozenset[str] = frozenset()
 
+    def build(
+        self, architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any
+    ) -> Any:
+        """A model of a class with these weights, in evaluation mode, that may be changed."""
+        import torch
+
+        from trueband.optimized import models
+
+        model: Any = getattr(models, name)(CONFIGS[architecture].from_dict(config), **options)
+        weights = {key: torch.tensor(array, dtype=torch.float32) for key, array in state.items()}
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+        untied = [key for key in missing if not key.endswith(MAY_BE_TIED)]
+        if untied or unexpected:
+            raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
+        return model.to(getattr(torch, dtype)).eval()
+
+    def model(
+        self,
+        architecture: str,
+        config: dict[str, Any],
+        state: Arrays,
+        dtype: str,
+        name: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """The class `name`, or the language model, causal for a decoder. Not to be changed: it is handed out again."""
+        name = name or ("XLMRobertaForCausalLM" if config.get("is_decoder", False) else LANGUAGE_MODELS[architecture])
+        wanted = (self, name, json.dumps(config, sort_keys=True), dtype, options)
+        if not _LAST or _LAST[0] != wanted or _LAST[1] is not state:
+            _LAST[:] = wanted, state, self.build(architecture, config, state, dtype, name, **options)
+        return _LAST[2]
+
+    def stored(self, architecture: str, name: str, directory: Path) -> Any:
+        """The model of a class in a folder."""
+        from trueband.optimized import models
+
+        return getattr(models, name).from_pretrained(directory)
+
+    def reordered(self, cache: Any, rows: Any) -> Any:
+        """A cache with these rows (r,) of the batch, an int64 tensor."""
+        return cache.reorder(rows)
+
     def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
         """Hidden states after the embeddings and each layer, and logits."""
         import torch
 
-        model = _model(architecture, config, state, dtype)
+        model = self.model(architecture, config, state, dtype)
         asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
         with torch.no_grad():
-            output = model(**_tensors(inputs, model), **asked)
+            output = model(**tensors(inputs, model), **asked)
         side = "encoder_" if architecture == "led" else ""
         result = {
             **_taps(output, architecture),
@@ -69,9 +113,9 @@ class OptimizedModels:
         import torch
 
         options = {} if architecture == "led" else {"add_pooling_layer": "pooler.dense.weight" in state}
-        model = _model(architecture, config, state, dtype, BASES[architecture], **options)
+        model = self.model(architecture, config, state, dtype, BASES[architecture], **options)
         with torch.no_grad():
-            output = model(**_tensors(inputs, model), output_hidden_states=True)
+            output = model(**tensors(inputs, model), output_hidden_states=True)
         if architecture == "led":
             return {**_taps(output, architecture), "pooler_output": None}
         pooled = output.pooler_output
@@ -90,8 +134,8 @@ class OptimizedModels:
         """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
         import torch
 
-        model, side = _model(architecture, config, state, dtype), "decoder_" if architecture == "led" else ""
-        given, order = _tensors(inputs, model), torch.tensor(rows)
+        model, side = self.model(architecture, config, state, dtype), "decoder_" if architecture == "led" else ""
+        given, order = tensors(inputs, model), torch.tensor(rows)
         options = {"use_cache": True, "output_hidden_states": True}
         with torch.no_grad():
             output = model(**given, **options)
@@ -101,7 +145,7 @@ class OptimizedModels:
             if side:  # the encoder is not run again
                 chosen = {"attention_mask": chosen["attention_mask"]}
                 chosen["encoder_outputs"] = (output.encoder_last_hidden_state[order],)
-            cache = output.past_key_values.reorder(order)
+            cache = self.reordered(output.past_key_values, order)
             outputs = []
             for new in following:
                 tokens = torch.tensor(new)
@@ -126,18 +170,18 @@ class OptimizedModels:
         """Hidden states of LED's encoder alone, in any dtype."""
         import torch
 
-        model = _model("led", config, state, dtype)
+        model = self.model("led", config, state, dtype)
         names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
         given = {name: array for name, array in inputs.items() if name in names}
         with torch.no_grad():
-            output = model.led.encoder(**_tensors(given, model), output_hidden_states=True)
+            output = model.led.encoder(**tensors(given, model), output_hidden_states=True)
         return _arrays(output.hidden_states)
 
     def prune(
         self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
     ) -> tuple[dict[str, Any], Arrays]:
         """Configuration and weights after `prune_heads`."""
-        model = _new_model("xlm-roberta", config, state, FLOAT64, "XLMRobertaForMaskedLM")
+        model = self.build("xlm-roberta", config, state, FLOAT64, "XLMRobertaForMaskedLM")
         model.roberta.prune_heads(heads)
         kept = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
         return model.roberta.config.to_dict(), {name: kept[name] for name in state}
@@ -148,9 +192,9 @@ class OptimizedModels:
         """The model with another head: hidden states, logits and loss."""
         import torch
 
-        model = _model(architecture, config, state, dtype, HEADS.get((architecture, head)))
+        model = self.model(architecture, config, state, dtype, HEADS.get((architecture, head)))
         with torch.no_grad():
-            output = model(**_tensors(inputs, model), output_hidden_states=True)
+            output = model(**tensors(inputs, model), output_hidden_states=True)
         logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
         loss = np.nan if output.loss is None else output.loss.item()
         return {
@@ -172,11 +216,11 @@ class OptimizedModels:
         import torch
 
         name = "XLMRobertaForCausalLM" if architecture == "xlm-roberta" else None
-        model = _model(architecture, config, state, FLOAT64, name)
+        model = self.model(architecture, config, state, FLOAT64, name)
         with torch.no_grad():
             written = model.generate(
                 generation_config=GenerationConfig(**options), generator=torch.Generator().manual_seed(seed),
-                return_dict_in_generate=True, **_tensors(inputs, model),
+                return_dict_in_generate=True, **tensors(inputs, model),
             )  # fmt: skip
         scores = written.sequences_scores
         return Generated(written.sequences.numpy(), None if scores is None else scores.numpy())
@@ -185,18 +229,16 @@ class OptimizedModels:
         self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
     ) -> None:
         """Writes a model's folder."""
-        _model(architecture, config, state, dtype, HEADS.get((architecture, head))).save_pretrained(directory)
+        self.model(architecture, config, state, dtype, HEADS.get((architecture, head))).save_pretrained(directory)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
         """Logits of the model in a folder."""
         import torch
 
-        from trueband.optimized import models
-
-        kind = getattr(models, HEADS.get((architecture, head), LANGUAGE_MODELS[architecture]))
-        model = kind.from_pretrained(directory)
+        name = HEADS.get((architecture, head), LANGUAGE_MODELS[architecture])
+        model = self.stored(architecture, name, directory)
         with torch.no_grad():
-            output = model(**_tensors(inputs, model))
+            output = model(**tensors(inputs, model))
         names = ("start_logits", "end_logits") if head == "qa" else ("logits",)
         return {name: getattr(output, name).numpy() for name in names}
 
@@ -206,10 +248,10 @@ class OptimizedModels:
         """Logits after the words that the input reads have been overwritten in place."""
         import torch
 
-        model = _new_model(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
+        model = self.build(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
         with torch.no_grad():
             model.get_parameter(WORDS[architecture]).copy_(torch.tensor(words))
-            return {"logits": model(**_tensors(inputs, model)).logits.numpy()}
+            return {"logits": model(**tensors(inputs, model)).logits.numpy()}
 
     def resized(
         self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
@@ -217,44 +259,16 @@ class OptimizedModels:
         """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
         import torch
 
-        model = _new_model(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
+        model = self.build(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
         with torch.no_grad():
             words = model.resize_token_embeddings(size).weight
-            output = model(**_tensors(inputs, model), output_hidden_states=True)
+            output = model(**tensors(inputs, model), output_hidden_states=True)
             return {
                 "words": words.numpy(),
                 "bias": model.final_logits_bias.numpy(),
                 "hidden_states": _arrays(output.decoder_hidden_states),
                 "logits": output.logits.numpy(),
             }
-
-
-def _model(
-    architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str | None = None, **options: Any
-) -> Any:
-    """The class `name`, or the language model, causal for a decoder. Not to be changed: it may be handed out again."""
-    causal = config.get("is_decoder", False)
-    name = name or ("XLMRobertaForCausalLM" if causal else LANGUAGE_MODELS[architecture])
-    wanted = (name, json.dumps(config, sort_keys=True), dtype, options)
-    if not _LAST or _LAST[0] != wanted or _LAST[1] is not state:
-        _LAST[:] = wanted, state, _new_model(architecture, config, state, dtype, name, **options)
-    return _LAST[2]
-
-
-def _new_model(architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any) -> Any:
-    import torch
-
-    from trueband.optimized import models
-
-    model: Any = getattr(models, name)(CONFIGS[architecture].from_dict(config), **options)
-    tensors = {name: torch.tensor(array, dtype=torch.float32) for name, array in state.items()}
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    # Tied weights may stand under one of their names only; nothing else may be missing.
-    untied = [name for name in missing if not name.endswith(("embed_tokens.weight", "lm_head.weight", "decoder.weight",
-                                                             "decoder.bias"))]  # fmt: skip
-    if untied or unexpected:
-        raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
-    return model.to(getattr(torch, dtype)).eval()
 
 
 def _taps(output: Any, architecture: str) -> dict[str, Any]:
@@ -264,14 +278,14 @@ def _taps(output: Any, architecture: str) -> dict[str, Any]:
     return dict(zip(("hidden_states", "encoder_hidden_states"), map(_arrays, states), strict=True))
 
 
-def _tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
+def tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
     """Ids and masks as they are, other numbers in the dtype of the model."""
     import torch
 
     dtype = next(model.parameters()).dtype
-    tensors = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
+    arrays = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
     given: dict[str, Any] = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in arrays.items()
     }
     return given | ({"encoder_outputs": (given["encoder_outputs"],)} if "encoder_outputs" in given else {})
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from trueband.gate import Expected, Gate
 from trueband.import_string import import_string
+from trueband.opened import Expected, OpenTarget
 from trueband.properties.engine import Step
 from trueband.properties.record import Record
+from trueband.properties.remote import CandidateCheating
 from trueband.properties.target import Target
 
-_GATES = pytest.StashKey[dict[str, Gate]]()
+_OPENED = pytest.StashKey[dict[str, OpenTarget]]()
 
 
 class CheckFailed(AssertionError):
@@ -43,10 +44,10 @@ class BoundCheck:
         record: of the last call; None before.
     """
 
-    def __init__(self, gate: Gate, step: Step) -> None:
-        self.name, self.dtype, self.target = step.check, step.dtype, gate.plan.target
+    def __init__(self, target: OpenTarget, step: Step) -> None:
+        self.name, self.dtype, self.target = step.check, step.dtype, target.plan.target
         self.record: Record | None = None
-        self._gate, self._step = gate, step
+        self._target, self._step = target, step
 
     def __call__(self) -> Record:
         """Run it; a failure that was expected is pytest's xfail.
@@ -55,7 +56,7 @@ class BoundCheck:
             CheckFailed: with the claim, the smallest case, what is wrong there, and how to see it again.
         """
         __tracebackhide__ = True
-        self.record = self._gate.run(self._step)
+        self.record = self._target.run(self._step)
         if not self.record.passed:
             raise CheckFailed(self.record)
         if self.record.status == "expected":
@@ -105,10 +106,10 @@ def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: An
         )
     checks, ids = [], []
     for target in targets:
-        gate = _gate(metafunc.config, target, options)
-        for step in gate.steps:
-            checks.append(BoundCheck(gate, step))
-            ids.append(f"{_short(gate.plan.target)}-{step.check}-{step.dtype}")
+        found = _open(metafunc.config, target, options)
+        for step in found.steps:
+            checks.append(BoundCheck(found, step))
+            ids.append(f"{_short(found.plan.target)}-{step.check}-{step.dtype}")
     metafunc.parametrize("check", checks, ids=ids)
 
 
@@ -128,7 +129,7 @@ class TargetCollector(pytest.Collector):
 
     def collect(self) -> Iterator[CheckItem]:
         option = self.config.getoption
-        gate = _gate(
+        found = _open(
             self.config,
             self.name,
             {
@@ -137,8 +138,8 @@ class TargetCollector(pytest.Collector):
                 "expected_failures": option("trueband_expected_failures"),
             },
         )  # fmt: skip
-        for step in gate.steps:
-            yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(gate, step))
+        for step in found.steps:
+            yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(found, step))
 
 
 class CheckItem(pytest.Item):
@@ -171,20 +172,20 @@ def keep_record(item: pytest.Item) -> None:
 
 def close(config: pytest.Config) -> None:
     """End the processes of the targets."""
-    for gate in config.stash.get(_GATES, {}).values():
-        gate.close()
+    for found in config.stash.get(_OPENED, {}).values():
+        found.close()
 
 
-def _gate(config: pytest.Config, target: Any, options: dict[str, Any]) -> Gate:
-    """The gate of a target, opened once for the same options."""
-    gates = config.stash.setdefault(_GATES, {})
+def _open(config: pytest.Config, target: Any, options: dict[str, Any]) -> OpenTarget:
+    """The target, opened once for the same options."""
+    opened = config.stash.setdefault(_OPENED, {})
     try:
         key = f"{import_string(target)} {options}"
-        if key not in gates:
-            gates[key] = Gate(target, **options)
-    except (ValueError, OSError) as error:
+        if key not in opened:
+            opened[key] = OpenTarget(target, **options)
+    except (ValueError, OSError, CandidateCheating) as error:
         raise pytest.Collector.CollectError(str(error)) from error
-    return gates[key]
+    return opened[key]
 
 
 def _short(spec: str) -> str:

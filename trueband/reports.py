@@ -1,18 +1,51 @@
-"""Machine-readable reports: JSON lines, written as records finish, and JUnit XML."""
+"""Reports as files: JSON lines, written as records finish, and JUnit XML; whole files are put in place at once."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xml.etree import ElementTree
 
 from trueband import __version__
 from trueband.properties.engine import Plan
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
+
+
+def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
+    """What runs where."""
+    return {
+        "record": "run",
+        "trueband": __version__,
+        "target": plan.target,
+        "name": candidate.name,
+        "library": candidate.library,
+        "features": sorted(candidate.features),
+        "dtypes": plan.dtypes,
+        "device": plan.device,
+        "cases": plan.cases,
+        "seed": None if plan.gate else plan.seed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **candidate.versions,
+    }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a file in place at once: a full disk or an interrupt leaves what was there before. OSError otherwise."""
+    if path.exists() and not path.is_file():  # such as /dev/stdout
+        path.write_text(text, encoding="utf-8")
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 class JsonLines:
@@ -33,26 +66,15 @@ class JsonLines:
 
     def start(self, candidate: RemoteRunner, plan: Plan) -> None:
         """The first line: what runs where, {"record": "run", ...}."""
-        head = {
-            "record": "run",
-            "trueband": __version__,
-            "target": plan.target,
-            "name": candidate.name,
-            "library": candidate.library,
-            "features": sorted(candidate.features),
-            "dtypes": plan.dtypes,
-            "device": plan.device,
-            "cases": plan.cases,
-            "seed": plan.seed,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            **candidate.versions,
-        }
-        self._write(json.dumps(head, separators=(",", ":")))
+        self._write(json.dumps(run_head(candidate, plan), separators=(",", ":")))
 
     def write(self, record: Record) -> None:
         """One record, {"record": "check", ...}."""
         self._write('{"record":"check",' + record.to_json()[1:])
+
+    def tell_seed(self, seed: int) -> None:
+        """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
+        self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
 
     def _write(self, line: str) -> None:
         if self._file is not None:
@@ -68,20 +90,23 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         groups.setdefault(f"{record.suite} {record.target} {record.dtype}", []).append(record)
     for name, group in groups.items():
         failures = sum(record.status == "failed" for record in group)
-        errors = sum(record.status in ("crashed", "timeout") for record in group)
+        errors = sum(record.status not in ("passed", "failed", "expected") for record in group)
         suite = ElementTree.SubElement(
             root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
+            skipped=str(sum(record.status == "expected" for record in group)),
             time=f"{sum(record.seconds for record in group):.3f}",
         )  # fmt: skip
         for record in group:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=name, name=record.check, time=f"{record.seconds:.3f}"
             )
+            if record.status == "expected":
+                ElementTree.SubElement(case, "skipped", message=_xml_text(f"failed as expected: {record.reason}"))
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
                 told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
                 told.text = _xml_text(f"{record.claim}\n{record.message}\n{record.reproduce}")
-    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 
 def _xml_text(text: str) -> str:

@@ -6,12 +6,14 @@ import argparse
 import json
 
 from trueband import exit_codes
+from trueband.adapters import resolve
 from trueband.check_command import OWN_TARGET
 from trueband.console import print_failures, print_line
-from trueband.model_run import reproduce_model
+from trueband.gate import cheating_record
+from trueband.model_run import OWN_MODELS, reproduce_model
 from trueband.properties.engine import reproduce
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.remote import CandidateCheating, RemoteRunner
 
 DESCRIPTION = """\
 Run one check on one case again, as the report of a failure says. CASE is a JSON line
@@ -41,10 +43,14 @@ def run_command(options: argparse.Namespace) -> int:
     if not isinstance(line, dict):
         raise ValueError(f"CASE: expected a JSON object, got {options.case!r}")
     if line.get("check") in MODEL_CHECKS and set(line) == {"check", "case"}:
-        record = reproduce_model(line)
+        own = options.target in (OWN_TARGET, OWN_MODELS)
+        record = reproduce_model(line, OWN_MODELS if own else options.target)
     else:
-        with RemoteRunner(options.target, options.device) as candidate:
-            record = reproduce(line, options.target, candidate, options.device)
+        try:
+            with RemoteRunner(resolve(options.target).spec, options.device) as candidate:
+                record = reproduce(line, options.target, candidate, options.device)
+        except CandidateCheating as error:
+            record = cheating_record(options.target, options.device, str(error))
     if record.passed:
         print_line(f"passed: {record.check} [{record.dtype}] {record.claim} (error/bound {record.worst:.3g})")
     else:

@@ -1,12 +1,25 @@
-"""Heads on top of the encoders."""
+"""Heads on top of the encoders. b batch, n tokens, D hidden size, C classes or choices."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from trueband.optimized.models.inputs import Config
+from trueband.optimized.models.base import Model
+from trueband.optimized.models.inputs import Config, Given, given_tokens
+from trueband.optimized.models.layers import initialize
+from trueband.optimized.models.losses import (
+    check_class_ids,
+    check_classification_labels,
+    check_labels,
+    check_span,
+    classification_loss,
+    span_loss,
+    token_loss,
+)
 
 
 class LMHead(nn.Module):
@@ -22,6 +35,7 @@ class LMHead(nn.Module):
         self.decoder.bias = self.bias
         if config.tie_word_embeddings:
             self.decoder.weight = word_embeddings.weight
+        initialize(self.dense, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         logits: Tensor = self.decoder(self.layer_norm(gelu(self.dense(hidden_states))))
@@ -58,3 +72,56 @@ def head_dropout(config: Config) -> float:
     """Dropout of a classifier: its own, or that of the hidden states."""
     own: float | None = getattr(config, "classifier_dropout", None)
     return config.hidden_dropout_prob if own is None else own
+
+
+def hidden(output: Any) -> dict[str, Any]:
+    """What every head hands on of the output of the model inside."""
+    names = ("hidden_states", "attentions", "global_attentions")
+    return {name: getattr(output, name) for name in names if hasattr(output, name)}
+
+
+class WithHead(Model):
+    """XLM-RoBERTa or Longformer with a head, and what the heads of both compute.
+
+    `inputs` are the arguments of the model inside; results are the fields of an output.
+    """
+
+    dropout: nn.Dropout
+    classifier: nn.Module
+    qa_outputs: SpanHead
+
+    def encode(self, **inputs: Any) -> Any:
+        """The output of the model inside."""
+        raise NotImplementedError
+
+    def classify_sequences(self, labels: Given, **inputs: Any) -> dict[str, Any]:
+        """Logits (b, C) from the first token. labels: as in `check_classification_labels`."""
+        tokens, config = given_tokens(**inputs), self.config
+        if isinstance(tokens, Tensor) and tokens.ndim >= 2:
+            labels = check_classification_labels(labels, tokens.shape[0], config.num_labels, config.problem_type)
+        encoded = self.encode(**inputs)
+        logits = self.classifier(encoded.last_hidden_state[:, 0])
+        return {"logits": logits, "loss": classification_loss(logits, labels, config.problem_type), **hidden(encoded)}
+
+    def classify_tokens(self, labels: Given, **inputs: Any) -> dict[str, Any]:
+        """Logits (b, n, C). labels: (b, n)."""
+        labels = check_labels(labels, given_tokens(**inputs), self.config.num_labels)
+        encoded = self.encode(**inputs)
+        logits = self.classifier(self.dropout(encoded.last_hidden_state))
+        return {"logits": logits, "loss": token_loss(logits, labels), **hidden(encoded)}
+
+    def choose(self, shape: tuple[int, int], labels: Given, **inputs: Any) -> dict[str, Any]:
+        """Logits (b, C) = `shape` from inputs (b * C, n). labels: (b,)."""
+        if labels is not None:
+            labels = check_class_ids(labels, shape[:1], "(batch,)", shape[1])
+        encoded = self.encode(**inputs)
+        logits = self.classifier(self.dropout(encoded.pooler_output)).view(shape)
+        return {"logits": logits, "loss": token_loss(logits, labels), **hidden(encoded)}
+
+    def answer(self, start_positions: Given, end_positions: Given, **inputs: Any) -> dict[str, Any]:
+        """Logits (b, n) of the start and of the end. Positions: (b,)."""
+        start_positions, end_positions = check_span(start_positions, end_positions, given_tokens(**inputs))
+        encoded = self.encode(**inputs)
+        start, end = self.qa_outputs.spans(encoded.last_hidden_state)
+        loss = span_loss(start, end, start_positions, end_positions)
+        return {"start_logits": start, "end_logits": end, "loss": loss, **hidden(encoded)}

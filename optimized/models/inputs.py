@@ -14,6 +14,7 @@ from trueband.optimized.attention.arguments import check_device, check_tensor
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig
+Given = Tensor | None  # an argument that may be left out
 SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
@@ -134,6 +135,11 @@ def check_encoder_states(name: str, states: Any, batch: int, like: Tensor) -> Te
         raise ValueError(f"{name}: expected a batch of {batch}, got {states.shape[0]}")
     checked: Tensor = states
     return checked
+
+
+def given_tokens(input_ids: Given = None, inputs_embeds: Given = None, **_: Any) -> Given:
+    """The one of the two that is given: (b, n) or (b, n, D); None: the model will say so."""
+    return input_ids if input_ids is not None else inputs_embeds
 
 
 def check_one_input(ids_name: str, input_ids: Any, embeds_name: str, inputs_embeds: Any) -> None:

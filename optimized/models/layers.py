@@ -6,7 +6,7 @@ Module names are those of the Hub's state dicts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class Attended(NamedTuple):
     value: Tensor | None = None
 
 
+Part = TypeVar("Part", bound=nn.Module)
 Attend = Callable[[nn.Module, Tensor, int], Attended]  # of a module, the hidden states and the number of the layer
 
 
@@ -140,8 +141,17 @@ class Pooler(nn.Module):
         return result
 
 
-def initialize(module: nn.Module, std: float) -> None:
-    """Fresh weights: normal matrices and tables, zero biases and padding rows, identity LayerNorms."""
+def attention_fields(attended: list[Attended], asked_for: bool) -> dict[str, Any]:
+    """What a banded encoder returns of its layers' attentions, by the names of the output's fields."""
+    with_global = asked_for and bool(attended) and attended[0].global_attentions is not None
+    return {
+        "attentions": tuple(each.attentions for each in attended) if asked_for else None,
+        "global_attentions": tuple(each.global_attentions for each in attended) if with_global else None,
+    }
+
+
+def initialize(module: Part, std: float) -> Part:
+    """The module, with fresh weights: normal matrices and tables, zero biases and padding rows, identity LayerNorms."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=std)
@@ -154,3 +164,4 @@ def initialize(module: nn.Module, std: float) -> None:
                 nn.init.zeros_(part.weight[part.padding_idx])
         elif isinstance(part, nn.LayerNorm):
             part.reset_parameters()
+    return module

@@ -21,17 +21,9 @@ class LEDEncoderAttention(nn.Module):
         self.longformer_self_attn = BandSelfAttention(config, layer)
         self.output = nn.Linear(config.d_model, config.d_model)
 
-    def forward(
-        self,
-        hidden_states: Tensor,
-        attention_mask: Tensor | None,
-        global_attention_mask: Tensor | None,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-    ) -> tuple[Tensor, Attended]:
-        """(b, n, D) -> (b, n, D), and the attention before the projection."""
-        masks = (attention_mask, global_attention_mask, head_mask)
-        attended: Attended = self.longformer_self_attn(hidden_states, *masks, output_attentions)
+    def forward(self, hidden_states: Tensor, *options: Tensor | bool | None) -> tuple[Tensor, Attended]:
+        """(b, n, D) -> (b, n, D), and the attention before the projection. Options: of `BandSelfAttention`."""
+        attended: Attended = self.longformer_self_attn(hidden_states, *options)
         return self.output(attended.context), attended
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from trueband.optimized.models.cache import DecoderCache, check_cache, layer_caches
-from trueband.optimized.models.inputs import check_binary_mask, check_encoder_states, check_head_masks
+from trueband.optimized.models.inputs import check_binary_mask, check_encoder_states, check_head_masks, given_tokens
 from trueband.optimized.models.layers import Attended
 from trueband.optimized.models.led_layers import LEDDecoderLayer, LEDDecoderMasks
 from trueband.optimized.models.led_outputs import LEDDecoderOutput
@@ -47,7 +47,7 @@ class LEDDecoder(LEDStack):
         inputs_embeds: Tensor | None,
     ) -> Prepared:
         """The embeddings (b, t, D), after all checks. The mask is (b, m)."""
-        given = input_ids if input_ids is not None else inputs_embeds
+        given = given_tokens(input_ids, inputs_embeds)
         layers, heads = self.config.decoder_layers, self.config.decoder_attention_heads
         rows = given.shape[0] if isinstance(given, Tensor) and given.ndim else 0
         cache = check_cache(past_key_values, layers, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from trueband.optimized.models.inputs import check_binary_mask, check_head_masks
-from trueband.optimized.models.layers import Attended
+from trueband.optimized.models.layers import Attended, attention_fields
 from trueband.optimized.models.led_layers import LEDEncoderLayer
 from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput
 from trueband.optimized.models.led_stack import LEDStack
@@ -45,17 +45,15 @@ class LEDEncoder(LEDStack):
         attended: list[Attended] = []
         for i, layer in enumerate(self.layers):
             if self.drops_layer():
-                x, own = x, self.nothing(x, i, mask, global_mask) if output_attentions else Attended(x)
+                own = self.nothing(x, i, mask, global_mask) if output_attentions else Attended(x)
             else:
                 x, own = self.run(layer, x, mask, global_mask, head_masks[i], output_attentions)
             states.append(x)
             attended.append(own)
-        with_global = output_attentions and bool(attended) and attended[0].global_attentions is not None
         return LEDEncoderBaseModelOutput(
             last_hidden_state=x,
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in attended) if output_attentions else None,
-            global_attentions=tuple(each.global_attentions for each in attended) if with_global else None,
+            **attention_fields(attended, output_attentions),
         )
 
     def nothing(self, x: Tensor, layer: int, mask: Tensor | None, global_mask: Tensor | None) -> Attended:

@@ -5,23 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trueband.optimized.models.base import Model
 from trueband.optimized.models.heads import ClassificationHead, SpanHead
-from trueband.optimized.models.inputs import check_ids, last_end
+from trueband.optimized.models.inputs import Given, check_ids, last_end
 from trueband.optimized.models.layers import initialize
 from trueband.optimized.models.led import LEDModel
 from trueband.optimized.models.led_outputs import (
     LEDSeq2SeqQuestionAnsweringModelOutput,
     LEDSeq2SeqSequenceClassifierOutput,
 )
-from trueband.optimized.models.losses import (
-    check_classification_labels,
-    check_positions,
-    classification_loss,
-    span_loss,
-)
+from trueband.optimized.models.losses import check_classification_labels, check_span, classification_loss, span_loss
 from trueband.reference.config import LEDConfig
 
 
@@ -32,15 +27,11 @@ class LEDForSequenceClassification(Model):
         super().__init__()
         self.config = config
         self.led = LEDModel(config)
-        self.classification_head = ClassificationHead(config.d_model, config.num_labels, config.classifier_dropout)
-        initialize(self.classification_head, config.init_std)
+        head = ClassificationHead(config.d_model, config.num_labels, config.classifier_dropout)
+        self.classification_head = initialize(head, config.init_std)
 
     def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        **options: Any,
+        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
     ) -> LEDSeq2SeqSequenceClassifierOutput:
         """Logits (b, C) and, with labels, the loss.
 
@@ -76,15 +67,14 @@ class LEDForQuestionAnswering(Model):
         super().__init__()
         self.config = config
         self.led = LEDModel(config)
-        self.qa_outputs: nn.Linear = SpanHead(config.d_model, config.num_labels)
-        initialize(self.qa_outputs, config.init_std)
+        self.qa_outputs = initialize(SpanHead(config.d_model, config.num_labels), config.init_std)
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        start_positions: Tensor | None = None,
-        end_positions: Tensor | None = None,
+        input_ids: Given = None,
+        attention_mask: Given = None,
+        start_positions: Given = None,
+        end_positions: Given = None,
         **options: Any,
     ) -> LEDSeq2SeqQuestionAnsweringModelOutput:
         """Logits (b, t) of both and, with both positions, the loss.
@@ -94,11 +84,9 @@ class LEDForQuestionAnswering(Model):
             options: the other arguments of `LEDModel.forward`.
         """
         for given in (input_ids, options.get("inputs_embeds")):
-            if isinstance(given, Tensor) and given.ndim:
-                start_positions = check_positions("start_positions", start_positions, given)
-                end_positions = check_positions("end_positions", end_positions, given)
+            start_positions, end_positions = check_span(start_positions, end_positions, given)
         output = self.led(input_ids, attention_mask, **options)
-        start, end = self.qa_outputs.spans(output.last_hidden_state)  # type: ignore[operator]
+        start, end = self.qa_outputs.spans(output.last_hidden_state)
         loss = span_loss(start, end, start_positions, end_positions)
         return LEDSeq2SeqQuestionAnsweringModelOutput(
             start_logits=start, end_logits=end, loss=loss, **output.shared()

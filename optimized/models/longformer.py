@@ -10,18 +10,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trueband.optimized.checkpoints import PretrainedModel
 from trueband.optimized.models.band_self_attention import BandSelfAttention
+from trueband.optimized.models.base import Model
 from trueband.optimized.models.embeddings import Embeddings
-from trueband.optimized.models.heads import LMHead
-from trueband.optimized.models.inputs import check_activation, check_binary_mask, check_head_masks
-from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
+from trueband.optimized.models.heads import LMHead, hidden
+from trueband.optimized.models.inputs import Given, check_activation, check_binary_mask, check_head_masks, given_tokens
+from trueband.optimized.models.layers import Attended, Encoder, Pooler, attention_fields, initialize
 from trueband.optimized.models.losses import check_labels, token_loss
 from trueband.optimized.models.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
 from trueband.reference.config import LongformerConfig
 
 
-class LongformerModel(PretrainedModel):
+class LongformerModel(Model):
     """The encoder. `add_pooling_layer`: also tanh(dense(first token))."""
 
     def __init__(self, config: LongformerConfig, add_pooling_layer: bool = True) -> None:
@@ -71,17 +71,15 @@ class LongformerModel(PretrainedModel):
             return attended
 
         states, attended, _ = self.encoder(embedded, attend)
-        with_global = output_attentions and bool(attended) and attended[0].global_attentions is not None
         return LongformerBaseModelOutputWithPooling(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in attended) if output_attentions else None,
-            global_attentions=tuple(each.global_attentions for each in attended) if with_global else None,
+            **attention_fields(attended, output_attentions),
         )
 
 
-class LongformerForMaskedLM(PretrainedModel):
+class LongformerForMaskedLM(Model):
     """The encoder and its language-model head, tied to the word embeddings."""
 
     def __init__(self, config: LongformerConfig) -> None:
@@ -89,14 +87,13 @@ class LongformerForMaskedLM(PretrainedModel):
         self.config = config
         self.longformer = LongformerModel(config, add_pooling_layer=False)
         self.lm_head = LMHead(config, self.longformer.embeddings.word_embeddings)
-        initialize(self.lm_head.dense, config.initializer_range)
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        global_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
+        input_ids: Given = None,
+        attention_mask: Given = None,
+        global_attention_mask: Given = None,
+        labels: Given = None,
         **options: Any,
     ) -> LongformerMaskedLMOutput:
         """Logits for every token and, with labels, the loss.
@@ -105,18 +102,7 @@ class LongformerForMaskedLM(PretrainedModel):
             labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
             options: the other arguments of `LongformerModel.forward`.
         """
-        tokens = input_ids if input_ids is not None else options.get("inputs_embeds")
-        labels = check_labels(labels, tokens, self.config.vocab_size)
+        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
         encoded = self.longformer(input_ids, attention_mask, global_attention_mask, **options)
         logits = self.lm_head(encoded.last_hidden_state)
-        return LongformerMaskedLMOutput(
-            logits=logits,
-            loss=token_loss(logits, labels),
-            **hidden(encoded),
-        )
-
-
-def hidden(output: LongformerBaseModelOutputWithPooling) -> dict[str, Any]:
-    """What every head hands on."""
-    names = ("hidden_states", "attentions", "global_attentions")
-    return {name: getattr(output, name) for name in names}
+        return LongformerMaskedLMOutput(logits=logits, loss=token_loss(logits, labels), **hidden(encoded))

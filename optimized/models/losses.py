@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from trueband.optimized.attention.arguments import check_device, check_tensor
-from trueband.optimized.models.inputs import checked_ids
+from trueband.optimized.models.inputs import Given, checked_ids
 
 IGNORED = -100  # a label that does not count
 INTEGERS = (torch.int64, torch.int32)
@@ -96,6 +96,13 @@ def check_positions(name: str, positions: Any, like: Tensor) -> Tensor | None:
         raise ValueError(f"{name}: expected shape (batch,) = ({like.shape[0]},), got {tuple(positions.shape)}")
     check_device(name, positions, like.device)
     return positions.flatten().long()
+
+
+def check_span(start: Given, end: Given, tokens: Given) -> tuple[Given, Given]:
+    """Both positions as (b,). `tokens`: (b, n) or (b, n, D); what is no such tensor the model will refuse."""
+    if not isinstance(tokens, Tensor) or not tokens.ndim:
+        return start, end
+    return check_positions("start_positions", start, tokens), check_positions("end_positions", end, tokens)
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start: Tensor | None, end: Tensor | None) -> Tensor | None:

@@ -103,17 +103,9 @@ class LongformerBaseModelOutputWithPooling:
 
 
 @dataclass
-class LongformerMaskedLMOutput:
-    """Attributes:
-    loss: scalar, or None without labels.
-    logits: (b, n, vocabulary).
-    hidden_states, attentions, global_attentions: as in `LongformerBaseModelOutputWithPooling`.
-    """
+class LongformerMaskedLMOutput(MaskedLMOutput):
+    """As `MaskedLMOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
 
-    logits: Tensor
-    loss: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor | None, ...] | None = None
     global_attentions: tuple[Tensor | None, ...] | None = None
 
 
@@ -133,18 +125,9 @@ class LongformerTokenClassifierOutput(LongformerMaskedLMOutput):
 
 
 @dataclass
-class LongformerQuestionAnsweringModelOutput:
-    """Attributes:
-    loss: scalar, or None without positions.
-    start_logits, end_logits: (b, n).
-    hidden_states, attentions, global_attentions: as in `LongformerBaseModelOutputWithPooling`.
-    """
+class LongformerQuestionAnsweringModelOutput(QuestionAnsweringModelOutput):
+    """As `QuestionAnsweringModelOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
 
-    start_logits: Tensor
-    end_logits: Tensor
-    loss: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor | None, ...] | None = None
     global_attentions: tuple[Tensor | None, ...] | None = None
 
 

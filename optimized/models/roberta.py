@@ -8,7 +8,6 @@ the cache, D hidden size, L layers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from trueband.optimized.models.inputs import (
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
+    given_tokens,
 )
 from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
 from trueband.optimized.models.outputs import BaseModelOutputWithPoolingAndCrossAttentions
@@ -79,7 +79,7 @@ class XLMRobertaModel(Model):
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
         config, weight = self.config, self.embeddings.word_embeddings.weight
-        given = input_ids if input_ids is not None else inputs_embeds
+        given = given_tokens(input_ids, inputs_embeds)
         rows = given.shape[0] if isinstance(given, Tensor) and given.ndim else 0
         if past_key_values is not None and not config.is_decoder:
             raise ValueError("past_key_values: expected None where is_decoder is False, got a cache")
@@ -147,8 +147,3 @@ class XLMRobertaModel(Model):
             ValueError: layers or heads that do not exist, or a layer that would have no head left.
         """
         self._set_config(prune(self.encoder, self.config, heads))
-
-
-def hidden(output: BaseModelOutputWithPoolingAndCrossAttentions) -> dict[str, Any]:
-    """What every head hands on."""
-    return {"hidden_states": output.hidden_states, "attentions": output.attentions}

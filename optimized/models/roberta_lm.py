@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from trueband.optimized.generation.roberta import RobertaGeneration
 from trueband.optimized.models.base import Model
-from trueband.optimized.models.heads import LMHead
-from trueband.optimized.models.layers import initialize
+from trueband.optimized.models.heads import LMHead, hidden
+from trueband.optimized.models.inputs import Given, given_tokens
 from trueband.optimized.models.losses import check_labels, next_token_loss, token_loss
 from trueband.optimized.models.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
-from trueband.optimized.models.roberta import XLMRobertaModel, hidden
+from trueband.optimized.models.roberta import XLMRobertaModel
 from trueband.reference.config import XLMRobertaConfig
 
 
-class XLMRobertaForMaskedLM(Model):
+class RobertaLM(Model):
     """The model and its language-model head, tied to the word embeddings unless the configuration unties them."""
 
     def __init__(self, config: XLMRobertaConfig) -> None:
@@ -24,14 +22,13 @@ class XLMRobertaForMaskedLM(Model):
         self.config = config
         self.roberta = XLMRobertaModel(config, add_pooling_layer=False)
         self.lm_head = LMHead(config, self.roberta.embeddings.word_embeddings)
-        initialize(self.lm_head.dense, config.initializer_range)
+
+
+class XLMRobertaForMaskedLM(RobertaLM):
+    """Logits of the tokens themselves."""
 
     def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        **options: Any,
+        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
     ) -> MaskedLMOutput:
         """Logits for every token and, with labels, the loss.
 
@@ -39,28 +36,20 @@ class XLMRobertaForMaskedLM(Model):
             labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
             options: the other arguments of `XLMRobertaModel.forward`.
         """
-        tokens = input_ids if input_ids is not None else options.get("inputs_embeds")
-        labels = check_labels(labels, tokens, self.config.vocab_size)
+        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
         encoded = self.roberta(input_ids, attention_mask, use_cache=False, **options)
         logits = self.lm_head(encoded.last_hidden_state)
         return MaskedLMOutput(logits=logits, loss=token_loss(logits, labels), **hidden(encoded))
 
 
-class XLMRobertaForCausalLM(RobertaGeneration, Model):
+class XLMRobertaForCausalLM(RobertaGeneration, RobertaLM):
     """Logits of the next token, causal where the configuration says `is_decoder`."""
-
-    def __init__(self, config: XLMRobertaConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.roberta = XLMRobertaModel(config, add_pooling_layer=False)
-        self.lm_head = LMHead(config, self.roberta.embeddings.word_embeddings)
-        initialize(self.lm_head.dense, config.initializer_range)
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
+        input_ids: Given = None,
+        attention_mask: Given = None,
+        labels: Given = None,
         use_cache: bool | None = None,
         **options: Any,
     ) -> CausalLMOutputWithCrossAttentions:
@@ -71,8 +60,7 @@ class XLMRobertaForCausalLM(RobertaGeneration, Model):
                 count.
             options: the other arguments of `XLMRobertaModel.forward`.
         """
-        tokens = input_ids if input_ids is not None else options.get("inputs_embeds")
-        labels = check_labels(labels, tokens, self.config.vocab_size)
+        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
         use_cache = False if labels is not None else use_cache
         decoded = self.roberta(input_ids, attention_mask, use_cache=use_cache, **options)
         logits = self.lm_head(decoded.last_hidden_state)

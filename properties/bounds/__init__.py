@@ -1,9 +1,18 @@
-"""Bounds: how far a correct implementation can be from the reference, computed for each element of each case."""
+"""Bounds: how far a correct implementation can be from the reference, computed for each element of each case.
 
-from trueband.properties.bounds.attention import attention_bound
-from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
-from trueband.properties.bounds.bound import Bound, exact
-from trueband.properties.bounds.precision import DTYPES, Precision, round_to
+The names below are imported when they are first asked for: what a candidate's process needs of this package, the
+dtypes, must not bring the reference with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trueband.properties.bounds.attention import attention_bound
+    from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
+    from trueband.properties.bounds.bound import Bound, exact
+    from trueband.properties.bounds.precision import DTYPES, Precision, round_to
 
 __all__ = [
     "DTYPES",
@@ -14,3 +23,21 @@ __all__ = [
     "exact",
     "round_to",
 ]
+
+_PLACES = {
+    "DTYPES": "precision",
+    "Bound": "bound",
+    "Precision": "precision",
+    "attention_bound": "attention",
+    "attention_gradient_bounds": "attention_gradients",
+    "exact": "bound",
+    "round_to": "precision",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

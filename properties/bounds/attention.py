@@ -2,15 +2,16 @@
 
 With u the accumulator's roundoff, s the scores, p the probabilities, o the output, n_i the keys of row i:
 
-  scores       D_ij = |scale| (d + 2) u sum_t |q_it k_jt|       every order of summation (Jeannerod and Rump 2013)
+  scores       D_ij = |scale| ((d + 2) u + c) sum_t |q_it k_jt| every order of summation (Jeannerod and Rump 2013)
   exponential  E_ij = D_ij + u (c_x (m_i - s_ij) + c_e)
   (score)      sum_j p_ij E_ij (|v_jc| + |o_ic|)                first order, times exp(4 max_j E_ij) for the rest
   (stored p)   u_p sum_j p_ij |v_jc|
-  (sum)        (n_i + 2 + T_i) u sum_j p_ij |v_jc|
+  (sum)        ((n_i + 2 + T_i) u + c) sum_j p_ij |v_jc|
   (normaliser) (n_i + 2 + T_i) u |o_ic|
   (output)     u_o |o_ic|
   (underflow)  tiny_p sum_{j visible} |v_jc| / Z_i + n_i tiny + tiny_o     Z_i = sum_j exp(s_ij - m_i)
 
+c is what a product loses before it is summed: 0, unless the kernel reads its factors as tf32.
 T_i is the number of rescalings of an online softmax; at worst every key is a tile of its own, T_i = n_i. The factor
 exp(4 max E) makes the first order rigorous: along the path from the exact to the computed scores a probability grows
 by at most exp(2 max E), and the centre o moves by as much again. It holds for max E <= 1/4; beyond, the output is
@@ -86,7 +87,7 @@ def rows_bound(
     terms = {
         "score": score,
         "stored p": precision.stored * mean_size,
-        "sum": (2 * softmax.keys + 3) * u * mean_size,
+        "sum": ((2 * softmax.keys + 3) * u + precision.product) * mean_size,
         "normaliser": (2 * softmax.keys + 3) * u * output,
         "output": precision.output * output,
         "underflow": precision.tiny_stored * (rows.visible.astype(float) @ size) / softmax.normaliser,
@@ -107,7 +108,7 @@ def softmax_errors(
     if exact_products:
         score = precision.exp_argument * u * np.abs(np.where(rows.visible, rows.scores, 0.0))
     else:
-        score = (head_dim + 2) * u * abs(scale) * (np.abs(query) @ np.abs(key).swapaxes(-1, -2))
+        score = ((head_dim + 2) * u + precision.product) * abs(scale) * (np.abs(query) @ np.abs(key).swapaxes(-1, -2))
     argument = np.where(rows.visible, score + u * (precision.exp_argument * below_max + precision.exp_result), 0.0)
     worst = argument.max(axis=-1, keepdims=True)
     growth = np.where(worst <= 0.25, np.exp(4 * np.minimum(worst, 0.25)), np.inf)

@@ -14,7 +14,8 @@ as in the forward bound; N_j: the rows that attend key j; dO already times the h
   dQ_i           |scale| [ sum_j H_ij |k_jc| + (n_i + 2) u sum_j |dS_ij k_jc| ]
   dK_j           |scale| [ sum_i H_ij |q_ic| + (N_j + 2) u sum_i |dS_ij q_ic| ]
 
-and every result is rounded once more, u_o |result| + tiny_o. What underflows on the way (dS, a product) is the term
+where (k + 1) u of a matrix product stands for (k + 1) u + c, c as in the forward bound. Every result is rounded once
+more, u_o |result| + tiny_o. What underflows on the way (dS, a product) is the term
 "underflow": for dQ_i |scale| tiny_p sum_{j visible} |k_jc| + n_i tiny, for dK_j the same with q_ic and N_j. Where the
 rows of global tokens share the inputs of the local rows, the two gradients are rounded apart and added.
 """
@@ -64,7 +65,7 @@ def _rows_gradient_bounds(
 ) -> list[tuple[Bound, Float]]:
     """For dQ, dK, dV of one kind of rows: the bound, and the size of the exact gradient."""
     query, key, value = inputs
-    u, u_p, tiny = precision.accumulator, precision.stored, precision.tiny_stored
+    u, u_p, tiny, c = precision.accumulator, precision.stored, precision.tiny_stored, precision.product
     scale, head_dim, p = abs(arguments.scale), query.shape[-1], rows.probabilities
     softmax = softmax_errors(rows, query, key, arguments.scale, precision)
     forward = rows_bound(rows, query, key, value, arguments, precision).total
@@ -83,7 +84,7 @@ def _rows_gradient_bounds(
     p_error = np.where(rows.visible, p_error + tiny, 0.0)
 
     grad_p = grad_output @ value.swapaxes(-1, -2)
-    grad_p_error = (head_dim + 1) * u * (size @ np.abs(value).swapaxes(-1, -2))
+    grad_p_error = ((head_dim + 1) * u + c) * (size @ np.abs(value).swapaxes(-1, -2))
     delta = (p * grad_p).sum(axis=-1, keepdims=True)
     delta_from_output = (raw_grad * forward).sum(-1, keepdims=True) + (head_dim + 1) * u * (
         raw_grad * np.abs(rows.output)
@@ -104,15 +105,15 @@ def _rows_gradient_bounds(
     grad_s_size = np.abs(grad_s)
     query_terms = {
         "score gradient": scale * (grad_s_error @ np.abs(key)),
-        "sum": scale * (softmax.keys + 2) * u * (grad_s_size @ np.abs(key)),
+        "sum": scale * ((softmax.keys + 2) * u + c) * (grad_s_size @ np.abs(key)),
     }
     key_terms = {
         "score gradient": scale * (grad_s_error.swapaxes(-1, -2) @ np.abs(query)),
-        "sum": scale * (attended_by + 2) * u * (grad_s_size.swapaxes(-1, -2) @ np.abs(query)),
+        "sum": scale * ((attended_by + 2) * u + c) * (grad_s_size.swapaxes(-1, -2) @ np.abs(query)),
     }
     value_terms = {
         "probability": transposed[1] @ size,
-        "sum": (attended_by + 1) * u * (transposed[0] @ size),
+        "sum": ((attended_by + 1) * u + c) * (transposed[0] @ size),
     }
     seen = rows.visible.astype(float)
     finished = []

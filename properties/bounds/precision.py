@@ -16,6 +16,9 @@ _FORMATS = {
     "float16": (2.0**-11, 2.0**-25, 11, -14),
 }
 DTYPES = tuple(_FORMATS)
+ACCUMULATORS = (*DTYPES, "tf32")
+# Both factors of a product may be truncated to the 11 bits of tf32, by less than 2^-10 each; sums are in float32.
+_TF32_PRODUCT = 2 * 2.0**-10 + 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Precision:
             of the reference exactly.
         exp_argument, exp_result: errors of the exponential, in units of the accumulator's roundoff: 3 covers
             exp2(x * log2(e)), 4 covers a result within 2 units in the last place.
+        product: relative error of a product in a matrix product before it is summed; 0 where factors are read as they
+            are.
     """
 
     dtype: str
@@ -46,14 +51,25 @@ class Precision:
     tiny_accumulator: float
     exp_argument: float = 3.0
     exp_result: float = 4.0
+    product: float = 0.0
     weights: float = 0.0
 
     @classmethod
-    def of(cls, dtype: str) -> Self:
-        """The contract's precision: float32 accumulation for half and single inputs, float64 for double."""
+    def of(cls, dtype: str, accumulator: str | None = None) -> Self:
+        """What a kernel with the given accumulator rounds.
+
+        Args:
+            accumulator: format of the sums and of the softmax, one of `ACCUMULATORS`; "tf32": float32, with factors
+                of matrix products cut to tf32. None: the contract's, float32 for half and single inputs, float64 for
+                double.
+        """
         if dtype not in _FORMATS:
             raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-        accumulator = "float64" if dtype == "float64" else "float32"
+        if accumulator not in (None, *ACCUMULATORS):
+            raise ValueError(f"accumulator: expected one of {', '.join(ACCUMULATORS)}, got {accumulator!r}")
+        product = _TF32_PRODUCT if accumulator == "tf32" else 0.0
+        if accumulator in (None, "tf32"):
+            accumulator = "float64" if dtype == "float64" and accumulator is None else "float32"
         narrow = dtype != accumulator
         unit, tiny, _, _ = _FORMATS[dtype]
         smallest_normal = 2.0 ** _FORMATS[accumulator][3]
@@ -65,6 +81,7 @@ class Precision:
             tiny_stored=max(tiny, smallest_normal) if narrow else smallest_normal,
             tiny_output=max(tiny, smallest_normal) if narrow else smallest_normal,
             tiny_accumulator=smallest_normal,
+            product=product,
         )
 
     def holding(self, stored: str) -> Self:

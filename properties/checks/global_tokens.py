@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.checks.check import check
-from trueband.properties.decode import DIGITS
-from trueband.properties.inputs import Inputs, different
+from trueband.properties.decode import DIGITS, countable
+from trueband.properties.inputs import different
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
 from trueband.properties.verdict import Verdict, judge, judge_exact
@@ -28,10 +28,10 @@ def check_global_key_counts_once(probe: Probe) -> Iterator[Verdict]:
         lambda value: np.broadcast_to(flags, value.shape).copy(), ["value", "value_global"]
     )
     output = probe.run(inputs)
-    keys = inputs.visible.sum(axis=-1)[..., None]
     counts = (inputs.visible & inputs.is_global[:, None, None, :]).sum(axis=-1)[..., None]
     if inputs.shape[2] <= 2 * DIGITS:  # a count beyond is not exact in bfloat16
-        yield judge_exact(np.rint(output * keys), np.broadcast_to(counts, output.shape), "global keys counted")
+        expected = np.broadcast_to(counts, output.shape)
+        yield judge_exact(countable(output, inputs, expected), expected, "global keys counted")
     yield judge(output, inputs.output, inputs.bound)
 
 
@@ -41,9 +41,8 @@ def check_all_global_is_full_attention(probe: Probe) -> Iterator[Verdict]:
     everywhere = inputs.with_arrays(global_attention_mask=np.ones(inputs.real.shape, dtype=bool))
     arrays = {name: inputs.arrays.get(f"{name}_global", inputs.arrays[name]) for name in ("query", "key", "value")}
     dropped = dict.fromkeys([*SEPARATE, "global_attention_mask"])
-    options = {name: value for name, value in inputs.options.items() if name != "dilation"}
-    full = Inputs({}, options, inputs.dtype).with_arrays(**{**inputs.arrays, **arrays, **dropped})
-    full = full.with_options(window=inputs.shape[2])
+    window = max(inputs.shape[2], probe.candidate.least_window)
+    full = inputs.with_arrays(**{**arrays, **dropped}).with_options(window=window, dilation=None)
     yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound)
 
 

@@ -22,7 +22,7 @@ def check_deterministic(probe: Probe) -> Iterator[Verdict]:
 @check("a result does not depend on earlier calls with other numbers", weight=2)
 def check_stateless(probe: Probe) -> Iterator[Verdict]:
     first = probe.inputs
-    other = probe.case.replace(seed=probe.case.seed + 1, family="normal").inputs()
+    other = probe.inputs_of(probe.case.replace(seed=probe.case.seed + 1, family="normal"))
     nearly = first.map_arrays(_flip_last_value, ["value", "value_global"])
     output = probe.run(first)
     for inputs, what in ((other, "other numbers"), (nearly, "one other value")):

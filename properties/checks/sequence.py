@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.checks.check import check
-from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
 from trueband.properties.verdict import Verdict, judge
@@ -45,7 +44,7 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
 
 @check("a window longer than the sequence is as long as the sequence")
 def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
-    tokens = probe.inputs.shape[2]
+    tokens = max(probe.inputs.shape[2], probe.candidate.least_window)
     just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=4 * tokens + 1)
     yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound)
 
@@ -69,7 +68,7 @@ def check_repeated_sequence(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     tokens = inputs.shape[2]
     twice = inputs.map_arrays(lambda array: np.concatenate([array, array], axis=2), inputs.floating)
-    twice = twice.with_options(window=2 * tokens)
+    twice = twice.with_options(window=2 * max(tokens, probe.candidate.least_window))
     once, bound = probe.run(inputs), inputs.bound
     output = probe.run(twice)
     for half in (np.s_[:, :, :tokens], np.s_[:, :, tokens:]):
@@ -83,7 +82,7 @@ def check_dilation_is_a_window_on_residues(probe: Probe) -> Iterator[Verdict]:
     dilation = 2 + probe.case.seed % 2
     inputs = probe.inputs.with_options(dilation=dilation)
     output = probe.run(inputs)
-    plain = Inputs(inputs.arrays, {k: v for k, v in inputs.options.items() if k != "dilation"}, inputs.dtype)
+    plain = inputs.with_options(dilation=None)
     for residue in range(min(dilation, inputs.shape[2])):
         rows = np.s_[:, :, residue::dilation]
         part = plain.map_arrays(lambda array, rows=rows: array[rows], inputs.floating)

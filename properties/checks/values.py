@@ -105,7 +105,7 @@ def check_value_channels(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(turned), expected, inputs.bound.at(np.s_[..., order]) + turned.bound)
 
 
-@check("a token that sees only itself gives its own value", Structure(without=frozenset({"globals"})))
+@check("a token that sees only itself gives its own value", Structure(without=frozenset({"globals"})), ["any_window"])
 def check_own_value(probe: Probe) -> Iterator[Verdict]:
     alone = probe.inputs.with_options(window=0).with_arrays(head_mask=None)
     expected = np.where(alone.real[:, None, :, None], alone.arrays["value"], 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from trueband.properties.bounds import attention_bound
 from trueband.properties.checks.check import check
-from trueband.properties.decode import DIGITS, decoding_inputs, expected_counts
+from trueband.properties.decode import DIGITS, countable, decoding_inputs, expected_counts
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
@@ -27,10 +27,9 @@ def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
     for digit in range(1 if probe.inputs.shape[2] <= DIGITS else 2):
         inputs = decoding_inputs(probe.inputs, digit)
         output = probe.run(inputs)
-        keys = inputs.visible.sum(axis=-1, keepdims=True)
         counts = expected_counts(inputs)
         for verdict in (
-            judge_exact(np.rint(output * keys), counts, "decoded count of keys"),
+            judge_exact(countable(output, inputs, counts), counts, "decoded count of keys"),
             judge(output, inputs.output, inputs.bound),
         ):
             seen = "" if verdict.passed else f"{_seen(inputs, output, verdict)}; "
@@ -44,7 +43,7 @@ def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
 )
 def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
     batch, heads, tokens, _ = probe.inputs.shape
-    size = 1 << (tokens - 1).bit_length()
+    size = 4 ** (((tokens - 1).bit_length() + 1) // 2)  # the scale is a power of two: it may come before the product
     codes = _orthogonal(size)[:tokens]  # (n, size) of +-1
     wanted = int(probe.random.integers(tokens))
     shape = (batch, heads, tokens, size)

@@ -71,3 +71,13 @@ def odd_rows_differ(self: Specimen, call: Call, probabilities: Array, value: Arr
 @fault("harness", "bad input is taken for good", "rejects_bad_input", step="__call__", claims="validation")
 def accepts_anything(self: Specimen, query: Array, key: Array, value: Array, **options: Any) -> Array:
     return np.zeros_like(query)
+
+
+@fault(
+    "harness", "a pipeline is not flushed: every third result is that of the call before", "call_order", step="__call__"
+)
+def one_call_late(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
+    output = Specimen.__call__(self, query, key, value, **options)
+    count, last = self.__dict__.get("seen", (0, output))
+    self.__dict__["seen"] = (count + 1, output)
+    return last.copy() if count % 3 == 2 and last.shape == output.shape and last.dtype == output.dtype else output

@@ -94,8 +94,8 @@ def returns_a_subclass(self: Specimen, *arrays: Array, **options: Any) -> Array:
     return np.ma.masked_invalid(Specimen.__call__(self, *arrays, **options))
 
 
-@fault("harness", "the result of a query's address is returned again", "stateless", "matches_reference",
-       step="__call__", seen="a cache by pointer")  # fmt: skip
+@fault("harness", "the result of a query's address is returned again", "stateless", "same_address",
+       "matches_reference", step="__call__", seen="a cache by pointer")  # fmt: skip
 def cached_by_address(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
     cache = self.__dict__.setdefault("cache", {})
     address = (query.__array_interface__["data"][0], query.shape, query.dtype)

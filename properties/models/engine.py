@@ -24,9 +24,15 @@ def run_models(
     """The named checks on every architecture and dtype that they are for."""
     for name in names:
         check = MODEL_CHECKS[name]
-        for architecture in check.architectures:
+        for architecture in architectures_of(check, candidate):
             for dtype in check.dtypes:
                 yield run_model_check(target, candidate, check, architecture, dtype, examples, seed, on_case)
+
+
+def architectures_of(check: ModelCheck, candidate: ModelCandidate) -> tuple[str, ...]:
+    """Those of a check that the candidate has."""
+    has = getattr(candidate, "architectures", check.architectures)
+    return tuple(name for name in check.architectures if name in has)
 
 
 def run_model_check(
@@ -43,6 +49,8 @@ def run_model_check(
     start = time.monotonic()
     start_seed = zlib.crc32(f"{seed} {check.name} {architecture} {dtype}".encode())
     strategy = model_cases((architecture,), dtype)
+    fit = getattr(candidate, "fit", None)  # what the models of a target cannot do
+    strategy = strategy if fit is None else strategy.map(fit)
     found = search(check, candidate, strategy, examples, start_seed, on_case, probe=ModelProbe)
     return model_record(target, check, architecture, dtype, seed, start, found)
 

@@ -229,3 +229,19 @@ def test_nothing_is_projected_for_tokens_that_are_not_global(small: dict[str, An
     context = first(model.embeddings(ids), None, one.bool(), None, False).context
     assert context.isnan().any(dim=-1).nonzero().tolist() == [[0, 3]]
     assert not output.last_hidden_state[1].isnan().any()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_checkpointing_runs_the_layers_twice(small: dict[str, Any], randomize: Fill, batch: Any, make: Any) -> None:
+    """With dropout, and to the bit the same gradients; another seed gives others."""
+    model, calls, found = randomize(make(small)).train(), [], []
+    model.encoder.layer[0].register_forward_pre_hook(lambda *given: calls.append(given))
+    for on, seed in ((False, 1), (True, 1), (True, 2)):
+        (model.gradient_checkpointing_enable if on else model.gradient_checkpointing_disable)()
+        torch.manual_seed(seed)
+        model.zero_grad()
+        model(batch.ids, batch.mask).last_hidden_state.square().sum().backward()
+        found.append([weight.grad.clone() for weight in model.parameters() if weight.grad is not None])
+    assert len(calls) == 1 + 2 + 2
+    assert all(torch.equal(a, b) for a, b in zip(found[0], found[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(found[1], found[2], strict=True))

@@ -1,0 +1,66 @@
+"""Calls: each is computed anew, in whatever order and wherever in memory its numbers lie.
+
+A result that is right for one call, and bit for bit the same for another call with other numbers, was not computed: it
+was returned again. The inputs of these checks are continuous and large enough (8 numbers at least) for that to be no
+coincidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Array, Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import REPLAY, Verdict, judge, judge_exact
+
+LEAST_NUMBERS = 8
+LARGE = Structure(families=("normal",), head_dims=(LEAST_NUMBERS, 16, 64))
+
+
+@check("a call's result is its own, also when its numbers lie in the memory of the call before", LARGE)
+def check_same_address(probe: Probe) -> Iterator[Verdict]:
+    first, other = _inputs(probe, 2)
+    earlier = probe.run(first)
+    output = probe.run(other, layout="reused")
+    yield own_result(output, other, [(earlier, first)], "output for other numbers in the same memory")
+    again = probe.run(first, layout="reused")
+    yield own_result(again, first, [(output, other)], "output for the first numbers in the same memory")
+
+
+@check("the order of calls changes nothing, bit for bit", LARGE)
+def check_call_order(probe: Probe) -> Iterator[Verdict]:
+    inputs = _inputs(probe, 3)
+    outputs: list[Array] = []
+    for one in inputs:
+        outputs.append(probe.run(one))
+        earlier = list(zip(outputs[:-1], inputs[: len(outputs) - 1], strict=True))
+        yield own_result(outputs[-1], one, earlier, "output after calls with other numbers")
+    for index in (2, 0, 1):
+        yield judge_exact(probe.run(inputs[index]), outputs[index], "output in another order of calls")
+
+
+def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inputs]], what: str) -> Verdict:
+    """The verdict on an output, which says so if it is a replay.
+
+    Args:
+        earlier: (output, inputs) of calls before.
+    """
+    verdict = judge(output, inputs.output, inputs.bound, what)
+    if verdict.passed:
+        return verdict
+    for past, its_inputs in earlier:
+        same = np.array_equal(output, past) and np.count_nonzero(past) >= LEAST_NUMBERS
+        if same and judge(past, its_inputs.output, its_inputs.bound).passed:
+            told = f"{what}, which is bit for bit what an earlier call has returned:"
+            return replace(verdict, what=told, term=REPLAY)
+    return verdict
+
+
+def _inputs(probe: Probe, count: int) -> list[Inputs]:
+    """The case with other numbers, once for each seed from its own on."""
+    return [probe.inputs_of(probe.case.replace(seed=probe.case.seed + i)) for i in range(count)]

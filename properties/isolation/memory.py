@@ -1,0 +1,115 @@
+"""Memory that a candidate is handed and hands back: fresh, between guard bands, poisoned when it is freed.
+
+Inputs lie in raw memory of their own, filled around with bytes that are NaN in every floating format (True in masks).
+The bytes are compared as a whole after the call: numbers that changed and writes beside them are seen alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+GUARD = 256  # bytes on either side
+ALIGNMENT = 64  # of the first byte of an input: that of torch, so that a result does not depend on where it lies
+POISONED_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Held:
+    """One input.
+
+    Attributes:
+        raw: bytes, guard bands included.
+        start, stop: where the numbers lie in them.
+        before: all the bytes as they were before the call.
+    """
+
+    raw: NDArray[np.uint8]
+    start: int
+    stop: int
+    before: bytes
+
+    def damage(self) -> str:
+        """What became of the memory: "" (nothing), "changed" (the numbers) or "overrun" (what lies around them)."""
+        now = self.raw.tobytes()
+        if now == self.before:
+            return ""
+        return "overrun" if now[self.start : self.stop] == self.before[self.start : self.stop] else "changed"
+
+
+def place(typed: Any, torch: Any = None, reuse: NDArray[np.uint8] | None = None) -> tuple[Any, Held]:
+    """The same array in guarded memory: a view that begins a storage of its own, and the memory.
+
+    Args:
+        typed: contiguous; a numpy array, or a tensor on the CPU.
+        torch: the module, for a tensor.
+        reuse: memory of an earlier call, to be overwritten if it has the right size.
+    """
+    is_brain = torch is not None and typed.dtype == torch.bfloat16  # which numpy does not have
+    source = typed if torch is None else (typed.view(torch.int16) if is_brain else typed).numpy()
+    room = source.nbytes + 2 * GUARD + ALIGNMENT
+    raw = reuse if reuse is not None and len(reuse) == room else np.empty(room, np.uint8)
+    raw.fill(1 if source.dtype == np.bool_ else 0xFF)
+    start = GUARD + -(_address(raw) + GUARD) % ALIGNMENT
+    stop = start + source.nbytes
+    inside = raw[start:stop].view(source.dtype).reshape(source.shape)
+    inside[...] = source
+    held = Held(raw, start, stop, raw.tobytes())
+    if torch is None:
+        return inside, held
+    tensor = torch.from_numpy(inside)
+    return (tensor.view(torch.bfloat16) if is_brain else tensor), held
+
+
+def poison(shape: tuple[int, ...], dtype: str, torch: Any = None) -> None:
+    """Leave NaN in the blocks that an allocation of this size gets next: what is not written is seen."""
+    if torch is None:
+        blocks = [np.full(shape, np.nan, dtype) for _ in range(POISONED_BLOCKS)]
+    else:
+        blocks = [torch.full(shape, np.nan, dtype=getattr(torch, dtype)) for _ in range(POISONED_BLOCKS)]
+    del blocks
+
+
+def window(output: Any, torch: Any = None) -> Array:
+    """The memory of an output as a numpy array, floating or, for bfloat16, int16."""
+    if torch is None:
+        there: Array = output
+    elif output.dtype == torch.bfloat16:
+        there = output.detach().view(torch.int16).numpy()
+    else:
+        there = output.detach().numpy()
+    return there
+
+
+def shares(output: Array, raw: Array) -> bool:
+    """Whether two arrays may lie in the same memory."""
+    return bool(np.may_share_memory(output, raw))
+
+
+def overlaps_itself(output: Array) -> bool:
+    """Whether elements of an array share memory: there are more of them than it spans."""
+    steps = zip(output.shape, output.strides, strict=True)
+    span = output.itemsize + sum((n - 1) * abs(stride) for n, stride in steps)
+    return span < output.nbytes
+
+
+def burn(output: Array) -> None:
+    """Fill an output that has been read with NaN. One that cannot be written to stays."""
+    if output.flags.writeable:
+        output.fill(-1 if output.dtype == np.int16 else np.nan)
+
+
+def is_burnt(output: Array) -> bool:
+    """Whether nothing has been written to a burnt output."""
+    if not output.flags.writeable:
+        return True
+    return bool((output == -1).all() if output.dtype == np.int16 else np.isnan(output).all())
+
+
+def _address(raw: NDArray[np.uint8]) -> int:
+    address: int = raw.__array_interface__["data"][0]
+    return address

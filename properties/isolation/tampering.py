@@ -1,0 +1,38 @@
+"""The harness in the candidate's process: whether it is still what it was before the candidate was loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+Names = list[tuple[Mapping[str, Any], str, Any, str]]
+
+
+def harness() -> Names:
+    """Every name of the loaded modules of the package, and of their classes: (namespace, name, object, full name)."""
+    names: Names = []
+    for module_name, module in list(sys.modules.items()):
+        if module_name in ("__main__", "trueband") or module_name.startswith("trueband."):
+            names += _names(vars(module), module_name)
+            for each in list(vars(module).values()):
+                if isinstance(each, type) and each.__module__ == module_name:
+                    names += _names(each.__dict__, f"{module_name}.{each.__qualname__}")
+    return names
+
+
+def replaced(names: Names) -> str:
+    """The first name that stands for another object now; "" if all are as they were."""
+    for namespace, name, before, full_name in names:
+        if namespace.get(name) is not before:
+            return full_name
+    return ""
+
+
+def _names(namespace: Mapping[str, Any], prefix: str) -> Names:
+    return [
+        (namespace, name, value, f"{prefix}.{name}")
+        for name, value in list(namespace.items())
+        if callable(value) and not isinstance(value, ModuleType)
+    ]

@@ -1,0 +1,33 @@
+"""What a plan asks for, held against what has run: nothing is skipped, by whomever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trueband.properties.engine import SMALL_WORLD, Plan
+from trueband.properties.record import Record
+from trueband.properties.second_process import NAME as SECOND_PROCESS
+
+
+def wanted(plan: Plan) -> list[tuple[str, str]]:
+    """(check, dtype) of every record that a plan gives."""
+    checks = [*plan.checks, *([SECOND_PROCESS] if plan.gate else [])]
+    return [
+        (check, dtype)
+        for dtype in plan.dtypes
+        for check in checks
+        if check != SMALL_WORLD or dtype in plan.small_world_dtypes
+    ]
+
+
+def unrun(plan: Plan, records: Sequence[Record]) -> list[Record]:
+    """A failure for everything that a plan asks for and that has not run, or has passed without a case."""
+    ran = {(record.check, record.dtype) for record in records if record.cases or not record.passed}
+    return [
+        Record(
+            suite="operator", check=check, claim="every check of the plan runs", target=plan.target, dtype=dtype,
+            device=plan.device, status="failed", cases=0, seconds=0.0, message="expected at least one case, got none",
+        )
+        for check, dtype in wanted(plan)
+        if (check, dtype) not in ran
+    ]  # fmt: skip

@@ -1,0 +1,81 @@
+"""A target of the model checks: a factory of models with the Hub's call signature, and what its models cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trueband.properties.models.case import ARCHITECTURES, ModelCase
+from trueband.properties.target import TargetError, load_attribute
+from trueband.reference.config import POSITION_EMBEDDING_TYPES
+
+MODEL_DTYPES = ("float64", "float32")
+LEAST_TOKENS = 6  # that the heads of the models ask for
+
+
+@dataclass(frozen=True)
+class ModelTarget:
+    """Models under test.
+
+    Attributes:
+        factory: `factory(architecture, class_name, config, state)` -> a model in float32 and evaluation mode, with the
+            calls and answers of the Hub's class: `model(input_ids=..., attention_mask=...)`, `model.generate(...)`,
+            `model.to(dtype)`. config: fields of config.json; state: numpy arrays under the Hub's keys.
+        architectures: it has, of "xlm-roberta", "longformer", "led".
+        name: for reports; None: that of the factory.
+        least_window: the least one-sided window it takes. Ours is 1.
+        one_window: all layers must have the same window.
+        whole_windows: the length must be a multiple of the two-sided window.
+        positions: of XLM-RoBERTa, the values of position_embedding_type that it knows, the first of them in place of
+            the others.
+        pruned: whether it builds models of XLM-RoBERTa with heads taken out.
+        uneven_chunks: whether a length may be no multiple of the tokens that go through the feed-forward at a time.
+    """
+
+    factory: Callable[[str, str, dict[str, Any], dict[str, Any]], Any]
+    architectures: tuple[str, ...] = ARCHITECTURES
+    name: str | None = None
+    least_window: int = 1
+    one_window: bool = False
+    whole_windows: bool = False
+    positions: tuple[str, ...] = POSITION_EMBEDDING_TYPES
+    pruned: bool = True
+    uneven_chunks: bool = True
+
+    def __post_init__(self) -> None:
+        if not callable(self.factory):
+            raise TargetError(f"model target: expected a callable factory, got {type(self.factory).__name__}")
+        object.__setattr__(self, "architectures", tuple(self.architectures))
+        unknown = sorted(set(self.architectures) - set(ARCHITECTURES))
+        if unknown or not self.architectures:
+            told = ", ".join(unknown) or "none"
+            raise TargetError(f"architectures: expected some of {', '.join(ARCHITECTURES)}, got {told}")
+        if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 1:
+            raise TargetError(f"least_window: expected an int >= 1, got {self.least_window!r}")
+        object.__setattr__(self, "positions", tuple(self.positions))
+        unknown = sorted(set(self.positions) - set(POSITION_EMBEDDING_TYPES))
+        if unknown or not self.positions:
+            told = ", ".join(unknown) or "none"
+            raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {told}")
+
+    def fit(self, case: ModelCase) -> ModelCase:
+        """The nearest case that the models can do; the case itself where nothing is declared."""
+        if case.architecture == "xlm-roberta":
+            positions = case.positions if case.positions in self.positions else self.positions[0]
+            pruned = case.pruned if self.pruned else ()
+            return case.replace(positions=positions, pruned=pruned, chunk=case.chunk if self.uneven_chunks else 0)
+        windows = tuple(max(window, self.least_window) for window in case.windows)
+        if self.one_window or self.whole_windows:
+            windows = (windows[0],) * len(windows)
+        tokens = case.tokens
+        if self.whole_windows:
+            size = 2 * windows[0]
+            tokens = -(-max(tokens, LEAST_TOKENS) // size) * size
+        return case.replace(windows=windows, tokens=tokens)
+
+
+def load_model_target(spec: str) -> ModelTarget:
+    """The model target named by `package.module:factory` or `path/file.py:factory`. Raises TargetError."""
+    found = load_attribute(spec)
+    return found if isinstance(found, ModelTarget) else ModelTarget(found)

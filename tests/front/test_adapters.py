@@ -1,0 +1,211 @@
+"""The shipped adapters: each fails what its file says and nothing else, and what it declares is really so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from trueband.adapters import SHIPPED, resolve
+from trueband.model_run import model_candidate, model_names, reproduce_model
+from trueband.model_target import HubModels
+from trueband.properties.case import Case
+from trueband.properties.checks import CHECKS
+from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, select
+from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.models.case import ModelCase
+from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
+from trueband.properties.models.engine import run_models
+from trueband.properties.models.target import ModelTarget, load_model_target
+from trueband.properties.runner import Runner
+from trueband.properties.search import try_case
+from trueband.properties.target import Target, TargetError, load_target
+
+OPERATORS = [name for name, one in SHIPPED.items() if one.kind == "operator" and one.expected_failures]
+PLAN = Plan("adapter", ("float32",), 1, (), ())
+# One call that each of these can serve, and that a peer can hardly get right by chance.
+CASE = {"tokens": 7, "window": 2, "head_dim": 4, "batch": 2, "heads": 2, "masked": [[5, 6], [0]], "family": "normal"}
+FEW = ("matches_reference", "masked_rows_are_zero", "gradients_match_reference", "causality", "global_key_counts_once")
+
+
+def expectations(name: str) -> ExpectedFailures:
+    path = SHIPPED[name].expected_failures
+    assert path is not None
+    return ExpectedFailures.from_file(path)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
+    runner = Runner(load_target(resolve(name).spec))
+    expected = expectations(name)
+    expected.check_names(select(None, runner.features))
+    for each in expected.expectations:
+        assert each.case is not None
+        dtypes = [next(iter(words)) for words in each.meant] or list(runner.dtypes)
+        for dtype in dtypes:
+            record = reproduce({"check": each.check, "case": {**each.case, "dtype": dtype}}, name, runner)
+            assert record.status == "failed", (each, dtype)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_nothing_else_fails(name: str) -> None:
+    runner = Runner(load_target(resolve(name).spec))
+    checks = [check for check in FEW[: 2 if name == "flex" else None] if check in select(None, runner.features)]
+    for check in checks:
+        record = run_check(PLAN, CHECKS[check], runner, "float32", 2)
+        (judged,) = expectations(name).apply([record], lambda line: reproduce(line, name, runner))
+        assert judged.passed, judged
+    for dtype in runner.dtypes:
+        case = {**CASE, "dtype": dtype, **({"global_": [[1], []]} if "globals" in runner.features else {})}
+        record = reproduce({"check": "matches_reference", "case": case}, name, runner)
+        assert record.passed, record
+
+
+def test_the_peers_layers_need_the_declared_precision_in_float64() -> None:
+    """The cause of what float64 gives: a float32 softmax. Declared, it passes; the contract's, it does not."""
+    declared = load_target(resolve("hf-longformer").spec)
+    silent = Target(declared.function, ("float64",), declared.features, "torch", least_window=2)
+    line = {"check": "matches_reference", "case": {**CASE, "dtype": "float64"}}
+    assert reproduce(line, "x", Runner(declared)).passed
+    assert not reproduce(line, "x", Runner(silent)).passed
+    least = torch.finfo(torch.float64).min
+    scores = torch.full((1, 3), least, dtype=torch.float64, requires_grad=True)
+    assert torch.nn.functional.softmax(scores, dim=-1, dtype=torch.float32).isnan().all()
+    least32 = torch.full((1, 3), torch.finfo(torch.float32).min)
+    assert not torch.nn.functional.softmax(least32, dim=-1, dtype=torch.float32).isnan().any()
+
+
+def test_the_peers_layers_take_no_smaller_window_than_declared() -> None:
+    declared = load_target(resolve("hf-led").spec)
+    silent = Runner(Target(declared.function, ("float32",), declared.features, "torch"))
+    for window in (0, 1):
+        record = reproduce({"check": "matches_reference", "case": {**CASE, "window": window}}, "x", silent)
+        assert record.status == "failed", window
+
+
+def test_local_attention_without_a_mask_attends_the_tokens_it_pads_with() -> None:
+    """Why the adapter hands over a mask of ones."""
+
+    def bare(query: Any, key: Any, value: Any, *, window: int) -> Any:
+        from local_attention import LocalAttention
+
+        layer = LocalAttention(window, autopad=True, exact_windowsize=True, use_rotary_pos_emb=False)
+        return layer(query, key, value)
+
+    runner = Runner(Target(bare, library="torch", features=frozenset(), least_window=1))
+    for tokens, right in ((6, True), (5, False)):
+        case = Case(tokens=tokens, window=3).to_dict()
+        assert reproduce({"check": "mask_decoding", "case": case}, "bare", runner).passed == right
+
+
+def test_the_models_of_the_peer_fail_what_is_listed_and_nothing_else() -> None:
+    candidate = model_candidate("hf")
+    expected = expectations("hf")
+    expected.check_names(list(MODEL_CHECKS))
+    names = model_names("encoder_layers or logits or rejects_bad_model or head_masks or attentions or cached_tokens")
+    records = run_models("hf", candidate, names, 3)
+    judged = list(expected.apply(records, lambda line: reproduce_model(line, "hf")))
+    assert [record for record in judged if not record.passed] == []
+    assert {record.dtype for record in judged if record.status == "expected"} >= {"led float64", "longformer float64"}
+    assert any(record.status == "passed" for record in judged if record.dtype == "led float32")
+
+
+def test_every_listed_failure_of_the_peers_models_still_fails_by_its_case() -> None:
+    for each in expectations("hf").expectations:
+        assert each.case is not None
+        for words in each.meant:
+            dtypes = words & set(MODEL_CHECKS[each.check].dtypes) or MODEL_CHECKS[each.check].dtypes
+            assert words - set(dtypes) == {each.case["architecture"]}, each
+            for dtype in dtypes:
+                record = reproduce_model({"check": each.check, "case": {**each.case, "dtype": dtype}}, "hf")
+                assert record.status == "failed", (each, dtype)
+
+
+def test_the_peers_generate_numbers_positions_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cause of what XLM-RoBERTa writes: the model itself numbers them from its padding id + 1."""
+    case = ModelCase("xlm-roberta", tokens=3, causal=True)
+    model = model_candidate("hf").model("xlm-roberta", case.config, case.state, "float32")
+    embeddings, read = model.roberta.embeddings, []
+    forward = embeddings.forward
+
+    def seen(*given: Any, **named: Any) -> Any:
+        read.append(named["position_ids"])
+        return forward(*given, **named)
+
+    monkeypatch.setattr(embeddings, "forward", seen)
+    ids = torch.tensor(case.inputs["input_ids"])
+    model(ids)
+    model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=1)
+    assert read[0] is None
+    assert read[1].tolist() == [[0, 1, 2]]
+    assert not torch.equal(model(ids).logits, model(ids, position_ids=read[1]).logits)
+
+
+def test_sdpas_float16_gradients_are_summed_in_float16_over_blocks_of_queries() -> None:
+    """The cause of `gradients_are_linear[float16]`: 2048 + 3/4 + 3/4 + 3/4 rounds to 2050, unless it is rounded thrice.
+
+    All queries attend token 0 alone, so the gradient of its value is the sum of what reaches the rows.
+    """
+
+    def summed(backend: SDPBackend, rows: tuple[int, ...]) -> float:
+        query, value = torch.zeros(1, 1, 120, 4).half(), torch.zeros(1, 1, 120, 4).half().requires_grad_()
+        upstream = torch.zeros_like(value)
+        upstream[:, :, 0], upstream[:, :, rows] = 2048.0, 0.75
+        with sdpa_kernel(backend):
+            first = (torch.arange(120) == 0).expand(1, 1, 120, 120)
+            torch.nn.functional.scaled_dot_product_attention(query, query, value, attn_mask=first).backward(upstream)
+        assert value.grad is not None
+        return value.grad[0, 0, 0, 0].item()
+
+    assert summed(SDPBackend.MATH, (32, 64, 96)) == 2050
+    assert summed(SDPBackend.FLASH_ATTENTION, (1, 2, 3)) == 2050
+    assert summed(SDPBackend.FLASH_ATTENTION, (32, 64, 96)) == 2048
+
+
+def test_the_limits_of_the_peers_models_are_real() -> None:
+    declared = load_model_target(resolve("hf", "models").spec)
+    assert declared == ModelTarget(
+        declared.factory, name=declared.name, least_window=2, one_window=True, whole_windows=True,
+        positions=("absolute",), pruned=False, uneven_chunks=False,
+    )  # fmt: skip
+    models, check = HubModels(declared), MODEL_CHECKS["encoder_layers"]
+    for wrong in (
+        {"tokens": 8, "windows": (1,)},  # attention_window 2
+        {"tokens": 6, "layers": 2, "windows": (2, 3)},  # 4 and 6: padded to a multiple of 6
+        {"tokens": 13, "windows": (6,)},  # padded to 24, past the table of 17 positions
+    ):
+        case = ModelCase("led", **wrong)  # type: ignore[arg-type]
+        assert try_case(check, models, case, ModelProbe)[0] is not None, wrong
+        fitted = declared.fit(case)
+        assert fitted != case
+        assert try_case(check, models, fitted, ModelProbe)[0] is None, wrong
+    for other in ({"positions": "relative_key"}, {"chunk": 2}, {"heads": 2, "pruned": ((1,),)}):
+        case = ModelCase("xlm-roberta", tokens=3, **other)  # type: ignore[arg-type]
+        assert try_case(check, models, case, ModelProbe)[0] is not None, other
+        assert declared.fit(case) == ModelCase("xlm-roberta", tokens=3, heads=case.heads)
+        assert try_case(check, models, declared.fit(case), ModelProbe)[0] is None, other
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"factory": 3}, "model target: expected a callable factory, got int"),
+        ({"factory": len, "architectures": ("gpt",)}, "architectures: expected some of xlm-roberta, .*, got gpt"),
+        ({"factory": len, "architectures": ()}, "architectures: expected some of .*, got none"),
+        ({"factory": len, "positions": ("rotary",)}, "positions: expected some of absolute, .*, got rotary"),
+        ({"factory": len, "positions": ()}, "positions: expected some of .*, got none"),
+        ({"factory": len, "least_window": 0}, "least_window: expected an int >= 1, got 0"),
+    ],
+)
+def test_a_model_target_that_makes_no_sense_is_one_line(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        ModelTarget(**wrong)
+
+
+def test_a_small_world_is_no_expected_failure_of_any_peer() -> None:
+    """Every peer sees the right keys: what it fails is of another kind."""
+    for name in OPERATORS:
+        names = {each.check for each in expectations(name).expectations}
+        assert not names & {SMALL_WORLD, "mask_decoding", "matches_reference", "locality"}

@@ -1,0 +1,94 @@
+"""`trueband check --gate`: cases that nobody can know before, told afterwards; a second process; nothing left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trueband.properties.engine import Plan
+from trueband.properties.manifest import unrun, wanted
+from trueband.properties.record import Record
+
+CHEATS = Path(__file__).parents[1] / "cheats"
+
+
+def trueband(*arguments: object, notes: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NOTES": str(notes)}
+    command = [sys.executable, "-m", "trueband", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_kernel_that_knows_the_visible_cases_passes_without_the_gate_and_fails_in_it(tmp_path: Path) -> None:
+    notes, some = tmp_path / "notes", ("-k", "matches_reference", "--cases", "40")
+    assert trueband("check", f"{CHEATS}/numbers.py:takes_notes", *some, notes=notes).returncode == 0
+    knowing = f"{CHEATS}/numbers.py:knows_the_questions"
+    assert trueband("check", knowing, *some, notes=notes).returncode == 0
+    gate = trueband("check", knowing, *some, "--gate", notes=notes)
+    assert gate.returncode == 1
+
+    line = re.search(r"The same cases again: trueband (.*)", gate.stdout)
+    assert line is not None
+    again = trueband(*shlex.split(line[1]), notes=notes)
+    assert again.returncode == 1
+    verdicts = [re.findall(r"verdict +(.*)", run.stdout) for run in (gate, again)]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0]
+
+
+def test_the_seed_is_told_at_the_end_only(tmp_path: Path) -> None:
+    report = tmp_path / "records.jsonl"
+    some = ("-k", "single_token", "--cases", "6", "--json", report)
+    gate = trueband("check", f"{CHEATS}/processes.py:good", *some, "--gate")
+    assert gate.returncode == 0, gate.stdout + gate.stderr
+    head, *records, last = map(json.loads, report.read_text().splitlines())
+    assert head["seed"] is None
+    told = [(record["check"], record["seed"]) for record in records]
+    assert told == [("single_token", None), ("second_process", None)]
+    assert last["record"] == "gate"
+    assert f"The secret seed was {last['seed']}." in gate.stdout
+    other = trueband("check", f"{CHEATS}/processes.py:good", *some, "--gate")
+    assert f"The secret seed was {last['seed']}." not in other.stdout
+
+
+def test_a_seed_of_the_users_own_is_no_secret() -> None:
+    run = trueband("check", f"{CHEATS}/processes.py:good", "--gate", "--seed", 3)
+    assert run.returncode == 2
+    assert "--seed: expected none with --gate, which draws its own, got 3" in run.stderr
+
+
+def test_a_second_process_must_agree_with_the_first(tmp_path: Path) -> None:
+    some = ("-k", "matches_reference", "--cases", "20")
+    right_once = f"{CHEATS}/numbers.py:right_in_its_first_process"
+    gate = trueband("check", right_once, *some, "--gate", notes=tmp_path / "notes")
+    assert gate.returncode == 1
+    assert "FAILED second_process [float32]" in gate.stdout
+    assert "output in a second process" in gate.stdout
+
+
+def record(check: str, cases: int = 1, status: str = "passed") -> Record:
+    return Record("operator", check, "", "x", "float32", "cpu", status, cases, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("records", "left_out"),
+    [
+        ([record("single_token"), record("stateless"), record("second_process")], []),
+        ([record("single_token"), record("second_process")], ["stateless"]),
+        ([record("single_token", cases=0), record("stateless"), record("second_process")], ["single_token"]),
+        ([record("single_token", 0, "crashed"), record("stateless"), record("second_process")], []),
+        ([record("single_token"), record("stateless")], ["second_process"]),
+    ],
+)
+def test_a_check_that_has_not_run_is_a_failure(records: list[Record], left_out: list[str]) -> None:
+    plan = Plan("x", ("float32",), 9, (), ("single_token", "stateless"), gate=True)
+    assert [name for name, _ in wanted(plan)] == ["single_token", "stateless", "second_process"]
+    missing = unrun(plan, records)
+    assert [one.check for one in missing] == left_out
+    assert all(one.status == "failed" for one in missing)

@@ -1,0 +1,24 @@
+"""`chunked`: the package's own sliding-chunk attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.target import FEATURES, Target
+
+
+def band_attention(query: Any, key: Any, value: Any, **options: Any) -> Any:
+    """`trueband.optimized.band_attention`; torch is imported on the first call."""
+    from trueband import optimized
+
+    return optimized.band_attention(query, key, value, impl="chunked", **options)
+
+
+target = Target(
+    band_attention,
+    dtypes=DTYPES,
+    features=frozenset(FEATURES) - {"nan_local"},
+    library="torch",
+    name="trueband.optimized.band_attention[chunked]",
+)

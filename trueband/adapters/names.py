@@ -1,0 +1,110 @@
+"""Names of targets: those that are shipped, and the entry points of other packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from trueband.properties.target import TargetError
+
+GROUP = "trueband.targets"
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Named:
+    """A target that has a name.
+
+    Attributes:
+        name: for the command line.
+        spec: module:attribute.
+        summary: one line, what it runs.
+        packages: that it needs besides those of trueband.
+        kind: "operator", or "models" for a factory of models.
+        origin: the distribution that brings it.
+    """
+
+    name: str
+    spec: str
+    summary: str
+    packages: tuple[str, ...] = ()
+    kind: str = "operator"
+    origin: str = "trueband"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that it needs and that are not installed."""
+        return tuple(package for package in self.packages if find_spec(package.replace("-", "_")) is None)
+
+    @property
+    def versions(self) -> str:
+        """Of the packages that it needs."""
+        return ", ".join(f"{package} {metadata.version(package)}" for package in self.packages)
+
+    @property
+    def expected_failures(self) -> Path | None:
+        """The file of what it is known to fail."""
+        path = HERE / f"{self.name}.json"
+        return path if self.origin == "trueband" and path.is_file() else None
+
+
+SHIPPED = {
+    each.name: each
+    for each in (
+        Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
+        Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
+        Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
+        Named(
+            "hf-longformer", "trueband.adapters.huggingface:longformer", "transformers' LongformerSelfAttention",
+            ("transformers",),
+        ),
+        Named(
+            "hf-led", "trueband.adapters.huggingface:led", "transformers' LEDEncoderSelfAttention", ("transformers",)
+        ),
+        Named(
+            "local-attention", "trueband.adapters.local_attention:target", "lucidrains' LocalAttention, exact windows",
+            ("local-attention",),
+        ),
+        Named(
+            "hf", "trueband.adapters.hf_models:factory", "transformers' LED, Longformer and XLM-RoBERTa models",
+            ("transformers",), kind="models",
+        ),
+    )
+}  # fmt: skip
+
+
+def named_targets() -> list[Named]:
+    """All targets that have a name: the shipped ones, then entry points of the group `trueband.targets`."""
+    found = [
+        Named(point.name, point.value, "", origin=point.dist.name if point.dist else "unknown")
+        for point in metadata.entry_points(group=GROUP)
+    ]
+    return [*SHIPPED.values(), *sorted(found, key=lambda each: (each.name, each.origin))]
+
+
+def resolve(target: str, kind: str = "operator") -> Named:
+    """What a user's word for a target means: a name, or module:attribute itself.
+
+    Raises:
+        TargetError: no target or several have this name, it is of another kind, or a package is not installed.
+    """
+    if ":" in target:
+        return Named(target, target, "", kind=kind, origin="")
+    known = named_targets()
+    found = [each for each in known if each.name == target]
+    if not found:
+        names = ", ".join(each.name for each in known if each.kind == kind)
+        raise TargetError(f"target: expected module:callable, file.py:callable or one of {names}, got {target!r}")
+    if len(found) > 1:
+        origins = ", ".join(each.origin for each in found)
+        raise TargetError(f"target: expected one target of the name {target!r}, got one of each of {origins}")
+    named = found[0]
+    if named.kind != kind:
+        option = "--model-target" if named.kind == "models" else "TARGET"
+        raise TargetError(f"target: expected {named.name!r} to be given as {option}: it is of the kind {named.kind}")
+    if named.missing:
+        packages = " ".join(named.missing)
+        raise TargetError(f"target: expected {packages} for {target!r}, got no such package: pip install {packages}")
+    return named

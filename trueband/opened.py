@@ -1,0 +1,117 @@
+"""A target, opened: its process, the steps of its plan, and what it is expected to fail.
+
+`trueband.check` and pytest stand on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from trueband.adapters import Named, resolve
+from trueband.expectations import expected_failures as read_expected_failures
+from trueband.expectations import known_names
+from trueband.import_string import import_string, same_search_path
+from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
+from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.manifest import unrun
+from trueband.properties.record import Record
+from trueband.properties.remote import RemoteRunner
+from trueband.properties.target import Target
+
+Expected = Mapping[str, Any] | str | Path | None
+
+
+class OpenTarget:
+    """A target in a process of its own, and the checks that apply to it.
+
+    Attributes:
+        plan, steps: what there is to run, from the one generator of `trueband.properties.engine`.
+        candidate: the target, for more calls.
+    """
+
+    def __init__(
+        self,
+        target: str | Target | Any,
+        *,
+        tier: str = "quick",
+        cases: int | None = None,
+        dtypes: Collection[str] | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        select: str | None = None,
+        expected_failures: Expected = None,
+        time_limit: float = 60.0,
+        gate: bool = False,
+    ) -> None:
+        """Start it. See `trueband.check`.
+
+        Raises:
+            ValueError: of a wrong argument, a target that cannot be loaded (`TargetError`), nothing selected.
+            CandidateCheating: the target cheats while it is loaded.
+        """
+        _not_while_loading()
+        named = resolve(import_string(target))
+        expected = _expected(expected_failures, named)
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            stack.enter_context(same_search_path())
+            self.candidate = stack.enter_context(RemoteRunner(named.spec, device, time_limit))
+            self.plan: Plan = make_plan(
+                named.name, self.candidate, tier, cases, _words(dtypes), select, device, seed, gate
+            )
+            self.steps: list[Step] = steps(self.plan)
+            if not self.steps:
+                raise ValueError(f"select: expected a part of a check's name, got {select!r}")
+            expected.check_names(known_names("operator", self.candidate))
+            self._stack = stack.pop_all()
+        self._expected = expected
+
+    def run(self, step: Step) -> Record:
+        """One check in one dtype."""
+        record = run_step(self.plan, step, self.candidate)
+        return next(iter(self._expected.apply([record], self._again)))
+
+    def run_all(self) -> Iterator[Record]:
+        """All of them, and what only a gate has."""
+        records = []
+        for record in self._expected.apply(run(self.plan, self.candidate), self._again):
+            records.append(record)
+            yield record
+        yield from unrun(self.plan, records)
+
+    def close(self) -> None:
+        """End the process."""
+        self._stack.close()
+
+    def __enter__(self) -> OpenTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _again(self, line: dict[str, Any]) -> Record:
+        return reproduce(line, self.plan.target, self.candidate, self.plan.device)
+
+
+def _expected(given: Expected, named: Named) -> ExpectedFailures:
+    if given is None or isinstance(given, str | Path):
+        return read_expected_failures(None if given is None else Path(given), named)
+    return ExpectedFailures(given, "expected_failures")
+
+
+def _words(dtypes: Collection[str] | None) -> tuple[str, ...]:
+    """`"float32,float16"` is meant as two names."""
+    return tuple(dtypes.split(",")) if isinstance(dtypes, str) else tuple(dtypes or ())
+
+
+def _not_while_loading() -> None:
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if main is not None and main.name == "trueband.properties.worker":
+        raise RuntimeError(
+            "trueband.check was called while the file of the target was being imported: put the call under "
+            'if __name__ == "__main__":'
+        )
