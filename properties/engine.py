@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
@@ -212,12 +213,16 @@ def run_check(
 
 
 def run_small_world(
-    plan: Plan, candidate: Candidate, dtype: str, on_progress: Callable[[str, str], None] = lambda *_: None
+    plan: Plan,
+    candidate: Candidate,
+    dtype: str,
+    on_progress: Callable[[str, str], None] = lambda *_: None,
+    only: Callable[[Case], bool] = lambda _: True,
 ) -> Record:
-    """Walk the small world in one dtype. A failure is reported as a case of the check `mask_decoding`."""
+    """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
     start = time.monotonic()
     failure, walked = None, 0
-    for world in worlds(candidate.features, dtype, candidate.least_window):
+    for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
@@ -247,8 +252,6 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     Raises:
         ValueError: no such check, or no such case.
     """
-    from trueband.properties.case import Case
-
     if set(line) != {"check", "case"}:
         raise ValueError(f'case: expected {{"check": NAME, "case": {{...}}}}, got the keys {sorted(line)}')
     name = line["check"]

@@ -74,8 +74,13 @@ class Record:
         return {**dataclasses.asdict(self), "reproduce": self.reproduce}
 
     def to_json(self) -> str:
-        """One line; numbers that JSON does not know (inf, nan) become strings."""
-        return json.dumps(_plain(self.to_dict()), separators=(",", ":"), allow_nan=False)
+        """One JSON line."""
+        return to_line(self.to_dict())
+
+
+def to_line(values: dict[str, Any]) -> str:
+    """One line of JSON; numbers that JSON does not know (inf, nan) become strings."""
+    return json.dumps(_plain(values), separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

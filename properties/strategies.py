@@ -1,14 +1,14 @@
-"""Hypothesis strategies for cases. Smallest first and nothing filtered, so that cases shrink well."""
+"""The space of cases, and the Hypothesis strategy for it. Smallest first and nothing filtered: cases shrink well."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cache
 
 from hypothesis import strategies as st
 
 from trueband.properties.case import Case, Positions
+from trueband.properties.choices import Choices, HypothesisChoices
 from trueband.properties.families import FAMILIES
 
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
@@ -58,37 +58,43 @@ def cases(
 
 @st.composite
 def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
+    return choose_case(HypothesisChoices(draw), dtype, features, structure, least_window)
+
+
+def choose_case(
+    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+) -> Case:
+    """One case of a structure that a target with these features, and windows from the least on, can serve."""
+
     def has(feature: str) -> bool:
         if feature in structure.require:
             return True
-        return feature in features and feature not in structure.without and draw(st.booleans())
+        return feature in features and feature not in structure.without and choices.flag()
 
     least, most = structure.tokens
-    lengths = st.integers(least, min(most, least + 7)) | st.integers(least, most)
-    is_long = structure.long and draw(st.integers(0, 11)) == 11
-    tokens = draw(st.integers(120, 330) if is_long else lengths)
-    window = max(draw(st.integers(tokens - 1, tokens + 3) if structure.dense else _windows(tokens)), least_window)
-    batch = draw(st.integers(*structure.batch))
-    heads = draw(st.integers(*structure.heads))
-    head_dim = draw(st.sampled_from(structure.head_dims[:-1] if tokens > 100 else structure.head_dims))
+    is_long = structure.long and choices.integer((0, 11)) == 11
+    tokens = choices.integer((120, 330)) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
+    window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
+    window = max(window, least_window)
+    batch = choices.integer(structure.batch)
+    heads = choices.integer(structure.heads)
+    head_dim = choices.one_of(structure.head_dims[:-1] if tokens > 100 else structure.head_dims)
 
     masked = global_ = None
     separate = False
     if has("padding"):
-        masked = draw(_rows(batch, _masked(tokens), non_empty="padding" in structure.require))
+        masked = _rows([_masked(choices, tokens) for _ in range(batch)], "padding" in structure.require)
     causal = "causal" in structure.require
     if not causal and has("globals"):
-        global_ = draw(_rows(batch, _flagged(tokens), non_empty="globals" in structure.require))
-        separate = (
-            "separate_globals" in features and "separate_globals" not in structure.without and draw(st.booleans())
-        )
+        global_ = _rows([_flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
+        separate = "separate_globals" in features and "separate_globals" not in structure.without and choices.flag()
     else:
         causal = has("causal")
     dilation: int | tuple[int, ...] = 1
     if has("dilation"):
-        dilation = draw(st.integers(1, 3))
-        if "dilation_per_head" in features and draw(st.booleans()):
-            dilation = tuple(draw(st.integers(1, 3)) for _ in range(heads))
+        dilation = choices.integer((1, 3))
+        if "dilation_per_head" in features and choices.flag():
+            dilation = tuple(choices.integer((1, 3)) for _ in range(heads))
     return Case(
         tokens=tokens,
         window=window,
@@ -101,42 +107,35 @@ def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Str
         dilation=dilation,
         causal=causal,
         head_mask=has("head_mask"),
-        scale=draw(st.sampled_from(SCALES)) if "scale" in features and "scale" not in structure.without else None,
-        family=draw(st.sampled_from(structure.families)),
-        seed=draw(st.integers(0, 2**16)),
+        scale=choices.one_of(SCALES) if "scale" in features and "scale" not in structure.without else None,
+        family=choices.one_of(structure.families),
+        seed=choices.integer((0, 2**16)),
         dtype=dtype,
     )
 
 
-@cache
-def _windows(tokens: int) -> st.SearchStrategy[int]:
+def _window(choices: Choices, tokens: int) -> int:
     """Small windows, windows about the length, and windows about the block sizes of kernels."""
-    small = st.integers(0, 4) | st.integers(0, tokens + 2)
-    return small | st.integers(60, 160) if tokens > 100 else small
+    blocks = [(60, 160)] if tokens > 100 else []
+    return choices.integer((0, 4), (0, tokens + 2), *blocks)
 
 
-def _rows(batch: int, positions: st.SearchStrategy[tuple[int, ...]], non_empty: bool) -> st.SearchStrategy[Positions]:
+def _rows(positions: list[tuple[int, ...]], non_empty: bool) -> Positions:
     """Positions for each row of the batch; `non_empty` asks for at least one in the first row."""
-    rows = [positions] * batch
-    if non_empty:
-        rows[0] = positions.map(lambda chosen: chosen or (0,))
-    return st.tuples(*rows)
+    if non_empty and not positions[0]:
+        positions[0] = (0,)
+    return tuple(positions)
 
 
-@cache
-def _masked(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """Nothing, a padded tail, a padded head, or some positions."""
-    tail = st.integers(0, tokens).map(lambda count: tuple(range(tokens - count, tokens)))
-    head = st.integers(0, tokens).map(lambda count: tuple(range(count)))
-    return tail | head | _some(tokens, 6)
+def _masked(choices: Choices, tokens: int) -> tuple[int, ...]:
+    """A padded tail, a padded head, or some positions."""
+    kind = choices.one_of(("tail", "head", "some"))
+    if kind == "some":
+        return choices.subset(tokens, 6)
+    count = choices.integer((0, tokens))
+    return tuple(range(tokens - count, tokens) if kind == "tail" else range(count))
 
 
-@cache
-def _flagged(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
+def _flagged(choices: Choices, tokens: int) -> tuple[int, ...]:
     """Some positions, or all."""
-    return _some(tokens, 4) | st.just(tuple(range(tokens)))
-
-
-@cache
-def _some(tokens: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
-    return st.sets(st.integers(0, tokens - 1), max_size=most).map(lambda chosen: tuple(sorted(chosen)))
+    return choices.subset(tokens, 4) if choices.one_of((True, False)) else tuple(range(tokens))

@@ -11,6 +11,7 @@ from typing import Any
 
 from trueband import exit_codes
 from trueband.adapters import resolve
+from trueband.campaign_run import add_options, is_campaign, run_blocks
 from trueband.console import Progress, print_line, print_report
 from trueband.expectations import expected_failures, known_names
 from trueband.gate import again, cheating_record, settle_seed
@@ -79,6 +80,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     add("--html", type=Path, metavar="FILE", help="write a page with pictures of the failures, to read in a browser")
+    add_options(command)
     command.set_defaults(run=run_command)
 
 
@@ -93,6 +95,8 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError("--suite: expected models with --model-target, got " + suite)
     named = resolve(options.model_target, "models") if options.model_target else resolve(options.target)
     expected = expected_failures(options.expected_failures, named)
+    if is_campaign(options, suite, bool(expected.expectations)):
+        return _run_campaign(options, named.spec)
     records: list[Record] = []
     interrupted = False
     plan, candidate = None, None
@@ -156,6 +160,19 @@ def run_command(options: argparse.Namespace) -> int:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
+
+
+def _run_campaign(options: argparse.Namespace, spec: str) -> int:
+    try:
+        with RemoteRunner(spec, options.device, options.time_limit, options.memory_limit) as candidate:
+            plan = _plan(options, candidate)
+            if not plan.checks:
+                raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
+            return run_blocks(options, plan, candidate)
+    except CandidateCheating as error:
+        records = [cheating_record(options.target, options.device, str(error))]
+        print_report(records, None)
+        return exit_codes.of_records(records)
 
 
 def _records(

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         exit_codes,
         faults_command,
         golden_command,
+        merge_command,
         repro_command,
         summarize_command,
         targets_command,
@@ -36,8 +37,11 @@ def parser() -> argparse.ArgumentParser:
     )
     main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (check_command, repro_command, golden_command, faults_command, convert_command, summarize_command,
-                    targets_command):  # fmt: skip
+    every = (
+        check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
+        targets_command,
+    )  # fmt: skip
+    for command in every:
         command.add_parser(commands)
     return main_parser
 

@@ -21,7 +21,8 @@ SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
 
 
-def _console() -> Console:
+def report_console() -> Console:
+    """Where reports go: stdout, as wide as the terminal or as a file reads well."""
     terminal = sys.stdout.isatty()
     return Console(
         file=sys.stdout, width=None if terminal else WIDTH_OF_A_FILE, highlight=False, soft_wrap=not terminal
@@ -81,12 +82,12 @@ class Progress:
 
 def print_line(line: str) -> None:
     """One line on stdout."""
-    _console().print(Text(line))
+    report_console().print(Text(line))
 
 
 def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> None:
     """The tables, the failures, and the last line that sums up."""
-    console = _console()
+    console = report_console()
     operator = [record for record in records if record.suite == "operator"]
     models = [record for record in records if record.suite == "models"]
     golden = [record for record in records if record.suite == "golden"]
@@ -121,7 +122,7 @@ def _print_expected(console: Console, expected: Sequence[Record]) -> None:
 
 def print_failures(failures: Sequence[Record]) -> None:
     """The failures with the smallest cases in full, and the names of the rest."""
-    console = _console()
+    console = report_console()
     ordered = sorted(failures, key=lambda record: (record.status != "cheating", (record.case or {}).get("tokens", 0)))
     for record in ordered[:SHOWN_FAILURES]:
         console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))

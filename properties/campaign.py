@@ -1,0 +1,268 @@
+"""A campaign: very many cases of every check, in blocks that can be spread over machines, interrupted and continued.
+
+Case number i of a check and dtype depends on the seed of the campaign and on i alone, so that every machine knows the
+same list of cases without running it. The seed of the case's numbers holds i: no case of a check occurs twice. A case
+belongs to one shard, by the hash of its id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from trueband.properties.case import Case
+from trueband.properties.checks import CHECKS
+from trueband.properties.choices import RandomChoices
+from trueband.properties.engine import SMALL, SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, run_small_world, steps
+from trueband.properties.histogram import BINS, add
+from trueband.properties.probe import Candidate
+from trueband.properties.record import Record
+from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
+from trueband.properties.small_world import worlds
+from trueband.properties.strategies import cases, choose_case
+
+BLOCK = 500  # cases: what an interrupt may lose
+SMALL_EVERY = 3  # every third case is small
+SEEDS = 10**9  # case numbers of one seed
+SHRINK_EXAMPLES = 300
+
+Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a campaign that one machine runs.
+
+    Attributes:
+        index, count: part `index` (from 1) of `count`.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise ValueError(f"shard: expected i/N with 1 <= i <= N, got {self}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Of "2/3". ValueError if it is something else."""
+        parts = text.split("/")
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            raise ValueError(f"shard: expected i/N such as 1/4, got {text!r}")
+        return cls(int(parts[0]), int(parts[1]))
+
+    def has(self, case: Case) -> bool:
+        """Whether the case is of this shard: its id is a hash, which is read as a number."""
+        return int(case.id, 16) % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """What became of one block of cases of one check in one dtype, in one shard.
+
+    Attributes:
+        check, dtype, number: which block.
+        total: cases of the block, those of all shards.
+        digest: of the ids of all these cases, the same in every shard.
+        cases: run in this shard.
+        alarms: of them, that failed.
+        seconds: they took.
+        worst, worst_case: largest error/bound of what passed, and its case; None where nothing had an error.
+        histogram: see `trueband.properties.histogram`; empty for the small world.
+        status, case, message, verdict: of the smallest failure, as in a `Record`.
+    """
+
+    check: str
+    dtype: str
+    number: int
+    total: int
+    digest: str
+    cases: int
+    alarms: int
+    seconds: float
+    worst: float = 0.0
+    worst_case: dict[str, Any] | None = None
+    histogram: tuple[int, ...] = ()
+    status: str = "passed"
+    case: dict[str, Any] | None = None
+    message: str = ""
+    verdict: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.check, self.dtype, self.number
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields that differ from their defaults."""
+        fields = dataclasses.fields(self)
+        return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The block of a parsed JSON line. ValueError on missing or unknown fields, or other bins."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        needed = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        if not needed <= set(values) <= set(fields):
+            raise ValueError(f"block: expected the fields {', '.join(fields)}, got {', '.join(values)}")
+        histogram = tuple(values.get("histogram", ()))
+        if histogram and len(histogram) != BINS:
+            raise ValueError(f"block: expected a histogram of {BINS} bins, got {len(histogram)}")
+        return cls(**{**values, "histogram": histogram})
+
+    @property
+    def outcome(self) -> tuple[Any, ...]:
+        """What must be the same if the block is run again: all but the time."""
+        return dataclasses.astuple(dataclasses.replace(self, seconds=0.0))
+
+
+def case_of(plan: Plan, step: Step, features: Collection[str], number: int, least_window: int = 0) -> Case:
+    """Case `number` (from 0) of a check and dtype."""
+    structure = CHECKS[step.check].structure
+    if number % SMALL_EVERY == 0:
+        structure = structure.at_most(SMALL)
+    source = RandomChoices(random.Random(f"{plan.seed} {step.check} {step.dtype} {number}"))
+    case = choose_case(source, step.dtype, features, structure, least_window)
+    return case.replace(seed=plan.seed * SEEDS + number)
+
+
+def block_keys(plan: Plan) -> list[tuple[str, str, int]]:
+    """All blocks of a campaign: the first of every check, in every dtype, then the second, and so on."""
+    numbered = [(number, step) for step in steps(plan) for number in range(max(-(-step.examples // BLOCK), 1))]
+    order = sorted(numbered, key=lambda each: (each[0], plan.checks.index(each[1].check)))
+    return [(step.check, step.dtype, number) for number, step in order]
+
+
+def run_campaign(
+    plan: Plan,
+    candidate: Candidate,
+    shard: Shard = Shard(),
+    done: Collection[Block] = (),
+    on_progress: Progress = lambda *_: None,
+) -> Iterator[Block]:
+    """Run the blocks that are not done. A check and dtype with an alarm ends with the block of the alarm.
+
+    Raises:
+        ValueError: the seed is negative, or there are more cases than numbers for them.
+    """
+    if plan.seed < 0 or plan.cases > SEEDS:
+        raise ValueError(f"seed: expected a seed >= 0 and at most {SEEDS} cases, got {plan.seed} and {plan.cases}")
+    finished = {block.key for block in done}
+    broken = {(block.check, block.dtype) for block in done if block.status != "passed"}
+    by_name = {(step.check, step.dtype): step for step in steps(plan)}
+    for check, dtype, number in block_keys(plan):
+        if (check, dtype, number) in finished or (check, dtype) in broken:
+            continue
+        step = by_name[check, dtype]
+        run = _small_world_block if check == SMALL_WORLD else _random_block
+        block = run(plan, step, number, candidate, shard, on_progress)
+        if block.status != "passed":
+            broken.add((check, dtype))
+        yield block
+
+
+def _random_block(
+    plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress
+) -> Block:
+    start = time.monotonic()
+    check, found, smallest, alarms = CHECKS[step.check], Found(), None, 0
+    numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
+    drawn = [case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers]
+    for case in filter(shard.has, drawn):
+        failure, worst = try_case(check, candidate, case)
+        tried = Found.of(case, failure, worst)
+        found += dataclasses.replace(tried, failure=None)
+        on_progress(step.check, step.dtype)
+        if failure is None:
+            continue
+        alarms += 1
+        if smallest is None or case.tokens < smallest.case.tokens:
+            smallest = failure
+        if failure.status not in SHRUNK:
+            break  # each costs a new process
+    if smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
+        small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
+        smallest = search(check, candidate, small, SHRINK_EXAMPLES, plan.seed).failure or smallest
+    return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)
+
+
+def _small_world_block(
+    plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress
+) -> Block:
+    start = time.monotonic()
+    walk = list(worlds(candidate.features, step.dtype, candidate.least_window))
+    record = run_small_world(plan, candidate, step.dtype, on_progress, shard.has)
+    failure = None
+    if not record.passed and record.case is not None:
+        failure = Failure(Case.from_dict(record.case), record.status, record.message)
+    found = Found(record.cases, histogram=[])
+    block = _block(
+        step, number, sum(world.batch for world in walk), walk, found, int(not record.passed), start, failure
+    )
+    return dataclasses.replace(block, verdict=record.verdict)
+
+
+def _block(
+    step: Step, number: int, total: int, drawn: Iterable[Case], found: Found, alarms: int, start: float,
+    failure: Failure | None,
+) -> Block:  # fmt: skip
+    return Block(
+        check=step.check,
+        dtype=step.dtype,
+        number=number,
+        total=total,
+        digest=hashlib.sha256(" ".join(case.id for case in drawn).encode()).hexdigest()[:16],
+        cases=found.cases,
+        alarms=alarms,
+        seconds=round(time.monotonic() - start, 3),
+        worst=found.worst,
+        worst_case=found.worst_case.to_dict() if found.worst_case else None,
+        histogram=tuple(found.histogram),
+        status=failure.status if failure else "passed",
+        case=failure.case.to_dict() if failure else None,
+        message=failure.message if failure else "",
+        verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
+    )
+
+
+def sum_blocks(blocks: Iterable[Block], target: str, device: str, seed: int) -> list[Record]:
+    """One record for each check and dtype."""
+    groups: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        groups.setdefault((block.check, block.dtype), []).append(block)
+    records = []
+    for (check, dtype), group in groups.items():
+        failed = min(
+            (b for b in group if b.status != "passed"), key=lambda b: (b.case or {}).get("tokens", 0), default=None
+        )
+        worst = max(group, key=lambda block: block.worst)
+        histogram = tuple(add(block.histogram for block in group)) if any(b.histogram for b in group) else ()
+        records.append(
+            Record(
+                suite="operator",
+                check=check,
+                claim=SMALL_WORLD_CLAIM if check == SMALL_WORLD else CHECKS[check].claim,
+                target=target,
+                dtype=dtype,
+                device=device,
+                status=failed.status if failed else "passed",
+                cases=sum(block.cases for block in group),
+                seconds=round(sum(block.seconds for block in group), 3),
+                worst=worst.worst,
+                seed=seed,
+                case=failed.case if failed else None,
+                message=failed.message if failed else "",
+                verdict=failed.verdict if failed else None,
+                worst_case=worst.worst_case,
+                histogram=histogram,
+            )
+        )
+    return records

@@ -1,0 +1,166 @@
+"""The file of a campaign: a head that says what is run, then one line for each finished block of cases."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import hypothesis
+
+from trueband import __version__
+from trueband.properties.campaign import BLOCK, Block, Shard
+from trueband.properties.engine import Plan
+from trueband.properties.record import to_line
+from trueband.properties.remote import RemoteRunner
+
+# What must be the same in files that belong together. The shard is compared apart, versions of libraries are told only.
+SAME = (
+    "trueband", "target", "features", "dtypes", "device", "cases", "small_world_dtypes", "checks", "seed", "block",
+)  # fmt: skip
+
+
+def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard) -> dict[str, Any]:
+    """The first line of the file."""
+    return {
+        "record": "campaign",
+        "trueband": __version__,
+        "target": plan.target,
+        "name": candidate.name,
+        "library": candidate.library,
+        "features": sorted(candidate.features),
+        "dtypes": list(plan.dtypes),
+        "device": plan.device,
+        "cases": plan.cases,
+        "small_world_dtypes": list(plan.small_world_dtypes),
+        "checks": list(plan.checks),
+        "seed": plan.seed,
+        "block": BLOCK,
+        "shard": str(shard),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hypothesis": hypothesis.__version__,
+        **candidate.versions,
+    }
+
+
+def plan_of(head: Mapping[str, Any]) -> Plan:
+    """The plan that a head tells of."""
+    return Plan(
+        target=head["target"],
+        dtypes=tuple(head["dtypes"]),
+        cases=head["cases"],
+        small_world_dtypes=tuple(head["small_world_dtypes"]),
+        checks=tuple(head["checks"]),
+        device=head["device"],
+        seed=head["seed"],
+    )
+
+
+def difference(head: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What two heads do not agree on, "expected ..., got ..."; "" where they belong together."""
+    for key in SAME:
+        if head[key] != other[key]:
+            return f"expected {key} {_short(head[key])}, got {_short(other[key])}"
+    return ""
+
+
+def read_campaign(path: Path) -> tuple[dict[str, Any], list[Block]]:
+    """The head and the blocks of a file. A last line that was being written when the run was killed is left out.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not the file of a campaign.
+    """
+    head: dict[str, Any] | None = None
+    blocks: list[Block] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            values = json.loads(line)
+            kind = values.pop("record")
+            if kind == "campaign" and head is None:
+                Shard.parse(values["shard"])
+                head = {"record": kind, **values, **{key: values[key] for key in SAME}}
+            elif kind == "block" and head is not None:
+                blocks.append(Block.from_dict(values))
+            else:
+                raise ValueError(f"got a line of the kind {kind!r}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}:{number}: expected a line of a campaign's file ({error!r})") from error
+    if head is None:
+        raise ValueError(f"{path}: expected the file of a campaign (trueband check --tier nightly --json), got none")
+    return head, blocks
+
+
+class CampaignFile:
+    """Written as blocks finish; without a path, nothing is. Only one process writes it.
+
+    Attributes:
+        done: the blocks that were there.
+    """
+
+    def __init__(self, path: Path | None, head: dict[str, Any], resume: bool) -> None:
+        """Open it.
+
+        Raises:
+            ValueError: it is there and is not to be continued, is of another run, or another process writes it.
+        """
+        self.done: list[Block] = []
+        self._file: TextIO | None = None
+        if path is None:
+            return
+        self._file = path.open("a", encoding="utf-8")
+        try:
+            self._begin(path, head, resume)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begin(self, path: Path, head: dict[str, Any], resume: bool) -> None:
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"--json: expected a file that nobody writes, got {path}, which is being written"
+            ) from error
+        kept = path.read_bytes().rpartition(b"\n")[0]
+        if not kept:
+            os.truncate(path, 0)
+            self.write_line(head)
+            return
+        if not resume:
+            raise ValueError(
+                f"--json: expected a new file, got {path}: give --resume to go on with it, or another name"
+            )
+        os.truncate(path, len(kept) + 1)
+        there, self.done = read_campaign(path)
+        told = difference(there, head)
+        if not told and there["shard"] != head["shard"]:
+            told = f"expected shard {there['shard']}, got {head['shard']}"
+        if told:
+            raise ValueError(f"--resume: {path} is of another run: {told}")
+
+    def write(self, block: Block) -> None:
+        """One more block is finished."""
+        self.write_line({"record": "block", **block.to_dict()})
+
+    def write_line(self, values: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(to_line(values) + "\n")
+            self._file.flush()
+
+    def __enter__(self) -> CampaignFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _short(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
