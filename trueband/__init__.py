@@ -8,13 +8,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from trueband.api import check as check
+    from trueband.parametrize import parametrize_with_checks as parametrize_with_checks
     from trueband.properties.target import Target as Target
-    from trueband.pytest_checks import parametrize_with_checks as parametrize_with_checks
 
 _PUBLIC = {
     "Target": "trueband.properties.target",
     "check": "trueband.api",
-    "parametrize_with_checks": "trueband.pytest_checks",
+    "parametrize_with_checks": "trueband.parametrize",
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from trueband.gate import cheating_record, settle_seed
 from trueband.import_string import import_string
-from trueband.opened import Expected, OpenTarget
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
 from trueband.properties.target import Target
@@ -23,7 +24,7 @@ def check(
     device: str = "cpu",
     seed: int | None = None,
     select: str | None = None,
-    expected_failures: Expected = None,
+    expected_failures: Mapping[str, Any] | str | Path | None = None,
     gate: bool = False,
     time_limit: float = 60.0,
 ) -> list[Record]:
@@ -51,6 +52,9 @@ def check(
     Raises:
         ValueError: an argument, or the target, cannot be used; the message says why.
     """
+    _not_while_loading()
+    from trueband.opened import OpenTarget
+
     settled = settle_seed(seed, gate)
     try:
         with OpenTarget(
@@ -61,3 +65,13 @@ def check(
     except CandidateCheating as error:
         records = [cheating_record(import_string(target), device, str(error))]
     return [replace(record, seed=settled) for record in records]
+
+
+def _not_while_loading() -> None:
+    # Before anything of the checks is imported, which the process of a target must not have.
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if main is not None and main.name == "trueband.properties.worker":
+        raise RuntimeError(
+            "trueband.check was called while the file of the target was being imported: put the call under "
+            'if __name__ == "__main__":'
+        )

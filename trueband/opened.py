@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,7 +52,6 @@ class OpenTarget:
             ValueError: of a wrong argument, a target that cannot be loaded (`TargetError`), nothing selected.
             CandidateCheating: the target cheats while it is loaded.
         """
-        _not_while_loading()
         named = resolve(import_string(target))
         expected = _expected(expected_failures, named)
         self._stack = ExitStack()
@@ -106,12 +104,3 @@ def _expected(given: Expected, named: Named) -> ExpectedFailures:
 def _words(dtypes: Collection[str] | None) -> tuple[str, ...]:
     """`"float32,float16"` is meant as two names."""
     return tuple(dtypes.split(",")) if isinstance(dtypes, str) else tuple(dtypes or ())
-
-
-def _not_while_loading() -> None:
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is not None and main.name == "trueband.properties.worker":
-        raise RuntimeError(
-            "trueband.check was called while the file of the target was being imported: put the call under "
-            'if __name__ == "__main__":'
-        )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from trueband.import_string import import_string
-from trueband.opened import Expected, OpenTarget
+from trueband.opened import OpenTarget
 from trueband.properties.engine import Step
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
-from trueband.properties.target import Target
 
 _OPENED = pytest.StashKey[dict[str, OpenTarget]]()
 
@@ -65,37 +64,6 @@ class BoundCheck:
 
     def __repr__(self) -> str:
         return f"{self.target} {self._step.name}"
-
-
-def parametrize_with_checks(
-    targets: Sequence[str | Target | Callable[..., Any]],
-    *,
-    tier: str = "quick",
-    cases: int | None = None,
-    dtypes: Sequence[str] | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    select: str | None = None,
-    expected_failures: Expected = None,
-    time_limit: float = 60.0,
-) -> pytest.MarkDecorator:
-    """Call a test function once for each check and dtype that applies to the targets, as its argument `check`.
-
-        @trueband.parametrize_with_checks([my_kernel])
-        def test_my_kernel(check):
-            check()
-
-    The arguments are those of `trueband.check`; expected failures are those of every target.
-
-    Raises:
-        TypeError: targets is no list.
-    """
-    if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise TypeError(f"targets: expected a list of targets, got {targets!r}")
-    return pytest.mark.trueband(
-        targets=tuple(targets), tier=tier, cases=cases, dtypes=dtypes, device=device, seed=seed, select=select,
-        expected_failures=expected_failures, time_limit=time_limit,
-    )  # fmt: skip
 
 
 def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: Any) -> None:
