@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import trueband.reference.attention
 import trueband.reference.attention_vjp
 from trueband.reference import band_attention, band_attention_vjp
+from trueband.reference.arguments import check_arguments
 
 SHAPE = (2, 3, 5, 4)  # b, h, n, d
 
@@ -184,3 +185,11 @@ def test_accepted(what: str, operator: Callable[..., Any]) -> None:
 def test_a_broadcast_mask_shape_is_accepted_where_it_is_the_true_shape() -> None:
     one = array((1, 3, 1, 4))
     assert band_attention(one, one, one, window=1, attention_mask=flags((1, 1))).output.shape == (1, 3, 1, 4)
+
+
+@pytest.mark.parametrize("function", [band_attention, check_arguments])
+def test_tensors_may_be_named_and_options_must_be(function: Callable[..., Any]) -> None:
+    """Named wrong implementation: `/` in place of `*` in the signature."""
+    assert function(query=array(), key=array(), value=array(), window=1) is not None
+    with pytest.raises(TypeError, match="positional"):
+        function(array(), array(), array(), 1)
