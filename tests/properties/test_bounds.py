@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
 
 from trueband.properties.bounds import DTYPES, Precision, attention_bound, attention_gradient_bounds
 from trueband.properties.case import Case
+from trueband.properties.choices import RandomChoices
 from trueband.properties.inputs import Inputs
-from trueband.properties.strategies import cases
+from trueband.properties.strategies import choose_case
 from trueband.properties.verdict import judge
 from trueband.reference.attention import local_rows
 
@@ -62,9 +63,9 @@ def tiled(
 def test_no_correct_kernel_exceeds_them_and_some_come_near(dtype: str) -> None:
     worst = dict.fromkeys(("output", "query", "key", "value"), 0.0)
 
-    @settings(max_examples=250, deadline=None, derandomize=True, database=None)
-    @given(cases(dtype, PLAIN))
-    def attempt(case: Case) -> None:
+    # Drawn without Hypothesis, whose draws depend on its version: how near the bounds come must not.
+    for number in range(400):
+        case = choose_case(RandomChoices(random.Random(f"{dtype} {number}")), dtype, PLAIN)
         inputs, grad_output = case.inputs(), case.grad_output()
         exact, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
         for tile in (1, 16, 1024):
@@ -79,8 +80,6 @@ def test_no_correct_kernel_exceeds_them_and_some_come_near(dtype: str) -> None:
                 verdict = judge(gradient, expected, bounds[name], f"gradient of {name}")
                 assert verdict.passed, (str(verdict), case)
                 worst[name] = max(worst[name], verdict.ratio)
-
-    attempt()
     # Where rounding to the dtype dominates the bound is near; in the wide formats it counts every sum at its worst.
     least = 0.4 if dtype in ("bfloat16", "float16") else 0.03
     assert min(worst.values()) > least, worst
