@@ -19,7 +19,6 @@ from trueband.golden.recordings.model import PREFIXES, Recorded, described, part
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-OPTIMIZED_TAPS = "trueband.fed_run:optimized_taps"
 
 
 def optimized_taps(

@@ -115,8 +115,3 @@ class Texts:
         if form == "words":
             return text.strip()
         return (" " if token[:1] in tuple(SPACES) else "") + text.lstrip(" ")
-
-    def text_of(self, numbers: Ids) -> str:
-        """Several tokens as one text."""
-        found: str = self.tokenizer.decode([int(each) for each in numbers], skip_special_tokens=True)
-        return found

@@ -39,7 +39,6 @@ from trueband.reference.roberta_heads import (
 )
 
 Arrays = dict[str, NDArray[Any]]
-PARTS = ("state", "input", "output")
 CLASSES: dict[str, tuple[Any, Callable[..., Any]]] = {
     "XLMRobertaModel": (XLMRobertaConfig, roberta_model),
     "XLMRobertaForMaskedLM": (XLMRobertaConfig, roberta_masked_lm),

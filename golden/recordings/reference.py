@@ -42,7 +42,6 @@ from trueband.reference.roberta_attention import roberta_cross_attention, robert
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-REFERENCE_TAPS = "trueband.golden.recordings.reference:reference_taps"
 
 
 def reference_taps(

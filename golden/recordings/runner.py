@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from trueband.golden.recordings.recording import RUN, entering, judge_taps
 from trueband.golden.records import CannotRun, Outcome
 from trueband.golden.runners.registry import Context, runner
@@ -36,8 +34,3 @@ def outcome_of(wiring: list[str], verdicts: list[Verdict]) -> Outcome:
         return Outcome(False, wiring[0])
     failed = next((verdict for verdict in verdicts if not verdict.passed), None)
     return Outcome.of(failed) if failed is not None else Outcome.worst(verdicts)
-
-
-def details_of(config: dict[str, Any], taps: list[str], stored: str) -> dict[str, Any]:
-    """`Metadata.details` that the runner and the recording read."""
-    return {"config": config, "taps": taps, "weights": stored}

@@ -20,11 +20,11 @@ from trueband import __version__
 from trueband.golden.bart_g2p import END, START, UNKNOWN, decode_phonemes, encode_word
 from trueband.golden.bart_g2p import PAD as BART_PAD
 from trueband.golden.fairseq import Checkpoint
-from trueband.golden.recordings.model import check_inputs, described
+from trueband.golden.recordings.inputs import check_inputs
+from trueband.golden.recordings.model import described
 from trueband.golden.recordings.recording import RUN, recipe_of, taps_of
 from trueband.golden.recordings.reference import natural_states
 from trueband.golden.recordings.rows import selected_rows
-from trueband.golden.recordings.runner import details_of
 from trueband.golden.runners.weights import AT_HAND, CONVERSIONS
 from trueband.golden.sapiens import PAD, encode
 from trueband.golden.store import Golden, Metadata, Source, open_store, read_golden, write_golden
@@ -156,7 +156,7 @@ def record(name: str, case: Case, why: list[str]) -> Golden:
             license=LICENSE.format("MIT" if sapiens else "Apache-2.0"),
             generator=f"trueband {__version__}", inputs_sha256=sha256, conversion=conversion,
             revision=wheel.requirement, weights_sha256=weights, why=why,
-            note="tests/tools/record_taps.py wrote it", details=details_of(config, taps, "float32"),
+            note="tests/tools/record_taps.py wrote it", details={"config": config, "taps": taps, "weights": "float32"},
         ),
         arrays,
     )  # fmt: skip
