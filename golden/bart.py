@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trueband.golden.fairseq import Arrays, Checkpoint
+from trueband.golden.fairseq import Arrays, Checkpoint, repeated
 
 OFFSET = 2  # rows of a position table before the one of the first token
 WORDS = "model.shared.weight"
@@ -89,7 +88,7 @@ def bart_to_led(checkpoint: Checkpoint, attention_window: int, max_positions: in
     for name, array in state.items():
         led = f"led.{name.removeprefix('model.')}" if name.startswith("model.") else name
         if led == "led.encoder.embed_positions.weight":
-            converted[led] = repeated(array, max_positions)
+            converted[led] = repeated(array[OFFSET:], max_positions)
         elif led == "led.decoder.embed_positions.weight":
             converted[led] = array[OFFSET:]
         elif ".encoder." in led and ".self_attn." in led:
@@ -128,7 +127,7 @@ def roberta_to_led_encoder(checkpoint: Checkpoint, attention_window: int, max_po
         "final_logits_bias": np.zeros((1, len(words)), dtype=words.dtype),
         "led.shared.weight": words,
         "led.encoder.embed_positions.weight": repeated(
-            state[f"{embeddings}.position_embeddings.weight"] + types[0], max_positions
+            state[f"{embeddings}.position_embeddings.weight"][OFFSET:] + types[0], max_positions
         ),
         "led.decoder.embed_positions.weight": np.zeros((1, size), dtype=words.dtype),
     }
@@ -152,9 +151,3 @@ def roberta_to_led_encoder(checkpoint: Checkpoint, attention_window: int, max_po
         },
         converted,
     )  # fmt: skip
-
-
-def repeated(table: NDArray[Any], max_positions: int) -> NDArray[Any]:
-    """The learned rows of a position table, repeated to so many."""
-    learned = table[OFFSET:]
-    return np.tile(learned, (-(-max_positions // len(learned)), 1))[:max_positions]

@@ -128,8 +128,7 @@ def to_longformer(checkpoint: Checkpoint, attention_window: int, max_positions: 
     offset = config["pad_token_id"] + 1
     converted = {name.replace("roberta.", "longformer.", 1): array for name, array in state.items()}
     table = converted["longformer.embeddings.position_embeddings.weight"]
-    learned = table[offset:]
-    tiled = np.tile(learned, (-(-max_positions // len(learned)), 1))[:max_positions]
+    tiled = repeated(table[offset:], max_positions)
     converted["longformer.embeddings.position_embeddings.weight"] = np.concatenate([table[:offset], tiled])
     for name, array in list(converted.items()):
         for part in ("query", "key", "value"):
@@ -137,6 +136,11 @@ def to_longformer(checkpoint: Checkpoint, attention_window: int, max_positions: 
                 converted[name.replace(f".{part}.", f".{part}_global.")] = array
     changed = {"attention_window": attention_window, "max_position_embeddings": max_positions + offset}
     return Checkpoint(config | changed, converted)
+
+
+def repeated(learned: NDArray[Any], max_positions: int) -> NDArray[Any]:
+    """The learned rows of a position table, repeated to so many."""
+    return np.tile(learned, (-(-max_positions // len(learned)), 1))[:max_positions]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from trueband.golden.recordings.inputs import STATES, Inputs
 from trueband.golden.recordings.model import Recorded, described
 from trueband.golden.recordings.reference import entering_of
+from trueband.golden.store.digest import file_sha256
 
 Arrays = dict[str, NDArray[Any]]
-BLOCK = 1 << 22  # bytes that are read at a time
 
 
 class ModelFolder(NamedTuple):
@@ -56,15 +55,6 @@ def read_folder(folder: Path) -> ModelFolder:
     config = read_json(folder / "config.json")
     sha256 = {path.name: file_sha256(path) for path in sorted({each.file for each in stored.values()})}
     return ModelFolder(folder, config, described(config, arrays), dtype, sha256)
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file of any size."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_model(model: ModelFolder, dtype: str, device: str | None = None) -> Any:

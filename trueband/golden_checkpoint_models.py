@@ -7,60 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.golden.recordings.classes import CLASSES
+from trueband.golden.recordings.model import FAMILIES, PREFIXES
 from trueband.golden.records import CannotRun
 from trueband.golden.store.digest import inputs_sha256
-from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import GenerationConfig
 
 Arrays = dict[str, NDArray[Any]]
 NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the weights of a head alone are missing
-
-# model_type -> configuration, prefix of the model's keys in one with a head, and the module and function of each class
-# of the reference.
-REFERENCE: dict[str, tuple[Any, str, dict[str, str]]] = {
-    "led": (
-        LEDConfig,
-        "led.",
-        {
-            "LEDModel": "led:led_model",
-            "LEDForConditionalGeneration": "led:led_conditional_generation",
-            "LEDForSequenceClassification": "led_heads:led_sequence_classification",
-            "LEDForQuestionAnswering": "led_heads:led_question_answering",
-        },
-    ),
-    "longformer": (
-        LongformerConfig,
-        "longformer.",
-        {
-            "LongformerModel": "longformer:longformer_model",
-            "LongformerForMaskedLM": "longformer:longformer_masked_lm",
-            "LongformerForSequenceClassification": "longformer_heads:longformer_sequence_classification",
-            "LongformerForQuestionAnswering": "longformer_heads:longformer_question_answering",
-            "LongformerForTokenClassification": "longformer_heads:longformer_token_classification",
-            "LongformerForMultipleChoice": "longformer_heads:longformer_multiple_choice",
-        },
-    ),
-    "roberta": (
-        XLMRobertaConfig,
-        "roberta.",
-        {
-            "XLMRobertaModel": "roberta:roberta_model",
-            "XLMRobertaForMaskedLM": "roberta:roberta_masked_lm",
-            "XLMRobertaForCausalLM": "roberta:roberta_causal_lm",
-            "XLMRobertaForSequenceClassification": "roberta_heads:roberta_sequence_classification",
-            "XLMRobertaForQuestionAnswering": "roberta_heads:roberta_question_answering",
-            "XLMRobertaForTokenClassification": "roberta_heads:roberta_token_classification",
-            "XLMRobertaForMultipleChoice": "roberta_heads:roberta_multiple_choice",
-        },
-    ),
-}
-REFERENCE["xlm-roberta"] = REFERENCE["roberta"]
 
 
 class FolderModels:
@@ -135,13 +95,12 @@ class ReferenceModels(FolderModels):
         from trueband.convert_run import read_hub
 
         values, state, _ = read_hub(self.folder)
-        kind, prefix, functions = REFERENCE[values["model_type"]]
-        if model_class not in functions:
+        family = next((name for name, (_, types) in FAMILIES.items() if values["model_type"] in types), None)
+        if family is None or model_class not in CLASSES or not model_class.startswith(family):
             raise CannotRun(
                 f"needs the class {model_class}, which the reference does not have for {values['model_type']}"
             )
-        module, name = functions[model_class].split(":")
-        function = getattr(import_module(f"trueband.reference.{module}"), name)
+        (kind, function), prefix = CLASSES[model_class], PREFIXES[family]
         if not any(each.startswith(prefix) for each in state):
             state = {prefix + each: array for each, array in state.items()}
         config = kind.from_dict(values)

@@ -19,7 +19,7 @@ OPTIMIZED = {
 FAMILIES: dict[str, dict[str, Any]] = {"reference": REFERENCE, "optimized": OPTIMIZED}
 
 
-def context_of(text: str, dtype: str | None = None, **options: Any) -> Context:
+def context_of(text: str, dtype: str | None = None) -> Context:
     """The implementation that a text names.
 
     Args:
@@ -31,7 +31,7 @@ def context_of(text: str, dtype: str | None = None, **options: Any) -> Context:
         ValueError: nothing of that name; an unknown form.
     """
     if text in FAMILIES:
-        return Context(text, FAMILIES[text], dtype, options)
+        return Context(text, FAMILIES[text], dtype)
     form, equals, rest = text.partition("=")
     found: Any = {form: resolve(rest)[1]} if equals else resolve(text)[1]
     if not isinstance(found, Mapping):
@@ -42,4 +42,7 @@ def context_of(text: str, dtype: str | None = None, **options: Any) -> Context:
     unknown = sorted(set(found) - set(REFERENCE))
     if unknown:
         raise ValueError(f"--witness: expected the forms {', '.join(REFERENCE)}, got {', '.join(map(str, unknown))}")
-    return Context(text, found, dtype, options)
+    useless = [form for form, witness in found.items() if not callable(witness) and not isinstance(witness, str)]
+    if useless:
+        raise ValueError(f"--witness: expected a callable for {useless[0]}, got {type(found[useless[0]]).__name__}")
+    return Context(text, found, dtype)

@@ -38,6 +38,6 @@ def optimized_outputs(
             return {
                 "sequences": np.asarray(model.generate(generation_config=GenerationConfig(**generation), **tensors))
             }
-        output = model(**tensors, output_hidden_states=True)
+        output = model(**tensors, output_hidden_states=True, output_attentions=True)
     fields = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
     return flat({name: value for name, value in fields.items() if name != "past_key_values"})

@@ -4,13 +4,13 @@ else by its shape alone."""
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trueband.golden.checkpoints.table import CheckpointEntry, read_table
+from trueband.golden.store.digest import file_sha256
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 
 DEFAULTS: dict[str, type] = {
@@ -18,7 +18,6 @@ DEFAULTS: dict[str, type] = {
     "camembert": XLMRobertaConfig,
 }  # fmt: skip
 SHOWN = 5
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,7 @@ def digests(directory: Path, entry: CheckpointEntry) -> dict[str, tuple[str, str
     for file, published in entry.weights_sha256.items():
         path = directory / file
         if path.is_file():
-            digest = hashlib.sha256()
-            with path.open("rb") as content:
-                while chunk := content.read(CHUNK):
-                    digest.update(chunk)
-            found[file] = published, digest.hexdigest()
+            found[file] = published, file_sha256(path)
     return found
 
 

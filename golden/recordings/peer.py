@@ -3,57 +3,29 @@
     peer(model_class, config, state, inputs, generation) -> {name: array}, float64
 
 is the form of a witness: outputs by the names of the Hub, those of layer i under "hidden_states.i" and the like; with
-`generation`, fields of a generation configuration, only "sequences". Hidden states, logits and losses are judged by
-8 standard deviations of the difference of two runs, the peer's and the witness's own; generated ids exactly.
+`generation`, fields of a generation configuration, only "sequences". Hidden states, attentions, logits and losses are
+judged by 8 standard deviations of the difference of two runs, the peer's and the witness's own; generated ids exactly.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.golden.recordings.classes import CLASSES
 from trueband.golden.recordings.peer_moments import judged_outputs
 from trueband.golden.records import Outcome
 from trueband.golden.runners.registry import Context, runner
 from trueband.golden.store import Golden
 from trueband.properties.verdict import judge_exact
-from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding_models import led_generate
-from trueband.reference.led import led_conditional_generation
-from trueband.reference.led_heads import led_question_answering, led_sequence_classification
-from trueband.reference.longformer import longformer_masked_lm
-from trueband.reference.longformer_heads import (
-    longformer_question_answering,
-    longformer_sequence_classification,
-    longformer_token_classification,
-)
-from trueband.reference.roberta import roberta_causal_lm, roberta_masked_lm, roberta_model
-from trueband.reference.roberta_heads import (
-    roberta_question_answering,
-    roberta_sequence_classification,
-    roberta_token_classification,
-)
 
 Arrays = dict[str, NDArray[Any]]
-CLASSES: dict[str, tuple[Any, Callable[..., Any]]] = {
-    "XLMRobertaModel": (XLMRobertaConfig, roberta_model),
-    "XLMRobertaForMaskedLM": (XLMRobertaConfig, roberta_masked_lm),
-    "XLMRobertaForCausalLM": (XLMRobertaConfig, roberta_causal_lm),
-    "XLMRobertaForSequenceClassification": (XLMRobertaConfig, roberta_sequence_classification),
-    "XLMRobertaForTokenClassification": (XLMRobertaConfig, roberta_token_classification),
-    "XLMRobertaForQuestionAnswering": (XLMRobertaConfig, roberta_question_answering),
-    "LongformerForMaskedLM": (LongformerConfig, longformer_masked_lm),
-    "LongformerForSequenceClassification": (LongformerConfig, longformer_sequence_classification),
-    "LongformerForTokenClassification": (LongformerConfig, longformer_token_classification),
-    "LongformerForQuestionAnswering": (LongformerConfig, longformer_question_answering),
-    "LEDForConditionalGeneration": (LEDConfig, led_conditional_generation),
-    "LEDForSequenceClassification": (LEDConfig, led_sequence_classification),
-    "LEDForQuestionAnswering": (LEDConfig, led_question_answering),
-}
 
 
 def config_of(model_class: str, config: Mapping[str, Any]) -> Any:
@@ -71,7 +43,7 @@ def reference_outputs(
     if generation is not None:
         found = led_generate(state, settings, ids, GenerationConfig(**generation), **given)
         return {"sequences": found.sequences}
-    return flat(CLASSES[model_class][1](state, settings, ids, **given)._asdict())
+    return flat(CLASSES[model_class][1](state, settings, ids, output_attentions=True, **given)._asdict())
 
 
 def flat(output: Mapping[str, Any]) -> Arrays:

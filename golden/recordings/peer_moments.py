@@ -1,7 +1,8 @@
 """The outputs of a peer against a witness's: moments carried through the whole model, twice.
 
 The peer takes softmax in float32 in its banded attention, whatever the dtype: there its run counts as one of float32.
-Attentions are judged in `tests/golden/recorded`. Shapes: b batch, n tokens, D hidden size.
+Its global attentions hold NaN or other numbers in the slots of global tokens that a text does not have; the contract
+says 0 there. Shapes: b batch, h heads, n tokens, g global tokens at most, D hidden size.
 """
 
 from __future__ import annotations
@@ -37,19 +38,27 @@ MASKS = {
 def judged_outputs(
     model_class: str, config: Any, state: Arrays, inputs: Arrays, given: Arrays, recorded: Arrays
 ) -> list[Verdict]:
-    """Verdicts on the hidden states, on the logits and on the loss."""
+    """Verdicts on the hidden states, on the attentions, on the logits and on the loss."""
     float64 = Precision.of("float64")
     peer = Precision.of("float64" if "XLMRoberta" in model_class else "float32")
     ours, theirs = (_moments(model_class, config, state, inputs, each) for each in (float64, peer))
     verdicts = []
     for name, moments in ours.items():
         if name in recorded:
-            verdicts.append(judge(given[name], recorded[name], sigma_bound(moments, theirs[name]), name))
+            expected = _filled(recorded[name], inputs) if "global_attentions" in name else recorded[name]
+            verdicts.append(judge(given[name], expected, sigma_bound(moments, theirs[name]), name))
     if "loss" in recorded and recorded["loss"].ndim == 0:
         # The peer brings the logits of a causal language model to float32 for the loss.
         loss = Precision.of("float32") if model_class.endswith("CausalLM") else peer
         verdicts.append(_judged_loss(ours, theirs, inputs, given, recorded, loss))
     return verdicts
+
+
+def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
+    """(b, h, n, g) with 0 in the slots of missing global tokens."""
+    is_global = (inputs["global_attention_mask"] > 0) & (inputs["attention_mask"] > 0)
+    there = np.arange(global_attentions.shape[-1]) < is_global.sum(axis=1)[:, None]
+    return np.where(there[:, None, None, :], global_attentions, 0.0)
 
 
 def _judged_loss(
@@ -77,17 +86,20 @@ def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, preci
         if decoder is None:
             labels = inputs["labels"] if model_class.endswith("Generation") else ids
             decoder = shift_right(labels, config.pad_token_id, config.decoder_start_token_id)
-        named = led_moments(state, config, ids, precision, decoder_input_ids=decoder, prefix=prefix, **options)
+        encoder, precision = precision, Precision.of("float64")  # only the encoder's attention is banded
+        named = led_moments(
+            state, config, ids, precision, encoder_precision=encoder, decoder_input_ids=decoder, prefix=prefix,
+            **options,
+        )  # fmt: skip
     elif family == "longformer":
         named = longformer_moments(state, config, ids, precision, prefix=prefix, **options)
     else:
         named = roberta_moments(state, config, ids, precision, prefix=prefix, **options)
-    kept = {name: each for name, each in named.items() if "attentions" not in name}
-    x, head = kept["last_hidden_state"], head_name(model_class)
+    x, head = named["last_hidden_state"], head_name(model_class)
     if head:
         if head == "SequenceClassification":
             x = x.at((np.arange(len(ids)), token_of_texts(config, ids)))
-        return kept | head_moments(head, state, config, prefix, x, precision)
+        return named | head_moments(head, state, config, prefix, x, precision)
     if "pooler.dense.weight" in state:
-        kept["pooler_output"] = pooler_moments(state, "", x, precision)
-    return kept
+        named["pooler_output"] = pooler_moments(state, "", x, precision)
+    return named

@@ -1,10 +1,11 @@
-"""sha256 of arrays and of inputs, the same on every platform."""
+"""sha256 of arrays, of inputs, and of files, the same on every platform."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,9 @@ def inputs_sha256(recipe: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
     for name in sorted(arrays):
         digest.update(f"{name} {array_sha256(arrays[name])}".encode())
     return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -118,6 +118,8 @@ def test_witnesses_are_named_by_family_by_form_or_by_a_mapping() -> None:
         context_of("mlm=trueband.golden.witness:reference_masked_lm")
     with pytest.raises(ValueError, match='expected a callable or "module:name"'):
         context_of("nobody")
+    with pytest.raises(ValueError, match="--witness: expected a callable for attention, got module"):
+        context_of("attention=os:path")
 
 
 @pytest.mark.parametrize("name", ["sapiens_scores_row_0", "bart_g2p_first_logits", "lf_tiny_layer_local"])

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from trueband import golden_command
 from trueband.golden.store import read_golden, write_golden
-from trueband.golden_checkpoint_files import file_sha256
+from trueband.golden.store.digest import file_sha256
 from trueband.optimized import models
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 

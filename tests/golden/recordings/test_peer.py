@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.golden.recordings.peer import CLASSES, reference_outputs, run_peer
+from trueband.golden.recordings.classes import CLASSES
+from trueband.golden.recordings.peer import reference_outputs, run_peer
 from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, open_store
 from trueband.golden_families import context_of
@@ -24,7 +25,9 @@ def test_there_are_recordings_of_both_releases() -> None:
     versions = {name: STORE.golden(name).metadata.details["transformers"] for name in PEERS}
     assert {versions[name] for name in PEERS if name not in FIVE} == {"4.46.3"}
     assert {versions[name] for name in FIVE} == {"5.23.0"}
-    assert {STORE.golden(name).metadata.model_class for name in PEERS} == set(CLASSES)
+    assert {STORE.golden(name).metadata.model_class for name in PEERS} == set(CLASSES) - {
+        "LongformerModel", "LEDModel", "LongformerForMultipleChoice", "XLMRobertaForMultipleChoice",
+    }  # fmt: skip
     assert sum((STORE.folder / STORE.index[name]["file"]).stat().st_size for name in PEERS) < LARGEST_SUM
 
 
