@@ -87,12 +87,18 @@ def run_peer(golden: Golden, context: Context) -> Outcome:
         expected = recorded["sequences"]
         if given.shape != expected.shape:
             return Outcome(False, f"sequences: expected shape {expected.shape}, got {given.shape}")
-        verdicts.append(judge_exact(given, expected, "sequences"))
+        verdict = judge_exact(given, expected, "sequences")
+        if not verdict.passed:
+            return Outcome.of(verdict)
+        verdicts.append(verdict)
     given = witness(told.model_class, config, state, inputs)
     assert told.model_class is not None
-    verdicts += judged_outputs(told.model_class, config_of(told.model_class, config), state, inputs, given, recorded)
-    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
-    return Outcome.of(failed) if failed is not None else _counted(Outcome.worst(verdicts), len(verdicts))
+    settings = config_of(told.model_class, config)
+    for verdict in judged_outputs(told.model_class, settings, state, inputs, given, recorded):
+        if not verdict.passed:
+            return Outcome.of(verdict)
+        verdicts.append(verdict)
+    return _counted(Outcome.worst(verdicts), len(verdicts))
 
 
 def _counted(outcome: Outcome, count: int) -> Outcome:

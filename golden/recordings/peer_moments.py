@@ -7,7 +7,7 @@ says 0 there. Shapes: b batch, h heads, n tokens, g global tokens at most, D hid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,21 +37,19 @@ MASKS = {
 
 def judged_outputs(
     model_class: str, config: Any, state: Arrays, inputs: Arrays, given: Arrays, recorded: Arrays
-) -> list[Verdict]:
-    """Verdicts on the hidden states, on the attentions, on the logits and on the loss."""
+) -> Iterator[Verdict]:
+    """Verdicts on the hidden states, on the attentions, on the logits and on the loss, in the order of computation."""
     float64 = Precision.of("float64")
     peer = Precision.of("float64" if "XLMRoberta" in model_class else "float32")
     ours, theirs = (_moments(model_class, config, state, inputs, each) for each in (float64, peer))
-    verdicts = []
     for name, moments in ours.items():
         if name in recorded:
             expected = _filled(recorded[name], inputs) if "global_attentions" in name else recorded[name]
-            verdicts.append(judge(given[name], expected, sigma_bound(moments, theirs[name]), name))
+            yield judge(given[name], expected, sigma_bound(moments, theirs[name]), name)
     if "loss" in recorded and recorded["loss"].ndim == 0:
         # The peer brings the logits of a causal language model to float32 for the loss.
         loss = Precision.of("float32") if model_class.endswith("CausalLM") else peer
-        verdicts.append(_judged_loss(ours, theirs, inputs, given, recorded, loss))
-    return verdicts
+        yield _judged_loss(ours, theirs, inputs, given, recorded, loss)
 
 
 def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
