@@ -18,7 +18,16 @@ from typing import Any, Self
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.choices import RandomChoices
-from trueband.properties.engine import SMALL, SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, run_small_world, steps
+from trueband.properties.engine import (
+    SMALL,
+    SMALL_AGAIN,
+    SMALL_WORLD,
+    SMALL_WORLD_CLAIM,
+    Plan,
+    Step,
+    steps,
+    walk_small_world,
+)
 from trueband.properties.histogram import BINS, add
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
@@ -29,7 +38,6 @@ from trueband.properties.strategies import cases, choose_case
 BLOCK = 500  # cases: what an interrupt may lose
 SMALL_EVERY = 3  # every third case is small
 SEEDS = 10**9  # case numbers of one seed
-SHRINK_EXAMPLES = 300
 
 Progress = Callable[[str, str], None]
 
@@ -190,7 +198,7 @@ def _random_block(
             break  # each costs a new process
     if smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
         small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
-        smallest = search(check, candidate, small, SHRINK_EXAMPLES, plan.seed).failure or smallest
+        smallest = search(check, candidate, small, SMALL_AGAIN, plan.seed).failure or smallest
     return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)
 
 
@@ -199,15 +207,9 @@ def _small_world_block(
 ) -> Block:
     start = time.monotonic()
     walk = list(worlds(candidate.features, step.dtype, candidate.least_window))
-    record = run_small_world(plan, candidate, step.dtype, on_progress, shard.has)
-    failure = None
-    if not record.passed and record.case is not None:
-        failure = Failure(Case.from_dict(record.case), record.status, record.message)
-    found = Found(record.cases, histogram=[])
-    block = _block(
-        step, number, sum(world.batch for world in walk), walk, found, int(not record.passed), start, failure
-    )
-    return dataclasses.replace(block, verdict=record.verdict)
+    found = walk_small_world(candidate, step.dtype, on_progress, shard.has)
+    total, failure = sum(world.batch for world in walk), found.failure
+    return _block(step, number, total, walk, found, int(failure is not None), start, failure)
 
 
 def _block(

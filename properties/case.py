@@ -63,11 +63,20 @@ class Case:
         for name, allowed in (("family", tuple(FAMILIES)), ("dtype", DTYPES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        for name in ("separate_globals", "causal", "head_mask"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         for name in ("masked", "global_"):
             rows = getattr(self, name)
-            if rows is not None and len(rows) != self.batch:
+            if rows is None:
+                continue
+            if (
+                not isinstance(rows, tuple)
+                or len(rows) != self.batch
+                or not all(isinstance(row, tuple) for row in rows)
+            ):
                 raise ValueError(f"{name}: expected one list of positions for each of {self.batch} rows, got {rows!r}")
-            if rows is not None and any(not 0 <= position < self.tokens for row in rows for position in row):
+            if any(type(position) is not int or not 0 <= position < self.tokens for row in rows for position in row):
                 raise ValueError(f"{name}: expected positions in 0..{self.tokens - 1}, got {rows!r}")
 
     @property
@@ -86,6 +95,8 @@ class Case:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The case of a parsed JSON line. ValueError on unknown, missing or impossible fields."""
+        if not isinstance(values, Mapping):
+            raise ValueError(f"case: expected an object of fields, got {values!r}")
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -93,17 +104,7 @@ class Case:
         missing = sorted({"tokens", "window"} - set(values))
         if missing:
             raise ValueError(f"case: expected the fields tokens and window, got no {', '.join(missing)}")
-        plain = dict(values)
-        for name in ("masked", "global_"):
-            if plain.get(name) is not None:
-                plain[name] = tuple(tuple(row) for row in plain[name])
-        if isinstance(plain.get("dilation"), list):
-            plain["dilation"] = tuple(plain["dilation"])
-        return cls(**plain)
-
-    @classmethod
-    def from_json(cls, line: str) -> Self:
-        return cls.from_dict(json.loads(line))
+        return cls(**{name: _tuples(value) for name, value in values.items()})
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)
@@ -140,3 +141,8 @@ class Case:
         for row, positions in enumerate(rows):
             flags[row, list(positions)] = True
         return flags
+
+
+def _tuples(value: Any) -> Any:
+    """A JSON value with tuples for its lists."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -33,6 +33,7 @@ SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6
 SMALL = 8  # tokens of a case that one can read
+SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def run_check(
     for phase, strategy, share in (
         ("small", small, examples // 3),
         ("any", every, examples),
-        ("small again", small, 300),
+        ("small again", small, SMALL_AGAIN),
     ):
         if share == 0 or (phase == "small again" and (found.failure is None or found.failure.status not in SHRUNK)):
             continue
@@ -213,14 +214,21 @@ def run_check(
 
 
 def run_small_world(
-    plan: Plan,
+    plan: Plan, candidate: Candidate, dtype: str, on_progress: Callable[[str, str], None] = lambda *_: None
+) -> Record:
+    """Walk the small world in one dtype."""
+    start = time.monotonic()
+    found = walk_small_world(candidate, dtype, on_progress)
+    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, found, start)
+
+
+def walk_small_world(
     candidate: Candidate,
     dtype: str,
     on_progress: Callable[[str, str], None] = lambda *_: None,
     only: Callable[[Case], bool] = lambda _: True,
-) -> Record:
+) -> Found:
     """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
-    start = time.monotonic()
     failure, walked = None, 0
     for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
         walked += world.batch
@@ -232,7 +240,7 @@ def run_small_world(
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
-    return _record(plan, SMALL_WORLD, SMALL_WORLD_CLAIM, dtype, Found(walked, 0.0, failure, histogram=[]), start)
+    return Found(walked, failure=failure, histogram=[])
 
 
 def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
@@ -250,7 +258,7 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     """Run one check on one case again, as a record's line `{"check": ..., "case": {...}}` says.
 
     Raises:
-        ValueError: no such check, or no such case.
+        ValueError: no such check for this target, no such case, or one that the check makes no claim about.
     """
     if set(line) != {"check", "case"}:
         raise ValueError(f'case: expected {{"check": NAME, "case": {{...}}}}, got the keys {sorted(line)}')
@@ -259,6 +267,14 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     if name not in known:
         raise ValueError(f"check: expected one of {', '.join(known)}, got {name!r}")
     check, case = CHECKS["mask_decoding" if name == SMALL_WORLD else name], Case.from_dict(line["case"])
+    if not check.applies_to(candidate.features):
+        needed = ", ".join(sorted(check.needs - candidate.features))
+        raise ValueError(f"check: expected one that applies to the target, got {name}, which needs {needed}")
+    check.structure.check(case)
+    try:
+        _ = case.inputs().arguments
+    except TypeError as error:  # a field that the contract does not allow, told as the contract tells it
+        raise ValueError(str(error)) from error
     plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
     start = time.monotonic()
     return _record(plan, name, check.claim, case.dtype, Found.of(case, *try_case(check, candidate, case)), start)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trueband.properties.engine import SMALL_WORLD, Plan
+from trueband.properties.engine import Plan, steps
 from trueband.properties.record import Record
 from trueband.properties.second_process import NAME as SECOND_PROCESS
 
 
 def wanted(plan: Plan) -> list[tuple[str, str]]:
     """(check, dtype) of every record that a plan gives."""
-    checks = [*plan.checks, *([SECOND_PROCESS] if plan.gate else [])]
-    return [
-        (check, dtype)
-        for dtype in plan.dtypes
-        for check in checks
-        if check != SMALL_WORLD or dtype in plan.small_world_dtypes
-    ]
+    second = [(SECOND_PROCESS, dtype) for dtype in plan.dtypes] if plan.gate else []
+    return [*((step.check, step.dtype) for step in steps(plan)), *second]
 
 
 def unrun(plan: Plan, records: Sequence[Record]) -> list[Record]:

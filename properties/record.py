@@ -8,8 +8,6 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-STATUSES = ("passed", "failed", "crashed", "timeout", "out of memory", "cheating", "expected")
-
 
 @dataclass(frozen=True)
 class Record:

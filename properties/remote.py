@@ -102,11 +102,6 @@ class RemoteRunner:
         kind, message = header["raised"]
         return kind, message
 
-    def restart(self) -> None:
-        """Go on in a new process."""
-        self.close()
-        self._start()
-
     def close(self) -> None:
         """End the child."""
         child, self._child = self._child, None

@@ -11,6 +11,11 @@ from trueband.properties.case import Case, Positions
 from trueband.properties.choices import Choices, HypothesisChoices
 from trueband.properties.families import FAMILIES
 
+# The field of a case that has a value of its own where the case has the feature.
+_FIELDS = {
+    "padding": "masked", "globals": "global_", "separate_globals": "separate_globals", "causal": "causal",
+    "dilation": "dilation", "head_mask": "head_mask", "scale": "scale",
+}  # fmt: skip
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
 SCALES = (None, 1.0, 0.5, 0.3)
 
@@ -44,6 +49,29 @@ class Structure:
         """The same with at most so many tokens (as many as it needs, if that is more)."""
         least, most = self.tokens
         return replace(self, tokens=(least, max(least, min(most, tokens))), long=False)
+
+    def check(self, case: Case) -> None:
+        """Refuse a case that was not drawn from it, for which the claim may be untrue. More rows and heads are fine.
+
+        Raises:
+            ValueError: it names the field.
+        """
+        given = case.to_dict()
+        for feature, name in _FIELDS.items():
+            if feature in self.require and name not in given:
+                raise ValueError(f"{name}: expected one for this check, got none")
+            if feature in self.without and name in given:
+                raise ValueError(f"{name}: expected none for this check, got {given[name]!r}")
+        least, most = self.tokens
+        if case.tokens < least or (case.tokens > most and not self.long):
+            told = f"at least {least}" if self.long else f"{least}..{most}"
+            raise ValueError(f"tokens: expected {told} for this check, got {case.tokens}")
+        if self.dense and case.window < case.tokens - 1:
+            raise ValueError(f"window: expected at least {case.tokens - 1} for this check, got {case.window}")
+        if case.family not in self.families:
+            raise ValueError(f"family: expected one of {', '.join(self.families)} for this check, got {case.family!r}")
+        if self.head_dims != HEAD_DIMS and case.head_dim not in self.head_dims:
+            raise ValueError(f"head_dim: expected one of {self.head_dims} for this check, got {case.head_dim}")
 
 
 ANY = Structure()

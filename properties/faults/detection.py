@@ -13,7 +13,7 @@ from typing import Any
 
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
-from trueband.properties.engine import LEAST_CASES, SMALL, SMALL_WORLD, TIERS, select
+from trueband.properties.engine import SMALL, SMALL_AGAIN, SMALL_WORLD, make_plan, steps
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.probe import Candidate
@@ -124,18 +124,12 @@ def _seed(trial: Trial, seed: int, number: int) -> int:
 def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str) -> list[Trial]:
     """The trials of a kernel in this process: what `trueband check` runs of it."""
     candidate = Runner(target)
-    total, everywhere = TIERS[tier]
-    names = select(None, candidate.features)
-    weights = sum(CHECKS[name].weight for name in names if name in CHECKS)
-    trials = []
-    for i, dtype in enumerate(dtypes or candidate.dtypes):
-        for name in names:
-            if name != SMALL_WORLD:
-                share = round(total * CHECKS[name].weight / weights)
-                trials.append(_trial(CHECKS[name], candidate, dtype, max(share, LEAST_CASES)))
-            elif everywhere or i == 0:
-                trials.append(_small_world_trial(candidate, dtype))
-    return trials
+    return [
+        _small_world_trial(candidate, step.dtype)
+        if step.check == SMALL_WORLD
+        else _trial(CHECKS[step.check], candidate, step.dtype, step.examples)
+        for step in steps(make_plan(candidate.name, candidate, tier, dtypes=dtypes))
+    ]
 
 
 def _trial(check: Check, candidate: Candidate, dtype: str, examples: int) -> Trial:
@@ -146,20 +140,12 @@ def _trial(check: Check, candidate: Candidate, dtype: str, examples: int) -> Tri
         few = count if count in ROUNDS else max(count // 3, 1)
         found = search(check, candidate, small, few, seed, shrink=shrink)
         if found.failure is None and count > few:
-            found = _and(found, search(check, candidate, every, count - few, seed + 1, shrink=shrink))
+            found += search(check, candidate, every, count - few, seed + 1, shrink=shrink)
         if shrink and found.failure is not None and found.failure.case.tokens > SMALL:
-            again = search(check, candidate, small, 300, seed + 2)
-            found = _and(Found(found.cases, found.worst, again.failure or found.failure, found.failed_at), again)
+            found += search(check, candidate, small, SMALL_AGAIN, seed + 2)
         return found
 
     return Trial(check.name, dtype, examples, run)
-
-
-def _and(first: Found, second: Found) -> Found:
-    """Two searches as one: the first failure's time, the cases of both."""
-    failed_at = second.failed_at if first.failed_at is None else first.failed_at
-    failure = first.failure or second.failure
-    return Found(first.cases + second.cases, max(first.worst, second.worst), failure, failed_at)
 
 
 def _small_world_trial(candidate: Candidate, dtype: str) -> Trial:
