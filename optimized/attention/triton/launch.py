@@ -110,8 +110,7 @@ def forward(
         GLOBALS=work.blocks.globals, CAUSAL=work.causal, PRECISION=work.precision,
     )  # fmt: skip
     if states.most and work.global_rows:
-        forward_global_rows(work, *(unit(tensor) for tensor in (query_global, key_global, value_global)), output,
-                            log_sums)  # fmt: skip
+        forward_global_rows(work, unit(query_global), unit(key_global), unit(value_global), output, log_sums)
     return output, log_sums
 
 
@@ -183,7 +182,7 @@ def backward(
         backward_global_keys(work, query, key, value, grad_output, log_sums, deltas, grad_key, grad_value)
     if not states.most or not work.global_rows:
         return Gradients(local, None, shares)
-    projections = tuple(unit(tensor) for tensor in (query_global, key_global, value_global))
+    projections = (unit(query_global), unit(key_global), unit(value_global))
     of_global_rows, own = backward_global_rows(work, *projections, output, grad_output, log_sums, deltas)
     return Gradients(local, of_global_rows, None if shares is None or own is None else shares + own)
 

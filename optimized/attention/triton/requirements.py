@@ -9,8 +9,18 @@ from torch import Tensor
 
 from trueband.optimized.attention.triton.blocks import WIDEST
 
-INSTALLED = importlib.util.find_spec("triton") is not None
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def installed() -> bool:
+    """Whether triton can be imported; it is not imported."""
+    try:
+        return importlib.util.find_spec("triton") is not None
+    except (ImportError, ValueError):  # what stands in its place says no
+        return False
+
+
+INSTALLED = installed()  # read once: calls are traced by torch.compile
 
 
 def interpreted() -> bool:
@@ -45,5 +55,7 @@ def refusal(query: Tensor, dropout_p: float) -> str | None:
             f"imported: Triton's interpreter, for tests), got {query.device}"
         )
     if query.dtype == torch.bfloat16:
-        return "query: expected float32 or float16 in Triton's interpreter, which has no bfloat16 products, got bfloat16"
+        return (
+            "query: expected float32 or float16 in Triton's interpreter, which has no bfloat16 products, got bfloat16"
+        )
     return None
