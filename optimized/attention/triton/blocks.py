@@ -46,13 +46,15 @@ def choose(dtype: torch.dtype, head_dim: int, capability: tuple[int, int] | None
     """The shipped tiles. `capability`: of a CUDA device, such as (9, 0); None: Triton's interpreter."""
     if capability is None:
         return INTERPRETED
-    wide, hopper = width(head_dim) > 64, capability >= (9, 0)
+    columns, hopper = width(head_dim), capability >= (9, 0)
     if dtype == torch.float32:
         small = Tile(16, 16)
-        return Blocks(small, small, small) if wide else Blocks(Tile(32, 32), Tile(32, 16), small)
-    if wide:
-        return Blocks(Tile(64, 64 if hopper else 32), Tile(32, 32), Tile(32, 32))
-    return Blocks(Tile(64, 64), Tile(64, 64 if hopper else 32), Tile(64 if hopper else 32, 64))
+        backward_query = Tile(32, 16) if columns == 64 and not hopper else small
+        return Blocks(Tile(32, 32) if columns <= 64 else small, backward_query, small)
+    forward = Tile(64, 64 if hopper or columns == 64 else 32)
+    if columns > 64:
+        return Blocks(forward, Tile(32, 32), Tile(32, 32))
+    return Blocks(forward, Tile(64, 64 if hopper else 32), Tile(64 if hopper else 32, 64))
 
 
 def width(head_dim: int) -> int:
