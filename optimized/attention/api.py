@@ -9,9 +9,11 @@ from torch import Tensor
 
 from trueband.optimized.attention import arguments
 from trueband.optimized.attention.band_op import band_op
+from trueband.optimized.attention.triton.operator import triton_band
+from trueband.optimized.attention.triton.requirements import refusal
 
-IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"chunked": band_op}
-KNOWN = ("auto", "chunked", "triton")
+IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"chunked": band_op, "triton": triton_band}
+KNOWN = ("auto", *IMPLEMENTATIONS)
 
 
 def band_attention(
@@ -50,7 +52,9 @@ def band_attention(
         head_mask: (h,) of a floating dtype, multiplies the probabilities of a head after the softmax.
         scale: of the scores; None means 1 / sqrt(d).
         dropout_p: probability of dropping a probability, in [0, 1); seeded from torch's default generator.
-        impl: "auto" or "chunked" (any device). An implementation asked for by name never falls back to another.
+        impl: "chunked" (any device and dtype); "triton" (fused kernels for CUDA devices; not float64, no dropout,
+            head_dim <= 128; needs the package triton); "auto": triton where it can serve the call on a CUDA device,
+            else chunked. An implementation asked for by name never falls back to another.
 
     Returns:
         (b, h, n, d), dtype of query, stored as (b, n, h, d).
@@ -58,7 +62,8 @@ def band_attention(
     Raises:
         ValueError, TypeError: "<argument>: expected ..., got ...".
     """
-    implementation = find_implementation(impl)
+    if impl not in KNOWN:
+        raise ValueError(f"impl: expected one of {KNOWN}, got {impl!r}")
     arguments.check_query(query)
     batch, heads, tokens, head_dim = query.shape
     arguments.check_like_query("key", key, query)
@@ -78,19 +83,20 @@ def band_attention(
         arguments.check_head_mask(head_mask, heads, query.device)
     scale = arguments.check_scale(scale, head_dim)
     dropout_p = arguments.check_dropout(dropout_p)
-    return implementation(
+    return find_implementation(impl, query, dropout_p)(
         query, key, value, query_global, key_global, value_global, head_mask, attention_mask, global_attention_mask,
         dropout_seed(dropout_p), window, dilations, causal, scale, dropout_p, True,
     )  # fmt: skip
 
 
-def find_implementation(impl: str) -> Callable[..., Tensor]:
-    if impl not in KNOWN:
-        raise ValueError(f"impl: expected one of {KNOWN}, got {impl!r}")
-    name = "chunked" if impl == "auto" else impl
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"impl: expected an implementation that is available, {tuple(IMPLEMENTATIONS)}, got {impl!r}")
-    return IMPLEMENTATIONS[name]
+def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:
+    """The implementation asked for, or a ValueError that says why it cannot serve the call."""
+    if impl == "auto":
+        impl = "triton" if query.is_cuda and refusal(query, dropout_p) is None else "chunked"
+    reason = refusal(query, dropout_p) if impl == "triton" else None
+    if reason is not None:
+        raise ValueError(reason)
+    return IMPLEMENTATIONS[impl]
 
 
 def dropout_seed(dropout_p: float) -> Tensor | None:

@@ -23,24 +23,23 @@ def composite(
     return output(band_weights(given, head_mask, work), query)
 
 
-band_op = register(
-    Definition(
-        name="band_attention",
-        differentiable=[
-            ("query", False),
-            ("key", False),
-            ("value", False),
-            ("query_global", True),
-            ("key_global", True),
-            ("value_global", True),
-            ("head_mask", True),
-        ],
-        tensors=["attention_mask", "global_attention_mask", "seed"],
-        values="SymInt window, SymInt[] dilations, bool causal, float scale, float dropout_p, bool global_rows",
-        forward=chunked_band.band_forward,
-        backward=chunked_band.band_backward,
-        composite=composite,
-        new_output=lambda query, *rest: new_like(query),
-        new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
-    )
+DEFINITION = Definition(
+    name="band_attention",
+    differentiable=[
+        ("query", False),
+        ("key", False),
+        ("value", False),
+        ("query_global", True),
+        ("key_global", True),
+        ("value_global", True),
+        ("head_mask", True),
+    ],
+    tensors=["attention_mask", "global_attention_mask", "seed"],
+    values="SymInt window, SymInt[] dilations, bool causal, float scale, float dropout_p, bool global_rows",
+    forward=chunked_band.band_forward,
+    backward=chunked_band.band_backward,
+    composite=composite,
+    new_output=lambda query, *rest: new_like(query),
+    new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
 )
+band_op = register(DEFINITION)

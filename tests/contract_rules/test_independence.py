@@ -14,6 +14,8 @@ STANDARD = set(sys.stdlib_module_names)
 # What each folder may import, by module prefix. Everything else is refused, so that a new import is a decision.
 ALLOWED: dict[str, set[str]] = {
     "trueband.reference": {"numpy", "trueband.reference"},
+    # Before its parent. A kernel is defined by a decorator of triton; nothing imports a kernel before it is launched.
+    "trueband.optimized.attention.triton.kernels": {"triton", "trueband.optimized.attention.triton.kernels"},
     "trueband.optimized": {"numpy", "safetensors", "torch", "trueband.optimized", "trueband.reference.config"},
     "trueband.properties": {"hypothesis", "numpy", "trueband.properties", "trueband.reference"},
     "trueband.golden": {"numpy", "safetensors", "trueband.golden", "trueband.properties", "trueband.reference"},
@@ -90,6 +92,8 @@ WRONG = {
     "optimized with the reference, by name": ("trueband.optimized.x", "from trueband import reference"),
     "optimized with transformers": ("trueband.optimized.x", "def f():\n    import transformers"),
     "optimized with the bounds": ("trueband.optimized.x", "import trueband.properties.bounds as bounds"),
+    "optimized with triton at import time": ("trueband.optimized.x", "import triton"),
+    "kernels with torch": ("trueband.optimized.attention.triton.kernels.x", "import torch"),
     "properties with optimized": ("trueband.properties.x", "from trueband.optimized import band_attention"),
     "properties with optimized, lazily": ("trueband.properties.x", "def f():\n    import trueband.optimized.attention"),
     "properties with optimized, by string": (
@@ -121,6 +125,8 @@ def test_a_wrong_source_is_rejected(name: str) -> None:
 RIGHT = {
     "standard library and numpy": ("trueband.reference.x", "import math\nfrom numpy.typing import NDArray"),
     "configurations are data": ("trueband.optimized.x", "from trueband.reference.config import LongformerConfig"),
+    "triton where it is needed": ("trueband.optimized.x", "def f():\n    import triton\n    return triton"),
+    "triton in a kernel": ("trueband.optimized.attention.triton.kernels.x", "import triton.language as tl"),
     "torch where it is needed": ("trueband.properties.x", "def f():\n    import torch\n    return torch"),
     "torch for types only": (
         "trueband.properties.x",

@@ -54,6 +54,9 @@ SHIPPED = {
     each.name: each
     for each in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
+        Named(
+            "triton", "trueband.adapters.triton:target", "trueband.optimized.band_attention, fused kernels", ("triton",)
+        ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
         Named(

@@ -1,0 +1,69 @@
+"""Tile sizes of the kernels, by dtype, width of a head, and target. Chosen so that nothing spills to local memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+WIDEST = 128  # head_dim that the kernels are shipped for
+
+
+class Tile(NamedTuple):
+    """Rows of queries, of keys, and the warps that share the work."""
+
+    queries: int
+    keys: int
+    warps: int = 4
+
+
+class Blocks(NamedTuple):
+    """Tiles of the kernels.
+
+    Attributes:
+        forward, backward_query, backward_key: of the passes over the band; those of global tokens take their `keys`
+            (forward, backward_query, backward_key) or `queries` (backward_key).
+        globals: global tokens in a tile.
+        part: least tokens in a part of a row of a global token, a multiple of all tiles.
+        stages: of the software pipeline.
+    """
+
+    forward: Tile
+    backward_query: Tile
+    backward_key: Tile
+    globals: int = 16
+    part: int = 512
+    stages: int = 2
+
+
+MOST_PARTS = 8  # so that memory stays linear in n when all tokens are global
+
+# In Triton's interpreter: small and unequal, so that short sequences have edges of every kind.
+INTERPRETED = Blocks(Tile(32, 16), Tile(16, 32), Tile(32, 16), part=64)
+
+
+def choose(dtype: torch.dtype, head_dim: int, capability: tuple[int, int] | None) -> Blocks:
+    """The shipped tiles. `capability`: of a CUDA device, such as (9, 0); None: Triton's interpreter."""
+    if capability is None:
+        return INTERPRETED
+    columns, hopper = width(head_dim), capability >= (9, 0)
+    if dtype == torch.float32:
+        small = Tile(16, 16)
+        backward_query = Tile(32, 16) if columns == 64 and not hopper else small
+        return Blocks(Tile(32, 32) if columns <= 64 else small, backward_query, small)
+    forward = Tile(64, 64 if hopper or columns == 64 else 32)
+    if columns > 64:
+        return Blocks(forward, Tile(32, 32), Tile(32, 32))
+    return Blocks(forward, Tile(64, 64 if hopper else 32), Tile(64 if hopper else 32, 64))
+
+
+def width(head_dim: int) -> int:
+    """Columns of a tile: the next power of two, at least what a matrix product of the hardware takes."""
+    return max(16, 1 << (head_dim - 1).bit_length())
+
+
+def parts(tokens: int, blocks: Blocks) -> tuple[int, int]:
+    """(number of parts, tokens in each) of the rows of global tokens. They depend on the length alone."""
+    least = -(-tokens // MOST_PARTS)
+    size = -(-least // blocks.part) * blocks.part
+    return -(-tokens // size), size

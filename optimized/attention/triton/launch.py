@@ -1,0 +1,278 @@
+"""Launches the kernels: torch tensors in, torch tensors out. Importing this module imports triton."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.attention.triton import tokens as token_states
+from trueband.optimized.attention.triton.blocks import Blocks, Tile, choose, parts, width
+from trueband.optimized.attention.triton.kernels.add_parts import add_parts
+from trueband.optimized.attention.triton.kernels.backward_key import band_backward_key, global_keys_backward
+from trueband.optimized.attention.triton.kernels.backward_query import band_backward_query
+from trueband.optimized.attention.triton.kernels.forward import band_forward
+from trueband.optimized.attention.triton.kernels.global_rows import global_rows_forward, global_rows_join
+from trueband.optimized.attention.triton.kernels.global_rows_backward import (
+    global_rows_backward_key,
+    global_rows_backward_query,
+)
+
+
+class Setting(NamedTuple):
+    """What all kernels of a call share.
+
+    Attributes:
+        weights: (h,) float32, of the heads. dilations: (h,) int32.
+        different: the dilations that occur.
+        weighted: a head mask is given, and its gradient wanted.
+        global_rows: compute the rows of global tokens; if not, they are 0.
+    """
+
+    tokens: token_states.Tokens
+    weights: Tensor
+    dilations: Tensor
+    different: list[int]
+    window: int
+    causal: bool
+    scale: float
+    weighted: bool
+    precision: str
+    blocks: Blocks
+    global_rows: bool
+    shape: tuple[int, int, int, int]
+
+    def band_blocks(self, size: int) -> int:
+        """Blocks of `size` steps in the head that has most of them."""
+        tokens = self.shape[2]
+        return max(each * blocks_of(blocks_of(tokens, each), size) for each in self.different)
+
+    @property
+    def global_blocks(self) -> int:
+        return blocks_of(self.tokens.most, self.blocks.globals)
+
+    @property
+    def heads_in_all(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"HEAD_DIM": self.shape[3], "WIDTH": width(self.shape[3])}
+
+
+def setting(
+    query: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None, global_attention_mask: Tensor | None,
+    window: int, dilations: list[int], causal: bool, scale: float, global_rows: bool = True,
+) -> Setting:  # fmt: skip
+    states = token_states.read(attention_mask, global_attention_mask, query)
+    if causal and states.most:
+        raise ValueError("causal: expected False with global tokens (not defined), got True")
+    batch, heads, tokens, head_dim = query.shape
+    # Beyond the sequence nothing changes; numbers stay small enough for the kernels' arithmetic.
+    near = [min(each, tokens) for each in dilations]
+    given = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
+    allowed = query.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+    capability = torch.cuda.get_device_capability(query.device) if query.is_cuda else None
+    return Setting(
+        states,
+        given.to(torch.float32).contiguous(),
+        torch.tensor(near, dtype=torch.int32, device=query.device),
+        sorted(set(near)),
+        min(window, tokens),
+        causal,
+        scale,
+        head_mask is not None,
+        "tf32" if allowed else "ieee",
+        choose(query.dtype, head_dim, capability),
+        global_rows,
+        (batch, heads, tokens, head_dim),
+    )
+
+
+def forward(
+    work: Setting, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor, key_global: Tensor,
+    value_global: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Output (b, h, n, d), and the rows' log-sums (b, h, n) float32 (see `kernels`)."""
+    query, key, value = (unit(tensor) for tensor in (query, key, value))
+    output, log_sums = empty_like(query), query.new_empty(work.shape[:3], dtype=torch.float32)
+    tile, states = work.blocks.forward, work.tokens
+    blocks = work.band_blocks(tile.queries)
+    launch(
+        band_forward, blocks * work.heads_in_all, work, tile,
+        query, key, value, output, log_sums, *states[:3], work.weights, work.dilations,
+        *strides(query, key, value, output), work.shape[1], work.shape[2], states.positions.shape[1], blocks,
+        work.window, work.scale * math.log2(math.e), QUERIES=tile.queries, KEYS=tile.keys,
+        GLOBALS=work.blocks.globals, CAUSAL=work.causal, PRECISION=work.precision,
+    )  # fmt: skip
+    if states.most and work.global_rows:
+        forward_global_rows(work, unit(query_global), unit(key_global), unit(value_global), output, log_sums)
+    return output, log_sums
+
+
+def forward_global_rows(
+    work: Setting, query: Tensor, key: Tensor, value: Tensor, output: Tensor, log_sums: Tensor
+) -> None:
+    """Writes the rows of global tokens."""
+    tile, states = work.blocks.forward, work.tokens
+    batch, heads, tokens, head_dim = work.shape
+    count, size = parts(tokens, work.blocks)
+    part_outputs = log_sums.new_empty(batch, heads, count, states.most, head_dim)
+    part_log_sums = log_sums.new_empty(batch, heads, count, states.most)
+    launch(
+        global_rows_forward, work.global_blocks * count * work.heads_in_all, work, tile,
+        query, key, value, part_outputs, part_log_sums, *states[:3], *strides(query, key, value),
+        heads, tokens, states.most, work.global_blocks, count, size, work.scale * math.log2(math.e),
+        KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
+    )  # fmt: skip
+    launch(
+        global_rows_join, work.global_blocks * work.heads_in_all, work, tile,
+        part_outputs, part_log_sums, output, log_sums, states.positions, states.counts, work.weights,
+        *strides(output), heads, tokens, states.most, work.global_blocks, count, GLOBALS=work.blocks.globals,
+    )  # fmt: skip
+
+
+class Gradients(NamedTuple):
+    """(b, h, n, d) of the local rows, and of the rows of global tokens (None without any); (h,) of the head mask."""
+
+    local: tuple[Tensor, Tensor, Tensor]
+    of_global_rows: tuple[Tensor, Tensor, Tensor] | None
+    head_mask: Tensor | None
+
+
+def backward(
+    work: Setting, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor, key_global: Tensor,
+    value_global: Tensor, output: Tensor, log_sums: Tensor, grad_output: Tensor,
+) -> Gradients:  # fmt: skip
+    """All gradients. `output`, `log_sums`: of the forward pass."""
+    query, key, value, output, grad_output = (unit(t) for t in (query, key, value, output, grad_output))
+    log_sums = log_sums.contiguous()
+    grad_query, grad_key, grad_value = (empty_like(query) for _ in range(3))
+    deltas = torch.empty_like(log_sums)
+    row_sums = torch.empty_like(log_sums) if work.weighted else deltas
+    _, heads, tokens, _ = work.shape
+    states, most = work.tokens, work.tokens.positions.shape[1]
+    log2_scale = work.scale * math.log2(math.e)
+
+    tile = work.blocks.backward_query
+    blocks = work.band_blocks(tile.queries)
+    launch(
+        band_backward_query, blocks * work.heads_in_all, work, tile,
+        query, key, value, output, grad_output, log_sums, deltas, row_sums, grad_query,
+        *states[:3], work.weights, work.dilations, *strides(query, key, value, output, grad_output, grad_query),
+        heads, tokens, most, blocks, work.window, log2_scale, work.scale,
+        QUERIES=tile.queries, KEYS=tile.keys, GLOBALS=work.blocks.globals, CAUSAL=work.causal, WEIGHTED=work.weighted,
+        PRECISION=work.precision,
+    )  # fmt: skip
+    tile = work.blocks.backward_key
+    blocks = work.band_blocks(tile.keys)
+    launch(
+        band_backward_key, blocks * work.heads_in_all, work, tile,
+        query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, states.states, work.weights,
+        work.dilations, *strides(query, key, value, grad_output, grad_key), heads, tokens, blocks, work.window,
+        log2_scale, work.scale, QUERIES=tile.queries, KEYS=tile.keys, CAUSAL=work.causal, PRECISION=work.precision,
+    )  # fmt: skip
+    local = (grad_query, grad_key, grad_value)
+    shares = row_sums.sum(dim=(0, 2)) if work.weighted else None
+    if states.most:
+        backward_global_keys(work, query, key, value, grad_output, log_sums, deltas, grad_key, grad_value)
+    if not states.most or not work.global_rows:
+        return Gradients(local, None, shares)
+    projections = (unit(query_global), unit(key_global), unit(value_global))
+    of_global_rows, own = backward_global_rows(work, *projections, output, grad_output, log_sums, deltas)
+    return Gradients(local, of_global_rows, None if shares is None or own is None else shares + own)
+
+
+def backward_global_keys(
+    work: Setting, query: Tensor, key: Tensor, value: Tensor, grad_output: Tensor, log_sums: Tensor, deltas: Tensor,
+    grad_key: Tensor, grad_value: Tensor,
+) -> None:  # fmt: skip
+    """Writes the gradients of global keys and values, as the local rows see them."""
+    tile, states = work.blocks.backward_key, work.tokens
+    batch, heads, tokens, head_dim = work.shape
+    count, size = parts(tokens, work.blocks)
+    key_parts, value_parts = (log_sums.new_empty(batch, heads, count, states.most, head_dim) for _ in range(2))
+    launch(
+        global_keys_backward, work.global_blocks * count * work.heads_in_all, work, tile,
+        query, key, value, grad_output, log_sums, deltas, key_parts, value_parts, *states[:3], work.weights,
+        *strides(query, key, value, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
+        work.scale * math.log2(math.e), work.scale, QUERIES=tile.queries, GLOBALS=work.blocks.globals,
+        PRECISION=work.precision,
+    )  # fmt: skip
+    add_up(work, key_parts, grad_key)
+    add_up(work, value_parts, grad_value)
+
+
+def backward_global_rows(
+    work: Setting, query: Tensor, key: Tensor, value: Tensor, output: Tensor, grad_output: Tensor, log_sums: Tensor,
+    deltas: Tensor,
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:  # fmt: skip
+    """Gradients of the projections of the rows of global tokens, and their share (h,) of that of the head mask."""
+    states = work.tokens
+    batch, heads, tokens, head_dim = work.shape
+    count, size = parts(tokens, work.blocks)
+    log2_scale = work.scale * math.log2(math.e)
+    query_parts = log_sums.new_empty(batch, heads, count, states.most, head_dim)
+    # Beyond a row's count nothing is written, and everything is summed.
+    row_sums = log_sums.new_zeros(batch, heads, count, states.most) if work.weighted else deltas
+    tile = work.blocks.backward_query
+    launch(
+        global_rows_backward_query, work.global_blocks * count * work.heads_in_all, work, tile,
+        query, key, value, output, grad_output, log_sums, deltas, row_sums, query_parts, *states[:3], work.weights,
+        *strides(query, key, value, output, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
+        log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, WEIGHTED=work.weighted,
+        PRECISION=work.precision,
+    )  # fmt: skip
+    grad_query, grad_key, grad_value = empty_like(query).zero_(), empty_like(query), empty_like(query)
+    add_up(work, query_parts, grad_query)
+    tile = work.blocks.backward_key
+    blocks = blocks_of(tokens, tile.keys)
+    launch(
+        global_rows_backward_key, blocks * work.heads_in_all, work, tile,
+        query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, *states[:3], work.weights,
+        *strides(query, key, value, grad_output, grad_key), heads, tokens, states.most, blocks, log2_scale, work.scale,
+        KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
+    )  # fmt: skip
+    return (grad_query, grad_key, grad_value), row_sums.sum(dim=(0, 2, 3)) if work.weighted else None
+
+
+def add_up(work: Setting, part_tables: Tensor, table: Tensor) -> None:
+    """Adds up (b, h, parts, most, d) into the rows of global tokens of a (b, h, n, d) table."""
+    launch(
+        add_parts, work.global_blocks * work.heads_in_all, work, work.blocks.forward,
+        part_tables, table, work.tokens.positions, work.tokens.counts, *strides(table), work.shape[1],
+        work.tokens.most, work.global_blocks, part_tables.shape[2], GLOBALS=work.blocks.globals,
+    )  # fmt: skip
+
+
+def launch(kernel: Callable[..., Any], programs: int, work: Setting, tile: Tile, *arguments: Any, **sizes: Any) -> None:
+    """Runs a kernel on the device of the first argument."""
+    device = arguments[0].device
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        kernel[(programs,)](  # type: ignore[index]
+            *arguments, **work.sizes, **sizes, num_warps=tile.warps, num_stages=work.blocks.stages
+        )
+
+
+def blocks_of(count: int, size: int) -> int:
+    return -(-count // size)
+
+
+def unit(tensor: Tensor) -> Tensor:
+    """The same values with the numbers of a row side by side."""
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+
+
+def strides(*tensors: Tensor) -> list[int]:
+    """Strides of the batch, the heads and the tokens of each tensor."""
+    return [tensor.stride(axis) for tensor in tensors for axis in range(3)]
+
+
+def empty_like(tensor: Tensor) -> Tensor:
+    """Of the shape of a (b, h, n, d) tensor, stored as (b, n, h, d): what a model's projections look like."""
+    batch, heads, tokens, head_dim = tensor.shape
+    return tensor.new_empty(batch, tokens, heads, head_dim).transpose(1, 2)

@@ -1,0 +1,114 @@
+"""The operator `trueband::band_attention_triton`: forward, backward, and the backward of the backward.
+
+Unlike the other operators it returns what its backward pass needs beside the output: the log-sums of the rows. Second
+and higher orders differentiate the composite of `band_op`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.attention.band_op import DEFINITION
+from trueband.optimized.attention.chunked_band import inputs
+from trueband.optimized.attention.chunked_tensors import new_like
+from trueband.optimized.attention.registration import (
+    NAMESPACE,
+    fake_gradients,
+    full_precision,
+    keeper,
+    only_given,
+    second_order,
+)
+from trueband.optimized.attention.triton.requirements import refusal
+
+NAME = f"{NAMESPACE}::band_attention_triton"
+GIVEN = len(DEFINITION.differentiable)
+
+
+def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """Output (b, h, n, d) and log-sums (b, h, n) float32; arguments as those of `band_op`."""
+    from trueband.optimized.attention.triton import launch
+
+    work = read(launch, *arguments)
+    return launch.forward(work, *inputs(*arguments[:6]))
+
+
+def backward(grad_output: Tensor, output: Tensor, log_sums: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """A gradient for each differentiable argument, empty where it is None."""
+    from trueband.optimized.attention.triton import launch
+
+    work = read(launch, *arguments)
+    found = launch.backward(work, *inputs(*arguments[:6]), output, log_sums, grad_output)
+    local, of_global_rows = list(found.local), found.of_global_rows
+    separate = []
+    for index, given in enumerate(arguments[3:6]):
+        if given is None:
+            separate.append(grad_output.new_empty(0))
+            if of_global_rows is not None:
+                local[index] = local[index] + of_global_rows[index]
+        else:
+            separate.append(new_like(given) if of_global_rows is None else of_global_rows[index])
+    head_mask = arguments[6]
+    none = grad_output.new_empty(0)
+    return (*local, *separate, none if found.head_mask is None else found.head_mask.to(head_mask.dtype))
+
+
+def read(launch: Any, *arguments: Any) -> Any:
+    query, head_mask, attention_mask, global_attention_mask = arguments[0], *arguments[6:9]
+    window, dilations, causal, scale, dropout_p, global_rows = arguments[10:]
+    reason = refusal(query, dropout_p)
+    if reason is not None:
+        raise ValueError(reason)
+    masks = (head_mask, attention_mask, global_attention_mask)
+    return launch.setting(query, *masks, window, dilations, causal, scale, global_rows)
+
+
+def fake_forward(query: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    return new_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+
+def keep_forward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    tensors = DEFINITION.tensor_count
+    ctx.save_for_backward(*output, *inputs[:tensors])
+    ctx.plain, ctx.count = inputs[tensors:], len(inputs)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def differentiate(context: Any, grad_output: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    output, log_sums, *saved = context.saved_tensors
+    if grad_output is None:
+        return (None,) * context.count
+    grads = backward_op(grad_output, output, log_sums, *saved, *context.plain)
+    return only_given(grads, saved, context.count)
+
+
+def differentiate_twice(context: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+    grad_output, _, _, *saved = context.saved_tensors  # the output is a function of the inputs, as the composite knows
+    first, *second = second_order(DEFINITION, [grad_output, *saved], context.plain, cotangents)
+    return (first, None, None, *second, *[None] * (context.count - 3 - len(second)))
+
+
+forward_op = torch.library.custom_op(
+    NAME, full_precision(forward), mutates_args=(), schema=f"({DEFINITION.arguments}) -> (Tensor, Tensor)"
+)
+backward_op = torch.library.custom_op(
+    f"{NAME}_backward",
+    full_precision(backward),
+    mutates_args=(),
+    schema=f"(Tensor grad_output, Tensor output, Tensor log_sums, {DEFINITION.arguments}) -> "
+    f"({', '.join(['Tensor'] * GIVEN)})",
+)
+forward_op.register_fake(fake_forward)
+backward_op.register_fake(lambda grad_output, output, log_sums, *rest: fake_gradients(DEFINITION, *rest))
+forward_op.register_autograd(differentiate, setup_context=keep_forward)
+backward_op.register_autograd(differentiate_twice, setup_context=keeper(3 + DEFINITION.tensor_count))
+
+
+def triton_band(*arguments: Any) -> Tensor:
+    """The operator with the arguments and the result of `band_op`."""
+    output: Tensor = forward_op(*arguments)[0]
+    return output

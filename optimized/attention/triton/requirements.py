@@ -1,0 +1,61 @@
+"""What the Triton kernels need, and why a call cannot have them."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.attention.triton.blocks import WIDEST
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def installed() -> bool:
+    """Whether triton can be imported; it is not imported."""
+    try:
+        return importlib.util.find_spec("triton") is not None
+    except (ImportError, ValueError):  # what stands in its place says no
+        return False
+
+
+INSTALLED = installed()  # read once: calls are traced by torch.compile
+
+
+def interpreted() -> bool:
+    """Whether triton was imported with TRITON_INTERPRET=1: kernels then run on the CPU, slowly."""
+    import triton
+    from triton.language import cdiv
+
+    from trueband.optimized.attention.triton.kernels.tiles import load_rows
+
+    # Triton decides when a kernel is defined, its own among them: what the environment says by now does not matter.
+    return not any(isinstance(kernel, triton.runtime.JITFunction) for kernel in (cdiv, load_rows))
+
+
+def refusal(query: Tensor, dropout_p: float) -> str | None:
+    """Why a call cannot be served, as "<argument>: expected ..., got ..."; None when it can."""
+    if not INSTALLED:
+        return (
+            "impl: expected an implementation that is available, ('auto', 'chunked'), got 'triton', which needs the "
+            "package triton (pip install 'trueband[triton]')"
+        )
+    if query.dtype not in DTYPES:
+        return f"query: expected dtype float32, bfloat16 or float16 for impl='triton', got {query.dtype}"
+    if query.shape[-1] > WIDEST:
+        return f"query: expected head_dim <= {WIDEST} for impl='triton', got {query.shape[-1]}"
+    if dropout_p:
+        return f"dropout_p: expected 0 for impl='triton', which has no dropout, got {dropout_p}"
+    if query.device.type in ("cuda", "meta"):
+        return None
+    if query.device.type != "cpu" or not interpreted():
+        return (
+            "query: expected a CUDA device for impl='triton' (or the CPU with TRITON_INTERPRET=1 set before triton is "
+            f"imported: Triton's interpreter, for tests), got {query.device}"
+        )
+    if query.dtype == torch.bfloat16:
+        return (
+            "query: expected float32 or float16 in Triton's interpreter, which has no bfloat16 products, got bfloat16"
+        )
+    return None

@@ -1,0 +1,86 @@
+"""What `impl="triton"` asks for, told before any work is done; and what "auto" takes instead. No kernel runs here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from trueband.optimized import band_attention
+
+
+def run(script: str, **environment: str) -> str:
+    """What a script prints in a process of its own, where triton is not asked to interpret."""
+    inherited = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, env={**inherited, **environment}, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+CALL = """
+import torch
+from trueband.optimized import band_attention
+x = torch.randn(1, 1, 5, 4)
+assert torch.equal(band_attention(x, x, x, window=1), band_attention(x, x, x, window=1, impl="chunked"))
+try:
+    band_attention(x, x, x, window=1, impl="triton")
+except ValueError as error:
+    print(error)
+"""
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "triton":
+            raise ModuleNotFoundError("triton is not installed here", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_without_triton() -> None:
+    told = run(BLOCKED + CALL)
+    assert told.startswith("impl: expected an implementation that is available, ('auto', 'chunked'), got 'triton'")
+    assert "pip install 'trueband[triton]'" in told
+
+
+def test_on_the_cpu() -> None:
+    told = run(CALL)
+    assert told.startswith("query: expected a CUDA device for impl='triton'")
+    assert told.strip().endswith("got cpu")
+
+
+def test_an_environment_that_changes_too_late_is_seen_through() -> None:
+    late = 'import os, triton\nos.environ["TRITON_INTERPRET"] = "1"\n'
+    assert run(late + CALL).startswith("query: expected a CUDA device for impl='triton'")
+
+
+def test_importing_the_package_does_not_import_triton() -> None:
+    assert run("import sys, trueband.optimized\nprint('triton' in sys.modules)") == "False\n"
+
+
+WRONG = {
+    "float64": ({"dtype": torch.float64}, {}, "query: expected dtype float32, bfloat16 or float16 for impl='triton'"),
+    "wide head": ({"size": (1, 1, 3, 129)}, {}, "query: expected head_dim <= 128 for impl='triton', got 129"),
+    "dropout": ({}, {"dropout_p": 0.5}, "dropout_p: expected 0 for impl='triton', which has no dropout, got 0.5"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_the_kernels_do_not_do(name: str) -> None:
+    shape, options, message = WRONG[name]
+    x = torch.empty(**{"size": (1, 1, 3, 4), "device": "meta", **shape})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        band_attention(x, x, x, window=1, impl="triton", **options)
+    assert band_attention(x, x, x, window=1, **options).shape == x.shape
+
+
+def test_shapes_without_a_device() -> None:
+    x = torch.empty(2, 3, 7, 4, device="meta", dtype=torch.bfloat16, requires_grad=True)
+    mask = torch.empty(2, 7, device="meta", dtype=torch.bool)
+    output = band_attention(x, x, x, window=1, global_attention_mask=mask, impl="triton")
+    assert (output.shape, output.dtype, output.stride()) == (x.shape, x.dtype, (84, 4, 12, 1))
+    assert torch.autograd.grad(output.sum(), x)[0].shape == x.shape

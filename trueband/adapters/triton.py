@@ -1,0 +1,34 @@
+"""`triton`: the package's fused kernels.
+
+With `--device cuda` they run on the device. On the CPU they run in Triton's interpreter, slowly: give few cases, and
+`-k "not small_world"`. Nothing of the interpreter's verdict speaks for the compiled code.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from trueband.optimized import band_attention
+from trueband.properties.target import FEATURES, Target
+
+
+def fused(query: Any, key: Any, value: Any, **options: Any) -> Any:
+    """`band_attention(..., impl="triton")`. For tensors on the CPU it asks for Triton's interpreter, which has to be
+    done before triton is imported: in a process of its own, as that of the gate.
+    """
+    if isinstance(query, torch.Tensor) and query.device.type == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    return band_attention(query, key, value, impl="triton", **options)
+
+
+target = Target(
+    fused,
+    # The interpreter multiplies the bit patterns of bfloat16.
+    dtypes=("float32", "float16", *(["bfloat16"] if torch.cuda.is_available() else [])),
+    features=frozenset(FEATURES) - {"nan_local"},
+    library="torch",
+    name="trueband.optimized.band_attention[triton]",
+)
