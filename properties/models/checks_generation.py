@@ -12,7 +12,6 @@ from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.decoding import (
     DECODERS,
     MANY_ENDS,
-    Arrays,
     Draw,
     decoder_prompt,
     decoding_inputs,
@@ -21,6 +20,7 @@ from trueband.properties.models.decoding import (
     teacher_forced,
     written_tokens,
 )
+from trueband.properties.models.model import Arrays
 from trueband.properties.models.witness import ReferenceModels
 from trueband.properties.verdict import Verdict, judge_exact
 
@@ -117,9 +117,8 @@ def check_encoder_outputs(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _same_tokens(probe: ModelProbe, inputs: Arrays, **options: Any) -> Verdict:
-    expected = probe.generate(ReferenceModels(), inputs, **options).sequences
-    computed = probe.generate(probe.candidate, inputs, **options).sequences
-    return _same(computed, expected, options)
+    expected = probe.generate(ReferenceModels(), inputs, **options)
+    return _same(probe.generate(probe.candidate, inputs, **options).sequences, expected.sequences, options)
 
 
 def _same(computed: np.ndarray, expected: np.ndarray, options: dict[str, Any]) -> Verdict:
