@@ -193,9 +193,11 @@ def end_not_forced(call: Call) -> Call:
 def decoder_sees_ahead(call: Call) -> Call:
     if call.options is not None:
         return call
-    targets = call.inputs["decoder_input_ids"].copy()
-    targets[:, 0] = targets[:, -1]
-    return call.with_inputs(decoder_input_ids=targets)
+
+    def last_first(targets: np.ndarray) -> np.ndarray:
+        return np.concatenate([targets[:, -1:], targets[:, 1:]], axis=1)
+
+    return call.map_inputs(last_first, "decoder_input_ids", "decoder_inputs_embeds")
 
 
 @fault("head masks are ignored", "xlm-roberta longformer led", "head_masks", "transformers 5: swallowed silently")
