@@ -50,6 +50,8 @@ class Rules(NamedTuple):
 
 def changed(options: GenerationConfig | None, changes: Mapping[str, Any]) -> GenerationConfig:
     """The options with some changed by name; TypeError for names that are no option."""
+    if not isinstance(options, GenerationConfig | None):
+        raise TypeError(f"generation_config: expected a GenerationConfig or None, got {type(options).__name__}")
     known = {each.name for each in dataclasses.fields(GenerationConfig)}
     for name in changes:
         if name not in known:
@@ -58,7 +60,8 @@ def changed(options: GenerationConfig | None, changes: Mapping[str, Any]) -> Gen
 
 
 def rules_for(options: GenerationConfig, config: LEDConfig | XLMRobertaConfig, prompt: int) -> Rules:
-    """Options not given are the model's; ValueError when the prompt leaves no room."""
+    """Options not given are the model's; ValueError when the prompt leaves no room, or for tokens that are none."""
+    options.check_tokens(config.vocab_size)
     max_length, min_length = options.lengths(prompt)
     if prompt >= max_length:
         raise ValueError(f"max_length: expected more than the {prompt} tokens of the prompt, got {max_length}")
