@@ -245,6 +245,9 @@ def test_wrong_inputs_of_the_heads(led: Any, batch: Any) -> None:
         led(LEDForQuestionAnswering, num_labels=3)
     with pytest.raises(ValueError, match=r"start_positions: expected shape .*\(4,\), got \(2,\)"):
         led(LEDForQuestionAnswering)(batch.ids, start_positions=torch.zeros(2).long())
+    encoded = {"encoder_outputs": (torch.ones(4, 13, 16).double(),), "decoder_input_ids": batch.read}
+    with pytest.raises(ValueError, match=r"end_positions: expected shape .*\(4,\), got \(3,\)"):
+        led(LEDForQuestionAnswering)(**encoded, end_positions=torch.zeros(3).long())
     with pytest.raises(ValueError, match="activation_function: expected 'gelu'"):
         led(LEDModel, activation_function="relu")
     generator = led(LEDForConditionalGeneration)
