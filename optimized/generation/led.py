@@ -63,7 +63,8 @@ class LEDGeneration:
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...".
         """
-        how, config = changed(generation_config, options), self.config
+        config = self.config
+        how = changed(generation_config, options, config.vocab_size)
         check_generator(generator)
         weight, states = self.led.shared.weight, None
         device = weight.device

@@ -55,7 +55,8 @@ class RobertaGeneration:
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. a configuration that is not a decoder's.
         """
-        how, config = changed(generation_config, options), self.config
+        config = self.config
+        how = changed(generation_config, options, config.vocab_size)
         check_generator(generator)
         if not config.is_decoder:
             raise ValueError("config: expected is_decoder True, got False")

@@ -137,6 +137,7 @@ WRONG: list[tuple[type[Exception], dict[str, Any], str]] = [
     (ValueError, {"attention_mask": torch.ones(3, 1)}, r"attention_mask: expected shape .*, got \(3, 1\)"),
     (ValueError, {"input_ids": torch.full((3, 6), 40)}, "input_ids: expected ids from 0 to 39, got 40"),
     (ValueError, {"eos_token_id": (2, 40)}, r"eos_token_id: expected ids from 0 to 39, got \(2, 40\)"),
+    (ValueError, {"decoder_start_token_id": "2"}, "decoder_start_token_id: expected ids from 0 to 39, got '2'"),
     (TypeError, {"generation_config": {}}, "generation_config: expected a GenerationConfig or None, got dict"),
 ]
 
