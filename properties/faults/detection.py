@@ -123,13 +123,13 @@ def _seed(trial: Trial, seed: int, number: int) -> int:
     return zlib.crc32(f"{seed} {trial.check} {trial.dtype} {number}".encode())
 
 
-def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str) -> list[Trial]:
-    """The trials of a kernel in this process: what `trueband check` runs of it."""
+def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str, each: int | None = None) -> list[Trial]:
+    """The trials of a kernel in this process: what `trueband check` runs of it, or so many cases of each check."""
     candidate = Runner(target)
     return [
         _small_world_trial(candidate, step.dtype)
         if step.check == SMALL_WORLD
-        else _trial(CHECKS[step.check], candidate, step.dtype, step.examples)
+        else _trial(CHECKS[step.check], candidate, step.dtype, each or step.examples)
         for step in steps(make_plan(candidate.name, candidate, tier, dtypes=dtypes))
     ]
 
