@@ -7,11 +7,12 @@ lengths and windows lie around those edges.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,20 @@ from torch import Tensor
 
 from trueband.adapters.interpreter import mend
 from trueband.adapters.triton import target, use
+from trueband.model_witness import OptimizedModels
 from trueband.optimized import band_attention
+from trueband.optimized.attention.band_op import band_op
 from trueband.optimized.attention.triton import launch
 from trueband.optimized.attention.triton.kernels import tiles
-from trueband.optimized.attention.triton.operator import forward_op
+from trueband.optimized.attention.triton.operator import forward_op, triton_band
+from trueband.optimized.attention.triton.requirements import refusal
+from trueband.optimized.models import band_self_attention
 from trueband.properties.bounds import Bound
 from trueband.properties.case import Case
 from trueband.properties.engine import walk_small_world
 from trueband.properties.inputs import Inputs
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import run_model_check
 from trueband.properties.runner import Runner
 from trueband.properties.verdict import Verdict, judge
 
@@ -192,6 +199,34 @@ def check_small_world() -> None:
     found = walk_small_world(Runner(target), "float32", only=lambda world: world.tokens <= 4)
     assert found.failure is None, found.failure
     print(found.cases)
+
+
+class OnTriton(OptimizedModels):
+    """The package's models where their bands are what they choose on a CUDA device; nothing else is changed."""
+
+    architectures = ("longformer", "led")
+
+    def __init__(self) -> None:
+        self.count = 0
+        band_self_attention.find_implementation = self.find
+
+    def find(self, impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:
+        assert impl == "auto"
+        if refusal(query, dropout_p) is not None:
+            return band_op
+        self.count += 1
+        return triton_band
+
+
+def check_models() -> None:
+    """Whole models, layers and what they attend, against the reference."""
+    candidate, names = OnTriton(), ("attentions", "logits", "encoder_layers", "right_padding")
+    checks = [MODEL_CHECKS[name] for name in names]
+    for check, architecture in itertools.product(checks, candidate.architectures):
+        before = candidate.count
+        record = run_model_check("triton", candidate, check, architecture, "float32", 6)
+        assert record.passed, record
+        assert candidate.count > before, f"{check.name}: expected a band in the kernels, got none"
 
 
 def dead(module: str, old: str, new: str, place: Path) -> str | None:

@@ -16,7 +16,9 @@ def test_edges_of_tiles(interpret: Callable[..., str], dtype: str) -> None:
     assert int(interpret("check_edges", dtype)) > 70
 
 
-@pytest.mark.parametrize("program", ["operator", "compiled", "second_order", "head_mask", "mended", "small_world"])
+@pytest.mark.parametrize(
+    "program", ["operator", "compiled", "second_order", "head_mask", "mended", "small_world", "models"]
+)
 def test_program(interpret: Callable[..., str], program: str) -> None:
     interpret(f"check_{program}")
 
