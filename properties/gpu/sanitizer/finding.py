@@ -1,0 +1,139 @@
+"""What the sanitizer found: where in the source, which tensor, which element, which programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import linecache
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Self
+
+KINDS = {
+    "out-of-bounds load": "an active lane reads memory that is no element of the tensor",
+    "out-of-bounds store": "an active lane writes memory that is no element of the tensor",
+    "out-of-bounds atomic": "an active lane changes memory that is no element of the tensor",
+    "unwritten read": "an element is read that nothing has written since it was allocated",
+    "missing other": "what a load without `other` puts into inactive lanes, which is undefined, changes the result",
+    "write/write race": "two programs write the same element; a GPU runs them in any order, or at once",
+    "read/write race": "one program reads what another writes; a GPU runs them in any order, or at once",
+    "lane race": "two lanes of one store write different values into the same element",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the source of a kernel.
+
+    Attributes:
+        file, line, function: of the access.
+        callers: "file:line in function" of the functions that called it, up to the kernel.
+    """
+
+    file: str
+    line: int
+    function: str
+    callers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+    @property
+    def source(self) -> str:
+        """The line, as it stands in the file."""
+        return linecache.getline(self.file, self.line).strip()
+
+
+def place(own: str, foreign: str) -> Place:
+    """Where the kernel is that is being interpreted.
+
+    Args:
+        own: folder of the sanitizer; its frame `run_programs` stands between the kernel and who launched it.
+        foreign: folder of triton, whose frames are not the user's.
+    """
+    told = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        is_own = code.co_filename.startswith(own)
+        if is_own and code.co_name == "run_programs":
+            break
+        if not is_own and not code.co_filename.startswith((foreign, "<")):
+            told.append((code.co_filename, frame.f_lineno, code.co_name))
+        frame = frame.f_back
+    if not told:
+        return Place("<unknown>", 0, "<unknown>")
+    return Place(*told[0], tuple(f"{file}:{line} in {function}" for file, line, function in told[1:]))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault that was seen.
+
+    Attributes:
+        kind: one of `KINDS`.
+        kernel: its name.
+        launch: how many launches there had been, this one counted.
+        place: of the access.
+        tensor: name of the argument; "name[1]" for a member of a tuple.
+        dtype, shape: of the tensor.
+        index: of the first element concerned; beyond the shape, or negative, where there is none.
+        lanes: of the access, that are concerned.
+        program, grid: which program it was, of how many, along the three axes.
+        other_program, other_place: of the access it is in conflict with, if there is one.
+        times: how often the same was seen, at this place and this tensor.
+    """
+
+    kind: str
+    kernel: str
+    launch: int
+    place: Place
+    tensor: str
+    dtype: str
+    shape: tuple[int, ...]
+    index: tuple[int, ...]
+    lanes: int
+    program: tuple[int, ...]
+    grid: tuple[int, ...]
+    other_program: tuple[int, ...] | None = None
+    other_place: Place | None = None
+    times: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """What two findings have in common that tell the same fault."""
+        return self.kind, self.kernel, self.place.file, self.place.line, self.tensor
+
+    def again(self, times: int) -> Finding:
+        """The same finding, seen more often."""
+        return dataclasses.replace(self, times=self.times + times)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kind.upper()} in {self.kernel}, launch {self.launch}: {KINDS[self.kind]}",
+            f"  where    {self.place}",
+            *([f"           {self.place.source}"] if self.place.source else []),
+            *(f"           called from {caller}" for caller in self.place.callers),
+            f"  tensor   {self.tensor}, {self.dtype} {list(self.shape)}",
+            f"  element  {list(self.index)}" + (f", the first of {self.lanes} lanes" if self.lanes > 1 else ""),
+            f"  program  {self.program} of {self.grid}",
+        ]
+        if self.other_program is not None:
+            lines.append(f"  other    program {self.other_program}, at {self.other_place}")
+        if self.times > 1:
+            lines.append(f"  seen     {self.times:,} times")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The finding of a parsed JSON line."""
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        for name in ("place", "other_place"):
+            if given[name] is not None:
+                given[name] = Place(**{**given[name], "callers": tuple(given[name]["callers"])})
+        return cls(**given)
