@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         golden_command,
         merge_command,
         repro_command,
+        sanitize_command,
         summarize_command,
         targets_command,
     )
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
-        targets_command,
+        targets_command, sanitize_command,
     )  # fmt: skip
     for command in every:
         command.add_parser(commands)

@@ -1,6 +1,6 @@
 """Who has read and written what, in one launch: conflicts between programs.
 
-A GPU runs the programs of a launch in any order, and at once; the interpreter runs one after the other and sees nothing.
+A GPU runs the programs of a launch in any order, and at once; the interpreter runs one after the other, and is blind.
 Two accesses of one element by two programs are a race if one of them writes and nothing orders them. What orders them
 is an atomic operation: all that a program did before one that releases is done before what another program does after
 one that acquires, if both are of the same address and came in this order.

@@ -45,6 +45,11 @@ class Place:
         """The line, as it stands in the file."""
         return linecache.getline(self.file, self.line).strip()
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The place of a parsed JSON object."""
+        return cls(values["file"], values["line"], values["function"], tuple(values["callers"]))
+
 
 def place(own: str, foreign: str) -> Place:
     """Where the kernel is that is being interpreted.
@@ -77,10 +82,11 @@ class Finding:
         kernel: its name.
         launch: how many launches there had been, this one counted.
         place: of the access.
-        tensor: name of the argument; "name[1]" for a member of a tuple.
+        tensor: name of the argument; "name[1]" for a member of a tuple. Of "missing other": the tensor that changes.
         dtype, shape: of the tensor.
         index: of the first element concerned; beyond the shape, or negative, where there is none.
-        lanes: of the access, that are concerned.
+        lanes: of the access, that are concerned; of "missing other": elements that change, 0 if not their content
+            changes but which of them are accessed (of no tensor: whether the launch ends well).
         program, grid: which program it was, of how many, along the three axes.
         other_program, other_place: of the access it is in conflict with, if there is one.
         times: how often the same was seen, at this place and this tensor.
@@ -116,8 +122,7 @@ class Finding:
             f"  where    {self.place}",
             *([f"           {self.place.source}"] if self.place.source else []),
             *(f"           called from {caller}" for caller in self.place.callers),
-            f"  tensor   {self.tensor}, {self.dtype} {list(self.shape)}",
-            f"  element  {list(self.index)}" + (f", the first of {self.lanes} lanes" if self.lanes > 1 else ""),
+            *self._what(),
             f"  program  {self.program} of {self.grid}",
         ]
         if self.other_program is not None:
@@ -126,14 +131,25 @@ class Finding:
             lines.append(f"  seen     {self.times:,} times")
         return "\n".join(lines)
 
+    def _what(self) -> list[str]:
+        tensor = f"{self.tensor}, {self.dtype} {list(self.shape)}"
+        if self.kind == "missing other" and not self.lanes:
+            return [f"  changes  which elements of {tensor} are accessed" if self.tensor else "  changes  how it ends"]
+        unit = "elements" if self.kind == "missing other" else "lanes"
+        more = f", the first of {self.lanes:,} {unit}" if self.lanes > 1 else ""
+        label = "changes" if self.kind == "missing other" else "tensor "
+        return [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The finding of a parsed JSON line."""
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        for name in ("place", "other_place"):
-            if given[name] is not None:
-                given[name] = Place(**{**given[name], "callers": tuple(given[name]["callers"])})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        given["place"] = Place.from_dict(values["place"])
+        if values["other_place"] is not None:
+            given["other_place"] = Place.from_dict(values["other_place"])
         return cls(**given)

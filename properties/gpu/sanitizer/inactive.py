@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.gpu.sanitizer.argument import Argument
 from trueband.properties.gpu.sanitizer.finding import Finding, Place
-from trueband.properties.gpu.sanitizer.launch import Launch
+from trueband.properties.gpu.sanitizer.launch import Grid, Launch
 
 # NaN shows wherever it is computed with, but fmax and comparisons drop it; states and counts are small numbers.
 FILLINGS = ("nan or largest", "large", "ones", "small")
+# What changes: a tensor's name, dtype and shape, the first element and how many; or no element (see `Finding`).
+Seen = tuple[str, str, tuple[int, ...], tuple[int, ...], int]
 _NAN_BITS = {"bf16": 0x7FC0, "fp8e5": 0x7F, "fp8e4nv": 0x7F, "fp8e5b16": 0x80, "fp8e4b8": 0x80, "fp8e4b15": 0x7F}
 
 
@@ -62,20 +63,18 @@ def examine(launch: Launch, run: Callable[[Filling], None]) -> None:
                 guilty = dict.fromkeys(suspects, _changed(launch, run, Filling(kind)))
             for place, seen in guilty.items():
                 if seen is not None:
-                    tensor, index, lanes = seen
-                    _, program = launch.without_other.pop(place)
-                    launch.add(
-                        Finding(
-                            "missing other", launch.kernel, launch.number, place, tensor.name, tensor.dtype,
-                            tensor.shape, index, lanes, program, launch.grid,
-                        )
-                    )  # fmt: skip
+                    program = launch.without_other.pop(place)
+                    launch.add(_finding(launch, place, program, seen))
 
 
-def _changed(
-    launch: Launch, run: Callable[[Filling], None], filling: Filling
-) -> tuple[Argument, tuple[int, ...], int] | None:  # fmt: skip
-    """The first element that another run has written otherwise, and how many there are; None: it wrote the same."""
+def _finding(launch: Launch, place: Place, program: Grid, seen: Seen) -> Finding:
+    name, dtype, shape, index, count = seen
+    known = (launch.kernel, launch.number, place, name, dtype, shape, index, count)
+    return Finding("missing other", *known, program, launch.grid)
+
+
+def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -> Seen | None:
+    """What another run has done otherwise than the first; None: it did the same."""
     memories = launch.memories.values()
     written = [memory for memory in memories if memory.written]
     first = {memory.address: memory.swap(memory.before) for memory in written}
@@ -97,7 +96,8 @@ def _changed(
             differ = np.flatnonzero(first[address] != second[address]) - argument.start
             differ = differ[argument.contains(differ, 1)]
             if differ.size:
-                return argument, argument.index(int(differ[0])), len(np.unique(differ // argument.item))
+                count = len(np.unique(differ // argument.item))
+                return argument.name, argument.dtype, argument.shape, argument.index(int(differ[0])), count
     if launch.reached is not None:
-        return launch.reached, (0,) * len(launch.reached.shape), 1
-    return (launch.arguments[0], (0,) * len(launch.arguments[0].shape), 1) if failed else None
+        return launch.reached.name, launch.reached.dtype, launch.reached.shape, (), 0
+    return ("", "", (), (), 0) if failed else None

@@ -46,7 +46,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
         raise RuntimeError(f"triton: {NEEDS_INTERPRETER}")
     watch = _Watch(interpreter, Report(), seed, str(Path(triton.__file__).parent))
     builder = interpreter.InterpreterBuilder
-    replaced = {
+    replaced: dict[tuple[Any, str], Callable[..., Any]] = {
         (interpreter, "_implicit_cvt"): watch.convert,
         (interpreter.GridExecutor, "__call__"): watch.launched,
         (builder, "set_grid_idx"): watch.next_program,
@@ -116,21 +116,22 @@ class _Watch:
         self.launch.program = program
         self.before["set_grid_idx"](builder, *program)
 
-    def load(self, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any) -> Any:
+    def load(self, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
         launch, here = self._here()
         scalar, dtype = self._types(pointers)
         active = _lanes(mask, pointers.data)
         addresses, allowed, _ = launch.access("load", pointers.data, active, dtype.itemsize, here)
         handle = self.interpreter.TensorHandle
         if other is None and not active.all():
-            argument = launch.first_of(pointers.data[active] if active.any() else pointers.data)
-            if argument is not None and not launch.again:
-                launch.without_other.setdefault(here, (argument, launch.program))
+            if not launch.again:
+                launch.without_other.setdefault(here, launch.program)
             filling = self.filling
             if filling is not None and (filling.places is None or here in filling.places):
-                other = handle(np.where(active, np.zeros((), dtype), filling.array(active.shape, dtype, str(scalar))), scalar)
+                undefined = filling.array(active.shape, dtype, str(scalar))
+                other = handle(np.where(active, np.zeros((), dtype), undefined), scalar)
         pointers = handle(addresses, pointers.dtype)
-        return self.before["create_masked_load"](builder, pointers, handle(allowed, self.interpreter.tl.int1), other, *rest)
+        allowed = handle(allowed, self.interpreter.tl.int1)
+        return self.before["create_masked_load"](builder, pointers, allowed, other, *rest, **named)
 
     def store(self, builder: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
         launch, here = self._here()
@@ -142,7 +143,9 @@ class _Watch:
         allowed = handle(allowed, self.interpreter.tl.int1)
         return self.before["create_masked_store"](builder, pointers, value, allowed, *rest)
 
-    def atomic_rmw(self, builder: Any, operation: Any, pointers: Any, value: Any, mask: Any, sem: Any, scope: Any) -> Any:
+    def atomic_rmw(
+        self, builder: Any, operation: Any, pointers: Any, value: Any, mask: Any, sem: Any, scope: Any
+    ) -> Any:
         active = _lanes(mask, pointers.data)
         addresses, allowed = self._atomic(pointers, active, sem)
         handle = self.interpreter.TensorHandle

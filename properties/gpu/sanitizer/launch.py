@@ -28,7 +28,7 @@ class Launch:
         findings: what was found, by key.
         grid, program: of the program that runs.
         unchecked: accesses through addresses that came from memory.
-        without_other: where loads had inactive lanes and no `other`: {place: its first argument and program}.
+        without_other: where loads had inactive lanes and no `other`: {place: the first program}.
         reached: in another run (see `inactive`), an access that the first one did not make.
     """
 
@@ -52,7 +52,7 @@ class Launch:
         self.grid: Grid = (1, 1, 1)
         self.program: Grid = (0, 0, 0)
         self.unchecked = 0
-        self.without_other: dict[Place, tuple[Argument, Grid]] = {}
+        self.without_other: dict[Place, Grid] = {}
         self.again = False
         self.reached: Argument | None = None
 
@@ -66,7 +66,8 @@ class Launch:
         return self._waiting[-1][1].tagged
 
     def access(
-        self, kind: str, addresses: Addresses, active: Lanes, size: int, place: Place, values: NDArray[Any] | None = None
+        self, kind: str, addresses: Addresses, active: Lanes, size: int, place: Place,
+        values: NDArray[Any] | None = None,
     ) -> tuple[Addresses, Lanes, int]:  # fmt: skip
         """Look at an access of `size` bytes at the addresses of active lanes.
 

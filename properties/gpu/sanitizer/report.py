@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trueband.properties.gpu.sanitizer.finding import Finding
@@ -17,12 +18,14 @@ class Report:
         unchecked: lanes whose address came from memory, which belong to no argument.
         kernels: their names.
         fresh: memory that nothing has written.
+        on_finding: told of each fault when it is first seen, at the end of its launch.
     """
 
     def __init__(self) -> None:
         self.launches, self.accesses, self.unchecked = 0, 0, 0
         self.kernels: set[str] = set()
         self.fresh = FreshMemory()
+        self.on_finding: Callable[[Finding], None] = lambda _: None
         self._findings: dict[tuple[Any, ...], Finding] = {}
 
     @property
@@ -34,4 +37,6 @@ class Report:
         """A launch that has ended."""
         self.unchecked += launch.unchecked
         for finding in launch.findings.values():
+            if finding.key not in self._findings:
+                self.on_finding(finding)
             merged(self._findings, finding)
