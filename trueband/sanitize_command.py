@@ -24,8 +24,8 @@ Run Triton kernels on the CPU, in Triton's interpreter, and watch every access t
 {chr(10).join(f"  {kind:21} {what}" for kind, what in KINDS.items())}
 
 TARGET is module:function or file.py:function. The function takes no arguments, makes tensors on the CPU and launches
-kernels on them: as many shapes as have edges. Nothing else is required; it runs in a process of its own, where
-TRITON_INTERPRET=1 is set. my_kernel.py:
+kernels on them: as many shapes as have edges. Nothing else is required (an argument named target, if it has one, is
+"cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_kernel.py:
 
   import torch
   import triton

@@ -93,7 +93,7 @@ def test_the_mended_example(folder: Path) -> None:
         ("dies", 3, "the process ended with exit code -6"),
         ("finds_and_raises", 1, "OUT-OF-BOUNDS STORE in store"),
         ("finds_and_dies", 1, "OUT-OF-BOUNDS STORE in store"),
-        ("needs", 2, "target: expected a function without arguments"),
+        ("needs", 2, "target: expected a function without arguments but target, got others.py:needs, which needs one"),
         ("absent", 2, "target: expected a callable 'absent' in others.py, got none of that name"),
     ],
 )
@@ -106,7 +106,7 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str) -> None:
 def test_a_function_that_does_not_end(folder: Path) -> None:
     done = run("others.py:hangs", "--time-limit", "0.5", folder=folder)
     assert done.returncode == 3
-    assert "the function did not end within 0.5 s" in done.stderr
+    assert "it did not end within 0.5 s" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,10 @@ def test_the_package_itself(folder: Path) -> None:
         "global_rows_backward_key", "global_rows_backward_query", "global_rows_forward", "global_rows_join",
     ]  # fmt: skip
     assert end["unchecked"] == 0
+
+
+def test_autotuned_kernels_in_every_configuration(folder: Path) -> None:
+    """Two lengths: two configurations each, and the one that is taken."""
+    done = run(f"{Path(__file__).with_name('compiled.py')}:autotuned", folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing found: 6 launches of 1 kernels" in done.stdout

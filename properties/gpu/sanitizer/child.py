@@ -7,52 +7,36 @@ JSON line for each finding as it is made, and a last one that sums up.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trueband.properties.gpu.autotuned import every_configuration
+from trueband.properties.gpu.function import load_function
 from trueband.properties.gpu.sanitizer.interpreter import sanitized
 from trueband.properties.gpu.sanitizer.report import Report
-from trueband.properties.target import TargetError, load_attribute
+from trueband.properties.target import TargetError
 
 
 def main(spec: str, seed: int, path: Path) -> None:
     """Call the function that SPEC names, and write what was seen."""
     np.seterr(all="ignore")  # a kernel may compute with infinities that it masks
-    with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report:
+    with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
         report.on_finding = lambda finding: print(f'{{"finding":{finding.to_json()}}}', file=file)
         end: dict[str, Any] = {}
         try:
-            function = load_function(spec)  # imported while allocations are watched
-            function()
+            function = load_function(spec, "target")  # imported while allocations are watched
+            function(target="cpu")
         except TargetError as error:
             end["unusable"] = str(error)
         except BaseException as error:
             traceback.print_exc()
             end["crash"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
         file.write(json.dumps({**end, **summary(report)}) + "\n")
-
-
-def load_function(spec: str) -> Callable[[], Any]:
-    """The function without arguments that is named by `module:function` or `file.py:function`. Raises TargetError."""
-    function = load_attribute(spec)
-    if not callable(function):
-        raise TargetError(f"target: expected a function, got {type(function).__name__} at {spec}")
-    needed = [each.name for each in inspect.signature(function).parameters.values() if _is_needed(each)]
-    if needed:
-        raise TargetError(f"target: expected a function without arguments, got {spec}, which needs {', '.join(needed)}")
-    return function
-
-
-def _is_needed(parameter: inspect.Parameter) -> bool:
-    variable = (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    return parameter.default is parameter.empty and parameter.kind not in variable
 
 
 def summary(report: Report) -> dict[str, Any]:

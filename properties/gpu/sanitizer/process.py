@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
+from trueband.properties.gpu.processes import Ended, run_children
 from trueband.properties.gpu.sanitizer.finding import Finding
 from trueband.properties.target import TargetError
-
-_CHILD = (sys.executable, "-P", "-m", "trueband.properties.gpu.sanitizer.child")
-INSTALL = "triton: expected the package triton, got none: pip install 'trueband[triton]'"
 
 
 @dataclass(frozen=True)
@@ -51,37 +41,23 @@ def sanitize(spec: str, seed: int = 0, time_limit: float | None = None) -> Outco
     Raises:
         TargetError: triton is not installed, or there is no such function.
     """
-    if importlib.util.find_spec("triton") is None:
-        raise TargetError(INSTALL)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "seen.jsonl")
-        command = [*_CHILD, spec, str(seed), str(path)]
-        crash, interrupted = "", False
-        process = subprocess.Popen(command, env={**os.environ, "TRITON_INTERPRET": "1"})
-        try:
-            code = process.wait(timeout=time_limit)
-            crash = f"the process ended with exit code {code}" if code else ""
-        except subprocess.TimeoutExpired:
-            crash = f"the function did not end within {time_limit:g} s"
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            process.kill()
-            process.wait()
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return _outcome([json.loads(line) for line in lines if line.endswith("}")], crash, interrupted)
+    (ended,) = run_children("trueband.properties.gpu.sanitizer.child", [[spec, str(seed)]], True, time_limit)
+    return _outcome(ended)
 
 
-def _outcome(lines: list[dict[str, Any]], crash: str, interrupted: bool) -> Outcome:
-    end = lines[-1] if lines and "launches" in lines[-1] else None
+def _outcome(ended: Ended) -> Outcome:
+    end = ended.lines[-1] if ended.lines and "launches" in ended.lines[-1] else None
     if end is None:  # the process has not got so far
-        findings = [Finding.from_dict(line["finding"]) for line in lines]
-        crash = crash or "the process ended without a word"
-        return Outcome(findings, crash="" if interrupted else crash, interrupted=interrupted)
+        findings = [Finding.from_dict(line["finding"]) for line in ended.lines]
+        return Outcome(findings, crash=ended.crash, interrupted=ended.interrupted)
     if "unusable" in end:
         raise TargetError(end["unusable"])
-    findings = [Finding.from_dict(each) for each in end["findings"]]
-    counts = {name: end[name] for name in ("launches", "accesses", "unchecked")}
     return Outcome(
-        findings, **counts, kernels=tuple(end["kernels"]), crash=end.get("crash", crash), interrupted=interrupted
+        [Finding.from_dict(each) for each in end["findings"]],
+        end["launches"],
+        end["accesses"],
+        end["unchecked"],
+        tuple(end["kernels"]),
+        end.get("crash", ended.crash),
+        ended.interrupted,
     )
