@@ -1,4 +1,7 @@
-"""What `trueband compile triton` compiles: every kernel of the package as it is shipped for a target."""
+"""What `trueband compile triton` compiles: every kernel of the package as it is shipped for a target.
+
+The tensors are aligned as those of a model are. Others, such as slices of odd strides, are compiled anew and may spill.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ QUICK: dict[str, Any] = {"formats": [("bfloat16", False)], "head_dims": [64]}
 
 def quick(target: str) -> Iterator[Kernel]:
     """Kernels for bfloat16 and heads 64 wide, causal and not, with a head mask and without."""
-    return _kernels(target, aligned=(True,), **QUICK)
+    return _kernels(target, **QUICK)
 
 
 def nightly(target: str) -> Iterator[Kernel]:
-    """All formats and widths; tensors that are aligned as a model's are, and others."""
-    return _kernels(target, aligned=(True, False))
+    """All formats and widths."""
+    return _kernels(target)
 
 
 def _kernels(target: str, **chosen: Any) -> Iterator[Kernel]:

@@ -34,10 +34,11 @@ launches kernels on them. Here a launch compiles the kernel for the GPU, as Trit
 does nothing else: results stay as they were, so the function must not look at them. If it takes an argument named
 target it is given the GPU's name, once for each GPU; an autotuned kernel is compiled in each of its configurations.
 
-  $ trueband compile my_kernel.py:launch --gpu sm_90 --gpu gfx942
+  $ trueband compile my_triton.py:launch --gpu sm_90 --gpu gfx942
 
 Without TARGET, or as {OWN}, the package's own kernels are compiled as they are shipped: with --tier quick those for
-bfloat16 and heads 64 wide, with nightly all dtypes and widths, aligned tensors and others, which takes long.
+bfloat16 and heads 64 wide, with nightly for all dtypes and widths, which takes about an hour with --jobs 1. Their
+tensors are aligned as a model's are.
 
 Compiled code that keeps to all of this may be wrong or slow. Nothing runs on a GPU."""
 

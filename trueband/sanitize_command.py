@@ -25,7 +25,7 @@ Run Triton kernels on the CPU, in Triton's interpreter, and watch every access t
 
 TARGET is module:function or file.py:function. The function takes no arguments, makes tensors on the CPU and launches
 kernels on them: as many shapes as have edges. Nothing else is required (an argument named target, if it has one, is
-"cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_kernel.py:
+"cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_triton.py:
 
   import torch
   import triton
@@ -41,7 +41,7 @@ kernels on them: as many shapes as have edges. Nothing else is required (an argu
           x = torch.ones(n)
           double[(triton.cdiv(n, 64),)](x, torch.empty_like(x), n, BLOCK=64)
 
-  $ trueband sanitize my_kernel.py:launch
+  $ trueband sanitize my_triton.py:launch
 
 Without TARGET, or as {OWN}, the package's own kernels are run, forward and backward, around the edges of their tiles.
 

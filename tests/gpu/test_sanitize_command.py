@@ -27,7 +27,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
 
 def example() -> str:
     """The file that --help shows."""
-    _, found, rest = DESCRIPTION.partition("my_kernel.py:\n\n")
+    _, found, rest = DESCRIPTION.partition("my_triton.py:\n\n")
     assert found
     return textwrap.dedent(rest.partition("\n  $ trueband")[0])
 
@@ -35,7 +35,7 @@ def example() -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source = example()
-    (tmp_path / "my_kernel.py").write_text(source, encoding="utf-8")
+    (tmp_path / "my_triton.py").write_text(source, encoding="utf-8")
     assert source.count("tl.load(x + places)") == 1
     mended = source.replace("tl.load(x + places)", "tl.load(x + places, mask=places < n)")
     (tmp_path / "mended.py").write_text(mended, encoding="utf-8")
@@ -66,17 +66,28 @@ def finds_and_dies():
 
 
 def test_the_example_of_the_help(folder: Path) -> None:
-    done = run("my_kernel.py:launch", "--json", "found.jsonl", folder=folder)
+    done = run("my_triton.py:launch", "--json", "found.jsonl", folder=folder)
     assert done.returncode == 1, done.stderr
     assert "OUT-OF-BOUNDS LOAD in double, launch 1" in done.stdout
     line = example().splitlines().index(next(line for line in example().splitlines() if "forgets" in line)) + 1
-    assert f"my_kernel.py:{line} in double" in done.stdout
+    assert f"my_triton.py:{line} in double" in done.stdout
     assert "element  [1], the first of 63 lanes" in done.stdout
     finding, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
     assert (finding["kind"], finding["tensor"], finding["shape"], finding["index"]) == (
         "out-of-bounds load", "x", [1], [1],
     )  # fmt: skip
     assert (finding["times"], end["findings"], end["launches"]) == (2, 1, 3)
+
+
+def test_the_example_of_the_readme(tmp_path: Path) -> None:
+    """It finds what stands there, word for word."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    _, found, rest = readme.partition("`my_triton.py`:\n\n```python\n")
+    assert found
+    (tmp_path / "my_triton.py").write_text(rest.partition("```")[0], encoding="utf-8")
+    done = run("my_triton.py:launch", folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert f"```text\n{done.stdout}```\n" in readme
 
 
 def test_the_mended_example(folder: Path) -> None:
@@ -112,9 +123,9 @@ def test_a_function_that_does_not_end(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["my_kernel"], "target: expected module:function, file.py:function or triton, got 'my_kernel'"),
-        (["my_kernel.py:launch", "--seed", "-1"], "--seed: expected an int >= 0, got -1"),
-        (["my_kernel.py:launch", "--json", "no/such/folder"], "No such file or directory"),
+        (["my_triton"], "target: expected module:function, file.py:function or triton, got 'my_triton'"),
+        (["my_triton.py:launch", "--seed", "-1"], "--seed: expected an int >= 0, got -1"),
+        (["my_triton.py:launch", "--json", "no/such/folder"], "No such file or directory"),
     ],
 )
 def test_usage(folder: Path, arguments: list[str], told: str) -> None:
@@ -129,7 +140,7 @@ def test_without_triton(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         TargetError, match=r"triton: expected the package triton, got none: pip install 'trueband\[trit"
     ):
-        sanitize("my_kernel.py:launch")
+        sanitize("my_triton.py:launch")
 
 
 def test_in_a_process_without_the_interpreter(folder: Path) -> None:

@@ -8,6 +8,7 @@ import linecache
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -38,7 +39,7 @@ class Place:
     callers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} in {self.function}"
+        return shown(self.file, self.line, self.function)
 
     @property
     def source(self) -> str:
@@ -49,6 +50,13 @@ class Place:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The place of a parsed JSON object."""
         return cls(values["file"], values["line"], values["function"], tuple(values["callers"]))
+
+
+def shown(file: str, line: int, function: str) -> str:
+    """ "file:line in function"; the file as seen from the working folder, if it lies there."""
+    path = Path(file)
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{short}:{line} in {function}"
 
 
 def place(own: str, foreign: str) -> Place:
@@ -70,7 +78,7 @@ def place(own: str, foreign: str) -> Place:
         frame = frame.f_back
     if not told:
         return Place("<unknown>", 0, "<unknown>")
-    return Place(*told[0], tuple(f"{file}:{line} in {function}" for file, line, function in told[1:]))
+    return Place(*told[0], tuple(shown(*each) for each in told[1:]))
 
 
 @dataclass(frozen=True)
