@@ -32,7 +32,8 @@ Compile Triton kernels for GPUs that are not here, and read from the compiled co
 TARGET is module:function or file.py:function, as for `trueband sanitize`: the function makes tensors on the CPU and
 launches kernels on them. Here a launch compiles the kernel for the GPU, as Triton would for these very arguments, and
 does nothing else: results stay as they were, so the function must not look at them. If it takes an argument named
-target it is given the GPU's name, once for each GPU; an autotuned kernel is compiled in each of its configurations.
+target it is given the GPU's name, once for each GPU; an autotuned kernel is compiled in each of its configurations. It
+may also return trueband.properties.gpu.aot.kernel.Kernel objects: signatures to compile without a launch.
 
   $ trueband compile my_triton.py:launch --gpu sm_90 --gpu gfx942
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trueband.optimized import band_attention
+from trueband.adapters.triton import fused
 from trueband.properties.case import Case
 
 # In the interpreter tiles have 16 and 32 rows, parts of a global row 64; beyond 100 tokens four times as many.
@@ -26,6 +26,7 @@ def cases() -> Iterator[Case]:
         common: dict[str, Any] = {**plain, "global_": (flagged,), "masked": (masked,), "head_mask": True}
         yield Case(tokens, window, **common)
         yield Case(tokens, window, **common, separate_globals=True, dtype="float16")
+        yield Case(tokens, window, **common, dtype="bfloat16")
     yield Case(129, 64, head_dim=16, global_=((0, 128),), masked=((1, 127),))
     yield Case(40, 3, head_dim=20, global_=(tuple(range(40)),), masked=((0, 39),))
     yield Case(70, 40, head_dim=3, batch=2, global_=((69,), ()), masked=((), tuple(range(70))))
@@ -41,6 +42,6 @@ def edges() -> None:
         given: dict[str, Any] = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
         for name in inputs.floating:
             given[name] = given[name].to(getattr(torch, case.dtype)).requires_grad_()
-        output = band_attention(**given, **inputs.options, impl="triton")
+        output = fused(**given, **inputs.options)
         grad_output = torch.tensor(case.grad_output()).to(output.dtype)
         torch.autograd.grad(output, [given[name] for name in inputs.floating], grad_output)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.adapters.interpreter import can_be_mended
 from trueband.console import print_line
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
@@ -16,6 +17,7 @@ from trueband.reports import write_whole
 
 OWN = "triton"
 SPECS = {OWN: "trueband.sanitize_cases:edges"}
+MENDED = "trueband.adapters.interpreter:mend"
 SHOWN = 3
 
 DESCRIPTION = f"""\
@@ -50,8 +52,7 @@ An access out of bounds is told and not made. The programs of a launch run in a 
 operation orders is no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A
 launch with a load that has inactive lanes and no `other` is run again with other values in these lanes.
 Not seen: a column too many, where the next row's element is there to be read; addresses that the kernel itself reads
-from memory; what the compiler makes of the kernel. Nothing is said about numbers (in the interpreter those of bfloat16
-products are wrong). Nothing runs on a GPU."""
+from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,7 +82,7 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"--seed: expected an int >= 0, got {options.seed}")
     if options.json:
         write_whole(options.json, "")  # a path that cannot be written is told now
-    outcome = sanitize(spec, options.seed, options.time_limit)
+    outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "")
     if options.json:
         write_whole(options.json, json_lines(outcome))
     print_findings(outcome.findings, len(outcome.findings) if options.all else SHOWN)

@@ -1,6 +1,7 @@
-"""Kernels with planted faults, and right ones that come near: `TRITON_INTERPRET=1 python planted.py plain|sanitized`.
+"""Kernels with planted faults, and right ones that come near: `TRITON_INTERPRET=1 python planted.py MODE`.
 
-Prints {name: what went wrong}. Plain: in Triton's interpreter alone. A line with a fault ends in the words "# fault".
+Prints {name: what went wrong}. MODE is plain: in Triton's interpreter alone; sanitized; or mended: sanitized, in the
+interpreter as the package mends it. A line with a fault ends in the words "# fault".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from trueband.adapters.interpreter import mend
 from trueband.properties.gpu.sanitizer import sanitized
 
 FAULTY: dict[str, Callable[[], None]] = {}
@@ -204,6 +206,38 @@ def shift_in_place() -> None:
     x = torch.arange(40.0)
     shift_left[(3,)](x, 40, BLOCK=16)
     same(x, torch.tensor([*range(1, 40), 0.0]))
+
+
+@triton.jit
+def count_then_store(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr):
+    program = tl.program_id(0)
+    part = tl.sum(tl.load(x + program * BLOCK + tl.arange(0, BLOCK)), 0)
+    is_last = tl.atomic_add(counter, 1) == PROGRAMS - 1
+    tl.store(parts + program, part)  # fault
+    if is_last:
+        tl.store(y, tl.sum(tl.load(parts + tl.arange(0, PROGRAMS)), 0))  # fault
+
+
+@faulty("read/write race")
+def part_stored_after_it_is_counted() -> None:
+    x, parts, y, counter = torch.arange(64.0), torch.zeros(4), torch.zeros(1), torch.zeros(1, dtype=torch.int32)
+    count_then_store[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4)
+    same(y, x.sum().view(1))
+
+
+@triton.jit
+def relaxed_count(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr):
+    program = tl.program_id(0)
+    tl.store(parts + program, tl.sum(tl.load(x + program * BLOCK + tl.arange(0, BLOCK)), 0))
+    if tl.atomic_add(counter, 1, sem="relaxed") == PROGRAMS - 1:
+        tl.store(y, tl.sum(tl.load(parts + tl.arange(0, PROGRAMS)), 0))  # fault
+
+
+@faulty("read/write race")
+def counted_without_an_order() -> None:
+    x, parts, y, counter = torch.arange(64.0), torch.zeros(4), torch.zeros(1), torch.zeros(1, dtype=torch.int32)
+    relaxed_count[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4)
+    same(y, x.sum().view(1))
 
 
 @triton.jit
@@ -423,5 +457,7 @@ def watched(function: Callable[[], None]) -> list[list[str]]:
 if __name__ == "__main__":
     np.seterr(all="ignore")
     torch.set_num_threads(1)
+    if sys.argv[1] == "mended":
+        mend()
     look = plain if sys.argv[1] == "plain" else watched
     print(json.dumps({name: look(function) for name, function in {**FAULTY, **RIGHT}.items()}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -59,6 +60,11 @@ def finds_and_raises():
     store[(2,)](torch.zeros(1))
     raise OverflowError("on purpose")
 
+def finds_and_hangs():
+    store[(2,)](torch.zeros(1))
+    print("launched", flush=True)
+    time.sleep(1000)
+
 def finds_and_dies():
     store[(2,)](torch.zeros(1))
     os.abort()
@@ -112,6 +118,18 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str) -> None:
     done = run(f"others.py:{name}", folder=folder)
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stdout + done.stderr
+
+
+def test_ctrl_c_keeps_what_was_found(folder: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "others.py:finds_and_hangs"], cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "launched\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    told, _ = process.communicate()
+    assert process.returncode == 130
+    assert "OUT-OF-BOUNDS STORE in store" in told
 
 
 def test_a_function_that_does_not_end(folder: Path) -> None:

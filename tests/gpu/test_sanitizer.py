@@ -32,10 +32,10 @@ def plain(interpret: Callable[..., str]) -> dict[str, str | None]:
     return told
 
 
-@pytest.fixture(scope="session")
-def found(interpret: Callable[..., str]) -> dict[str, list[list[str]]]:
+@pytest.fixture(scope="session", params=["sanitized", "mended"])
+def found(request: pytest.FixtureRequest, interpret: Callable[..., str]) -> dict[str, list[list[str]]]:
     """What the sanitizer says: [kind, line of the source, tensor] of each finding."""
-    told: dict[str, list[list[str]]] = json.loads(interpret("planted.py", "sanitized"))
+    told: dict[str, list[list[str]]] = json.loads(interpret("planted.py", request.param))
     return told
 
 

@@ -1,7 +1,8 @@
-"""The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FILE`.
+"""The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
 
-It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FILE gets one
-JSON line for each finding as it is made, and a last one that sums up.
+It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
+function that is called before all else, or is empty. FILE gets one JSON line for each finding as it is made, and a last
+one that sums up.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from trueband.properties.gpu.sanitizer.report import Report
 from trueband.properties.target import TargetError
 
 
-def main(spec: str, seed: int, path: Path) -> None:
+def main(spec: str, seed: int, first: str, path: Path) -> None:
     """Call the function that SPEC names, and write what was seen."""
     np.seterr(all="ignore")  # a kernel may compute with infinities that it masks
     with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
         report.on_finding = lambda finding: print(f'{{"finding":{finding.to_json()}}}', file=file)
         end: dict[str, Any] = {}
         try:
+            if first:
+                load_function(first)()
             function = load_function(spec, "target")  # imported while allocations are watched
             function(target="cpu")
         except TargetError as error:
@@ -51,4 +54,4 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

@@ -106,7 +106,8 @@ class _Watch:
     def next_program(self, builder: Any, x: int, y: int, z: int) -> None:
         """Another program than the one that would come next: all of them in a random order."""
         assert self.launch is not None
-        _, ny, nz = grid = tuple(builder.grid_dim)
+        grid: Grid = tuple(int(size) for size in builder.grid_dim)  # type: ignore[assignment]
+        _, ny, nz = grid
         number = (x * ny + y) * nz + z
         if number == 0:
             self.launch.grid = grid

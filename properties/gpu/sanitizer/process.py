@@ -31,17 +31,18 @@ class Outcome:
     interrupted: bool = False
 
 
-def sanitize(spec: str, seed: int = 0, time_limit: float | None = None) -> Outcome:
+def sanitize(spec: str, seed: int = 0, time_limit: float | None = None, first: str = "") -> Outcome:
     """Call the function `module:function` or `file.py:function` under the sanitizer.
 
     Args:
         seed: of the order in which the programs of a launch run.
         time_limit: seconds for all of it; None: as long as it takes.
+        first: `module:function` that is called before all else, such as one that mends the interpreter.
 
     Raises:
         TargetError: triton is not installed, or there is no such function.
     """
-    (ended,) = run_children("trueband.properties.gpu.sanitizer.child", [[spec, str(seed)]], True, time_limit)
+    (ended,) = run_children("trueband.properties.gpu.sanitizer.child", [[spec, str(seed), first]], True, time_limit)
     return _outcome(ended)
 
 
