@@ -1,0 +1,1 @@
+"""What can be told about a GPU kernel without a GPU."""

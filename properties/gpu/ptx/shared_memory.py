@@ -1,0 +1,128 @@
+"""Shared memory of the blocks of a wave: its bytes, and what is known of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.properties.gpu.ptx.findings import refuse
+
+Addresses = NDArray[np.int64]
+Lanes = NDArray[np.int64]
+_MOST = 16  # bytes of one access
+_SEVERAL = 255
+
+
+class SharedMemory:
+    """Attributes:
+        size: bytes of a block as they are laid out here; limit: as they are declared.
+        bytes: (blocks * size,).
+        writer, reader: (blocks * size,) warp + 1 that wrote and read a byte since the last barrier, 0 for none; 255 if
+            several read it.
+        written: (blocks * size,) whether anything did.
+        flying: how many cp.async still write a byte; busy: how many wgmma still read it.
+        dirty: ordinary stores wrote it, and wgmma may not see it yet.
+    """
+
+    def __init__(self, blocks: int, limit: int) -> None:
+        self.limit, self.size = limit, -(-max(limit, 1) // _MOST) * _MOST
+        total = blocks * self.size
+        self.bytes = np.full(total, 0xFF, np.uint8)
+        self.writer, self.reader = np.zeros(total, np.uint8), np.zeros(total, np.uint8)
+        self.flying, self.busy = np.zeros(total, np.uint8), np.zeros(total, np.uint8)
+        self.written, self.dirty = np.zeros(total, bool), np.zeros(total, bool)
+        self._touched = False
+
+    def of(self, chosen: NDArray[np.bool_]) -> SharedMemory:
+        """That of the chosen blocks."""
+        other = object.__new__(SharedMemory)
+        for name, value in self.__dict__.items():
+            if isinstance(value, np.ndarray):
+                value = value.reshape(len(chosen), self.size)[chosen].reshape(-1)
+            other.__dict__[name] = value
+        return other
+
+    def barrier(self) -> None:
+        """All warps have arrived: what they did is seen by all."""
+        if self._touched:
+            self.writer.fill(0)
+            self.reader.fill(0)
+            self._touched = False
+
+    def load(self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]) -> Any:
+        """(k, size) bytes at (k,) addresses of the blocks (k,), read by the lanes and warps."""
+        at = self._check("read", addresses, blocks, size, lanes)
+        refuse("shared uninitialized", ~self._of(self.written, at, size), lanes, f"{size} bytes are read that nothing wrote")
+        self._check_writer("read", at, size, lanes, warps)
+        reader = self._of(self.reader, at, size)
+        mine = (warps + 1)[:, None]
+        self.reader.reshape(-1, size)[at] = np.where((reader == 0) | (reader == mine), mine, _SEVERAL)
+        # Warps that read the same bytes at the same time: the last assignment won, so that it is looked at again.
+        clash = self._of(self.reader, at, size) != mine
+        if clash.any():
+            self.reader[((at * size)[:, None] + np.arange(size))[clash]] = _SEVERAL
+        return self._of(self.bytes, at, size)
+
+    def store(
+        self, addresses: Addresses, blocks: Lanes, data: NDArray[np.uint8], lanes: Lanes, warps: NDArray[np.uint8]
+    ) -> None:
+        """Store (k, size) bytes."""
+        at = self._write(addresses, blocks, data.shape[1], lanes, warps)
+        size = data.shape[1]
+        self.bytes.reshape(-1, size)[at] = data
+        self.writer.reshape(-1, size)[at] = (warps + 1)[:, None]
+        crossed = self._of(self.writer, at, size) != (warps + 1)[:, None]
+        refuse("shared hazard", crossed, lanes, "two warps write the same bytes at the same time")
+
+    def fly(
+        self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """A cp.async starts to write. Places of its bytes, (k, size)."""
+        at = self._write(addresses, blocks, size, lanes, warps)
+        places: NDArray[np.int64] = (at * size)[:, None] + np.arange(size)
+        np.add.at(self.flying, places.reshape(-1), 1)
+        return places
+
+    def land(self, places: NDArray[np.int64], data: NDArray[np.uint8], warps: NDArray[np.uint8]) -> None:
+        """It has written; other warps see it after a barrier."""
+        self.bytes[places] = data
+        np.subtract.at(self.flying, places.reshape(-1), 1)
+        self.writer[places] = (warps + 1)[:, None]
+        self._touched = True
+
+    def _write(
+        self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        at = self._check("write", addresses, blocks, size, lanes)
+        self._check_writer("write", at, size, lanes, warps)
+        reader = self._of(self.reader, at, size)
+        crossed = (reader != 0) & (reader != (warps + 1)[:, None])
+        refuse("shared hazard", crossed, lanes, "a write after another warp's read, without bar.sync")
+        busy = self._of(self.busy, at, size)
+        refuse("wgmma wait", busy != 0, lanes, "a write into shared bytes that a wgmma still reads")
+        self.written.reshape(-1, size)[at] = True
+        self.dirty.reshape(-1, size)[at] = True
+        return at
+
+    def _check(self, what: str, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes) -> NDArray[np.int64]:
+        """(k,) places, in units of the size."""
+        outside = (addresses < 0) | (addresses + size > self.limit)
+        refuse("shared bounds", outside, lanes, f"{what} of {size} bytes outside of the {self.limit} of the block")
+        refuse("shared alignment", addresses % size != 0, lanes, f"{what} of {size} bytes at an address that is not aligned")
+        at: NDArray[np.int64] = (blocks * self.size + addresses) // size
+        flying = self._of(self.flying, at, size)
+        refuse("copy in flight", flying != 0, lanes, f"a {what} of bytes that a cp.async still writes")
+        self._touched = True
+        return at
+
+    def _check_writer(self, what: str, at: NDArray[np.int64], size: int, lanes: Lanes, warps: NDArray[np.uint8]) -> None:
+        writer = self._of(self.writer, at, size)
+        crossed = (writer != 0) & (writer != (warps + 1)[:, None])
+        refuse("shared hazard", crossed, lanes, f"a {what} after another warp's write, without bar.sync")
+
+    @staticmethod
+    def _of(array: NDArray[Any], at: NDArray[np.int64], size: int) -> NDArray[Any]:
+        found: NDArray[Any] = array.reshape(-1, size)[at]
+        return found
