@@ -38,15 +38,16 @@ class Blocks(NamedTuple):
 
 MOST_PARTS = 8  # so that memory stays linear in n when all tokens are global
 
-# In Triton's interpreter: small and unequal, so that short sequences have edges of every kind.
+INTERPRETER = "interpreter"
+# There: small and unequal, so that short sequences have edges of every kind.
 INTERPRETED = Blocks(Tile(32, 16), Tile(16, 32), Tile(32, 16), part=64)
 
 
-def choose(dtype: torch.dtype, head_dim: int, capability: tuple[int, int] | None) -> Blocks:
-    """The shipped tiles. `capability`: of a CUDA device, such as (9, 0); None: Triton's interpreter."""
-    if capability is None:
+def choose(dtype: torch.dtype, head_dim: int, architecture: str) -> Blocks:
+    """The shipped tiles for an architecture (see `places`)."""
+    if architecture == INTERPRETER:
         return INTERPRETED
-    columns, hopper = width(head_dim), capability >= (9, 0)
+    columns, hopper = width(head_dim), architecture == "sm_90"
     if dtype == torch.float32:
         small = Tile(16, 16)
         backward_query = Tile(32, 16) if columns == 64 and not hopper else small

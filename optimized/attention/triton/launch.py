@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from trueband.optimized.attention.triton.kernels.global_rows_backward import (
     global_rows_backward_key,
     global_rows_backward_query,
 )
+from trueband.optimized.attention.triton.places import Place, Run
 
 
 class Setting(NamedTuple):
@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     blocks: Blocks
     global_rows: bool
     shape: tuple[int, int, int, int]
+    run: Run
 
     def band_blocks(self, size: int) -> int:
         """Blocks of `size` steps in the head that has most of them."""
@@ -66,7 +67,7 @@ class Setting(NamedTuple):
 
 def setting(
     query: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None, global_attention_mask: Tensor | None,
-    window: int, dilations: list[int], causal: bool, scale: float, global_rows: bool = True,
+    window: int, dilations: list[int], causal: bool, scale: float, global_rows: bool, place: Place,
 ) -> Setting:  # fmt: skip
     states = token_states.read(attention_mask, global_attention_mask, query)
     if causal and states.most:
@@ -75,8 +76,6 @@ def setting(
     # Beyond the sequence nothing changes; numbers stay small enough for the kernels' arithmetic.
     near = [min(each, tokens) for each in dilations]
     given = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
-    allowed = query.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
-    capability = torch.cuda.get_device_capability(query.device) if query.is_cuda else None
     return Setting(
         states,
         given.to(torch.float32).contiguous(),
@@ -86,10 +85,11 @@ def setting(
         causal,
         scale,
         head_mask is not None,
-        "tf32" if allowed else "ieee",
-        choose(query.dtype, head_dim, capability),
+        "tf32" if place.tf32 and query.dtype == torch.float32 else "ieee",
+        choose(query.dtype, head_dim, place.architecture),
         global_rows,
         (batch, heads, tokens, head_dim),
+        place.run,
     )
 
 
@@ -250,12 +250,8 @@ def add_up(work: Setting, part_tables: Tensor, table: Tensor) -> None:
 
 
 def launch(kernel: Callable[..., Any], programs: int, work: Setting, tile: Tile, *arguments: Any, **sizes: Any) -> None:
-    """Runs a kernel on the device of the first argument."""
-    device = arguments[0].device
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        kernel[(programs,)](  # type: ignore[index]
-            *arguments, **work.sizes, **sizes, num_warps=tile.warps, num_stages=work.blocks.stages
-        )
+    """Runs a kernel where the call is to be computed."""
+    work.run(kernel, programs, arguments, {**work.sizes, **sizes}, tile.warps, work.blocks.stages)
 
 
 def blocks_of(count: int, size: int) -> int:

@@ -22,6 +22,7 @@ from trueband.optimized.attention.registration import (
     only_given,
     second_order,
 )
+from trueband.optimized.attention.triton.places import place_of
 from trueband.optimized.attention.triton.requirements import refusal
 
 NAME = f"{NAMESPACE}::band_attention_triton"
@@ -63,7 +64,7 @@ def read(launch: Any, *arguments: Any) -> Any:
     if reason is not None:
         raise ValueError(reason)
     masks = (head_mask, attention_mask, global_attention_mask)
-    return launch.setting(query, *masks, window, dilations, causal, scale, global_rows)
+    return launch.setting(query, *masks, window, dilations, causal, scale, global_rows, place_of(query.device))
 
 
 def fake_forward(query: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:

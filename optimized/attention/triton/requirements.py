@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.triton.blocks import WIDEST
+from trueband.optimized.attention.triton.places import cpu_is_served
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -47,7 +48,7 @@ def refusal(query: Tensor, dropout_p: float) -> str | None:
         return f"query: expected head_dim <= {WIDEST} for impl='triton', got {query.shape[-1]}"
     if dropout_p:
         return f"dropout_p: expected 0 for impl='triton', which has no dropout, got {dropout_p}"
-    if query.device.type in ("cuda", "meta"):
+    if query.device.type in ("cuda", "meta") or (query.device.type == "cpu" and cpu_is_served()):
         return None
     if query.device.type != "cpu" or not interpreted():
         return (

@@ -1,0 +1,72 @@
+"""Where kernels run: on a device of some architecture, or in Triton's interpreter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from trueband.optimized.attention.triton.blocks import INTERPRETER
+
+# (kernel, number of programs, arguments, constants by name, warps, stages)
+Run = Callable[[Callable[..., Any], int, Sequence[Any], Mapping[str, Any], int, int], None]
+
+
+class Place(NamedTuple):
+    """Where kernels run.
+
+    Attributes:
+        architecture: "sm_80", "sm_90" and so on of NVIDIA, "gfx942" and so on of AMD, or INTERPRETER.
+        tf32: the products of float32 may cut their factors to tf32.
+        run: runs a kernel.
+    """
+
+    architecture: str
+    tf32: bool
+    run: Run
+
+
+_instead_of_cpu: Place | None = None
+
+
+def serve_cpu(place: Place | None) -> None:
+    """From now on calls with tensors on the CPU are computed at this place; None: in Triton's interpreter, as ever.
+
+    For those who execute compiled kernels otherwise than on a device, or have mended the interpreter.
+    """
+    global _instead_of_cpu
+    _instead_of_cpu = place
+
+
+def cpu_is_served() -> bool:
+    """Whether `serve_cpu` has given a place."""
+    return _instead_of_cpu is not None
+
+
+def place_of(device: torch.device) -> Place:
+    """What a call on a device is computed with: torch's settings decide of tf32."""
+    if device.type == "cpu" and _instead_of_cpu is not None:
+        return _instead_of_cpu
+    return Place(architecture(device), torch.get_float32_matmul_precision() != "highest", run)
+
+
+def architecture(device: torch.device) -> str:
+    if device.type != "cuda":
+        return INTERPRETER
+    if torch.version.hip is not None:
+        name: str = torch.cuda.get_device_properties(device).gcnArchName
+        return name.partition(":")[0]
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"
+
+
+def run(
+    kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any], warps: int,
+    stages: int,
+) -> None:  # fmt: skip
+    """Runs a kernel on the device of its first argument."""
+    device = arguments[0].device
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        kernel[(programs,)](*arguments, **constants, num_warps=warps, num_stages=stages)  # type: ignore[index]

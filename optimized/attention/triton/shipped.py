@@ -1,0 +1,142 @@
+"""Every kernel that is shipped, as it is launched: what a compiler needs to build it without a device.
+
+Nothing is listed by hand: the launchers run on small calls, and what they launch is written down.
+Importing this module imports triton.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueband.optimized.attention.triton import launch
+from trueband.optimized.attention.triton.places import Place
+
+TARGETS = ("sm_80", "sm_90", "gfx942")
+HEAD_DIMS = (16, 32, 64, 80, 128)  # every width of a tile, and one that is wider than the head
+# Format of the inputs, and whether products of float32 may be cut to tf32.
+FORMATS = (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False))
+POINTERS = {
+    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
+}  # fmt: skip
+HEADS, TOKENS = 12, 256
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A kernel as it is shipped for a target.
+
+    Attributes:
+        kernel: its name. function: of `triton.jit`.
+        target: of TARGETS.
+        dtype: of query, key and value. tf32: products of float32 are cut to it. head_dim: of the heads.
+        aligned: tensors start at, and their strides are, multiples of 16, as in a model; if not, of nothing.
+        signature: {argument: type}, in order, in triton's words; "constexpr" for those of `constants`.
+        constants: {argument: value}: those of the source, and arguments that are 1, which Triton builds in.
+        divisible: arguments that are multiples of 16, which Triton makes use of.
+        warps, stages: `num_warps`, `num_stages`.
+        products: it multiplies matrices.
+    """
+
+    kernel: str
+    function: Any
+    target: str
+    dtype: str
+    tf32: bool
+    head_dim: int
+    aligned: bool
+    signature: Mapping[str, str]
+    constants: Mapping[str, Any]
+    divisible: tuple[str, ...]
+    warps: int
+    stages: int
+    products: bool
+
+    @property
+    def name(self) -> str:
+        """Tells it from all others."""
+        kinds = [name.lower() for name in ("CAUSAL", "WEIGHTED") if self.constants.get(name)]
+        words = [self.target, self.kernel, self.dtype, *(["tf32"] if self.tf32 else []), f"d{self.head_dim}", *kinds]
+        return "-".join([*words, *([] if self.aligned else ["unaligned"])])
+
+    @property
+    def attributes(self) -> dict[tuple[int], list[list[Any]]]:
+        """`attrs` of triton's ASTSource."""
+        return {(list(self.signature).index(name),): [["tt.divisibility", 16]] for name in self.divisible}
+
+
+def configurations(
+    targets: Sequence[str] = TARGETS,
+    formats: Sequence[tuple[str, bool]] = FORMATS,
+    head_dims: Sequence[int] = HEAD_DIMS,
+    aligned: Sequence[bool] = (True,),
+) -> Iterator[Configuration]:
+    """All kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
+    for target, (dtype, tf32), head_dim, even in itertools.product(targets, formats, head_dims, aligned):
+        seen = set()
+        for causal in (False, True):
+            for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
+                found = _configuration(kernel, arguments, constants)
+                one = Configuration(
+                    kernel.__name__, kernel, target, dtype, tf32, head_dim, even, *found, warps, stages,
+                    "PRECISION" in constants,
+                )  # fmt: skip
+                if one.name not in seen:
+                    seen.add(one.name)
+                    yield one
+
+
+def launches(
+    target: str, dtype: str, tf32: bool, head_dim: int, aligned: bool, causal: bool
+) -> list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]]:
+    """(kernel, arguments, constants, warps, stages) of calls forward and backward, with a head mask and without."""
+    found: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
+
+    def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
+        found.append((kernel, arguments, *rest))
+
+    tensors = [_tensor(dtype, head_dim, aligned) for _ in range(4)]
+    mask = torch.zeros(2, tensors[0].shape[2], dtype=torch.bool)
+    mask[:, :2] = not causal
+    for head_mask in (None, torch.ones(HEADS)):
+        place = Place(target, tf32, note)
+        work = launch.setting(tensors[0], head_mask, None, mask, 64, [1] * HEADS, causal, 0.125, True, place)
+        given = (*tensors[:3], *tensors[:3])
+        output, log_sums = launch.forward(work, *given)
+        launch.backward(work, *given, output, log_sums, tensors[3])
+    return found
+
+
+def _tensor(dtype: str, head_dim: int, aligned: bool) -> Tensor:
+    """(b, h, n, d) stored as (b, n, h, d): a model's projections; not aligned: a slice of wider rows, odd lengths."""
+    more = 0 if aligned else 1
+    table = torch.zeros(2, TOKENS + more, HEADS, head_dim + more, dtype=getattr(torch, dtype))
+    return table[..., more:].transpose(1, 2)
+
+
+def _configuration(
+    kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Any], tuple[str, ...]]:
+    """(signature, constants, divisible) as Triton specializes a kernel for its arguments."""
+    names = list(inspect.signature(kernel.fn).parameters)  # type: ignore[attr-defined]
+    signature, built_in, divisible = {}, dict(constants), []
+    for name, value in zip(names, arguments, strict=False):
+        if isinstance(value, Tensor):
+            signature[name] = POINTERS[value.dtype]
+            if value.data_ptr() % 16 == 0:
+                divisible.append(name)
+        elif isinstance(value, float):
+            signature[name] = "fp32"
+        elif value == 1:
+            built_in[name] = value
+        else:
+            signature[name] = "i32"
+            if value % 16 == 0:
+                divisible.append(name)
+    return {name: signature.get(name, "constexpr") for name in names}, built_in, tuple(divisible)
