@@ -1,35 +1,92 @@
 """`ptx-sm80` and `ptx-sm90`: the package's fused kernels as compiled for a GPU, executed on the CPU.
 
-Everything above a launch is the package's own: argument checks, operator, grids, tiles. A launch is replaced: the kernel
-is compiled for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would
-silently get wrong. It is slow: give few cases (`--cases 50`), one dtype, and `-k "not small_world"`.
+Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is compiled
+for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would silently get
+wrong. It is slow: give few cases (`--cases 50`) and one dtype.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from trueband.adapters.unwritten import Unwritten
 from trueband.golden.fetch import cache_folder
 from trueband.optimized import band_attention
 from trueband.properties.gpu.ptx.compile import Compiler, Request
-from trueband.properties.gpu.ptx.launch import Pointer, launch
+from trueband.properties.gpu.ptx.launch import launch
 from trueband.properties.target import FEATURES, Target
 
-TYPES = {
-    torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int32: "i32", torch.int8: "i8",
-    torch.int64: "i64",
+POINTERS = {
+    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
 }  # fmt: skip
-ALIGNED = 16  # bytes of a pointer, elements of a stride: what Triton specializes for
-FIRST_ALLOCATIONS = ("aten::new_empty", "aten::empty", "aten::empty_strided", "aten::new_empty_strided")
+ALIGNED = 16  # what Triton specializes for: bytes of an address, and integers
+
+
+class Emulated:
+    """The package's operator on a GPU that is emulated.
+
+    Args:
+        capability: 80 or 90.
+    """
+
+    def __init__(self, capability: int) -> None:
+        self.capability = capability
+        self._unwritten: Unwritten | None = None
+
+    def __call__(self, query: Any, key: Any, value: Any, **options: Any) -> Any:
+        """`band_attention(..., impl="triton")` for tensors on the CPU."""
+        from trueband.optimized.attention.triton.places import Place, serve_cpu
+
+        self._unwritten = Unwritten()
+        tf32 = torch.get_float32_matmul_precision() != "highest"
+        serve_cpu(Place(f"sm_{self.capability}", tf32, self.run))
+        return band_attention(query, key, value, impl="triton", **options)
+
+    def run(
+        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
+        warps: int, stages: int,
+    ) -> None:  # fmt: skip
+        """Compile and execute a kernel: what a `Place` does."""
+        assert self._unwritten is not None
+        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
+        compiled = compiler().kernel(request)
+        with self._unwritten.handed_over(given) as handed:
+            launch(compiled, (programs, 1, 1), handed)
+
+
+def requested(
+    kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any], capability: int, warps: int,
+    stages: int,
+) -> tuple[Request, list[Any]]:  # fmt: skip
+    """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
+    function = kernel.fn  # type: ignore[attr-defined]
+    names = list(inspect.signature(function).parameters)
+    signature, built_in, aligned, given = {}, dict(constants), [], []
+    for name, value in zip(names, arguments, strict=False):
+        if isinstance(value, int) and value == 1:
+            built_in[name] = value
+            continue
+        given.append(value)
+        if isinstance(value, Tensor):
+            signature[name] = POINTERS[value.dtype]
+            divisible = value.data_ptr() % ALIGNED == 0
+        elif isinstance(value, float):
+            signature[name], divisible = "fp32", False
+        else:
+            signature[name], divisible = "i32" if abs(value) < 1 << 31 else "i64", value % ALIGNED == 0
+        if divisible:
+            aligned.append(name)
+    ordered = {name: signature.get(name, "constexpr") for name in names}
+    request = Request(
+        function.__module__, function.__name__, ordered, built_in, tuple(aligned), capability, warps, stages
+    )
+    return request, given
 
 
 @functools.cache
@@ -37,43 +94,15 @@ def compiler() -> Compiler:
     return Compiler(cache_folder() / "ptx")
 
 
-class Unwritten(TorchDispatchMode):
-    """Knows which elements of fresh tensors nothing has written."""
+def _target(capability: int) -> Target:
+    return Target(
+        Emulated(capability),
+        dtypes=("bfloat16", "float16", "float32"),
+        features=frozenset(FEATURES) - {"nan_local"},
+        library="torch",
+        name=f"trueband.optimized.band_attention[ptx sm_{capability}]",
+        devices=("cpu",),
+    )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._known: dict[int, tuple[Tensor, np.ndarray]] = {}  # a tensor is kept, so that its memory is not used again
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        name = func._schema.name
-        if name in FIRST_ALLOCATIONS:
-            storage = result.untyped_storage()
-            self._known[storage.data_ptr()] = (result, np.zeros(storage.nbytes(), bool))
-        elif func._schema.is_mutable:
-            for argument, value in zip(func._schema.arguments, args, strict=False):
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    self._wrote(value)
-        return result
-
-    def _wrote(self, tensor: Tensor) -> None:
-        known = self._of(tensor)
-        if known is not None:
-            known[...] = True
-
-    def _of(self, tensor: Tensor) -> np.ndarray | None:
-        """A view of what is known, with an entry for each element of the tensor."""
-        kept = self._known.get(tensor.untyped_storage().data_ptr())
-        if kept is None:
-            return None
-        size = tensor.element_size()
-        first = kept[1][tensor.storage_offset() * size :]
-        strides = [stride * size for stride in tensor.stride()]
-        return np.lib.stride_tricks.as_strided(first, tuple(tensor.shape), strides)
-
-    def pointer(self, tensor: Tensor) -> tuple[Pointer, np.ndarray | None]:
-        """A tensor as an argument of a launch, and where to put what was written."""
-        known = self._of(tensor)
-        array = tensor.detach()
-        plain = (array.view(torch.int16) if array.dtype == torch.bfloat16 else array).numpy()
-        return Pointer(plain, None if known is None else known.reshape(-1).copy()), known
+sm80, sm90 = _target(80), _target(90)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.gpu.ptx.findings import refuse
+from trueband.properties.gpu.ptx.findings import Fault, refuse
 
 Addresses = NDArray[np.int64]
 Lanes = NDArray[np.int64]
@@ -19,8 +19,8 @@ class SharedMemory:
     """Attributes:
         size: bytes of a block as they are laid out here; limit: as they are declared.
         bytes: (blocks * size,).
-        writer, reader: (blocks * size,) warp + 1 that wrote and read a byte since the last barrier, 0 for none; 255 if
-            several read it.
+        writer, reader: (blocks * size,) warp + 1 that wrote and read a byte since the last barrier, 0 for none; 255 for
+            several.
         written: (blocks * size,) whether anything did.
         flying: how many cp.async still write a byte; busy: how many wgmma still read it.
         dirty: ordinary stores wrote it, and wgmma may not see it yet.
@@ -73,8 +73,12 @@ class SharedMemory:
         size = data.shape[1]
         self.bytes.reshape(-1, size)[at] = data
         self.writer.reshape(-1, size)[at] = (warps + 1)[:, None]
+        # Warps may hold the same numbers, and write them to one place; a read by any has to wait for a barrier.
         crossed = self._of(self.writer, at, size) != (warps + 1)[:, None]
-        refuse("shared hazard", crossed, lanes, "two warps write the same bytes at the same time")
+        if crossed.any():
+            differs = crossed & (self._of(self.bytes, at, size) != data)
+            refuse("shared hazard", differs, lanes, "two warps write different bytes to one place at the same time")
+            self.writer[((at * size)[:, None] + np.arange(size))[crossed]] = _SEVERAL
 
     def fly(
         self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]
@@ -91,6 +95,29 @@ class SharedMemory:
         np.subtract.at(self.flying, places.reshape(-1), 1)
         self.writer[places] = (warps + 1)[:, None]
         self._touched = True
+
+    def multiply(self, places: NDArray[np.int64]) -> Any:
+        """The bytes at places of any shape, read by a wgmma."""
+        for wrong, kind, what in (
+            (self.flying[places] != 0, "copy in flight", "wgmma reads bytes that a cp.async still writes"),
+            (~self.written[places], "shared uninitialized", "wgmma reads shared bytes that nothing wrote"),
+            (self.writer[places] != 0, "shared hazard", "wgmma reads what was written since the last bar.sync"),
+            (self.dirty[places], "proxy fence", "wgmma reads what was written since the last fence.proxy.async"),
+        ):
+            if wrong.any():
+                raise Fault(kind, what)
+        # Each warp waits for its own share alone, so that the next write has to wait for a barrier, too.
+        self.reader[places] = _SEVERAL
+        self._touched = True
+        return self.bytes[places]
+
+    def hold(self, places: NDArray[np.int64]) -> None:
+        """A wgmma reads its (distinct) places until they are released."""
+        self.busy[places] += 1
+
+    def release(self, places: NDArray[np.int64]) -> None:
+        """A wgmma has read its (distinct) places."""
+        self.busy[places] -= 1
 
     def _write(
         self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]

@@ -37,7 +37,7 @@ def wait(instruction: Instruction, match: re.Match[str]) -> Step:
 
     def step(wave: Wave, mask: Mask | None) -> None:
         for product in wave.products.wait(most):
-            np.subtract.at(wave.shared.busy, product.places, 1)
+            wave.shared.release(product.places)
 
     return step
 
@@ -67,8 +67,8 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
     def step(wave: Wave, mask: Mask | None) -> None:
         groups = wave.lanes // GROUP
         keeps = np.broadcast_to(adds(wave), wave.lanes)
-        registers = given + (targets if keeps.any() else [])
-        late = sorted(wave.products.since_fence.intersection(registers))
+        # Of the sums only: LLVM moves the packing of factors behind the fence, and ptxas keeps their order.
+        late = sorted(wave.products.since_fence.intersection(targets if keeps.any() else ()))
         if late:
             raise Fault("wgmma fence", f"{late[0]} was written after the last wgmma.fence")
         if wave.products.written.intersection(given):
@@ -92,9 +92,9 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
                     raise Fault("register", f"{target} is added to, and nothing wrote it")
                 part = np.where(keeps, before.view(np.float32), np.float32(0)) + part
             wave.registers[target] = part.view(np.uint32)
-        busy = np.concatenate([each.reshape(-1) for each in places])
-        np.add.at(wave.shared.busy, busy, 1)
-        wave.products.begin(Product(frozenset(targets), frozenset(given), busy))
+        read = np.unique(np.concatenate([each.reshape(-1) for each in places]))
+        wave.shared.hold(read)
+        wave.products.begin(Product(frozenset(targets), frozenset(given), read))
         if wave.counters is not None:
             wave.count("tensor operations", 2 * _ROWS * columns * depth * groups)
 
@@ -135,18 +135,8 @@ def operand_places(
 
 
 def fetch(wave: Wave, places: NDArray[np.int64], kind: str) -> Any:
-    """(groups, rows, depth) numbers of a factor, after everything that can be wrong with it was looked at."""
-    shared = wave.shared
-    for wrong, name, what in (
-        (shared.flying[places] != 0, "copy in flight", "wgmma reads bytes that a cp.async still writes"),
-        (~shared.written[places], "shared uninitialized", "wgmma reads shared bytes that nothing wrote"),
-        (shared.writer[places] != 0, "shared hazard", "wgmma reads what was written since the last bar.sync"),
-        (shared.dirty[places], "proxy fence", "wgmma reads what was written since the last fence.proxy.async"),
-    ):
-        if wrong.any():
-            raise Fault(name, what)
-    shared.reader[places] = 255  # by the asynchronous proxy: a write has to wait for a barrier
-    bits = np.ascontiguousarray(shared.bytes[places]).view(np.uint32 if kind == "tf32" else np.uint16)
+    """(groups, rows, depth) numbers of a factor."""
+    bits = np.ascontiguousarray(wave.shared.multiply(places)).view(np.uint32 if kind == "tf32" else np.uint16)
     return numbers(bits[..., 0], kind)
 
 
