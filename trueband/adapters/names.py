@@ -57,6 +57,14 @@ SHIPPED = {
         Named(
             "triton", "trueband.adapters.triton:target", "trueband.optimized.band_attention, fused kernels", ("triton",)
         ),
+        Named(
+            "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
+            ("triton",),
+        ),
+        Named(
+            "ptx-sm90", "trueband.adapters.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
+            ("triton",),
+        ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
         Named(

@@ -20,7 +20,7 @@ def renumber(places: Places, chosen: NDArray[np.bool_], size: int) -> tuple[NDAr
 
 
 class Copy(NamedTuple):
-    """A cp.async: (k, size) places and bytes, and the (k,) warps that asked for it."""
+    """A cp.async: (k,) places of the first bytes, (k, size) bytes, and the (k,) warps that asked for it."""
 
     places: Places
     data: NDArray[np.uint8]
@@ -28,8 +28,7 @@ class Copy(NamedTuple):
 
     def of(self, chosen: NDArray[np.bool_], size: int) -> Copy:
         kept, places = renumber(self.places, chosen, size)
-        rows = kept[:, 0]
-        return Copy(places[rows], self.data[rows], self.warps[rows])
+        return Copy(places[kept], self.data[kept], self.warps[kept])
 
 
 @dataclass

@@ -12,19 +12,35 @@ from trueband.properties.gpu.ptx.findings import Fault, Finding, NotEmulated
 from trueband.properties.gpu.ptx.parse import Instruction, Program
 from trueband.properties.gpu.ptx.wave import Wave
 
+# What threads do together, or what they do to themselves alone only if all do it: not in the middle of a divergence.
+_TOGETHER = ("bra", "ret", "bar", "shfl", "ldmatrix", "stmatrix", "mma", "wgmma", "cp.async", "fence")
 MOST_INSTRUCTIONS = 20_000_000  # of one wave: a loop that does not end
 
 
 @dataclass(frozen=True)
 class Executable:
-    """A program and the steps of its instructions."""
+    """A program and the steps of its instructions.
+
+    Attributes:
+        detours: indices of branches that only skip instructions which each thread does for itself. Threads of a block
+            may disagree on them: those that skip wait.
+    """
 
     program: Program
     steps: tuple[Step | None, ...]
+    detours: frozenset[int]
 
     @classmethod
     def of(cls, program: Program) -> Executable:
-        return cls(program, tuple(decode(program)))
+        branches = {at: each for at, each in enumerate(program.instructions) if each.opcode.startswith("bra")}
+        targets = {program.labels[branch.operands[0]] for branch in branches.values()}
+        detours = set()
+        for at, branch in branches.items():
+            skipped = range(at + 1, program.labels[branch.operands[0]])
+            alone = not any(program.instructions[each].opcode.startswith(_TOGETHER) for each in skipped)
+            if branch.predicate is not None and skipped and alone and not targets.intersection(skipped):
+                detours.add(at)
+        return cls(program, tuple(decode(program)), frozenset(detours))
 
 
 def execute(executable: Executable, wave: Wave) -> None:
@@ -32,7 +48,7 @@ def execute(executable: Executable, wave: Wave) -> None:
 
     Raises:
         Finding: the first fault.
-        NotEmulated: a branch that threads of one block disagree on.
+        NotEmulated: a branch that threads of one block disagree on, unless it is a detour.
     """
     waiting = [wave]
     with np.errstate(all="ignore"):
@@ -51,6 +67,10 @@ def _advance(executable: Executable, wave: Wave, waiting: list[Wave]) -> None:
             wave.count("instructions", wave.warps)
         try:
             mask = _mask(wave, instruction)
+            if wave.at == wave.rejoin:
+                wave.apart = None
+            elif wave.apart is not None:
+                mask = wave.apart if mask is None else mask & wave.apart
             wave.at += 1
             step = steps[wave.at - 1]
             if step is not None:
@@ -63,7 +83,11 @@ def _advance(executable: Executable, wave: Wave, waiting: list[Wave]) -> None:
                 if mask is None:
                     return
                 raise NotEmulated("a return of some threads")
-            if mask is not None:
+            if mask is not None and wave.at - 1 in executable.detours:
+                if not mask.all():
+                    wave.apart, wave.rejoin = ~mask, program.labels[instruction.operands[0]]
+                    continue
+            elif mask is not None:
                 taken = _agreed(wave, mask)
                 if not taken.any():
                     continue

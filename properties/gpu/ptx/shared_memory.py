@@ -34,6 +34,7 @@ class SharedMemory:
         self.flying, self.busy = np.zeros(total, np.uint8), np.zeros(total, np.uint8)
         self.written, self.dirty = np.zeros(total, bool), np.zeros(total, bool)
         self._touched = False
+        self._copies = self._products = 0  # under way
 
     def of(self, chosen: NDArray[np.bool_]) -> SharedMemory:
         """That of the chosen blocks."""
@@ -83,17 +84,20 @@ class SharedMemory:
     def fly(
         self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]
     ) -> NDArray[np.int64]:
-        """A cp.async starts to write. Places of its bytes, (k, size)."""
+        """A cp.async starts to write. (k,) places of its first bytes."""
         at = self._write(addresses, blocks, size, lanes, warps)
-        places: NDArray[np.int64] = (at * size)[:, None] + np.arange(size)
-        np.add.at(self.flying, places.reshape(-1), 1)
-        return places
+        self.flying.reshape(-1, size)[at] += 1
+        self._copies += 1
+        return at * size
 
     def land(self, places: NDArray[np.int64], data: NDArray[np.uint8], warps: NDArray[np.uint8]) -> None:
-        """It has written; other warps see it after a barrier."""
-        self.bytes[places] = data
-        np.subtract.at(self.flying, places.reshape(-1), 1)
-        self.writer[places] = (warps + 1)[:, None]
+        """It has written (k, size) bytes at places (k,); other warps see it after a barrier."""
+        size = data.shape[1]
+        at = places // size
+        self.bytes.reshape(-1, size)[at] = data
+        self.flying.reshape(-1, size)[at] -= 1
+        self.writer.reshape(-1, size)[at] = (warps + 1)[:, None]
+        self._copies -= 1
         self._touched = True
 
     def multiply(self, places: NDArray[np.int64]) -> Any:
@@ -114,10 +118,12 @@ class SharedMemory:
     def hold(self, places: NDArray[np.int64]) -> None:
         """A wgmma reads its (distinct) places until they are released."""
         self.busy[places] += 1
+        self._products += 1
 
     def release(self, places: NDArray[np.int64]) -> None:
         """A wgmma has read its (distinct) places."""
         self.busy[places] -= 1
+        self._products -= 1
 
     def _write(
         self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]
@@ -127,8 +133,9 @@ class SharedMemory:
         reader = self._of(self.reader, at, size)
         crossed = (reader != 0) & (reader != (warps + 1)[:, None])
         refuse("shared hazard", crossed, lanes, "a write after another warp's read, without bar.sync")
-        busy = self._of(self.busy, at, size)
-        refuse("wgmma wait", busy != 0, lanes, "a write into shared bytes that a wgmma still reads")
+        if self._products:
+            busy = self._of(self.busy, at, size) != 0
+            refuse("wgmma wait", busy, lanes, "a write into shared bytes that a wgmma still reads")
         self.written.reshape(-1, size)[at] = True
         self.dirty.reshape(-1, size)[at] = True
         return at
@@ -139,8 +146,9 @@ class SharedMemory:
         refuse("shared bounds", outside, lanes, f"{what} of {size} bytes outside of the {self.limit} of the block")
         refuse("shared alignment", addresses % size != 0, lanes, f"{what} of {size} bytes at an address that is not aligned")
         at: NDArray[np.int64] = (blocks * self.size + addresses) // size
-        flying = self._of(self.flying, at, size)
-        refuse("copy in flight", flying != 0, lanes, f"a {what} of bytes that a cp.async still writes")
+        if self._copies:
+            flying = self._of(self.flying, at, size) != 0
+            refuse("copy in flight", flying, lanes, f"a {what} of bytes that a cp.async still writes")
         self._touched = True
         return at
 

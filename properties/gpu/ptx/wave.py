@@ -41,6 +41,8 @@ class Wave:
         registers: {name: (lanes,)}; the lanes of a block are next to each other.
         thread: (lanes,) in the block; warp: (lanes,) in the block; block: (lanes,) index into `blocks`.
         copies, products: cp.async and wgmma under way.
+        at: index of the next instruction.
+        apart: (lanes,) threads that go on while the others wait for them at the instruction `rejoin`; None: all do.
         counters: sums that `counting` keeps; None: not counted.
     """
 
@@ -53,7 +55,8 @@ class Wave:
         self.copies, self.products = Copies(), Products()
         self.registers: dict[str, Lanes] = {}
         self.counters = counters
-        self.at = 0
+        self.at, self.rejoin = 0, 0
+        self.apart: Mask | None = None
         self._place(blocks)
 
     def _place(self, blocks: NDArray[np.int64]) -> None:
