@@ -1,4 +1,4 @@
-"""`ptx-sm80` and `ptx-sm90`: the package's fused kernels as compiled for a GPU, executed on the CPU.
+"""`ptx-sm80` and `ptx-sm90`, and the same with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
 
 Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is compiled
 for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would silently get
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trueband.adapters.unwritten import Unwritten
+from trueband.adapters.unwritten import Unwritten, watch_launches
 from trueband.golden.fetch import cache_folder
 from trueband.optimized import band_attention
 from trueband.properties.gpu.ptx.compile import Compiler, Request
@@ -33,19 +33,19 @@ class Emulated:
 
     Args:
         capability: 80 or 90.
+        tf32: cut the factors of float32 products to tf32.
     """
 
-    def __init__(self, capability: int) -> None:
-        self.capability = capability
+    def __init__(self, capability: int, tf32: bool = False) -> None:
+        self.capability, self.tf32 = capability, tf32
         self._unwritten: Unwritten | None = None
 
     def __call__(self, query: Any, key: Any, value: Any, **options: Any) -> Any:
         """`band_attention(..., impl="triton")` for tensors on the CPU."""
         from trueband.optimized.attention.triton.places import Place, serve_cpu
 
-        self._unwritten = Unwritten()
-        tf32 = torch.get_float32_matmul_precision() != "highest"
-        serve_cpu(Place(f"sm_{self.capability}", tf32, self.run))
+        self._unwritten = watch_launches()
+        serve_cpu(Place(f"sm_{self.capability}", self.tf32, self.run))
         return band_attention(query, key, value, impl="triton", **options)
 
     def run(
@@ -94,15 +94,17 @@ def compiler() -> Compiler:
     return Compiler(cache_folder() / "ptx")
 
 
-def _target(capability: int) -> Target:
+def _target(capability: int, tf32: bool = False) -> Target:
     return Target(
-        Emulated(capability),
-        dtypes=("bfloat16", "float16", "float32"),
+        Emulated(capability, tf32),
+        dtypes=("float32",) if tf32 else ("bfloat16", "float16", "float32"),
         features=frozenset(FEATURES) - {"nan_local"},
         library="torch",
-        name=f"trueband.optimized.band_attention[ptx sm_{capability}]",
+        name=f"trueband.optimized.band_attention[ptx sm_{capability}{' tf32' if tf32 else ''}]",
         devices=("cpu",),
+        accumulators={"float32": "tf32"} if tf32 else {},
     )
 
 
 sm80, sm90 = _target(80), _target(90)
+sm80_tf32, sm90_tf32 = _target(80, tf32=True), _target(90, tf32=True)

@@ -61,6 +61,36 @@ class Unwritten(TorchDispatchMode):
         return np.lib.stride_tricks.as_strided(first, tuple(tensor.shape), [size * each for each in tensor.stride()])
 
 
+_watching: list[Unwritten] = []
+
+
+def watch_launches() -> Unwritten:
+    """Forget what was known, and know from now on what the package's launchers make and write, forward and backward.
+
+    They run below autograd and torch's dispatch of modes, so that the mode is entered around them.
+    """
+    from trueband.optimized.attention.triton import launch
+
+    for name in ("forward", "backward"):
+        function = getattr(launch, name)
+        if not hasattr(function, "watched"):
+            setattr(launch, name, _watched(function))
+    _watching[:] = [Unwritten()]
+    return _watching[0]
+
+
+def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def watched(*arguments: Any) -> Any:
+        if not _watching:
+            return function(*arguments)
+        with _watching[0]:
+            return function(*arguments)
+
+    watched.watched = True  # type: ignore[attr-defined]
+    return watched
+
+
 def plain(tensor: Tensor) -> NDArray[Any]:
     """The memory of a tensor, as NumPy sees it; bfloat16 as the integers of its bits."""
     tensor = tensor.detach()

@@ -75,7 +75,7 @@ def launch(
     for pointer in pointers:
         if pointer.written is not None:
             places = memory.places(pointer.array).reshape(-1, pointer.array.itemsize)
-            pointer.written |= memory.written[places].all(axis=1)
+            np.logical_or(pointer.written, memory.written[places].all(axis=1), out=pointer.written)
 
 
 def _bits(memory: GlobalMemory, argument: Pointer | int | float) -> int:
