@@ -34,10 +34,11 @@ class Emulated:
     Args:
         capability: 80 or 90.
         tf32: cut the factors of float32 products to tf32.
+        compiler: of the kernels; None: one that keeps what it compiled in the package's cache folder.
     """
 
-    def __init__(self, capability: int, tf32: bool = False) -> None:
-        self.capability, self.tf32 = capability, tf32
+    def __init__(self, capability: int, tf32: bool = False, compiler: Compiler | None = None) -> None:
+        self.capability, self.tf32, self._compiler = capability, tf32, compiler
         self._unwritten: Unwritten | None = None
 
     def __call__(self, query: Any, key: Any, value: Any, **options: Any) -> Any:
@@ -55,7 +56,7 @@ class Emulated:
         """Compile and execute a kernel: what a `Place` does."""
         assert self._unwritten is not None
         request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
-        compiled = compiler().kernel(request)
+        compiled = (self._compiler or compiler()).kernel(request)
         with self._unwritten.handed_over(given) as handed:
             launch(compiled, (programs, 1, 1), handed)
 
