@@ -1,7 +1,7 @@
 """The small world: lengths up to 6, windows up to 3, every pattern of padded and global tokens, decoded exactly.
 
-All patterns of a length and window are the rows of one batch, so that a few calls cover them all. Causal attention is
-walked too, and a dilation of 2 for lengths up to 4.
+The patterns of a length and window are the rows of one batch, or of a few where they are many, so that a few calls cover
+them all. Causal attention is walked too, and a dilation of 2 for lengths up to 4.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from trueband.properties.checks.visibility import check_mask_decoding
 from trueband.properties.probe import Candidate, Probe
 
 MOST_TOKENS, MOST_TOKENS_DILATED, MOST_WINDOW = 6, 4, 3
+MOST_ROWS = 512  # of a batch: a kernel that is slow, such as an interpreted one, has to answer a call in time
 
 
 def worlds(features: Collection[str], dtype: str, least_window: int = 0) -> Iterator[Case]:
-    """One case for each length, window and kind of attention that the features allow; its batch holds the patterns."""
+    """The cases of each length, window and kind of attention that the features allow; their batches hold the patterns."""
     windows = range(least_window, max(MOST_WINDOW, least_window) + 1)
     for tokens, window in itertools.product(range(1, MOST_TOKENS + 1), windows):
         subsets = [tuple(i for i in range(tokens) if bits >> i & 1) for bits in range(1 << tokens)]
         masked = subsets if "padding" in features else [()]
         flagged = subsets if "globals" in features else [()]
-        yield _world(tokens, window, list(itertools.product(masked, flagged)), features, dtype)
+        patterns = list(itertools.product(masked, flagged))
+        for first in range(0, len(patterns), MOST_ROWS):
+            yield _world(tokens, window, patterns[first : first + MOST_ROWS], features, dtype)
         if "causal" in features:
             yield _world(tokens, window, [(m, ()) for m in masked], features, dtype, causal=True)
         if "dilation" in features and tokens <= MOST_TOKENS_DILATED:
-            yield _world(tokens, window, list(itertools.product(masked, flagged)), features, dtype, dilation=2)
+            yield _world(tokens, window, patterns, features, dtype, dilation=2)
 
 
 def _world(

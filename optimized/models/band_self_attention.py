@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trueband.optimized.attention.api import dropout_seed
-from trueband.optimized.attention.band_op import band_op
+from trueband.optimized.attention.api import dropout_seed, find_implementation
 from trueband.optimized.attention.probabilities import global_probabilities, local_probabilities
 from trueband.optimized.attention.projected_op import projected_op
 from trueband.optimized.models.full_self_attention import SelfAttention
@@ -41,22 +40,10 @@ class BandSelfAttention(SelfAttention):
         masks = (head_mask, attention_mask, global_attention_mask)
         seed = dropout_seed(dropout_p)
         dilations = [1] * self.heads
-        local = band_op(
-            query,
-            key,
-            value,
-            None,
-            None,
-            None,
-            *masks,
-            seed,
-            self.window,
-            dilations,
-            False,
-            self.scale,
-            dropout_p,
-            False,
-        )
+        attend = find_implementation("auto", query, dropout_p)
+        local = attend(
+            query, key, value, None, None, None, *masks, seed, self.window, dilations, False, self.scale, dropout_p, False
+        )  # fmt: skip
         context = local.transpose(1, 2).flatten(2)
         attentions, global_attentions = None, None
         if output_attentions:

@@ -1,7 +1,7 @@
 """`triton`: the package's fused kernels.
 
-With `--device cuda` they run on the device. On the CPU they run in Triton's interpreter, slowly: give few cases, and
-`-k "not small_world"`. Nothing of the interpreter's verdict speaks for the compiled code.
+With `--device cuda` they run on the device. On the CPU they run in Triton's interpreter, mended where it is wrong (see
+`interpreter`); it is slow: `--cases 200` takes minutes. Nothing of its verdict speaks for the compiled code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from trueband.adapters.interpreter import can_be_mended, mend
 from trueband.optimized import band_attention
+from trueband.optimized.attention.triton.places import interpreter, serve_cpu
 from trueband.properties.target import FEATURES, Target
 
 
@@ -21,13 +23,16 @@ def fused(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """
     if isinstance(query, torch.Tensor) and query.device.type == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
+        if can_be_mended():
+            mend()
+            serve_cpu(interpreter())
     return band_attention(query, key, value, impl="triton", **options)
 
 
 target = Target(
     fused,
-    # The interpreter multiplies the bit patterns of bfloat16.
-    dtypes=("float32", "float16", *(["bfloat16"] if torch.cuda.is_available() else [])),
+    # The interpreter alone, unmended, has no bfloat16.
+    dtypes=("float32", "float16", *(["bfloat16"] if torch.cuda.is_available() or can_be_mended() else [])),
     features=frozenset(FEATURES) - {"nan_local"},
     library="torch",
     name="trueband.optimized.band_attention[triton]",

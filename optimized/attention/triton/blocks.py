@@ -39,23 +39,31 @@ class Blocks(NamedTuple):
 MOST_PARTS = 8  # so that memory stays linear in n when all tokens are global
 
 INTERPRETER = "interpreter"
-# There: small and unequal, so that short sequences have edges of every kind.
+# There: small and unequal, so that short sequences have edges of every kind. Its time is in the number of tiles, not in
+# their size: those of longer sequences are larger.
 INTERPRETED = Blocks(Tile(32, 16), Tile(16, 32), Tile(32, 16), part=64)
+INTERPRETED_LONG = Blocks(Tile(128, 64), Tile(64, 128), Tile(128, 64), part=256)
+INTERPRETED_SHORT = 100  # tokens
 
 
-def choose(dtype: torch.dtype, head_dim: int, architecture: str) -> Blocks:
-    """The shipped tiles for an architecture (see `places`)."""
+def choose(dtype: torch.dtype, tf32: bool, head_dim: int, architecture: str, tokens: int) -> Blocks:
+    """The shipped tiles for an architecture (see `places`); `tokens` makes a difference in the interpreter alone."""
     if architecture == INTERPRETER:
-        return INTERPRETED
+        return INTERPRETED if tokens <= INTERPRETED_SHORT else INTERPRETED_LONG
     columns, hopper = width(head_dim), architecture == "sm_90"
+    wide = columns > 64
+    if dtype == torch.float32 and tf32:
+        if wide:
+            return Blocks(Tile(32, 32), Tile(16, 32), Tile(32, 16))
+        return Blocks(Tile(64, 32), Tile(64 if hopper else 32, 32), Tile(32, 32))
     if dtype == torch.float32:
         small = Tile(16, 16)
         backward_query = Tile(32, 16) if columns == 64 and not hopper else small
-        return Blocks(Tile(32, 32) if columns <= 64 else small, backward_query, small)
+        return Blocks(small if wide else Tile(32, 32), backward_query, small)
     forward = Tile(64, 64 if hopper or columns == 64 else 32)
-    if columns > 64:
+    if wide:
         return Blocks(forward, Tile(32, 32), Tile(32, 32))
-    return Blocks(forward, Tile(64, 64 if hopper else 32), Tile(64 if hopper else 32, 64))
+    return Blocks(forward, Tile(64, 32), Tile(64 if hopper else 32, 64))
 
 
 def width(head_dim: int) -> int:

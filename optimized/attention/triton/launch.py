@@ -75,6 +75,7 @@ def setting(
     batch, heads, tokens, head_dim = query.shape
     # Beyond the sequence nothing changes; numbers stay small enough for the kernels' arithmetic.
     near = [min(each, tokens) for each in dilations]
+    tf32 = place.tf32 and query.dtype == torch.float32
     given = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
     return Setting(
         states,
@@ -85,8 +86,8 @@ def setting(
         causal,
         scale,
         head_mask is not None,
-        "tf32" if place.tf32 and query.dtype == torch.float32 else "ieee",
-        choose(query.dtype, head_dim, place.architecture),
+        "tf32" if tf32 else "ieee",
+        choose(query.dtype, tf32, head_dim, place.architecture, tokens),
         global_rows,
         (batch, heads, tokens, head_dim),
         place.run,

@@ -45,16 +45,22 @@ def cpu_is_served() -> bool:
     return _instead_of_cpu is not None
 
 
+def interpreter() -> Place:
+    """Triton's interpreter."""
+    return Place(INTERPRETER, tf32=False, run=run)
+
+
 def place_of(device: torch.device) -> Place:
     """What a call on a device is computed with: torch's settings decide of tf32."""
     if device.type == "cpu" and _instead_of_cpu is not None:
         return _instead_of_cpu
+    if device.type == "cpu":
+        return interpreter()
     return Place(architecture(device), torch.get_float32_matmul_precision() != "highest", run)
 
 
 def architecture(device: torch.device) -> str:
-    if device.type != "cuda":
-        return INTERPRETER
+    """Of a CUDA device, or one of AMD, which torch calls so too."""
     if torch.version.hip is not None:
         name: str = torch.cuda.get_device_properties(device).gcnArchName
         return name.partition(":")[0]

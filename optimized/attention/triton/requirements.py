@@ -35,6 +35,17 @@ def interpreted() -> bool:
     return not any(isinstance(kernel, triton.runtime.JITFunction) for kernel in (cdiv, load_rows))
 
 
+def too_old(device: torch.device) -> str | None:
+    """Why a CUDA device cannot run the kernels; AMD's, which torch calls so too, are not asked."""
+    if torch.version.hip is not None:
+        return None
+    found = torch.cuda.get_device_properties(device)  # torch.compile takes it for a constant
+    if found.major >= 8:
+        return None
+    told = f"{found.major}.{found.minor}"
+    return f"query: expected a device of compute capability 8.0 or newer for impl='triton', got {told} ({device})"
+
+
 def refusal(query: Tensor, dropout_p: float) -> str | None:
     """Why a call cannot be served, as "<argument>: expected ..., got ..."; None when it can."""
     if not INSTALLED:
@@ -48,7 +59,9 @@ def refusal(query: Tensor, dropout_p: float) -> str | None:
         return f"query: expected head_dim <= {WIDEST} for impl='triton', got {query.shape[-1]}"
     if dropout_p:
         return f"dropout_p: expected 0 for impl='triton', which has no dropout, got {dropout_p}"
-    if query.device.type in ("cuda", "meta") or (query.device.type == "cpu" and cpu_is_served()):
+    if query.device.type == "cuda":
+        return too_old(query.device)
+    if query.device.type == "meta" or (query.device.type == "cpu" and cpu_is_served()):
         return None
     if query.device.type != "cpu" or not interpreted():
         return (

@@ -101,15 +101,14 @@ def launches(
     def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
         found.append((kernel, arguments, *rest))
 
-    tensors = [_tensor(dtype, head_dim, aligned) for _ in range(4)]
-    mask = torch.zeros(2, tensors[0].shape[2], dtype=torch.bool)
+    query, key, value, grad_output = (_tensor(dtype, head_dim, aligned) for _ in range(4))
+    mask = torch.zeros(2, query.shape[2], dtype=torch.bool)
     mask[:, :2] = not causal
     for head_mask in (None, torch.ones(HEADS)):
         place = Place(target, tf32, note)
-        work = launch.setting(tensors[0], head_mask, None, mask, 64, [1] * HEADS, causal, 0.125, True, place)
-        given = (*tensors[:3], *tensors[:3])
-        output, log_sums = launch.forward(work, *given)
-        launch.backward(work, *given, output, log_sums, tensors[3])
+        work = launch.setting(query, head_mask, None, mask, 64, [1] * HEADS, causal, 0.125, True, place)
+        output, log_sums = launch.forward(work, query, key, value, query, key, value)
+        launch.backward(work, query, key, value, query, key, value, output, log_sums, grad_output)
     return found
 
 
