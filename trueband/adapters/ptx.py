@@ -1,8 +1,8 @@
-"""`ptx-sm80` and `ptx-sm90`, and the same with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
+"""`ptx-sm80`, `ptx-sm90`, and each with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
 
-Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is compiled
-for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would silently get
-wrong. It is slow: give few cases (`--cases 50`) and one dtype.
+Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is
+compiled for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would
+silently get wrong. It is slow: give few cases (`--cases 50`) and one dtype.
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ def compiler() -> Compiler:
     return Compiler(cache_folder() / "ptx")
 
 
-def _target(capability: int, tf32: bool = False) -> Target:
+def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:
+    """The package's operator on an emulated GPU; arguments as those of `Emulated`."""
     return Target(
-        Emulated(capability, tf32),
+        Emulated(capability, tf32, compiler),
         dtypes=("float32",) if tf32 else ("bfloat16", "float16", "float32"),
         features=frozenset(FEATURES) - {"nan_local"},
         library="torch",
@@ -107,5 +108,5 @@ def _target(capability: int, tf32: bool = False) -> Target:
     )
 
 
-sm80, sm90 = _target(80), _target(90)
-sm80_tf32, sm90_tf32 = _target(80, tf32=True), _target(90, tf32=True)
+sm80, sm90 = target_of(80), target_of(90)
+sm80_tf32, sm90_tf32 = target_of(80, tf32=True), target_of(90, tf32=True)

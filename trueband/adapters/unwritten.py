@@ -43,7 +43,9 @@ class Unwritten(TorchDispatchMode):
         """Arguments of a launch, tensors as `Pointer`; what it has written is known afterwards."""
         known = [self._of(each) if isinstance(each, Tensor) else None for each in arguments]
         handed = [
-            Pointer(plain(each), None if mine is None else mine.reshape(-1).copy()) if isinstance(each, Tensor) else each
+            Pointer(plain(each), None if mine is None else mine.reshape(-1).copy())
+            if isinstance(each, Tensor)
+            else each
             for each, mine in zip(arguments, known, strict=True)
         ]
         yield handed

@@ -6,14 +6,12 @@ where its interpreter was asked for, nor change its mind, so it has this process
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from trueband.properties.target import load_attribute
 
 WARP = 32
 
@@ -41,7 +39,7 @@ def compiled(request: dict[str, Any]) -> dict[str, Any]:
     from triton.compiler import ASTSource
     from triton.compiler.compiler import make_backend
 
-    kernel = getattr(load(request["module"]), request["kernel"])
+    kernel = load_attribute(f"{request['module']}:{request['kernel']}")
     source = ASTSource(
         fn=kernel,
         signature=dict(request["signature"]),
@@ -65,20 +63,6 @@ def compiled(request: dict[str, Any]) -> dict[str, Any]:
             break
         module = stage(module, metadata)
     return {"ptx": module, "shared": metadata["shared"]}
-
-
-def load(place: str) -> ModuleType:
-    """A module by its name or its file."""
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place).resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

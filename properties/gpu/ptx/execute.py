@@ -124,5 +124,7 @@ def _located(fault: Fault, wave: Wave, instruction: Instruction) -> Finding:
     if fault.lane is not None:
         block = tuple(int(index) for index in wave.blocks[wave.block[fault.lane]])
         place = f"block {block}, thread {int(wave.thread[fault.lane])}"
-    told = f"{fault.kind}: {fault} ({place}; {wave.program.name}, line {instruction.line} of its PTX: {instruction.text})"
+    told = (
+        f"{fault.kind}: {fault} ({place}; {wave.program.name}, line {instruction.line} of its PTX: {instruction.text})"
+    )
     return Finding(fault.kind, told, instruction.line)

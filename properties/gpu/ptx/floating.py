@@ -73,7 +73,9 @@ def from_integer(instruction: Instruction, match: re.Match[str]) -> Step:
 def to_integer(instruction: Instruction, match: re.Match[str]) -> Step:
     limits = np.iinfo(np.int32 if match[1] == "s32" else np.uint32)
     return apply(
-        instruction, lambda x: np.clip(np.trunc(np.nan_to_num(x.astype(np.float64))), limits.min, limits.max).astype(limits.dtype), "f32"
+        instruction,
+        lambda x: np.clip(np.trunc(np.nan_to_num(x.astype(np.float64))), limits.min, limits.max).astype(limits.dtype),
+        "f32",
     )
 
 

@@ -125,7 +125,12 @@ class GlobalMemory:
         outside = (first < 0) | (first + size > self.size)
         at: NDArray[np.int64] = np.where(outside, 0, first)[:, None] + np.arange(size)
         refuse("global bounds", outside[:, None] | ~self.valid[at], lanes, f"{what} of {size} bytes out of bounds")
-        refuse("global alignment", addresses % size != 0, lanes, f"{what} of {size} bytes at an address that is not aligned")
+        refuse(
+            "global alignment",
+            addresses % size != 0,
+            lanes,
+            f"{what} of {size} bytes at an address that is not aligned",
+        )
         return at
 
 

@@ -138,7 +138,9 @@ def permute_bytes(instruction: Instruction, match: re.Match[str]) -> Step:
     target, (first, second) = instruction.operands[0], _two(instruction, "u32")
 
     def step(wave: Wave, mask: Mask | None) -> None:
-        sources = [value >> np.uint32(8 * byte) & np.uint32(0xFF) for value in (first(wave), second(wave)) for byte in range(4)]
+        sources = [
+            value >> np.uint32(8 * byte) & np.uint32(0xFF) for value in (first(wave), second(wave)) for byte in range(4)
+        ]
         result = np.zeros(wave.lanes, np.uint32)
         for byte in range(4):
             chosen = selector >> 4 * byte

@@ -64,7 +64,9 @@ def launch(
     for name, argument in zip(program.parameters, arguments, strict=False):
         parameters[name] = _bits(memory, argument)
     every = np.array(
-        [(x, y, z) for z in range(grid[2]) for y in range(grid[1]) for x in range(grid[0])] if blocks is None else blocks
+        [(x, y, z) for z in range(grid[2]) for y in range(grid[1]) for x in range(grid[0])]
+        if blocks is None
+        else blocks
     ).reshape(-1, 3)
     np.random.default_rng(seed).shuffle(every)
     together = max(1, MOST_LANES // program.threads)

@@ -53,8 +53,6 @@ FAULTS: dict[str, Callable[[str], str | None]] = {
     "swapped factors": _replace(r"(wgmma\.mma_async\S+ \{[^}]*\}), (%rd\d+), (%rd\d+)", r"\1, \3, \2"),
     "wrong shuffle": _replace(r"(shfl\.sync\.bfly\S+\s+%\w+, %\w+, )(\d+)", lambda m: f"{m[1]}{int(m[2]) ^ 3}"),
     "no predicate of a store": _replace(r"@!?%p\d+ (st\.global)", r"\1"),
-    "no predicate of a load": _replace(r"@!?%p\d+ (ld\.global)", r"\1"),
-    "whole copy": _replace(r"(cp\.async\.c\w\.\S+ \[[^\]]*\], \[[^\]]*\], )(0x[0-9a-f]+), %r\d+", r"\1\2, \2"),
 }  # fmt: skip
 
 

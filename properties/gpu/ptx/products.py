@@ -40,9 +40,7 @@ def tile(register: Lanes, warps: int, kind: str) -> Any:
 def left_factor(registers: list[Lanes], warps: int, kind: str) -> Any:
     """(warps, 16, k) of four registers: the upper and lower left, the upper and lower right blocks."""
     first, second, third, fourth = (tile(each, warps, kind) for each in registers)
-    return np.concatenate(
-        [np.concatenate([first, third], axis=2), np.concatenate([second, fourth], axis=2)], axis=1
-    )
+    return np.concatenate([np.concatenate([first, third], axis=2), np.concatenate([second, fourth], axis=2)], axis=1)
 
 
 @opcode(r"mma\.sync\.aligned\.m16n8k(8|16)\.row\.col\.f32\.(bf16|f16|tf32)\.(bf16|f16|tf32)\.f32")

@@ -17,13 +17,13 @@ _SEVERAL = 255
 
 class SharedMemory:
     """Attributes:
-        size: bytes of a block as they are laid out here; limit: as they are declared.
-        bytes: (blocks * size,).
-        writer, reader: (blocks * size,) warp + 1 that wrote and read a byte since the last barrier, 0 for none; 255 for
-            several.
-        written: (blocks * size,) whether anything did.
-        flying: how many cp.async still write a byte; busy: how many wgmma still read it.
-        dirty: ordinary stores wrote it, and wgmma may not see it yet.
+    size: bytes of a block as they are laid out here; limit: as they are declared.
+    bytes: (blocks * size,).
+    writer, reader: (blocks * size,) warp + 1 that wrote and read a byte since the last barrier, 0 for none; 255 for
+        several.
+    written: (blocks * size,) whether anything did.
+    flying: how many cp.async still write a byte; busy: how many wgmma still read it.
+    dirty: ordinary stores wrote it, and wgmma may not see it yet.
     """
 
     def __init__(self, blocks: int, limit: int) -> None:
@@ -55,7 +55,12 @@ class SharedMemory:
     def load(self, addresses: Addresses, blocks: Lanes, size: int, lanes: Lanes, warps: NDArray[np.uint8]) -> Any:
         """(k, size) bytes at (k,) addresses of the blocks (k,), read by the lanes and warps."""
         at = self._check("read", addresses, blocks, size, lanes)
-        refuse("shared uninitialized", ~self._of(self.written, at, size), lanes, f"{size} bytes are read that nothing wrote")
+        refuse(
+            "shared uninitialized",
+            ~self._of(self.written, at, size),
+            lanes,
+            f"{size} bytes are read that nothing wrote",
+        )
         self._check_writer("read", at, size, lanes, warps)
         reader = self._of(self.reader, at, size)
         mine = (warps + 1)[:, None]
@@ -144,7 +149,12 @@ class SharedMemory:
         """(k,) places, in units of the size."""
         outside = (addresses < 0) | (addresses + size > self.limit)
         refuse("shared bounds", outside, lanes, f"{what} of {size} bytes outside of the {self.limit} of the block")
-        refuse("shared alignment", addresses % size != 0, lanes, f"{what} of {size} bytes at an address that is not aligned")
+        refuse(
+            "shared alignment",
+            addresses % size != 0,
+            lanes,
+            f"{what} of {size} bytes at an address that is not aligned",
+        )
         at: NDArray[np.int64] = (blocks * self.size + addresses) // size
         if self._copies:
             flying = self._of(self.flying, at, size) != 0
@@ -152,7 +162,9 @@ class SharedMemory:
         self._touched = True
         return at
 
-    def _check_writer(self, what: str, at: NDArray[np.int64], size: int, lanes: Lanes, warps: NDArray[np.uint8]) -> None:
+    def _check_writer(
+        self, what: str, at: NDArray[np.int64], size: int, lanes: Lanes, warps: NDArray[np.uint8]
+    ) -> None:
         writer = self._of(self.writer, at, size)
         crossed = (writer != 0) & (writer != (warps + 1)[:, None])
         refuse("shared hazard", crossed, lanes, f"a {what} after another warp's write, without bar.sync")

@@ -114,7 +114,9 @@ def operand_places(
     if (by_thread != by_thread[:, :1]).any():
         raise NotEmulated("a descriptor that threads of a warpgroup disagree on")
     descriptors = by_thread[:, 0].astype(np.uint64)
-    start, leading, stride = ((descriptors >> np.uint64(at) & np.uint64(0x3FFF)).astype(np.int64) * 16 for at in (0, 16, 32))
+    start, leading, stride = (
+        (descriptors >> np.uint64(at) & np.uint64(0x3FFF)).astype(np.int64) * 16 for at in (0, 16, 32)
+    )
     modes = set((descriptors >> np.uint64(62)).tolist())
     if len(modes) != 1 or not modes <= set(_PITCH) or (descriptors >> np.uint64(49) & np.uint64(7)).any():
         raise NotEmulated("a descriptor without a swizzle, or with a base offset")

@@ -86,7 +86,9 @@ def store_matrices(instruction: Instruction, match: re.Match[str]) -> Step:
 
     def step(wave: Wave, mask: Mask | None) -> None:
         lanes = _giving(wave, count)
-        registers = np.stack([np.broadcast_to(read(wave), wave.lanes).reshape(wave.warps, WARP) for read in reads], axis=1)
+        registers = np.stack(
+            [np.broadcast_to(read(wave), wave.lanes).reshape(wave.warps, WARP) for read in reads], axis=1
+        )
         matrices = registers.view(np.uint16).reshape(wave.warps, count, 8, 8)
         if match[2]:
             matrices = matrices.swapaxes(2, 3)
