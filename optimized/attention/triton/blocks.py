@@ -10,11 +10,12 @@ WIDEST = 128  # head_dim that the kernels are shipped for
 
 
 class Tile(NamedTuple):
-    """Rows of queries, of keys, and the warps that share the work."""
+    """Rows of queries, of keys, the warps that share the work, and the stages of the software pipeline."""
 
     queries: int
     keys: int
     warps: int = 4
+    stages: int = 2
 
 
 class Blocks(NamedTuple):
@@ -25,7 +26,6 @@ class Blocks(NamedTuple):
             (forward, backward_query, backward_key) or `queries` (backward_key).
         globals: global tokens in a tile.
         part: least tokens in a part of a row of a global token, a multiple of all tiles.
-        stages: of the software pipeline.
     """
 
     forward: Tile
@@ -33,7 +33,6 @@ class Blocks(NamedTuple):
     backward_key: Tile
     globals: int = 16
     part: int = 512
-    stages: int = 2
 
 
 MOST_PARTS = 8  # so that memory stays linear in n when all tokens are global
@@ -82,8 +81,8 @@ SHIPPED = {
     ("float32", "sm_90"): {
         16: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
         32: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
-        64: Blocks(Tile(32, 32), Tile(16, 16, warps=8), Tile(16, 16)),
-        128: Blocks(Tile(16, 16), Tile(16, 16), Tile(16, 16)),
+        64: Blocks(Tile(32, 32), Tile(16, 16, stages=3), Tile(16, 16)),
+        128: Blocks(Tile(16, 16), Tile(16, 16, stages=3), Tile(16, 16)),
     },
 }
 
