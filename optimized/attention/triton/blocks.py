@@ -58,7 +58,7 @@ SHIPPED = {
         16: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
         32: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
         64: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
-        128: Blocks(Tile(64, 64), Tile(32, 32), Tile(32, 32)),
+        128: Blocks(Tile(64, 64), Tile(32, 32, warps=8), Tile(32, 32)),
     },
     ("tf32", "sm_80"): {
         16: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
