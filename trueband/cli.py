@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         summarize_command,
         targets_command,
     )
+    from trueband.bench import command as bench_command
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
     main_parser = argparse.ArgumentParser(
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
-        targets_command, sanitize_command, compile_command,
+        targets_command, sanitize_command, compile_command, bench_command,
     )  # fmt: skip
     for command in every:
         command.add_parser(commands)

@@ -57,6 +57,22 @@ SHIPPED = {
         Named(
             "triton", "trueband.adapters.triton:target", "trueband.optimized.band_attention, fused kernels", ("triton",)
         ),
+        Named(
+            "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
+            ("triton",),
+        ),
+        Named(
+            "ptx-sm90", "trueband.adapters.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
+            ("triton",),
+        ),
+        Named(
+            "ptx-sm80-tf32", "trueband.adapters.ptx:sm80_tf32", "the same for sm_80, float32 products cut to tf32",
+            ("triton",),
+        ),
+        Named(
+            "ptx-sm90-tf32", "trueband.adapters.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
+            ("triton",),
+        ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
         Named(

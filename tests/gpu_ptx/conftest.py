@@ -1,0 +1,120 @@
+"""Kernels written by hand in PTX, and compiled ones with a fault planted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trueband.adapters.ptx import target_of
+from trueband.optimized.attention.triton.places import serve_cpu
+from trueband.properties.gpu.ptx.compile import Compiler, Request
+from trueband.properties.gpu.ptx.execute import Executable
+from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
+from trueband.properties.gpu.ptx.parse import parse
+from trueband.properties.runner import Runner
+
+Array = NDArray[Any]
+
+# Its body finds in %rd0, %rd1, ... the addresses of its arrays, in %rd10 four times the thread, in %r0 the thread.
+FRAME = """
+.version 8.7
+.target sm_90a
+.address_size 64
+.extern .shared .align 16 .b8 global_smem[];
+.visible .entry written_by_hand(
+{parameters}
+)
+.reqntid {threads}
+{{
+    .reg .b32 %r<99>;
+    mov.u32 %r0, %tid.x;
+    mul.wide.u32 %rd10, %r0, 4;
+{loads}
+{body}
+    ret;
+}}
+"""
+
+
+@pytest.fixture(scope="session")
+def assemble() -> Callable[..., Kernel]:
+    """A kernel of PTX instructions."""
+
+    def make(body: str, arrays: int, threads: int = 32, shared: int = 1024) -> Kernel:
+        parameters = ",\n".join(f"    .param .u64 .ptr .global .align 1 p{index}" for index in range(arrays))
+        loads = "\n".join(f"    ld.param.b64 %rd{index}, [p{index}];" for index in range(arrays))
+        text = FRAME.format(parameters=parameters, threads=threads, loads=loads, body=body)
+        return Kernel(Executable.of(parse(text)), shared)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def computed(assemble: Callable[..., Kernel]) -> Callable[..., Array]:
+    """What instructions make of %r1, %r2, ... (one number of each thread from each input) in %r10, as uint32."""
+
+    def run(body: str, *inputs: Sequence[int] | Array, shared: int = 1024) -> Array:
+        given = [np.ascontiguousarray(each).view(np.uint32) for each in inputs]
+        result = np.zeros(len(given[0]), np.uint32)
+        loads = "\n".join(
+            f"add.s64 %rd2{index}, %rd{index}, %rd10; ld.global.b32 %r{index + 1}, [ %rd2{index} + 0 ];"
+            for index in range(len(given))
+        )
+        last = len(given)
+        ending = f"add.s64 %rd30, %rd{last}, %rd10; st.global.b32 [ %rd30 + 0 ], {{ %r10 }};"
+        kernel = assemble(f"{loads}\n{body}\n{ending}", last + 1, len(result), shared)
+        launch(kernel, (1, 1, 1), [Pointer(each) for each in (*given, result)])
+        return result
+
+    return run
+
+
+class FaultyCompiler(Compiler):
+    """Compiles, and plants a fault into one kernel.
+
+    Attributes:
+        fault: name of the kernel, and its text with the fault; None: no kernel is changed.
+        texts: {name: text} of the kernels that were asked for.
+    """
+
+    fault: tuple[str, str] | None = None
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(cache)
+        self.texts: dict[str, str] = {}
+
+    def kernel(self, request: Request) -> Kernel:
+        kernel = super().kernel(request)
+        if request.kernel not in self.texts:
+            self.texts[request.kernel] = self.compiled(request)["ptx"]
+        if self.fault is not None and self.fault[0] == request.kernel:
+            return Kernel(Executable.of(parse(self.fault[1])), kernel.shared)
+        return kernel
+
+
+@pytest.fixture(scope="session")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCompiler]:
+    """All workers of a session keep what they compiled in one folder."""
+    base = tmp_path_factory.getbasetemp()
+    one = FaultyCompiler((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled-ptx")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def emulated(compiler: FaultyCompiler) -> Iterator[Callable[..., Runner]]:
+    """The package's kernels on an emulated GPU, as a target in this process; afterwards the CPU is a CPU again."""
+
+    def make(capability: int, dtype: str, tf32: bool = False) -> Runner:
+        return Runner(dataclasses.replace(target_of(capability, tf32, compiler), dtypes=(dtype,)))
+
+    compiler.fault = None
+    yield make
+    serve_cpu(None)

@@ -1,0 +1,112 @@
+"""`ptx-sm80`, `ptx-sm90`, and each with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
+
+Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is
+compiled for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would
+silently get wrong. It is slow: give few cases (`--cases 50`) and one dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trueband.adapters.unwritten import Unwritten, watch_launches
+from trueband.golden.fetch import cache_folder
+from trueband.optimized import band_attention
+from trueband.properties.gpu.ptx.compile import Compiler, Request
+from trueband.properties.gpu.ptx.launch import launch
+from trueband.properties.target import FEATURES, Target
+
+POINTERS = {
+    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
+}  # fmt: skip
+ALIGNED = 16  # what Triton specializes for: bytes of an address, and integers
+
+
+class Emulated:
+    """The package's operator on a GPU that is emulated.
+
+    Args:
+        capability: 80 or 90.
+        tf32: cut the factors of float32 products to tf32.
+        compiler: of the kernels; None: one that keeps what it compiled in the package's cache folder.
+    """
+
+    def __init__(self, capability: int, tf32: bool = False, compiler: Compiler | None = None) -> None:
+        self.capability, self.tf32, self._compiler = capability, tf32, compiler
+        self._unwritten: Unwritten | None = None
+
+    def __call__(self, query: Any, key: Any, value: Any, **options: Any) -> Any:
+        """`band_attention(..., impl="triton")` for tensors on the CPU."""
+        from trueband.optimized.attention.triton.places import Place, serve_cpu
+
+        self._unwritten = watch_launches()
+        serve_cpu(Place(f"sm_{self.capability}", self.tf32, self.run))
+        return band_attention(query, key, value, impl="triton", **options)
+
+    def run(
+        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
+        warps: int, stages: int,
+    ) -> None:  # fmt: skip
+        """Compile and execute a kernel: what a `Place` does."""
+        assert self._unwritten is not None
+        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
+        compiled = (self._compiler or compiler()).kernel(request)
+        with self._unwritten.handed_over(given) as handed:
+            launch(compiled, (programs, 1, 1), handed)
+
+
+def requested(
+    kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any], capability: int, warps: int,
+    stages: int,
+) -> tuple[Request, list[Any]]:  # fmt: skip
+    """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
+    function = kernel.fn  # type: ignore[attr-defined]
+    names = list(inspect.signature(function).parameters)
+    signature, built_in, aligned, given = {}, dict(constants), [], []
+    for name, value in zip(names, arguments, strict=False):
+        if isinstance(value, int) and value == 1:
+            built_in[name] = value
+            continue
+        given.append(value)
+        if isinstance(value, Tensor):
+            signature[name] = POINTERS[value.dtype]
+            divisible = value.data_ptr() % ALIGNED == 0
+        elif isinstance(value, float):
+            signature[name], divisible = "fp32", False
+        else:
+            signature[name], divisible = "i32" if abs(value) < 1 << 31 else "i64", value % ALIGNED == 0
+        if divisible:
+            aligned.append(name)
+    ordered = {name: signature.get(name, "constexpr") for name in names}
+    request = Request(
+        function.__module__, function.__name__, ordered, built_in, tuple(aligned), capability, warps, stages
+    )
+    return request, given
+
+
+@functools.cache
+def compiler() -> Compiler:
+    return Compiler(cache_folder() / "ptx")
+
+
+def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:
+    """The package's operator on an emulated GPU; arguments as those of `Emulated`."""
+    return Target(
+        Emulated(capability, tf32, compiler),
+        dtypes=("float32",) if tf32 else ("bfloat16", "float16", "float32"),
+        features=frozenset(FEATURES) - {"nan_local"},
+        library="torch",
+        name=f"trueband.optimized.band_attention[ptx sm_{capability}{' tf32' if tf32 else ''}]",
+        devices=("cpu",),
+        accumulators={"float32": "tf32"} if tf32 else {},
+    )
+
+
+sm80, sm90 = target_of(80), target_of(90)
+sm80_tf32, sm90_tf32 = target_of(80, tf32=True), target_of(90, tf32=True)
