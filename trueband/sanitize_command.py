@@ -128,7 +128,8 @@ def print_end(outcome: Outcome, target: str) -> None:
     if outcome.unchecked:
         print_line(f"not checked: {outcome.unchecked:,} lanes whose address the kernel read from memory")
     kernels = "1 kernel" if len(outcome.kernels) == 1 else f"{len(outcome.kernels)} kernels"
-    much = f"{outcome.launches:,} launches of {kernels}, {outcome.accesses:,} loads and stores"
+    launches = "1 launch" if outcome.launches == 1 else f"{outcome.launches:,} launches"
+    much = f"{launches} of {kernels}, {outcome.accesses:,} loads and stores"
     if outcome.findings:
         print_line(f"{len(outcome.findings)} FOUND: {much}")
     elif not outcome.launches and not outcome.crash and not outcome.interrupted:

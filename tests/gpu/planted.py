@@ -284,6 +284,63 @@ def counter_that_nobody_set_to_zero() -> None:
 
 
 @triton.jit
+def store_half(x, shift):
+    halves = x.to(tl.pointer_type(tl.int16))
+    program = tl.program_id(0)
+    tl.store(halves + (program >> shift), (program + 1).to(tl.int16))  # fault
+
+
+@faulty("write/write race")
+def one_half_of_a_number_by_two_programs() -> None:
+    x = torch.zeros(2, dtype=torch.int32)
+    store_half[(4,)](x, 1)
+    same(x, torch.tensor([2 + (4 << 16), 0], dtype=torch.int32))
+
+
+@triton.jit
+def store_bytes(x, n, BLOCK: tl.constexpr):
+    places = tl.arange(0, BLOCK)
+    tl.store(x + places, places.to(tl.int8), mask=places < n)
+
+
+@triton.jit
+def load_words(x, y, BLOCK: tl.constexpr):
+    words = x.to(tl.pointer_type(tl.int32))
+    places = tl.arange(0, BLOCK)
+    tl.store(y + places, tl.load(words + places))  # fault
+
+
+@faulty("unwritten read")
+def last_byte_of_a_word_unwritten() -> None:
+    x, y = torch.empty(16, dtype=torch.int8), torch.zeros(4, dtype=torch.int32)
+    store_bytes[(1,)](x, 15, BLOCK=16)
+    load_words[(1,)](x, y, BLOCK=4)
+    same(y[:3], torch.arange(12, dtype=torch.int8).view(torch.int32))
+
+
+@faulty("out-of-bounds load")
+def last_byte_of_a_word_out_of_bounds() -> None:
+    x, y = torch.arange(16, dtype=torch.int8), torch.zeros(4, dtype=torch.int32)
+    load_words[(1,)](x[:15], y, BLOCK=4)
+    same(y, x.view(torch.int32))
+
+
+@right
+def words_of_bytes() -> None:
+    x, y = torch.empty(16, dtype=torch.int8), torch.empty(4, dtype=torch.int32)
+    store_bytes[(1,)](x, 16, BLOCK=16)
+    load_words[(1,)](x, y, BLOCK=4)
+    same(y, torch.arange(16, dtype=torch.int8).view(torch.int32))
+
+
+@right
+def halves_of_numbers_by_different_programs() -> None:
+    x = torch.zeros(2, dtype=torch.int32)
+    store_half[(4,)](x, 0)
+    same(x, torch.tensor([1 + (2 << 16), 3 + (4 << 16)], dtype=torch.int32))
+
+
+@triton.jit
 def double(x, y, n, BLOCK: tl.constexpr):
     places = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     tl.store(y + places, 2 * tl.load(x + places, mask=places < n), mask=places < n)  # undefined lanes are not stored
