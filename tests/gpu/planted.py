@@ -284,6 +284,180 @@ def counter_that_nobody_set_to_zero() -> None:
 
 
 @triton.jit
+def read_or_write(x, y, WRITER: tl.constexpr):
+    program = tl.program_id(0)
+    value = tl.load(x, mask=program != WRITER, other=0.0)  # fault
+    tl.store(y + program, value)
+    tl.store(x, 1.0, mask=program == WRITER)  # fault
+
+
+@faulty("read/write race")
+def written_by_the_first_program() -> None:
+    """With the next one: whatever the order of two programs, the reader comes first in one of them."""
+    x, y = torch.zeros(1), torch.zeros(2)
+    read_or_write[(2,)](x, y, WRITER=0)
+
+
+@faulty("read/write race")
+def written_by_the_second_program() -> None:
+    x, y = torch.zeros(1), torch.zeros(2)
+    read_or_write[(2,)](x, y, WRITER=1)
+    same(y, torch.zeros(2))
+
+
+@triton.jit
+def read_all_write_one(x, y, WRITER: tl.constexpr):
+    program = tl.program_id(0)
+    tl.store(y + program, tl.load(x))  # fault
+    tl.store(x, 1.0, mask=program == WRITER)  # fault
+
+
+@faulty("read/write race")
+def read_by_both_written_by_the_first() -> None:
+    x, y = torch.zeros(1), torch.zeros(2)
+    read_all_write_one[(2,)](x, y, WRITER=0)
+
+
+@faulty("read/write race")
+def read_by_both_written_by_the_second() -> None:
+    x, y = torch.zeros(1), torch.zeros(2)
+    read_all_write_one[(2,)](x, y, WRITER=1)
+    same(y, torch.zeros(2))
+
+
+@triton.jit
+def word_or_byte(x):
+    program = tl.program_id(0)
+    tl.store(x.to(tl.pointer_type(tl.int32)), 1 << 24, mask=program == 0)  # fault
+    tl.store(x + 3, 1, mask=program == 1)  # fault
+
+
+@faulty("write/write race")
+def last_byte_of_a_word_by_another_program() -> None:
+    x = torch.zeros(4, dtype=torch.int8)
+    word_or_byte[(2,)](x)
+    same(x, torch.tensor([0, 0, 0, 1], dtype=torch.int8))
+
+
+@triton.jit
+def count_words_in_halves(x, shift):
+    program = tl.program_id(0)
+    value = tl.load(x + program)  # fault
+    place = 2 * ((program + shift) % tl.num_programs(0))
+    tl.store(x.to(tl.pointer_type(tl.int16)) + place, (value + 1).to(tl.int16))  # fault
+
+
+@faulty("read/write race")
+def half_of_the_next_programs_word() -> None:
+    x = torch.zeros(4, dtype=torch.int32)
+    count_words_in_halves[(4,)](x, 1)
+
+
+@right
+def half_of_the_own_word() -> None:
+    x = torch.zeros(4, dtype=torch.int32)
+    count_words_in_halves[(4,)](x, 0)
+    same(x, torch.ones(4, dtype=torch.int32))
+
+
+@triton.jit
+def guilty_and_harmless(x, y, z, n, BLOCK: tl.constexpr):
+    places = tl.arange(0, BLOCK)
+    tl.store(y, tl.sum(tl.load(x + places, mask=places < n), 0))  # fault
+    tl.store(z + places, tl.load(x + places, mask=places < n), mask=places < n)
+
+
+@faulty("missing other")
+def one_of_two_loads_without_other() -> None:
+    x, y, z = torch.arange(5.0), torch.zeros(1), torch.zeros(5)
+    guilty_and_harmless[(1,)](x, y, z, 5, BLOCK=8)
+    same(y, x.sum().view(1))
+
+
+@triton.jit
+def store_pairs_alike(y, BLOCK: tl.constexpr):
+    places = tl.arange(0, BLOCK) // 2
+    tl.store(y + places, places)
+
+
+@right
+def two_lanes_one_element_one_value() -> None:
+    y = torch.zeros(8, dtype=torch.int32)
+    store_pairs_alike[(1,)](y, BLOCK=16)
+    same(y, torch.arange(8, dtype=torch.int32))
+
+
+@triton.jit
+def read_then_last_writes(x, y, counter, PROGRAMS: tl.constexpr):
+    tl.store(y + tl.program_id(0), tl.load(x))
+    if tl.atomic_add(counter, 1) == PROGRAMS - 1:
+        tl.store(x, 1.0)
+
+
+@right
+def written_by_the_last_of_many_readers() -> None:
+    x, y, counter = torch.zeros(1), torch.empty(4), torch.zeros(1, dtype=torch.int32)
+    read_then_last_writes[(4,)](x, y, counter, PROGRAMS=4)
+    same(y, torch.zeros(4))
+
+
+@triton.jit
+def hand_over(x, turns, order):
+    """Each program takes what the one before it in the order has left, and waits for it alone."""
+    ticket = tl.atomic_add(order, 1, sem="relaxed")
+    while tl.atomic_add(turns + ticket, 0) == 0:
+        pass
+    tl.store(x, tl.load(x) + 1)
+    tl.atomic_xchg(turns + ticket + 1, 1)
+
+
+@right
+def handed_from_program_to_program() -> None:
+    x, turns, order = (
+        torch.zeros(1),
+        torch.tensor([1, 0, 0, 0, 0], dtype=torch.int32),
+        torch.zeros(1, dtype=torch.int32),
+    )
+    hand_over[(4,)](x, turns, order)
+    same(x, torch.full((1,), 4.0))
+
+
+@triton.jit
+def hand_over_and_end(x, y, turns, order, PROGRAMS: tl.constexpr):
+    """The first writes; the last reads, and knows of the first only through those between them."""
+    ticket = tl.atomic_add(order, 1, sem="relaxed")
+    while tl.atomic_add(turns + ticket, 0) == 0:
+        pass
+    tl.store(x, 1.0, mask=ticket == 0)
+    tl.store(y, tl.load(x, mask=ticket == PROGRAMS - 1, other=0.0), mask=ticket == PROGRAMS - 1)
+    tl.atomic_xchg(turns + ticket + 1, 1)
+
+
+@right
+def handed_on_by_those_between() -> None:
+    x, y, order = torch.zeros(1), torch.empty(1), torch.zeros(1, dtype=torch.int32)
+    hand_over_and_end[(4,)](x, y, torch.tensor([1, 0, 0, 0, 0], dtype=torch.int32), order, PROGRAMS=4)
+    same(y, torch.ones(1))
+
+
+@triton.jit
+def note_order(places, counter):
+    program = (tl.program_id(0) * tl.num_programs(1) + tl.program_id(1)) * tl.num_programs(2) + tl.program_id(2)
+    tl.store(places + tl.atomic_add(counter, 1), program)
+
+
+def orders() -> list[list[int]]:
+    """In which order twelve programs run, for two seeds."""
+    found = []
+    for seed in (0, 1):
+        places, counter = torch.empty(12, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+        with sanitized(seed):
+            note_order[(3, 2, 2)](places, counter)
+        found.append(places.tolist())
+    return found
+
+
+@triton.jit
 def store_half(x, shift):
     halves = x.to(tl.pointer_type(tl.int16))
     program = tl.program_id(0)
@@ -514,6 +688,9 @@ def watched(function: Callable[[], None]) -> list[list[str]]:
 if __name__ == "__main__":
     np.seterr(all="ignore")
     torch.set_num_threads(1)
+    if sys.argv[1] == "orders":
+        print(json.dumps(orders()))
+        sys.exit()
     if sys.argv[1] == "mended":
         mend()
     look = plain if sys.argv[1] == "plain" else watched

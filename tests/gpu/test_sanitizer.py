@@ -58,6 +58,12 @@ def test_a_right_kernel_is_clean(
     assert (plain[name], found[name]) == (None, [])
 
 
+def test_programs_run_in_an_order_of_the_seed(interpret: Callable[..., str]) -> None:
+    first, second = json.loads(interpret("planted.py", "orders"))
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert list(range(12)) != first != second != list(range(12))
+
+
 def test_every_kind_is_planted() -> None:
     kinds = {"out-of-bounds load", "out-of-bounds store", "out-of-bounds atomic", "unwritten read", "missing other",
              "write/write race", "read/write race", "lane race"}  # fmt: skip

@@ -34,8 +34,9 @@ class Order:
         self.programs = np.zeros(1024, dtype=np.int32)
         self.atomics = np.zeros(1024, dtype=bool)
         self.places: list[Any] = []
-        self._released: dict[int, dict[int, int]] = {}  # program: {address: its last release}
-        self._acquired: dict[int, set[int]] = {}  # program: addresses
+        # Vector clocks, {program: its last access that is known to be over}: of each program, and of each address.
+        self._known: dict[int, dict[int, int]] = {}
+        self._released: dict[int, dict[int, int]] = {}
 
     def add(self, program: int, place: Any, atomic: bool) -> int:
         """Number of a new access."""
@@ -49,29 +50,35 @@ class Order:
     def synchronize(self, clock: int, addresses: list[int], acquires: bool, releases: bool) -> None:
         """The access is of an atomic operation on these addresses."""
         program = int(self.programs[clock])
-        if releases:
-            self._released.setdefault(program, {}).update(dict.fromkeys(addresses, clock))
-        if acquires:
-            self._acquired.setdefault(program, set()).update(addresses)
+        known = self._known.setdefault(program, {})
+        for address in addresses:
+            released = self._released.setdefault(address, {})
+            if acquires:
+                _join(known, released)
+            if releases:
+                _join(released, {**known, program: clock})
 
     def is_before(self, earlier: int, program: int) -> bool:
         """Whether atomics order an access before whatever the program does from now on."""
-        acquired = self._acquired.get(program)
-        if not acquired:
-            return False
+        known = self._known.get(program, {})
         if earlier == MANY:  # which they were is not kept: the benefit of the doubt
-            return True
-        released = self._released.get(int(self.programs[earlier]), {})
-        return any(released.get(address, -1) > earlier for address in acquired)
+            return bool(known)
+        return known.get(int(self.programs[earlier]), -1) > earlier
 
     def unordered(self, earlier: Clocks, program: int) -> NDArray[np.bool_]:
         """Which of earlier accesses are of other programs, and not before this one."""
         found = (earlier == MANY) | ((earlier >= 0) & (self.programs[earlier] != program))
-        if found.any() and program in self._acquired:
+        if found.any() and program in self._known:
             for clock in np.unique(earlier[found]):
                 if self.is_before(int(clock), program):
                     found &= earlier != clock
         return found
+
+
+def _join(known: dict[int, int], other: dict[int, int]) -> None:
+    """Add to a vector clock what another one knows."""
+    for program, clock in other.items():
+        known[program] = max(clock, known.get(program, -1))
 
 
 class Conflicts:
