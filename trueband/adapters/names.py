@@ -55,7 +55,9 @@ SHIPPED = {
     for each in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
-            "triton", "trueband.adapters.triton:target", "trueband.optimized.band_attention, fused kernels", ("triton",)
+            "triton", "trueband.adapters.triton:target",
+            "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
+            ("triton",),
         ),
         Named(
             "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",

@@ -53,7 +53,7 @@ SHIPPED = {
         16: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
         32: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
         64: Blocks(Tile(64, 64), Tile(64, 32), Tile(32, 64)),
-        128: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
+        128: Blocks(Tile(64, 32), Tile(32, 32, warps=8), Tile(32, 32)),
     },
     ("half", "sm_90"): {
         16: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
