@@ -1,4 +1,4 @@
-"""`ptx-sm80`, `ptx-sm90`, and each with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
+"""`ptx-sm80`, `ptx-sm90`, each also with `-tf32`: the fused kernels as compiled for a GPU, executed on the CPU.
 
 Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is
 compiled for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would
