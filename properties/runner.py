@@ -32,6 +32,7 @@ class Runner:
         self.target = target.resolved()
         assert self.target.library is not None
         assert self.target.features is not None
+        assert self.target.name is not None
         self.library = library(self.target.library, device)
         self.name = self.target.name
         if self.target.devices is not None and device.partition(":")[0] not in self.target.devices:

@@ -18,6 +18,7 @@ _FIELDS = {
 }  # fmt: skip
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
 SCALES = (None, 1.0, 0.5, 0.3)
+LONG = (120, 330)  # tokens: past the block sizes of kernels
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def choose_case(
 
     least, most = structure.tokens
     is_long = structure.long and choices.integer((0, 11)) == 11
-    tokens = choices.integer((120, 330)) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
+    tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
     window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
     window = max(window, least_window)
     batch = choices.integer(structure.batch)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from trueband.reference.config_generation import GenerationConfig as GenerationConfig
+from trueband.reference.config_generation import is_int
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -61,8 +62,18 @@ class _EncoderConfig(_Config):
     tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
+        _check_sizes(
+            self, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+            "max_position_embeddings", "type_vocab_size", "num_labels",
+        )  # fmt: skip
+        _check_padding(self.pad_token_id, self.vocab_size)
+        if self.max_position_embeddings <= self.pad_token_id:
+            raise ValueError(
+                f"max_position_embeddings: expected more than pad_token_id ({self.pad_token_id}), "
+                f"got {self.max_position_embeddings}"
+            )
         _check_multiple("hidden_size", self.hidden_size, "num_attention_heads", self.num_attention_heads)
-        _check_labels(self.num_labels, self.problem_type)
+        _check_problem_type(self.problem_type)
 
     @property
     def head_dim(self) -> int:
@@ -188,9 +199,15 @@ class LEDConfig(_Config):
     problem_type: str | None = None
 
     def __post_init__(self) -> None:
+        _check_sizes(
+            self, "vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads",
+            "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim", "max_encoder_position_embeddings",
+            "max_decoder_position_embeddings", "num_labels",
+        )  # fmt: skip
+        _check_padding(self.pad_token_id, self.vocab_size)
         _check_multiple("d_model", self.d_model, "encoder_attention_heads", self.encoder_attention_heads)
         _check_multiple("d_model", self.d_model, "decoder_attention_heads", self.decoder_attention_heads)
-        _check_labels(self.num_labels, self.problem_type)
+        _check_problem_type(self.problem_type)
         object.__setattr__(self, "attention_window", _windows(self.attention_window, self.encoder_layers))
 
     def window(self, layer: int) -> int:
@@ -233,13 +250,24 @@ def _one_sided(windows: int | tuple[int, ...], layer: int) -> int:
     return (windows if isinstance(windows, int) else windows[layer]) // 2
 
 
+def _check_sizes(config: _Config, *names: str) -> None:
+    """Ints; there may be no layer, but at least one of everything else."""
+    for name in names:
+        value, least = getattr(config, name), 0 if name.endswith("layers") else 1
+        if not is_int(value, least):
+            raise ValueError(f"{name}: expected an int >= {least}, got {value!r}")
+
+
+def _check_padding(pad_token_id: Any, vocab_size: int) -> None:
+    if not is_int(pad_token_id, 0) or pad_token_id >= vocab_size:
+        raise ValueError(f"pad_token_id: expected an id from 0 to {vocab_size - 1}, got {pad_token_id!r}")
+
+
 def _check_multiple(name: str, size: int, heads_name: str, heads: int) -> None:
     if size % heads:
         raise ValueError(f"{name}: expected a multiple of {heads_name} ({heads}), got {size}")
 
 
-def _check_labels(num_labels: int, problem_type: str | None) -> None:
-    if num_labels < 1:
-        raise ValueError(f"num_labels: expected an int >= 1, got {num_labels}")
+def _check_problem_type(problem_type: str | None) -> None:
     if problem_type not in (None, *PROBLEM_TYPES):
         raise ValueError(f"problem_type: expected None or one of {', '.join(PROBLEM_TYPES)}, got {problem_type!r}")

@@ -6,7 +6,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Self
+
+TOKENS = ("forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,19 @@ class GenerationConfig:
         if isinstance(self.eos_token_id, list):
             object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
         for name in ("max_length", "num_beams", "num_return_sequences"):
-            self._check(name, getattr(self, name) >= 1, "an int >= 1")
+            self._check(name, is_int(getattr(self, name), 1), "an int >= 1")
         for name in ("min_length", "no_repeat_ngram_size", "top_k"):
-            self._check(name, getattr(self, name) >= 0, "an int >= 0")
+            self._check(name, is_int(getattr(self, name), 0), "an int >= 0")
         for name in ("max_new_tokens", "min_new_tokens"):
             least = 1 if name == "max_new_tokens" else 0
             value = getattr(self, name)
-            self._check(name, value is None or value >= least, f"an int >= {least} or None")
+            self._check(name, value is None or is_int(value, least), f"an int >= {least} or None")
         self._check("early_stopping", self.early_stopping in (True, False, "never"), "True, False or 'never'")
-        self._check("length_penalty", math.isfinite(self.length_penalty), "a finite number")
+        self._check("length_penalty", _is_finite(self.length_penalty), "a finite number")
         for name in ("temperature", "repetition_penalty"):
             value = getattr(self, name)
-            self._check(name, math.isfinite(value) and value > 0, "a finite number > 0")
-        self._check("top_p", 0 < self.top_p <= 1, "a number > 0, <= 1")
+            self._check(name, _is_finite(value) and value > 0, "a finite number > 0")
+        self._check("top_p", _is_finite(self.top_p) and 0 < self.top_p <= 1, "a number > 0, <= 1")
         if self.do_sample:
             self._check("num_beams", self.num_beams == 1, "1 with do_sample (beams are not sampled)")
         else:
@@ -91,8 +94,25 @@ class GenerationConfig:
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def check_tokens(self, vocabulary: int) -> None:
+        """ValueError where a token that is given is none of the vocabulary's."""
+        for name in TOKENS:
+            value = getattr(self, name)
+            for token in value if isinstance(value, tuple) else (value,):
+                right = token is None or (is_int(token, 0) and token < vocabulary)
+                self._check(name, right, f"ids from 0 to {vocabulary - 1}")
+
     def lengths(self, prompt: int) -> tuple[int, int]:
         """(max_length, min_length) of a decoder's sequence whose prompt has that many tokens."""
         max_length = self.max_length if self.max_new_tokens is None else prompt + self.max_new_tokens
         min_length = self.min_length if self.min_new_tokens is None else prompt + self.min_new_tokens
         return max_length, min_length
+
+
+def is_int(value: Any, least: int) -> bool:
+    """An integer of any kind, no bool, that is not less."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

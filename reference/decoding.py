@@ -32,8 +32,9 @@ def rules_for(options: GenerationConfig, config: LEDConfig | XLMRobertaConfig, p
     """The options with what they leave to the model's configuration and to the prompt's length.
 
     Raises:
-        ValueError: a prompt that is as long as max_length.
+        ValueError: a prompt that is as long as max_length; tokens that are not in the vocabulary.
     """
+    options.check_tokens(config.vocab_size)
     max_length, min_length = options.lengths(prompt)
     if max_length <= prompt:
         raise ValueError(f"max_length: expected more than the {prompt} tokens of the prompt, got {max_length}")

@@ -18,15 +18,18 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     from trueband import (
         check_command,
+        compile_command,
         convert_command,
         exit_codes,
         faults_command,
         golden_command,
         merge_command,
         repro_command,
+        sanitize_command,
         summarize_command,
         targets_command,
     )
+    from trueband.bench import command as bench_command
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
     main_parser = argparse.ArgumentParser(
@@ -39,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
-        targets_command,
+        targets_command, sanitize_command, compile_command, bench_command,
     )  # fmt: skip
     for command in every:
         command.add_parser(commands)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trueband.model_witness import HEADS, LANGUAGE_MODELS, Arrays, OptimizedModels, tensors
+from trueband.model_witness import OptimizedModels, class_name, tensors
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.target import ModelTarget
 from trueband.reference.decoding import Generated
 
@@ -34,16 +35,15 @@ class HubModels(OptimizedModels):
     def architectures(self) -> tuple[str, ...]:
         return self.target.architectures
 
-    def build(
-        self, architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any
-    ) -> Any:
-        """A new model. Whether it has a pooler, which `options` tell, is told the factory by the state."""
+    def build(self, model: Model, name: str | None = None) -> Any:
+        """A new module. Whether it has a pooler is told the factory by the state."""
         import torch
 
-        model = self.target.factory(architecture, name, dict(config), dict(state))
-        return model.to(getattr(torch, dtype)).eval()
+        name = name or class_name(model)
+        module = self.target.factory(model.architecture, name, dict(model.config), dict(model.state))
+        return module.to(getattr(torch, model.dtype)).eval()
 
-    def stored(self, architecture: str, name: str, directory: Path) -> Any:
+    def stored(self, architecture: str, head: str, directory: Path) -> Any:
         """The model in a folder, by `from_pretrained` of the class that wrote it."""
         return self.writer.from_pretrained(directory).eval()
 
@@ -52,36 +52,23 @@ class HubModels(OptimizedModels):
         cache.reorder_cache(rows)
         return cache
 
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
+    def save(self, model: Model, directory: Path) -> None:
         """Writes a model's folder."""
-        model = self.build(
-            architecture, config, state, dtype, HEADS.get((architecture, head), LANGUAGE_MODELS[architecture])
-        )
-        self.writer = type(model)
-        model.save_pretrained(directory)
+        module = self.build(model)
+        self.writer = type(module)
+        module.save_pretrained(directory)
 
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        """Ids and scores of beams, from the model's own `generate` with the options as keywords, in float64."""
+    def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
+        """Ids and scores of beams, from the model's own `generate` with the options as keywords."""
         import torch
 
-        name = "XLMRobertaForCausalLM" if architecture == "xlm-roberta" else LANGUAGE_MODELS[architecture]
-        model = self.model(architecture, config, state, "float64", name)
+        module = self.module(model)
         asked = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it says of its options is no verdict
             torch.manual_seed(seed)
-            written = model.generate(
-                **tensors(inputs, model), **asked, return_dict_in_generate=True, output_scores=True
+            written = module.generate(
+                **tensors(inputs, module), **asked, return_dict_in_generate=True, output_scores=True
             )
         scores = getattr(written, "sequences_scores", None)
         return Generated(np.asarray(written.sequences), None if scores is None else np.asarray(scores))

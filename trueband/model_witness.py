@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import WORDS
-from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.properties.models.witness import logits_of
+from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding import Generated
 
-Arrays = dict[str, np.ndarray]
-FLOAT64 = "float64"
 LANGUAGE_MODELS = {
     "xlm-roberta": "XLMRobertaForMaskedLM", "longformer": "LongformerForMaskedLM", "led": "LEDForConditionalGeneration",
 }  # fmt: skip
+POOLED = ("XLMRobertaModel", "LongformerModel")
 BASES = {"xlm-roberta": "XLMRobertaModel", "longformer": "LongformerModel", "led": "LEDModel"}
 HEADS = {
     (architecture, head): f"{family}For{task}"
@@ -38,9 +39,15 @@ HEADS = {
 }
 # Tied weights may stand under one of their names only; nothing else may be missing.
 MAY_BE_TIED = ("embed_tokens.weight", "lm_head.weight", "decoder.weight", "decoder.bias")
-CONFIGS: dict[str, Any] = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 
 _LAST: list[Any] = []  # what the last model was made of, its weights, and itself: most checks run one more than once
+
+
+def class_name(model: Model) -> str:
+    """The Hub's, of a model with its head."""
+    if model.head == "lm" and model.config.get("is_decoder", False):
+        return "XLMRobertaForCausalLM"
+    return HEADS.get((model.architecture, model.head), LANGUAGE_MODELS[model.architecture])
 
 
 class OptimizedModels:
@@ -48,97 +55,82 @@ class OptimizedModels:
 
     features: frozenset[str] = frozenset()
 
-    def build(
-        self, architecture: str, config: dict[str, Any], state: Arrays, dtype: str, name: str, **options: Any
-    ) -> Any:
-        """A model of a class with these weights, in evaluation mode, that may be changed."""
+    def build(self, model: Model, name: str | None = None) -> Any:
+        """A module of a class, or of that of the model, with its weights, in evaluation mode, that may be changed."""
         import torch
 
         from trueband.optimized import models
 
-        model: Any = getattr(models, name)(CONFIGS[architecture].from_dict(config), **options)
-        weights = {key: torch.tensor(array, dtype=torch.float32) for key, array in state.items()}
-        missing, unexpected = model.load_state_dict(weights, strict=False)
+        name = name or class_name(model)
+        pooler = {"add_pooling_layer": "pooler.dense.weight" in model.state} if name in POOLED else {}
+        module: Any = getattr(models, name)(model.settings, **pooler)
+        weights = {key: torch.tensor(array, dtype=torch.float32) for key, array in model.state.items()}
+        missing, unexpected = module.load_state_dict(weights, strict=False)
         untied = [key for key in missing if not key.endswith(MAY_BE_TIED)]
         if untied or unexpected:
             raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
-        return model.to(getattr(torch, dtype)).eval()
+        return module.to(getattr(torch, model.dtype)).eval()
 
-    def model(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        dtype: str,
-        name: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """The class `name`, or the language model, causal for a decoder. Not to be changed: it is handed out again."""
-        name = name or ("XLMRobertaForCausalLM" if config.get("is_decoder", False) else LANGUAGE_MODELS[architecture])
-        wanted = (self, name, json.dumps(config, sort_keys=True), dtype, options)
-        if not _LAST or _LAST[0] != wanted or _LAST[1] is not state:
-            _LAST[:] = wanted, state, self.build(architecture, config, state, dtype, name, **options)
+    def module(self, model: Model, name: str | None = None) -> Any:
+        """As `build`. Not to be changed: it is handed out again."""
+        name = name or class_name(model)
+        wanted = (self, name, json.dumps(model.config, sort_keys=True), model.dtype)
+        if not _LAST or _LAST[0] != wanted or _LAST[1] is not model.state:
+            _LAST[:] = wanted, model.state, self.build(model, name)
         return _LAST[2]
 
-    def stored(self, architecture: str, name: str, directory: Path) -> Any:
-        """The model of a class in a folder."""
+    def stored(self, architecture: str, head: str, directory: Path) -> Any:
+        """The model in a folder."""
         from trueband.optimized import models
 
+        name = HEADS.get((architecture, head), LANGUAGE_MODELS[architecture])
         return getattr(models, name).from_pretrained(directory)
 
     def reordered(self, cache: Any, rows: Any) -> Any:
         """A cache with these rows (r,) of the batch, an int64 tensor."""
         return cache.reorder(rows)
 
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        """Hidden states after the embeddings and each layer, and logits."""
+    def forward(self, model: Model, inputs: Arrays) -> Any:
+        """Hidden states after the embeddings and each layer, logits and loss, and attentions."""
         import torch
 
-        model = self.model(architecture, config, state, dtype)
+        module = self.module(model)
         asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
         with torch.no_grad():
-            output = model(**tensors(inputs, model), **asked)
-        side = "encoder_" if architecture == "led" else ""
+            output = module(**tensors(inputs, module), **asked)
+        side = "encoder_" if model.architecture == "led" else ""
         result = {
-            **_taps(output, architecture),
-            "logits": output.logits.numpy(),
+            **_taps(output, model.architecture),
+            **_logits(output, model.head),
+            "loss": np.nan if output.loss is None else output.loss.item(),
             "attentions": _arrays(getattr(output, f"{side}attentions")),
         }
-        if architecture != "xlm-roberta":
+        if model.architecture != "xlm-roberta":
             result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
         return result
 
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+    def base(self, model: Model, inputs: Arrays) -> Any:
         """The model without a head: hidden states, and the pooler's output where the state has a pooler."""
         import torch
 
-        options = {} if architecture == "led" else {"add_pooling_layer": "pooler.dense.weight" in state}
-        model = self.model(architecture, config, state, dtype, BASES[architecture], **options)
+        module = self.module(model, BASES[model.architecture])
         with torch.no_grad():
-            output = model(**tensors(inputs, model), output_hidden_states=True)
-        if architecture == "led":
-            return {**_taps(output, architecture), "pooler_output": None}
-        pooled = output.pooler_output
-        return {**_taps(output, architecture), "pooler_output": None if pooled is None else pooled.numpy()}
+            output = module(**tensors(inputs, module), output_hidden_states=True)
+        pooled = None if model.architecture == "led" else output.pooler_output
+        return {
+            **_taps(output, model.architecture), "pooler_output": None if pooled is None else pooled.numpy(),
+        }  # fmt: skip
 
-    def steps(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        rows: np.ndarray,
-        following: list[np.ndarray],
-        dtype: str,
-    ) -> Any:
+    def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
         """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
         import torch
 
-        model, side = self.model(architecture, config, state, dtype), "decoder_" if architecture == "led" else ""
-        given, order = tensors(inputs, model), torch.tensor(rows)
+        architecture = model.architecture
+        module, side = self.module(model), "decoder_" if architecture == "led" else ""
+        given, order = tensors(inputs, module), torch.tensor(rows)
         options = {"use_cache": True, "output_hidden_states": True}
         with torch.no_grad():
-            output = model(**given, **options)
+            output = module(**given, **options)
             chosen = {name: tensor[order] for name, tensor in given.items()}
             real = chosen.pop(f"{side}attention_mask", torch.ones_like(chosen[f"{side}input_ids"]))
             del chosen[f"{side}input_ids"]
@@ -151,7 +143,7 @@ class OptimizedModels:
                 tokens = torch.tensor(new)
                 real = torch.cat([real, torch.ones_like(tokens)], dim=1)
                 masked = {f"{side}input_ids": tokens, f"{side}attention_mask": real}
-                outputs.append(model(**masked, **chosen, past_key_values=cache, **options))
+                outputs.append(module(**masked, **chosen, past_key_values=cache, **options))
                 cache = outputs[-1].past_key_values
         first = {**_taps(output, architecture), "logits": output.logits.numpy()}
         last = [{**_taps(each, architecture), "logits": each.logits.numpy()} for each in outputs]
@@ -166,109 +158,76 @@ class OptimizedModels:
             result["encoder_hidden_states"] = [tap[rows] for tap in first["encoder_hidden_states"]]
         return result
 
-    def encode(self, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
+    def encode(self, model: Model, inputs: Arrays) -> list[np.ndarray]:
         """Hidden states of LED's encoder alone, in any dtype."""
         import torch
 
-        model = self.model("led", config, state, dtype)
+        module = self.module(model)
         names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
         given = {name: array for name, array in inputs.items() if name in names}
         with torch.no_grad():
-            output = model.led.encoder(**tensors(given, model), output_hidden_states=True)
+            output = module.led.encoder(**tensors(given, module), output_hidden_states=True)
         return _arrays(output.hidden_states)
 
-    def prune(
-        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
-    ) -> tuple[dict[str, Any], Arrays]:
+    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
         """Configuration and weights after `prune_heads`."""
-        model = self.build("xlm-roberta", config, state, FLOAT64, "XLMRobertaForMaskedLM")
-        model.roberta.prune_heads(heads)
-        kept = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-        return model.roberta.config.to_dict(), {name: kept[name] for name in state}
+        module = self.build(model)
+        module.roberta.prune_heads(heads)
+        kept = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        return module.roberta.config.to_dict(), {name: kept[name] for name in model.state}
 
-    def head(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
-    ) -> Any:
-        """The model with another head: hidden states, logits and loss."""
+    def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
+        """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding."""
         import torch
 
-        model = self.model(architecture, config, state, dtype, HEADS.get((architecture, head)))
+        module = self.module(model)
         with torch.no_grad():
-            output = model(**tensors(inputs, model), output_hidden_states=True)
-        logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
-        loss = np.nan if output.loss is None else output.loss.item()
-        return {
-            **_taps(output, architecture),
-            "loss": loss,
-            **{name: getattr(output, name).numpy() for name in logits},
-        }
-
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding in float64."""
-        import torch
-
-        name = "XLMRobertaForCausalLM" if architecture == "xlm-roberta" else None
-        model = self.model(architecture, config, state, FLOAT64, name)
-        with torch.no_grad():
-            written = model.generate(
+            written = module.generate(
                 generation_config=GenerationConfig(**options), generator=torch.Generator().manual_seed(seed),
-                return_dict_in_generate=True, **tensors(inputs, model),
+                return_dict_in_generate=True, **tensors(inputs, module),
             )  # fmt: skip
         scores = written.sequences_scores
         return Generated(written.sequences.numpy(), None if scores is None else scores.numpy())
 
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
+    def save(self, model: Model, directory: Path) -> None:
         """Writes a model's folder."""
-        self.model(architecture, config, state, dtype, HEADS.get((architecture, head))).save_pretrained(directory)
+        self.module(model).save_pretrained(directory)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
         """Logits of the model in a folder."""
         import torch
 
-        name = HEADS.get((architecture, head), LANGUAGE_MODELS[architecture])
-        model = self.stored(architecture, name, directory)
+        module = self.stored(architecture, head, directory)
         with torch.no_grad():
-            output = model(**tensors(inputs, model))
-        names = ("start_logits", "end_logits") if head == "qa" else ("logits",)
-        return {name: getattr(output, name).numpy() for name in names}
+            return _logits(module(**tensors(inputs, module)), head)
 
-    def edited(
-        self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str
-    ) -> Any:
+    def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
         """Logits after the words that the input reads have been overwritten in place."""
         import torch
 
-        model = self.build(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
+        module = self.build(model)
         with torch.no_grad():
-            model.get_parameter(WORDS[architecture]).copy_(torch.tensor(words))
-            return {"logits": model(**tensors(inputs, model)).logits.numpy()}
+            module.get_parameter(WORDS[model.architecture]).copy_(torch.tensor(words))
+            return _logits(module(**tensors(inputs, module)), model.head)
 
-    def resized(
-        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
-    ) -> Any:
+    def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
         """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
         import torch
 
-        model = self.build(architecture, config, state, dtype, LANGUAGE_MODELS[architecture])
+        module = self.build(model)
         with torch.no_grad():
-            words = model.resize_token_embeddings(size).weight
-            output = model(**tensors(inputs, model), output_hidden_states=True)
+            words = module.resize_token_embeddings(size).weight
+            output = module(**tensors(inputs, module), output_hidden_states=True)
             return {
                 "words": words.numpy(),
-                "bias": model.final_logits_bias.numpy(),
-                "hidden_states": _arrays(output.decoder_hidden_states),
-                "logits": output.logits.numpy(),
+                "bias": module.final_logits_bias.numpy(),
+                **_taps(output, "led"),
+                **_logits(output, "lm"),
             }
+
+
+def _logits(output: Any, head: str) -> dict[str, Any]:
+    return {name: getattr(output, name).numpy() for name in logits_of(head)}
 
 
 def _taps(output: Any, architecture: str) -> dict[str, Any]:
@@ -278,11 +237,11 @@ def _taps(output: Any, architecture: str) -> dict[str, Any]:
     return dict(zip(("hidden_states", "encoder_hidden_states"), map(_arrays, states), strict=True))
 
 
-def tensors(inputs: Arrays, model: Any) -> dict[str, Any]:
-    """Ids and masks as they are, other numbers in the dtype of the model."""
+def tensors(inputs: Arrays, module: Any) -> dict[str, Any]:
+    """Ids and masks as they are, other numbers in the dtype of the module."""
     import torch
 
-    dtype = next(model.parameters()).dtype
+    dtype = next(module.parameters()).dtype
     arrays = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
     given: dict[str, Any] = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in arrays.items()

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 from xml.etree import ElementTree
 
 from trueband import __version__
@@ -55,7 +55,7 @@ class JsonLines:
         self.path = path
         self._file: TextIO | None = None
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> Self:
         if self.path is not None:
             self._file = self.path.open("w", encoding="utf-8")
         return self

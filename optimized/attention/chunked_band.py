@@ -12,18 +12,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.chunked_blanks import Blanks
 from trueband.optimized.attention.chunked_block import Part, Setting, block_backward, block_forward, setting
 from trueband.optimized.attention.chunked_plan import (
+    QUERIES,
     Band,
     Block,
+    Layout,
     Row,
     band_scores,
     plan_heads,
     plan_rows,
-    strips,
 )
 from trueband.optimized.attention.chunked_rows import rows_backward, rows_forward
-from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, plain, store, view
+from trueband.optimized.attention.chunked_tensors import (
+    Unit,
+    accumulator,
+    by_channel,
+    load,
+    new_like,
+    plain,
+    store,
+    unset_like,
+    view,
+)
 
 
 class Inputs(NamedTuple):
@@ -60,11 +72,12 @@ class Plan(NamedTuple):
     global_rows: bool
     setting: Setting
 
-    def units(self) -> Iterator[tuple[Unit, int]]:
-        """A few heads of a row of the batch, with their dilation."""
+    def units(self) -> Iterator[tuple[Unit, int, Layout]]:
+        """A few heads of a row of the batch, with their dilation and blocks."""
         for row in self.rows:
+            layouts = {dilation: self.band.layout(row, dilation) for dilation in set(self.dilations)}
             for heads, dilation in plan_heads(self.dilations, band_scores(row, self.band.window)):
-                yield Unit(row, heads), dilation
+                yield Unit(row, heads), dilation, layouts[dilation]
 
 
 def plan(
@@ -94,26 +107,28 @@ def band_forward(
     work = plan(query, attention_mask, global_attention_mask, head_mask, seed, window, dilations, causal, scale,
                 dropout_p, global_rows)  # fmt: skip
     given = inputs(query, key, value, query_global, key_global, value_global)
-    output = new_like(query)
-    for unit, dilation in work.units():
-        local_forward(work, unit, dilation, given, view(output, unit))
+    output = unset_like(query) if attention_mask is None else new_like(query)  # all tokens are written if all are real
+    for unit, _, layout in work.units():
+        local_forward(work, unit, layout, given, view(output, unit))
         if unit.row.global_positions is not None and work.global_rows:
             global_forward(work, unit, given, view(output, unit))
     return output
 
 
-def local_forward(work: Plan, unit: Unit, dilation: int, given: Inputs, output: Tensor) -> None:
+def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output: Tensor) -> None:
     """Writes the local rows of `output` (c, m, d), and 0 into the others."""
     k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
+    q = plain(view(given.query, unit).to(k.dtype))
     front = None if positions is None else Part(k[:, positions], v[:, positions])
-    for strip in strips(unit.row, dilation):
-        q, strip_k, strip_v, strip_out = (t[:, strip] for t in (view(given.query, unit), k, v, output))
-        for block in work.band.blocks(unit.row, strip):
+    for strip, blocks in layout:
+        strip_q, strip_k, strip_v, strip_out = (t[:, strip] for t in (q, k, v, output))
+        strip_k = by_channel(strip_k)
+        for block, own, out in zip(blocks, strip_q.split(QUERIES, dim=1), strip_out.split(QUERIES, dim=1), strict=True):
             parts, blanks = block_parts(front, Part(strip_k[:, block.keys], strip_v[:, block.keys]), block)
-            own = plain(q[:, block.queries].to(k.dtype))
             result = block_forward(own, parts, blanks, unit.heads, work.setting)
-            skipped = skipped_rows(unit.row, strip, block)
-            strip_out[:, block.queries] = result if skipped is None else result.masked_fill_(skipped[:, None], 0)
+            if block.skipped is not None:
+                result.masked_fill_(block.skipped[:, None], 0)
+            out.copy_(result)
 
 
 def global_forward(work: Plan, unit: Unit, given: Inputs, output: Tensor) -> None:
@@ -124,20 +139,11 @@ def global_forward(work: Plan, unit: Unit, given: Inputs, output: Tensor) -> Non
     output[:, positions] = rows_forward(q, k, v, unit, work.setting).to(output.dtype)
 
 
-def block_parts(front: Part | None, band: Part, block: Block) -> tuple[list[Part], list[tuple[slice, Tensor]]]:
+def block_parts(front: Part | None, band: Part, block: Block) -> tuple[list[Part], Blanks]:
     """The block's keys and values: those of the band, after those of the global tokens (`front`) if there are any."""
     if front is None:
         return [band], block.blanks
-    count = front.key.shape[1]
-    shifted = [(slice(columns.start + count, columns.stop + count), mask) for columns, mask in block.blanks]
-    return [front, band], shifted
-
-
-def skipped_rows(row: Row, strip: slice, block: Block) -> Tensor | None:
-    """(r,) bool: queries of masked and of global tokens; None when the block has none."""
-    if row.not_local is None or row.not_local_host is None or not bool(row.not_local_host[strip][block.queries].any()):
-        return None
-    return row.not_local[strip][block.queries]
+    return [front, band], [blank.shifted(front.key.shape[1]) for blank in block.blanks]
 
 
 def band_backward(
@@ -156,9 +162,9 @@ def band_backward(
         local if tensor is None else new_like(query) for local, tensor in zip(local_grads, separate, strict=True)
     ]
     grad_head_mask = torch.zeros(query.shape[1], dtype=work.setting.space.dtype, device=query.device)
-    for unit, dilation in work.units():
+    for unit, _, layout in work.units():
         grads = [accumulator(grad, unit) for grad in local_grads]
-        local_backward(work, unit, dilation, given, grad_output, grads, grad_head_mask)
+        local_backward(work, unit, layout, given, grad_output, grads, grad_head_mask)
         if unit.row.global_positions is not None and work.global_rows:
             grads_g = [
                 own if tensor is None else accumulator(grad, unit)
@@ -179,7 +185,7 @@ def band_backward(
 
 
 def local_backward(
-    work: Plan, unit: Unit, dilation: int, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
+    work: Plan, unit: Unit, layout: Layout, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
 ) -> None:
     """Adds the local rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
     k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
@@ -188,20 +194,19 @@ def local_backward(
     if positions is not None:
         keys, values = k[:, positions], v[:, positions]
         front = Part(keys, values, torch.zeros_like(keys), torch.zeros_like(values))
-    for strip in strips(unit.row, dilation):
+    for strip, blocks in layout:
         q, grad_out = view(given.query, unit)[:, strip], view(grad_output, unit)[:, strip]
         strip_k, strip_v, strip_grad_q, strip_grad_k, strip_grad_v = (
             t[:, strip] for t in (k, v, grad_q, grad_k, grad_v)
         )
-        for block in work.band.blocks(unit.row, strip):
+        for block in blocks:
             band = Part(*(t[:, block.keys] for t in (strip_k, strip_v, strip_grad_k, strip_grad_v)))
             parts, blanks = block_parts(front, band, block)
             own, own_grad = plain(q[:, block.queries].to(k.dtype)), plain(grad_out[:, block.queries].to(k.dtype))
-            skipped = skipped_rows(unit.row, strip, block)
-            if skipped is not None:
-                own, own_grad = (t.masked_fill(skipped[:, None], 0) for t in (own, own_grad))
+            if block.skipped is not None:
+                own, own_grad = (t.masked_fill(block.skipped[:, None], 0) for t in (own, own_grad))
             strip_grad_q[:, block.queries] = block_backward(
-                own, parts, blanks, unit.heads, work.setting, own_grad, skipped, grad_head
+                own, parts, blanks, unit.heads, work.setting, own_grad, block.skipped, grad_head
             )
     if front is not None and front.grad_key is not None and front.grad_value is not None:
         grad_k[:, positions] += front.grad_key

@@ -16,8 +16,15 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-QUERIES = 128  # queries in a block of the band
-SCORES = 2**20  # elements of a block of scores: as many heads at a time as stay in the cache
+from trueband.optimized.attention.chunked_blanks import Blank, Blanks, Stencil
+
+QUERIES = 64  # queries in a block of the band
+SCORES = 2**18  # elements of a block of scores for each thread: as many heads at a time as stay in its cache
+
+
+def most_scores() -> int:
+    """Elements of a block of scores of all heads together."""
+    return SCORES * torch.get_num_threads()
 
 
 @dataclass(frozen=True)
@@ -55,12 +62,14 @@ class Block:
 
     Attributes:
         queries, keys: slices.
-        blanks: (columns, mask) pairs: scores[:, columns] where the mask (rows or 1, columns) is True are not attended.
+        blanks: which of the keys are not attended.
+        skipped: (r,) bool, queries of masked and of global tokens; None when the block has none.
     """
 
     queries: slice
     keys: slice
-    blanks: list[tuple[slice, Tensor]]
+    blanks: Blanks
+    skipped: Tensor | None = None
 
 
 def plan_rows(attention_mask: Tensor | None, global_attention_mask: Tensor | None, shape: Sequence[int]) -> list[Row]:
@@ -96,8 +105,8 @@ def plan_row(index: int, real: Tensor, is_global: Tensor, device: torch.device) 
 
 
 def plan_heads(dilations: Sequence[int], scores_per_head: int) -> Iterator[tuple[slice, int]]:
-    """Slices of neighboring heads that share a dilation, small enough for the cache."""
-    most = max(1, SCORES // scores_per_head)
+    """Slices of neighboring heads that share a dilation: for each thread as many as its cache holds."""
+    most = max(1, SCORES // scores_per_head) * torch.get_num_threads()
     first = 0
     for dilation, run in groupby(dilations):
         count = len(list(run))
@@ -118,6 +127,9 @@ def strips(row: Row, dilation: int) -> Iterator[slice]:
         yield slice(residue, row.length, dilation)
 
 
+Layout = list[tuple[slice, list[Block]]]
+
+
 class Band:
     """Blocks of a band of one-sided window `window` over a strip."""
 
@@ -125,29 +137,41 @@ class Band:
         square = torch.ones(QUERIES, QUERIES, dtype=torch.bool, device=device)
         self.window = window
         self.reach = 0 if causal else window  # to the right
-        self.before = square.tril(-1)  # column < row
-        self.after = square.triu(1)  # column > row
+        self.before = Stencil(square.tril(-1))  # column < row
+        self.after = Stencil(square.triu(1))  # column > row
+
+    def layout(self, row: Row, dilation: int) -> Layout:
+        """All blocks of a row of the batch: (strip, blocks) pairs."""
+        return [(strip, list(self.blocks(row, strip))) for strip in strips(row, dilation)]
 
     def blocks(self, row: Row, strip: slice) -> Iterator[Block]:
         tokens = len(range(row.length)[strip])
-        not_local = None if row.not_local is None else row.not_local[strip]
-        not_local_host = None if row.not_local_host is None else row.not_local_host[strip]
         for start in range(0, tokens, QUERIES):
             stop = min(start + QUERIES, tokens)
             first, last = max(0, start - self.window), min(tokens, stop + self.reach)
-            blanks = self.edges(start, stop, first, last)
-            if not_local is not None and not_local_host is not None and bool(not_local_host[first:last].any()):
-                blanks.append((slice(0, last - first), not_local[None, first:last]))
-            yield Block(slice(start, stop), slice(first, last), blanks)
+            blanks, skipped = self.edges(start, stop, first, last), None
+            if row.not_local is not None and row.not_local_host is not None:
+                there, here = row.not_local[strip], row.not_local_host[strip]
+                if bool(here[first:last].any()):
+                    blanks.append(Blank(slice(0, last - first), there[None, first:last]))
+                if bool(here[start:stop].any()):
+                    skipped = there[start:stop]
+            yield Block(slice(start, stop), slice(first, last), blanks, skipped)
 
-    def edges(self, start: int, stop: int, first: int, last: int) -> list[tuple[slice, Tensor]]:
+    def edges(self, start: int, stop: int, first: int, last: int) -> list[Blank]:
         """The two triangles outside the band, for queries start..stop against keys first..last."""
         rows, blanks = stop - start, []
-        columns = stop - 1 - self.window - first
-        if columns > 0:  # row r of the block does not see key first + c when c + skipped < r
+        columns = stop - self.window - first
+        if columns > 1:  # row r of the block does not see key first + c when c + skipped < r
             skipped = first - (start - self.window)
-            blanks.append((slice(0, columns), self.before[:rows, skipped : skipped + columns]))
-        begin = start + self.reach + 1
-        if last > begin:
-            blanks.append((slice(begin - first, last - first), self.after[:rows, 1 : 1 + last - begin]))
+            blanks.append(part_of(self.before, slice(0, columns), rows, skipped))
+        begin = start + self.reach
+        if last > begin + 1:
+            blanks.append(part_of(self.after, slice(begin - first, last - first), rows, 0))
         return blanks
+
+
+def part_of(square: Stencil, columns: slice, rows: int, skipped: int) -> Blank:
+    """A blank of the first rows of a square, from the column `skipped` on."""
+    mask = square.mask[:rows, skipped : skipped + columns.stop - columns.start]
+    return Blank(columns, mask, square if mask.shape == square.mask.shape else None)

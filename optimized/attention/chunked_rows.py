@@ -9,15 +9,16 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_block import Blanks, Part, Setting, block_backward, block_forward
-from trueband.optimized.attention.chunked_plan import SCORES
+from trueband.optimized.attention.chunked_blanks import Blank, Blanks
+from trueband.optimized.attention.chunked_block import Part, Setting, block_backward, block_forward
+from trueband.optimized.attention.chunked_plan import most_scores
 from trueband.optimized.attention.chunked_tensors import Unit
 
 
 def row_blocks(count: int, unit: Unit) -> Iterator[slice]:
     """A few of the `count` rows at a time: a block of scores of bounded size."""
     heads = unit.heads.stop - unit.heads.start
-    step = max(1, SCORES // (heads * unit.row.length))
+    step = max(1, most_scores() // (heads * unit.row.length))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
@@ -25,7 +26,7 @@ def row_blocks(count: int, unit: Unit) -> Iterator[slice]:
 def row_blanks(unit: Unit) -> Blanks:
     """Masked tokens are not attended."""
     masked = unit.row.masked
-    return [] if masked is None else [(slice(0, unit.row.length), masked[None, :])]
+    return [] if masked is None else [Blank(slice(0, unit.row.length), masked[None, :])]
 
 
 def rows_forward(query: Tensor, key: Tensor, value: Tensor, unit: Unit, setting: Setting) -> Tensor:

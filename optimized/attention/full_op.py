@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_block import Blanks, Part, block_backward, block_forward, setting
+from trueband.optimized.attention.chunked_blanks import Blank, Blanks
+from trueband.optimized.attention.chunked_block import Part, block_backward, block_forward, setting
 from trueband.optimized.attention.chunked_plan import QUERIES, Block, plan_heads, plan_rows
 from trueband.optimized.attention.chunked_rows import row_blanks, row_blocks
 from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, store
@@ -42,11 +43,11 @@ def blocks(unit: Unit, queries: int, ahead: int | None, device: torch.device) ->
     for start in range(max(0, -shift), queries, QUERIES):
         stop = min(start + QUERIES, queries)
         seen = min(row.length, stop + shift)
-        blanks: list[tuple[slice, Tensor]] = []
+        blanks: list[Blank] = []
         if stop - start > 1:
             own = torch.arange(start, stop, device=device)[:, None] + shift
-            blanks = [(slice(0, seen), torch.arange(seen, device=device) > own)]
-        blanks += [(slice(0, seen), mask[:, :seen]) for _, mask in row_blanks(unit)]
+            blanks = [Blank(slice(0, seen), torch.arange(seen, device=device) > own)]
+        blanks += [Blank(slice(0, seen), blank.mask[:, :seen]) for blank in row_blanks(unit)]
         yield Block(slice(start, stop), slice(0, seen), blanks)
 
 

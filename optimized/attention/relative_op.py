@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_block import Blanks, Setting, fill, setting, weight_of
+from trueband.optimized.attention.chunked_blanks import Blanks, fill
+from trueband.optimized.attention.chunked_block import Setting, setting, weight_of
 from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, store
 from trueband.optimized.attention.differentiable import Weights, output
 from trueband.optimized.attention.full_op import plan, units
@@ -162,8 +163,8 @@ def weights(
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             near, index = table[distances_of(table, rows, keys, shift)], steps(rows, keys, k.device)
             blank = torch.zeros(index.shape, dtype=torch.bool, device=k.device)
-            for columns, mask in blanks:
-                blank[:, columns] |= mask
+            for each in blanks:
+                blank[:, each.columns] |= each.mask
             scores = relative_scores(own, k[:, keys], near, index, scale, of_keys)
             p = scores.masked_fill(blank, float("-inf")).softmax(dim=-1).masked_fill(blank, 0)
             if work.dropout.generator is not None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from trueband.optimized.generation.mixin import check_generator, check_prompts, decode, real_tokens, repeated
 from trueband.optimized.generation.rules import GenerateOutput, changed, rules_for
 from trueband.optimized.models.cache import DecoderCache
-from trueband.optimized.models.inputs import check_binary_mask, check_ids, check_one_input
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput
+from trueband.optimized.models.inputs import check_binary_mask, check_embeddings, check_ids, check_one_input
+from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput, as_encoder_output
 from trueband.reference.config import GenerationConfig, LEDConfig
 
 if TYPE_CHECKING:
@@ -63,15 +63,24 @@ class LEDGeneration:
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...".
         """
-        how, config = changed(generation_config, options), self.config
+        config = self.config
+        how = changed(generation_config, options, config.vocab_size)
         check_generator(generator)
-        if encoder_outputs is None:
-            check_one_input("input_ids", input_ids, "inputs_embeds", inputs_embeds)
+        weight, states = self.led.shared.weight, None
+        device = weight.device
         if input_ids is not None:
-            check_ids("input_ids", input_ids, None, config.vocab_size, self.led.shared.weight.device)
-        batch = batch_of(input_ids, inputs_embeds, encoder_outputs)
+            check_ids("input_ids", input_ids, None, config.vocab_size, device)
+        if encoder_outputs is not None:
+            states = as_encoder_output(encoder_outputs).last_hidden_state
+            check_embeddings("encoder_outputs", states, weight)
+        else:
+            check_one_input("input_ids", input_ids, "inputs_embeds", inputs_embeds)
+            if inputs_embeds is not None:
+                check_embeddings("inputs_embeds", inputs_embeds, weight)
+        read_by_encoder = input_ids if input_ids is not None else inputs_embeds if states is None else states
+        assert read_by_encoder is not None
+        batch = read_by_encoder.shape[0]
         start = config.decoder_start_token_id if how.decoder_start_token_id is None else how.decoder_start_token_id
-        device = self.led.shared.weight.device
         prompts = torch.full((batch, 1), start, device=device)
         mask = decoder_attention_mask
         if decoder_input_ids is not None:
@@ -88,10 +97,9 @@ class LEDGeneration:
         real = attention_mask
         if input_ids is not None:
             real = real_tokens(attention_mask, input_ids, rules, input_ids)
-        if encoder_outputs is None:
+        if states is None:
             options = {"head_mask": head_mask, "inputs_embeds": inputs_embeds}
-            encoder_outputs = self.led.encoder(input_ids, real, global_attention_mask, **options)
-        states = states_of(encoder_outputs)
+            states = self.led.encoder(input_ids, real, global_attention_mask, **options).last_hidden_state
         real = repeated(check_binary_mask("attention_mask", real, states), rules)
         encoded = (repeated(states, rules),)
 
@@ -107,14 +115,3 @@ class LEDGeneration:
 
         result = decode(read, prompts, mask, rules, generator, how.use_cache)
         return result if return_dict_in_generate else result.sequences
-
-
-def states_of(encoder_outputs: Any) -> Tensor:
-    states: Tensor = encoder_outputs[0] if isinstance(encoder_outputs, tuple) else encoder_outputs.last_hidden_state
-    return states
-
-
-def batch_of(input_ids: Tensor | None, inputs_embeds: Tensor | None, encoder_outputs: Any) -> int:
-    if input_ids is not None:
-        return input_ids.shape[0]
-    return (inputs_embeds if inputs_embeds is not None else states_of(encoder_outputs)).shape[0]

@@ -23,7 +23,7 @@ def adjusted(scores: Tensor, ids: Tensor, rules: Rules) -> Tensor:
     if options.no_repeat_ngram_size:
         scores = scores.masked_fill(repeats(ids, options.no_repeat_ngram_size, scores.shape[1]), NEVER)
     if length < rules.min_length:
-        scores = scores.index_fill(1, torch.tensor(rules.eos, device=scores.device), NEVER)
+        scores = scores.index_fill(1, torch.tensor(rules.eos, dtype=torch.int64, device=scores.device), NEVER)
     if options.forced_bos_token_id is not None and length == 1:
         scores = only(scores, options.forced_bos_token_id)
     if options.forced_eos_token_id is not None and length == rules.max_length - 1:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.arguments import check_tensor
 from trueband.optimized.generation.mixin import check_generator, decode, real_tokens, repeated
 from trueband.optimized.generation.rules import GenerateOutput, changed, rules_for
 from trueband.optimized.models.cache import DecoderCache
@@ -54,7 +55,8 @@ class RobertaGeneration:
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. a configuration that is not a decoder's.
         """
-        how, config = changed(generation_config, options), self.config
+        config = self.config
+        how = changed(generation_config, options, config.vocab_size)
         check_generator(generator)
         if not config.is_decoder:
             raise ValueError("config: expected is_decoder True, got False")
@@ -62,7 +64,11 @@ class RobertaGeneration:
         prompts = check_ids("input_ids", input_ids, None, config.vocab_size, device)
         rules = rules_for(how, config, prompts.shape[1])
         mask = real_tokens(attention_mask, prompts, rules, prompts)
-        states, encoder_mask = (repeated(each, rules) for each in (encoder_hidden_states, encoder_attention_mask))
+        across = {"encoder_hidden_states": encoder_hidden_states, "encoder_attention_mask": encoder_attention_mask}
+        for name, each in across.items():
+            if each is not None:
+                check_tensor(name, each)
+        states, encoder_mask = (repeated(each, rules) for each in across.values())
 
         def read(
             ids: Tensor, own: Tensor | None, cache: DecoderCache | None

@@ -97,7 +97,7 @@ class WithHead(Model):
     def classify_sequences(self, labels: Given, **inputs: Any) -> dict[str, Any]:
         """Logits (b, C) from the first token. labels: as in `check_classification_labels`."""
         tokens, config = given_tokens(**inputs), self.config
-        if isinstance(tokens, Tensor) and tokens.ndim >= 2:
+        if tokens is not None:
             labels = check_classification_labels(labels, tokens.shape[0], config.num_labels, config.problem_type)
         encoded = self.encode(**inputs)
         logits = self.classifier(encoded.last_hidden_state[:, 0])

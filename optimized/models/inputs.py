@@ -138,8 +138,9 @@ def check_encoder_states(name: str, states: Any, batch: int, like: Tensor) -> Te
 
 
 def given_tokens(input_ids: Given = None, inputs_embeds: Given = None, **_: Any) -> Given:
-    """The one of the two that is given: (b, n) or (b, n, D); None: the model will say so."""
-    return input_ids if input_ids is not None else inputs_embeds
+    """The one of the two that is given: (b, n) or (b, n, D); None for anything else: the model will say so."""
+    given = input_ids if input_ids is not None else inputs_embeds
+    return given if isinstance(given, Tensor) and given.ndim >= 2 else None
 
 
 def check_one_input(ids_name: str, input_ids: Any, embeds_name: str, inputs_embeds: Any) -> None:

@@ -15,7 +15,7 @@ from trueband.optimized.models.inputs import check_ids
 from trueband.optimized.models.layers import initialize
 from trueband.optimized.models.led_decoder import LEDDecoder
 from trueband.optimized.models.led_encoder import LEDEncoder
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput
+from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, as_encoder_output
 from trueband.optimized.models.losses import IGNORED
 from trueband.reference.config import LEDConfig
 
@@ -97,14 +97,6 @@ class LEDModel(Model):
             encoder_attentions=encoded.attentions,
             encoder_global_attentions=encoded.global_attentions,
         )
-
-
-def as_encoder_output(given: object) -> LEDEncoderBaseModelOutput:
-    if isinstance(given, LEDEncoderBaseModelOutput):
-        return given
-    if not isinstance(given, tuple) or not given:
-        raise TypeError(f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(given).__name__}")
-    return LEDEncoderBaseModelOutput(*given)
 
 
 def shift_right(ids: Tensor, pad_token_id: int, start_token_id: int) -> Tensor:

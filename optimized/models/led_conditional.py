@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trueband.optimized.attention.arguments import check_integer, check_tensor
 from trueband.optimized.generation.led import LEDGeneration
 from trueband.optimized.models.base import Model
+from trueband.optimized.models.inputs import given_tokens
 from trueband.optimized.models.led import LEDModel, shift_right
 from trueband.optimized.models.led_outputs import LEDSeq2SeqLMOutput
 from trueband.optimized.models.losses import check_labels, token_loss
@@ -50,10 +52,11 @@ class LEDForConditionalGeneration(LEDGeneration, Model):
         given = [options.get(f"decoder_{name}") for name in ("input_ids", "inputs_embeds")]
         if labels is not None:
             use_cache = False
-            read = next((each for each in given if isinstance(each, Tensor) and each.ndim > 1), None)
-            like = labels if read is None and isinstance(labels, Tensor) and labels.ndim == 2 else read
-            default = torch.empty(0, 0) if like is None else like
-            labels = check_labels(labels, default, self.config.vocab_size)
+            check_tensor("labels", labels)
+            if labels.ndim != 2:
+                raise ValueError(f"labels: expected shape (batch, tokens), got {tuple(labels.shape)}")
+            read = given_tokens(*given)
+            labels = check_labels(labels, labels if read is None else read, self.config.vocab_size)
             assert labels is not None
             if all(each is None for each in given):
                 config = self.config
@@ -66,8 +69,9 @@ class LEDForConditionalGeneration(LEDGeneration, Model):
         """A vocabulary of another size: new words are drawn as fresh weights are, their bias is 0. In place.
 
         Raises:
-            ValueError: a size that leaves out a special token.
+            ValueError, TypeError: a size that leaves out a special token, or is no int.
         """
+        check_integer("size", size, least=1)
         config = self.config
         special = (config.pad_token_id, config.bos_token_id, config.eos_token_id, config.decoder_start_token_id)
         if size <= max(special):

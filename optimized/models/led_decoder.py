@@ -49,7 +49,7 @@ class LEDDecoder(LEDStack):
         """The embeddings (b, t, D), after all checks. The mask is (b, m)."""
         given = given_tokens(input_ids, inputs_embeds)
         layers, heads = self.config.decoder_layers, self.config.decoder_attention_heads
-        rows = given.shape[0] if isinstance(given, Tensor) and given.ndim else 0
+        rows = 0 if given is None else given.shape[0]
         cache = check_cache(past_key_values, layers, rows)
         past = 0 if cache is None else cache.length
         states = self.embed(input_ids, inputs_embeds, past)

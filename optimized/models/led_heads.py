@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trueband.optimized.models.base import Model
 from trueband.optimized.models.heads import ClassificationHead, SpanHead
-from trueband.optimized.models.inputs import Given, check_ids, last_end
+from trueband.optimized.models.inputs import Given, check_ids, given_tokens, last_end
 from trueband.optimized.models.layers import initialize
 from trueband.optimized.models.led import LEDModel
 from trueband.optimized.models.led_outputs import (
@@ -83,8 +83,10 @@ class LEDForQuestionAnswering(Model):
             start_positions, end_positions: (b,) int64 or int32; one behind the last token does not count.
             options: the other arguments of `LEDModel.forward`.
         """
-        for given in (input_ids, options.get("inputs_embeds")):
-            start_positions, end_positions = check_span(start_positions, end_positions, given)
+        tokens = given_tokens(input_ids, **options)
+        if tokens is None:  # the encoder has been run before
+            tokens = given_tokens(options.get("decoder_input_ids"), options.get("decoder_inputs_embeds"))
+        start_positions, end_positions = check_span(start_positions, end_positions, tokens)
         output = self.led(input_ids, attention_mask, **options)
         start, end = self.qa_outputs.spans(output.last_hidden_state)
         loss = span_loss(start, end, start_positions, end_positions)

@@ -33,6 +33,15 @@ class LEDEncoderBaseModelOutput:
     global_attentions: tuple[Tensor | None, ...] | None = None
 
 
+def as_encoder_output(given: object) -> LEDEncoderBaseModelOutput:
+    """An encoder's output as a user gives it: as it is, or a tuple of its fields in their order."""
+    if isinstance(given, LEDEncoderBaseModelOutput):
+        return given
+    if not isinstance(given, tuple) or not given:
+        raise TypeError(f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(given).__name__}")
+    return LEDEncoderBaseModelOutput(*given)
+
+
 @dataclass
 class LEDDecoderOutput:
     """Attributes:

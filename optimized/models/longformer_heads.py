@@ -63,7 +63,7 @@ class LongformerForSequenceClassification(LongformerWithHead):
     ) -> LongformerSequenceClassifierOutput:
         """Logits (b, C). labels: (b,) class ids; (b, C) floats: several classes at once, or a regression."""
         tokens = given_tokens(input_ids, **options)
-        if global_attention_mask is None and isinstance(tokens, Tensor) and tokens.ndim >= 2:
+        if global_attention_mask is None and tokens is not None:
             place = torch.arange(tokens.shape[1], device=tokens.device)
             global_attention_mask = (place == 0).expand(tokens.shape[0], -1)
         masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}

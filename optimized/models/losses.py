@@ -99,8 +99,8 @@ def check_positions(name: str, positions: Any, like: Tensor) -> Tensor | None:
 
 
 def check_span(start: Given, end: Given, tokens: Given) -> tuple[Given, Given]:
-    """Both positions as (b,). `tokens`: (b, n) or (b, n, D); what is no such tensor the model will refuse."""
-    if not isinstance(tokens, Tensor) or not tokens.ndim:
+    """Both positions as (b,). `tokens`: (b, n) or (b, n, D)."""
+    if tokens is None:  # without tokens the model will say so
         return start, end
     return check_positions("start_positions", start, tokens), check_positions("end_positions", end, tokens)
 

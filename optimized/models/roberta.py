@@ -80,7 +80,7 @@ class XLMRobertaModel(Model):
         """
         config, weight = self.config, self.embeddings.word_embeddings.weight
         given = given_tokens(input_ids, inputs_embeds)
-        rows = given.shape[0] if isinstance(given, Tensor) and given.ndim else 0
+        rows = 0 if given is None else given.shape[0]
         if past_key_values is not None and not config.is_decoder:
             raise ValueError("past_key_values: expected None where is_decoder is False, got a cache")
         cache = check_cache(past_key_values, config.num_hidden_layers, rows)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from trueband.properties.bounds import Bound
+from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
 from trueband.properties.inputs import Inputs
@@ -101,6 +103,26 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
         lost, size = 3 * bounds[name].terms["underflow"], np.abs(twice[name])
         tipped = np.where(lost > inputs.precision.accumulator * size, 2 * inputs.precision.output * size, 0.0)
         yield judge(twice[name], 2 * once[name], Bound({"underflow": lost, "output": tipped}), f"gradient of {name}")
+
+
+@check(
+    "where every weight is the same power of two, a gradient of the values is the sum over the rows, rounded once",
+    Structure(
+        without=frozenset({"padding", "globals", "separate_globals", "causal", "dilation", "head_mask"}), dense=True
+    ),
+    BACKWARD,
+)
+def check_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
+    tokens = 1 << (probe.case.tokens.bit_length() - 1)
+    inputs = probe.inputs_of(replace(probe.case, tokens=tokens))
+    inputs = inputs.with_arrays(query=np.zeros(inputs.shape))
+    # One row gives 16, the others a little: a sum kept in the narrow format rounds whenever some of them are added.
+    grad_output = probe.random.integers(1, 128, inputs.shape) / 64
+    grad_output[:, :, probe.random.choice((0, -1))] = 16 * tokens
+    stored_exactly = replace(inputs.precision, stored=0.0)
+    bound = attention_gradient_bounds(inputs.arguments, grad_output, stored_exactly)["value"]
+    computed = probe.gradients(grad_output, inputs)["value"]
+    yield judge(computed, inputs.gradients(grad_output).value, bound, "gradient of value")
 
 
 @check(

@@ -38,6 +38,16 @@ def value_gradient_from_rounded(self: Specimen, call: Call, p: Array, upstream: 
     return Specimen.grad_value(self, call, p.astype(np.float16).astype(call.wide), upstream)
 
 
+@fault("gradients", "the gradient of the value is kept in half precision from two rows to the next two",
+       "gradient_sums_are_wide", step="grad_value", seen="torch's flash attention on the CPU in float16")  # fmt: skip
+def value_gradient_summed_in_half(self: Specimen, call: Call, p: Array, upstream: Array) -> Array:
+    total = np.zeros((*upstream.shape[:-2], p.shape[-1], upstream.shape[-1]), np.float16)
+    for start in range(0, p.shape[-2], 2):
+        rows = slice(start, start + 2)
+        total = (total + Specimen.grad_value(self, call, p[..., rows, :], upstream[..., rows, :])).astype(np.float16)
+    return total.astype(call.wide)
+
+
 @fault("gradients", "the gradients of queries and keys are swapped", "gradients_match_reference", "gradient_support",
        step="collect")  # fmt: skip
 def query_and_key_gradients_swapped(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trueband.properties.case import Case
@@ -20,11 +20,14 @@ from trueband.properties.probe import Candidate
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.search import Failure, Found, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
-from trueband.properties.strategies import cases
+from trueband.properties.strategies import LONG, cases
 from trueband.properties.target import Target
 
-# Cases of each check in the first and second round, small ones; the third round has the rest of the tier.
-ROUNDS = (4, 10)
+# Cases of each check in the rounds before the last, which has the rest of the tier. Those of kernels are small; the
+# checks that weigh most have some more, and a round of long ones, past the block sizes of kernels.
+ROUNDS = (4, 0, 10)
+HEAVY, HEAVY_ROUNDS = 6, (8, 2, 10)
+LONG_ROUND = 1
 MODEL_ROUNDS = (2, 4)
 MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
@@ -36,16 +39,14 @@ class Trial:
 
     Attributes:
         check, dtype: names.
-        cases: of the tier.
-        search: searches so many cases from a seed for one that fails, and shrinks it if asked to.
-        rounds: cases in the first two rounds.
+        cases: in each round.
+        search: searches the cases of a round, from a seed, for one that fails, and shrinks it if asked to.
     """
 
     check: str
     dtype: str
-    cases: int
+    cases: tuple[int, ...]
     search: Callable[[int, int, bool], Found]
-    rounds: tuple[int, int] = ROUNDS
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,9 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
     """Run trials in rounds until one fails."""
     start, tried = time.process_time(), 0
     for trial, number in in_rounds(trials):
-        examples = _examples(trial, number)
-        if examples < 1:
+        if not trial.cases[number]:
             continue
-        found = trial.search(examples, _seed(trial, seed, number), True)
+        found = trial.search(number, _seed(trial, seed, number), True)
         tried += found.cases
         if found.failure is not None:
             at = found.failed_at or time.process_time()
@@ -93,59 +93,65 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
 
 
 def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
-    """Trials in the suite's order: two short rounds in the first dtype, the same in the others, then all the rest."""
+    """Trials in the suite's order: the short rounds in the first dtype, the same in the others, then all the rest."""
     dtype = trials[0].dtype.split()[-1]  # behind the architecture, of models
     first = [trial for trial in trials if trial.dtype.split()[-1] == dtype]
     others = [trial for trial in trials if trial.dtype.split()[-1] != dtype]
+    short = range(len(trials[0].cases) - 1)
+    yield from ((trial, number) for group in (first, others) for number in short for trial in group)
     rest = sorted(trials, key=lambda trial: trial.check == SMALL_WORLD)  # its longer lengths cost seconds: last
-    for group, number in ((first, 0), (first, 1), (others, 0), (others, 1), (rest, 2)):
-        for trial in group:
-            yield trial, number
+    yield from ((trial, len(short)) for trial in rest)
 
 
 def kills(trial: Trial, seed: int = 0) -> bool:
     """Whether a trial notices a fault in all the cases of its tier."""
-    for number in range(len(ROUNDS) + 1):
-        examples = _examples(trial, number)
-        if examples > 0 and trial.search(examples, _seed(trial, seed, number), False).failure is not None:
-            return True
-    return False
+    return any(
+        cases and trial.search(number, _seed(trial, seed, number), False).failure is not None
+        for number, cases in enumerate(trial.cases)
+    )
 
 
-def _examples(trial: Trial, number: int) -> int:
-    before = sum(trial.rounds[:number])
-    return min(trial.rounds[number], trial.cases - before) if number < len(trial.rounds) else trial.cases - before
+def share(cases: int, rounds: tuple[int, ...]) -> tuple[int, ...]:
+    """Cases of each round, the last included: so many in all."""
+    shares: list[int] = []
+    for size in rounds:
+        shares.append(min(size, cases - sum(shares)))
+    return (*shares, cases - sum(shares))
 
 
 def _seed(trial: Trial, seed: int, number: int) -> int:
     return zlib.crc32(f"{seed} {trial.check} {trial.dtype} {number}".encode())
 
 
-def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str) -> list[Trial]:
-    """The trials of a kernel in this process: what `trueband check` runs of it."""
+def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str, each: int | None = None) -> list[Trial]:
+    """The trials of a kernel in this process: what `trueband check` runs of it, or so many cases of each check."""
     candidate = Runner(target)
     return [
         _small_world_trial(candidate, step.dtype)
         if step.check == SMALL_WORLD
-        else _trial(CHECKS[step.check], candidate, step.dtype, step.examples)
+        else _trial(CHECKS[step.check], candidate, step.dtype, each or step.examples)
         for step in steps(make_plan(candidate.name, candidate, tier, dtypes=dtypes))
     ]
 
 
 def _trial(check: Check, candidate: Candidate, dtype: str, examples: int) -> Trial:
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL))
-    every = cases(dtype, candidate.features, check.structure)
+    structure = check.structure
+    small = cases(dtype, candidate.features, structure.at_most(SMALL))
+    long = cases(dtype, candidate.features, replace(structure, tokens=LONG))
+    every = cases(dtype, candidate.features, structure)
+    counts = share(examples, HEAVY_ROUNDS if structure.long and check.weight >= HEAVY else ROUNDS)
 
-    def run(count: int, seed: int, shrink: bool) -> Found:
-        few = count if count in ROUNDS else max(count // 3, 1)
-        found = search(check, candidate, small, few, seed, shrink=shrink)
+    def run(number: int, seed: int, shrink: bool) -> Found:
+        count, drawn = counts[number], long if number == LONG_ROUND else small
+        few = count if number < len(ROUNDS) else max(count // 3, 1)
+        found = search(check, candidate, drawn, few, seed, shrink=shrink)
         if found.failure is None and count > few:
             found += search(check, candidate, every, count - few, seed + 1, shrink=shrink)
         if shrink and found.failure is not None and found.failure.case.tokens > SMALL:
             found += search(check, candidate, small, SMALL_AGAIN, seed + 2)
         return found
 
-    return Trial(check.name, dtype, examples, run)
+    return Trial(check.name, dtype, counts, run)
 
 
 def _small_world_trial(candidate: Candidate, dtype: str) -> Trial:
@@ -153,11 +159,9 @@ def _small_world_trial(candidate: Candidate, dtype: str) -> Trial:
     walk = worlds(candidate.features, dtype)
     left: list[Case] = []
 
-    def run(count: int, seed: int, shrink: bool) -> Found:
+    def run(number: int, seed: int, shrink: bool) -> Found:
         found = Found()
-        if count == ROUNDS[1]:
-            return found  # the longer lengths cost seconds: they come last
-        for world in _next_worlds(walk, left, tiny=count == ROUNDS[0]):
+        for world in _next_worlds(walk, left, tiny=number == 0):
             found.cases += world.batch
             found.failure = _failure_in_world(candidate, world)
             if found.failure is not None:
@@ -165,7 +169,8 @@ def _small_world_trial(candidate: Candidate, dtype: str) -> Trial:
                 break
         return found
 
-    return Trial(SMALL_WORLD, dtype, sum(ROUNDS) + 1_000, run)
+    # The longer lengths cost seconds: they come last.
+    return Trial(SMALL_WORLD, dtype, (1, *(0 for _ in ROUNDS[1:]), 1), run)
 
 
 def _next_worlds(walk: Iterator[Case], left: list[Case], tiny: bool) -> Iterator[Case]:
@@ -201,8 +206,10 @@ def model_trials(
 
 
 def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, examples: int) -> Trial:
-    def run(count: int, seed: int, shrink: bool) -> Found:
-        strategy = model_cases((architecture,), dtype)
-        return search(check, candidate, strategy, count, seed, probe=ModelProbe, shrink=shrink)
+    counts = share(examples, MODEL_ROUNDS)
 
-    return Trial(check.name, f"{architecture} {dtype}", examples, run, MODEL_ROUNDS)
+    def run(number: int, seed: int, shrink: bool) -> Found:
+        strategy = model_cases((architecture,), dtype)
+        return search(check, candidate, strategy, counts[number], seed, probe=ModelProbe, shrink=shrink)
+
+    return Trial(check.name, f"{architecture} {dtype}", counts, run)

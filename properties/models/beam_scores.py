@@ -17,11 +17,11 @@ from trueband.properties.bounds.led_variance import (
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import SIGMAS, Moments, linear_moments
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.model import Arrays
 from trueband.reference.config import LEDConfig
 from trueband.reference.led_encoder import led_embed
 
 PRECISION = Precision.of("float64")  # decoding is in float64 whatever the dtype of a case
-Arrays = dict[str, np.ndarray]
 
 
 class LogProbabilities(NamedTuple):

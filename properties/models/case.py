@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from trueband.properties.bounds.precision import round_to
+from trueband.properties.models.model import Model
 from trueband.properties.models.weights import (
     Weights,
     encoder_shapes,
@@ -105,6 +106,11 @@ class ModelCase:
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)
+
+    @property
+    def model(self) -> Model:
+        """What a candidate is asked to build."""
+        return Model(self.architecture, self.config, self.state, self.dtype, self.head)
 
     @property
     def prefix(self) -> str:

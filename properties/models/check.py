@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
-from trueband.properties.models.weights import Weights
-from trueband.properties.models.witness import Arrays, ModelCandidate
+from trueband.properties.models.decoding import decoder
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
 
@@ -27,45 +28,39 @@ class ModelProbe:
         """The candidate's hidden states and logits, with some inputs changed."""
         return self.forward_of({**self.case.inputs, **changes})
 
-    def forward_of(self, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
+    def forward_of(self, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
-        weights = self.case.state if state is None else state
-        return self._float64(self.attempt(lambda: self.raw_forward(inputs, weights)))
+        return self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
 
-    def raw_forward(self, inputs: dict[str, np.ndarray], state: Weights) -> Any:
+    def raw_forward(self, inputs: Arrays, state: Arrays | None = None) -> Any:
         """What the candidate returns or raises."""
-        case = self.case
-        return self.candidate.forward(case.architecture, case.config, state, inputs, case.dtype)
+        return self.candidate.forward(self._model(state), inputs)
 
     def steps(self, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> dict[str, Any]:
         """As `forward` of what `read_in_steps` says, but read step by step with a cache."""
-        case = self.case
-        given = (case.architecture, case.config, case.state, inputs, rows, following, case.dtype)
-        return self._float64(self.attempt(lambda: self.candidate.steps(*given)))
+        return self._float64(self.attempt(lambda: self.candidate.steps(self.case.model, inputs, rows, following)))
 
-    def base(self, case: ModelCase, pooled: bool) -> dict[str, Any]:
+    def base(self, pooled: bool) -> dict[str, Any]:
         """The candidate's model without a head, with a pooler or without: hidden_states and pooler_output or None."""
-        given = (case.architecture, case.config, case.headless_state(pooled), case.inputs, case.dtype)
-        return self._float64(self.attempt(lambda: self.candidate.base(*given)))
+        model = self._model(self.case.headless_state(pooled))
+        return self._float64(self.attempt(lambda: self.candidate.base(model, self.case.inputs)))
 
-    def encode(self, state: Weights, inputs: Arrays, dtype: str) -> list[np.ndarray]:
+    def encode(self, state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
         """Hidden states of LED's encoder alone, in a dtype."""
-        given = (self.case.config, state, inputs, dtype)
-        taps: list[np.ndarray] = self._float64({"taps": self.attempt(lambda: self.candidate.encode(*given))})["taps"]
-        return taps
+        model = replace(self._model(state), dtype=dtype)
+        return [np.asarray(tap, dtype=np.float64) for tap in self.attempt(lambda: self.candidate.encode(model, inputs))]
 
-    def head(self, case: ModelCase, inputs: dict[str, np.ndarray], state: Weights | None = None) -> dict[str, Any]:
+    def head(self, case: ModelCase, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
         """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
-        weights = case.state if state is None else state
-        given = (case.architecture, case.head, case.config, weights, inputs, case.dtype)
-        return self._float64(self.attempt(lambda: self.candidate.head(*given)))
+        return ModelProbe(self.candidate, case).forward_of(inputs, state)
 
-    def generate(self, candidate: ModelCandidate, inputs: dict[str, np.ndarray], seed: int = 0, **options: Any) -> Any:
-        """What a candidate writes: a `Generated`. XLM-R is a decoder then."""
-        case = self.case
-        config = case.config if case.architecture == "led" else {**case.config, "is_decoder": True}
-        given = (case.architecture, config, case.state, inputs, options, seed)
-        return self.attempt(lambda: candidate.generate(*given))
+    def generate(self, candidate: ModelCandidate, inputs: Arrays, seed: int = 0, **options: Any) -> Any:
+        """What a candidate writes, in float64: a `Generated`. XLM-R is a decoder then."""
+        return self.attempt(lambda: candidate.generate(decoder(self.case), inputs, options, seed))
+
+    def _model(self, state: Arrays | None) -> Model:
+        """The case's, or the same with other weights."""
+        return self.case.model if state is None else self.case.model.with_state(state)
 
     @staticmethod
     def attempt(call: Callable[[], Any]) -> Any:

@@ -93,7 +93,7 @@ def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
         bad.append(("global_attention_mask", {"global_attention_mask": 0 * ones[:, :1]}))
     for argument, changes in [*bad, ("input_ids", too_long)]:
         try:
-            probe.raw_forward({**case.inputs, **changes}, case.state)
+            probe.raw_forward({**case.inputs, **changes})
             said = "no error"
         except Exception as error:
             said = f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,9 @@ from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
 from trueband.properties.models.reference_checkpoints import CONFIG, WORDS, stored_arrays
+from trueband.properties.models.witness import logits_of
 from trueband.properties.verdict import Verdict, judge, judge_exact
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 
-CONFIGS = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 # Other names of tied weights, which a file may hold besides.
 TIED = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_head.decoder.bias")
 
@@ -35,11 +35,10 @@ def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
     before = probe.forward() if head == "lm" else probe.head(case, inputs)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        saved = (case.architecture, head, case.config, case.state, case.dtype, directory)
-        probe.attempt(lambda: candidate.save(*saved))
+        probe.attempt(lambda: candidate.save(case.model, directory))
         yield from _files(case, directory)
         after = probe.attempt(lambda: candidate.load(case.architecture, head, inputs, directory))
-    for name in ("start_logits", "end_logits") if head == "qa" else ("logits",):
+    for name in logits_of(head):
         yield judge_exact(after[name], before[name], f"{name} of the head {head}, loaded again")
 
 
@@ -48,8 +47,7 @@ def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
     case, candidate = probe.case, probe.candidate
     name = WORDS[case.architecture]
     words = np.roll(case.state[name], 1, axis=0)
-    given = (case.architecture, case.config, case.state, words, case.inputs, case.dtype)
-    edited = probe.attempt(lambda: candidate.edited(*given))
+    edited = probe.attempt(lambda: candidate.edited(case.model, words, case.inputs))
     built = probe.forward_of(case.inputs, case.state | {name: words})
     yield judge_exact(edited["logits"], built["logits"], "logits after the words were overwritten")
 
@@ -59,8 +57,7 @@ def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
     case, candidate = probe.case, probe.candidate
     least = 1 + max(int(case.inputs[name].max()) for name in ("input_ids", "decoder_input_ids"))
     size = int(probe.random.integers(least, VOCABULARY + 9))
-    given = (case.architecture, case.config, case.state, size, case.inputs, case.dtype)
-    output = probe.attempt(lambda: candidate.resized(*given))
+    output = probe.attempt(lambda: candidate.resized(case.model, size, case.inputs))
     kept = min(size, VOCABULARY)
     words, bias = (np.asarray(output[name], dtype=np.float64) for name in ("words", "bias"))
     shapes = (words.shape, bias.shape)
@@ -86,6 +83,5 @@ def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:
     for name, array in case.state.items():
         yield judge_exact(arrays[name], array, f"{name} in the file")
     values = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    kind = CONFIGS[case.architecture]
-    same = kind.from_dict(values) == kind.from_dict(case.config)  # type: ignore[attr-defined]
+    same = replace(case.model, config=values).settings == case.model.settings
     yield claim(same and values.get("model_type") == case.architecture, "config.json tells the model's configuration")

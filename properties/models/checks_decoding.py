@@ -14,15 +14,15 @@ from trueband.properties.models.case import VOCABULARY
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.decoding import (
     DECODERS,
-    Arrays,
     Draw,
-    decoder_config,
+    decoder,
     decoding_inputs,
     end_tokens,
     prompt_tokens,
     teacher_forced,
     written_tokens,
 )
+from trueband.properties.models.model import Arrays
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding import rules_for
@@ -182,7 +182,7 @@ def _left(probe: ModelProbe, inputs: Arrays, sequences: np.ndarray, options: dic
     """(rows, new tokens, V) bool: the tokens that the reference leaves at each step, given those before it."""
     case, prompt = probe.case, prompt_tokens(probe.case, inputs)
     logits = teacher_forced(case, inputs, sequences)[:, prompt - 1 :]
-    rules = rules_for(GenerationConfig(**options), decoder_config(case), prompt)
+    rules = rules_for(GenerationConfig(**options), decoder(case).settings, prompt)
     scores_left = [
         [next_scores(step, ids[: prompt + i].tolist(), rules) for i, step in enumerate(row)]
         for row, ids in zip(logits, sequences, strict=True)

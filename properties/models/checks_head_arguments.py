@@ -11,7 +11,9 @@ from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_arguments import VALUES, scaled_values
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
-from trueband.properties.models.taps import Arrays, judge_decoder_layers, judge_embeddings, judge_layers
+from trueband.properties.models.model import Arrays
+from trueband.properties.models.taps import judge_decoder_layers, judge_embeddings, judge_layers
+from trueband.properties.models.witness import logits_of
 from trueband.properties.verdict import Verdict, judge_exact
 from trueband.reference.led_decoder import shift_right
 
@@ -28,7 +30,6 @@ def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_layers(case, given, output)
     if case.architecture == "led":
         yield from judge_decoder_layers(case, _read(case, given), output)
-    names = ("start_logits", "end_logits") if case.head == "qa" else ("logits",)
     masks: Arrays = {}
     state = case.state
     for name, parts in VALUES[case.architecture].items():
@@ -38,7 +39,7 @@ def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
     scaled = probe.head(case, _shaped(case, given), state)
     embedded = {each: array for each, array in given.items() if each != "input_ids"}
     embedded["inputs_embeds"] = case.words[given["input_ids"]]
-    for name in names:
+    for name in logits_of(case.head):
         yield judge_exact(masked[name], scaled[name], f"{name} of the head {case.head} with head masks")
         if (case.architecture, case.head) != ("led", "sequence"):  # it looks for the end token in the ids
             computed = probe.head(case, _shaped(case, embedded))[name]

@@ -9,8 +9,8 @@ import numpy as np
 from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.from_start import logits_bound
+from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import (
-    Arrays,
     judge_decoder_layers,
     judge_embeddings,
     judge_layers,

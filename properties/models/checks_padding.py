@@ -11,7 +11,7 @@ from trueband.properties.checks.check import claim
 from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.from_start import logits_bound
-from trueband.properties.models.taps import Arrays
+from trueband.properties.models.model import Arrays
 from trueband.properties.verdict import Verdict, judge
 
 MOST = 4  # tokens that every case has positions left for

@@ -19,8 +19,8 @@ from trueband.properties.verdict import Verdict, judge, judge_exact
 def check_pruned_heads(probe: ModelProbe) -> Iterator[Verdict]:
     case = probe.case.replace(heads=3, encoder_tokens=0, pruned=())
     layer, head = int(probe.random.integers(case.layers)), int(probe.random.integers(case.heads))
-    config, state = probe.attempt(lambda: probe.candidate.prune(case.config, case.state, {layer: [head]}))
-    _, expected = ReferenceModels().prune(case.config, case.state, {layer: [head]})
+    config, state = probe.attempt(lambda: probe.candidate.prune(case.model, {layer: [head]}))
+    _, expected = ReferenceModels().prune(case.model, {layer: [head]})
     same = state.keys() == expected.keys()
     yield claim(same, f"expected the weights {sorted(expected)} after pruning, got {sorted(state)}")
     for name in expected:

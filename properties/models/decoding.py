@@ -6,28 +6,29 @@ b batch, t tokens of the decoder, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
+from trueband.properties.models.model import Arrays, Model
 from trueband.reference.arguments import Float
-from trueband.reference.config import LEDConfig, XLMRobertaConfig
+from trueband.reference.config import LEDConfig
 from trueband.reference.embeddings import Ids
 from trueband.reference.led import led_conditional_generation
 from trueband.reference.roberta import roberta_causal_lm
 
-Arrays = dict[str, np.ndarray]
 DECODERS = ("led", "xlm-roberta")
 MOST_PROMPT = 4  # tokens, of XLM-R
 END = 2  # of the model's configuration
 MANY_ENDS = (2, 7, 8, 11, 13, 17, 19, 23)
 
 
-def decoder_config(case: ModelCase) -> LEDConfig | XLMRobertaConfig:
-    if case.architecture == "led":
-        return LEDConfig.from_dict(case.config)
-    return XLMRobertaConfig.from_dict({**case.config, "is_decoder": True})
+def decoder(case: ModelCase) -> Model:
+    """The case's model in float64, a decoder also as XLM-R."""
+    model = replace(case.model, dtype="float64")
+    return model if case.architecture == "led" else model.with_config(is_decoder=True)
 
 
 def decoding_inputs(case: ModelCase) -> Arrays:
@@ -136,7 +137,7 @@ def teacher_forced(case: ModelCase, inputs: Arrays, sequences: Ids) -> Float:
     """
     copies = len(sequences) // len(inputs["input_ids"])
     rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
-    config, before = decoder_config(case), sequences[:, :-1]
+    config, before = decoder(case).settings, sequences[:, :-1]
     if isinstance(config, LEDConfig):
         ids = rows.pop("input_ids")
         return led_conditional_generation(case.state, config, ids, decoder_input_ids=before, **rows).logits

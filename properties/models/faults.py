@@ -1,128 +1,10 @@
-"""Seeded faults of models: the reference fed with what a faulty implementation makes of its weights, configuration or
-inputs. No check knows them."""
+"""Seeded faults of layers, of logits, of decoding and of heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
-
 import numpy as np
 
-from trueband.properties.models.witness import Arrays, ReferenceModels
-from trueband.reference.decoding import Generated
-
-Change = Callable[["Call"], "Call"]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a model, on its way in.
-
-    Attributes:
-        options: of the generation, None for a forward pass.
-        head: of a model with another head than the language model's.
-    """
-
-    architecture: str
-    config: dict[str, Any]
-    state: Arrays
-    inputs: Arrays
-    options: dict[str, Any] | None = None
-    head: str | None = None
-
-    def with_config(self, **changes: Any) -> Call:
-        return replace(self, config={**self.config, **changes})
-
-    def with_inputs(self, **changes: np.ndarray) -> Call:
-        return replace(self, inputs={**self.inputs, **changes})
-
-    def without_inputs(self, *names: str) -> Call:
-        return replace(self, inputs={name: array for name, array in self.inputs.items() if name not in names})
-
-    def with_options(self, **changes: Any) -> Call:
-        return self if self.options is None else replace(self, options={**self.options, **changes})
-
-    def map_state(self, part: str, function: Callable[[np.ndarray], np.ndarray]) -> Call:
-        """The same with every weight changed whose key has `part` in it."""
-        state = {name: function(array) if part in name else array for name, array in self.state.items()}
-        return replace(self, state=state)
-
-    def copy_state(self, source: str, target: str) -> Call:
-        """The same with the weights of `target` taken from `source` (parts of the keys)."""
-        state = {n: self.state[n.replace(target, source)] if target in n else self.state[n] for n in self.state}
-        return replace(self, state=state)
-
-
-@dataclass(frozen=True)
-class FaultyModels(ReferenceModels):
-    """The reference behind a change of its calls."""
-
-    change: Change = lambda call: call
-
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        call = self.change(Call(architecture, config, state, inputs))
-        return super().forward(call.architecture, call.config, call.state, call.inputs, dtype)
-
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        call = self.change(Call(architecture, config, state, inputs))
-        return super().base(call.architecture, call.config, call.state, call.inputs, dtype)
-
-    def head(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
-    ) -> Any:
-        call = self.change(Call(architecture, config, state, inputs, head=head))
-        return super().head(call.architecture, head, call.config, call.state, call.inputs, dtype)
-
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        call = self.change(Call(architecture, config, state, inputs, options))
-        return super().generate(call.architecture, call.config, call.state, call.inputs, call.options or {}, seed)
-
-
-@dataclass(frozen=True)
-class ModelFault:
-    """A seeded fault.
-
-    Attributes:
-        story: one line, what is wrong; seen: where it happened, if it did.
-        architectures: it is seeded in.
-        killed_by: the checks that must find it.
-    """
-
-    name: str
-    story: str
-    architectures: tuple[str, ...]
-    killed_by: tuple[str, ...]
-    change: Change
-    seen: str = ""
-
-    @property
-    def candidate(self) -> FaultyModels:
-        return FaultyModels(change=self.change)
-
-
-MODEL_FAULTS: dict[str, ModelFault] = {}
-
-
-def fault(story: str, architectures: str, killed_by: str, seen: str = "") -> Callable[[Change], Change]:
-    """Register a change of calls under its name; architectures and checks separated by spaces."""
-
-    def register(change: Change) -> Change:
-        name = change.__name__
-        MODEL_FAULTS[name] = ModelFault(
-            name, story, tuple(architectures.split()), tuple(killed_by.split()), change, seen
-        )
-        return change
-
-    return register
+from trueband.properties.models.fault import Call, fault
 
 
 @fault("positions start at 0", "xlm-roberta longformer", "embeddings", "sentence-transformers PR 3879")
@@ -133,9 +15,13 @@ def positions_from_0(call: Call) -> Call:
 
 @fault("padding counts as a position", "xlm-roberta", "embeddings", "huggingface/transformers #1761")
 def padding_counts(call: Call) -> Call:
-    ids, pad = call.inputs["input_ids"], call.config["pad_token_id"]
-    tail = np.flip(np.cumsum(np.flip(ids != pad, 1), axis=1), 1) == 0
-    return call.with_inputs(input_ids=np.where((ids == pad) & ~tail, 7, ids))
+    pad = call.config["pad_token_id"]
+
+    def counted(ids: np.ndarray) -> np.ndarray:
+        tail = np.flip(np.cumsum(np.flip(ids != pad, -1), axis=-1), -1) == 0
+        return np.where((ids == pad) & ~tail, 7, ids)
+
+    return call.map_inputs(counted, "input_ids")
 
 
 @fault("positions are offset by 2, as in BART", "led", "embeddings")
@@ -172,7 +58,7 @@ def window_twice_as_wide(call: Call) -> Call:
 
 @fault("global tokens are treated as local", "longformer led", "encoder_layers", "allenai/longformer #28, #254")
 def globals_ignored(call: Call) -> Call:
-    return call.with_inputs(global_attention_mask=np.zeros_like(call.inputs["global_attention_mask"]))
+    return call.map_inputs(np.zeros_like, "global_attention_mask")
 
 
 @fault("rows of global tokens use the local projections", "longformer led", "encoder_layers",
@@ -201,8 +87,9 @@ def padding_reaches_logits(call: Call) -> Call:
 
 @fault("the first padded token is attended", "xlm-roberta longformer led", "encoder_layers")
 def first_pad_attended(call: Call) -> Call:
-    mask = call.inputs["attention_mask"]
-    return call.with_inputs(attention_mask=np.maximum(mask, np.pad(mask, ((0, 0), (1, 0)))[:, :-1]))
+    mask = call.inputs["attention_mask"].copy()
+    mask[..., 1:] |= call.inputs["attention_mask"][..., :-1]
+    return call.with_inputs(attention_mask=mask)
 
 
 @fault("the mask of the first row is used for the batch", "xlm-roberta longformer led", "encoder_layers")
@@ -277,8 +164,9 @@ def length_penalty_ignored(call: Call) -> Call:
 
 @fault("one beam fewer is kept", "led", "beam_tokens")
 def one_beam_fewer(call: Call) -> Call:
-    beams = (call.options or {}).get("num_beams", 1)
-    return call.with_options(num_beams=max(beams - 1, 2)) if beams > 2 else call
+    options = call.options or {}
+    beams, returned = options.get("num_beams", 1), options.get("num_return_sequences", 1)
+    return call.with_options(num_beams=beams - 1) if beams > max(returned, 2) else call
 
 
 @fault("the least length is ignored", "led", "constrained_tokens")
@@ -305,27 +193,27 @@ def end_not_forced(call: Call) -> Call:
 def decoder_sees_ahead(call: Call) -> Call:
     if call.options is not None:
         return call
-    targets = call.inputs["decoder_input_ids"].copy()
-    targets[:, 0] = targets[:, -1]
-    return call.with_inputs(decoder_input_ids=targets)
+
+    def last_first(targets: np.ndarray) -> np.ndarray:
+        return np.concatenate([targets[:, -1:], targets[:, 1:]], axis=1)
+
+    return call.map_inputs(last_first, "decoder_input_ids", "decoder_inputs_embeds")
 
 
 @fault("head masks are ignored", "xlm-roberta longformer led", "head_masks", "transformers 5: swallowed silently")
 def head_masks_ignored(call: Call) -> Call:
-    return replace(call, inputs={name: array for name, array in call.inputs.items() if "head_mask" not in name})
+    return call.without_inputs("head_mask", "decoder_head_mask", "cross_attn_head_mask")
 
 
 @fault("embeddings handed in are halved", "xlm-roberta longformer led", "inputs_embeds")
 def embeds_halved(call: Call) -> Call:
-    embeds = call.inputs.get("inputs_embeds")
-    return call if embeds is None else call.with_inputs(inputs_embeds=embeds / 2)
+    return call.map_inputs(lambda embeds: embeds / 2, "inputs_embeds")
 
 
 @fault("padding on the left counts as a position", "xlm-roberta", "left_padding")
 def left_padding_counts(call: Call) -> Call:
-    ids, pad = call.inputs["input_ids"], call.config["pad_token_id"]
-    in_front = np.cumsum(ids != pad, axis=1) == 0
-    return call.with_inputs(input_ids=np.where(in_front, 7, ids))
+    pad = call.config["pad_token_id"]
+    return call.map_inputs(lambda ids: np.where(np.cumsum(ids != pad, axis=-1) == 0, 7, ids), "input_ids")
 
 
 @fault("attentions are those of the mask shifted by one", "longformer led", "attentions")

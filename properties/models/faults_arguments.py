@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.models.faults import Call, fault, padding_attended
-from trueband.properties.models.faults_generation import faulty_candidate
-from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.properties.models.fault import Call, fault, faulty_candidate
+from trueband.properties.models.faults import globals_ignored, head_masks_ignored, padding_attended
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ReferenceModels
 
 ENCODERS = "xlm-roberta longformer"
 ALL = f"{ENCODERS} led"
@@ -21,12 +22,14 @@ def appended_padding_attended(call: Call) -> Call:
 
 @fault("LED's positions skip the padding on the left", "led", "left_padding_moves_positions")
 def positions_skip_left_padding(call: Call) -> Call:
-    moved = {}
-    for name in ("input_ids", "attention_mask", "global_attention_mask"):
-        first = call.inputs["attention_mask"].argmax(axis=1)
-        rows = zip(call.inputs[name], first, strict=True)
-        moved[name] = np.stack([np.roll(row, -count) for row, count in rows])
-    return call.with_inputs(**moved)
+    if "encoder_outputs" in call.inputs:
+        return call
+    first = call.inputs["attention_mask"].argmax(axis=1)
+
+    def moved(array: np.ndarray) -> np.ndarray:
+        return np.stack([np.roll(row, -count, axis=0) for row, count in zip(array, first, strict=True)])
+
+    return call.map_inputs(moved, "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
 
 
 @fault("positions count the tokens that are not masked", ENCODERS, "position_ids positions_of_embeddings",
@@ -50,14 +53,12 @@ def token_types_ignored(call: Call) -> Call:
 
 @fault("a head keeps the global mask to itself", "longformer led", "head_arguments")
 def head_drops_globals(call: Call) -> Call:
-    if "global_attention_mask" not in call.inputs:
-        return call
-    return call.with_inputs(global_attention_mask=np.zeros_like(call.inputs["global_attention_mask"]))
+    return call if call.head == "lm" else globals_ignored(call)
 
 
 @fault("a head swallows head masks", ALL, "head_arguments", "transformers 5: swallowed silently")
 def head_swallows_masks(call: Call) -> Call:
-    return call if call.head is None else call.without_inputs("head_mask", "decoder_head_mask", "cross_attn_head_mask")
+    return call if call.head == "lm" else head_masks_ignored(call)
 
 
 @fault("LED's decoder reads the labels themselves", "led", "heads")
@@ -82,8 +83,8 @@ def target_mask_ignored(call: Call) -> Call:
 
 @faulty_candidate("0 times NaN: what a hidden token holds spoils the others", ALL, "masked_ids_are_ignored")
 class HiddenNanSpreads(ReferenceModels):
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        output = super().forward(architecture, config, state, inputs, dtype)
+    def forward(self, model: Model, inputs: Arrays) -> Any:
+        output = super().forward(model, inputs)
         embeds = [array for name, array in inputs.items() if name.endswith("inputs_embeds")]
         if any(np.isnan(array).any() for array in embeds):
             output["logits"] = np.full_like(output["logits"], np.nan)
@@ -97,7 +98,7 @@ class LaterNanSpreads(HiddenNanSpreads):
 
 @faulty_candidate("a model without a head leaves out its last layer", ALL, "headless_layers")
 class LastLayerLeftOut(ReferenceModels):
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        output = super().base(architecture, config, state, inputs, dtype)
+    def base(self, model: Model, inputs: Arrays) -> Any:
+        output = super().base(model, inputs)
         output["hidden_states"][-1] = output["hidden_states"][-2]
         return output

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.models.faults_generation import faulty_candidate
-from trueband.properties.models.witness import Arrays, ReferenceModels, read_in_steps
+from trueband.properties.models.fault import faulty_candidate
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ReferenceModels, read_in_steps
 
 DECODERS = "xlm-roberta led"
 REORDERED = "permuted_cache duplicated_cache"
@@ -22,20 +23,11 @@ class OtherCache(ReferenceModels):
     def remembered(self, config: dict[str, Any], inputs: Arrays, rows: np.ndarray, whole: Arrays, width: int) -> Arrays:
         return whole
 
-    def steps(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        rows: np.ndarray,
-        following: list[np.ndarray],
-        dtype: str,
-    ) -> Any:
-        whole = read_in_steps(architecture, inputs, rows, following)
-        width = inputs["decoder_input_ids" if architecture == "led" else "input_ids"].shape[1]
-        other = self.remembered(config, inputs, rows, dict(whole), width)
-        first, later = (self.forward(architecture, config, state, each, dtype) for each in (whole, other))
+    def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
+        whole = read_in_steps(model.architecture, inputs, rows, following)
+        width = inputs["decoder_input_ids" if model.architecture == "led" else "input_ids"].shape[1]
+        other = self.remembered(model.config, inputs, rows, dict(whole), width)
+        first, later = (self.forward(model, each) for each in (whole, other))
         steps = {
             "hidden_states": [
                 np.concatenate([prompt[:, :width], step[:, width:]], axis=1)

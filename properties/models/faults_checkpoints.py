@@ -7,27 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.models.faults_generation import faulty_candidate
+from trueband.properties.models.fault import faulty_candidate
+from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import WORDS
-from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.properties.models.witness import ReferenceModels
 
 
 @faulty_candidate("weights are saved with half the digits", "xlm-roberta longformer led", "round_trip")
 class SavedInHalf(ReferenceModels):
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
-        halved = {name: array.astype(np.float16) for name, array in state.items()}
-        super().save(architecture, head, config, halved, dtype, directory)
+    def save(self, model: Model, directory: Path) -> None:
+        halved = {name: array.astype(np.float16) for name, array in model.state.items()}
+        super().save(model.with_state(halved), directory)
 
 
 @faulty_candidate("final_logits_bias is not saved", "led", "round_trip")
 class BiasNotSaved(ReferenceModels):
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
-        without = {name: array for name, array in state.items() if name != "final_logits_bias"}
-        super().save(architecture, head, config, without, dtype, directory)
+    def save(self, model: Model, directory: Path) -> None:
+        without = {name: array for name, array in model.state.items() if name != "final_logits_bias"}
+        super().save(model.with_state(without), directory)
 
 
 @faulty_candidate("biases start at zero when a model is loaded", "xlm-roberta longformer led", "round_trip")
@@ -38,47 +35,35 @@ class BiasesNotLoaded(ReferenceModels):
 
 @faulty_candidate("the configuration is saved with one window for all layers", "longformer led", "round_trip")
 class WindowsNotSaved(ReferenceModels):
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
-        window = config["attention_window"][0]
-        super().save(architecture, head, config | {"attention_window": window}, state, dtype, directory)
+    def save(self, model: Model, directory: Path) -> None:
+        super().save(model.with_config(attention_window=model.config["attention_window"][0]), directory)
 
 
 @faulty_candidate("keys are saved behind the prefix of a wrapper", "xlm-roberta longformer led", "round_trip")
 class SavedWithPrefix(ReferenceModels):
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
-        wrapped = {f"module.{name}": array for name, array in state.items()}
-        super().save(architecture, head, config, wrapped, dtype, directory)
+    def save(self, model: Model, directory: Path) -> None:
+        wrapped = {f"module.{name}": array for name, array in model.state.items()}
+        super().save(model.with_state(wrapped), directory)
 
 
 @faulty_candidate("the output keeps a copy of the words", "xlm-roberta longformer led", "tied_words",
                   "huggingface/transformers #45005, #48154")  # fmt: skip
 class StaleWords(ReferenceModels):
-    def edited(
-        self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str
-    ) -> Any:
-        own = "lm_head.weight" if architecture == "led" else "lm_head.decoder.weight"
-        copied = state | {own: state[WORDS[architecture]]}
-        return super().edited(architecture, config, copied, words, inputs, dtype)
+    def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
+        own = "lm_head.weight" if model.architecture == "led" else "lm_head.decoder.weight"
+        copied = model.state | {own: model.state[WORDS[model.architecture]]}
+        return super().edited(model.with_state(copied), words, inputs)
 
 
 @faulty_candidate("a larger vocabulary is drawn anew", "led", "resized_vocabulary")
 class OldWordsRedrawn(ReferenceModels):
-    def resized(
-        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
-    ) -> Any:
-        words = np.roll(state[WORDS[architecture]], 1, axis=0)
-        changed = state | {WORDS[architecture]: words}
-        return super().resized(architecture, config, changed, size, inputs, dtype)
+    def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
+        redrawn = model.state | {WORDS["led"]: np.roll(model.state[WORDS["led"]], 1, axis=0)}
+        return super().resized(model.with_state(redrawn), size, inputs)
 
 
 @faulty_candidate("a change of the vocabulary forgets the bias", "led", "resized_vocabulary")
 class ResizedBiasLost(ReferenceModels):
-    def resized(
-        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
-    ) -> Any:
-        without = state | {"final_logits_bias": np.zeros_like(state["final_logits_bias"])}
-        return super().resized(architecture, config, without, size, inputs, dtype)
+    def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
+        without = model.state | {"final_logits_bias": np.zeros_like(model.state["final_logits_bias"])}
+        return super().resized(model.with_state(without), size, inputs)

@@ -4,82 +4,16 @@ of their own, which change what comes out."""
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trueband.properties.models.decoding import MANY_ENDS, end_tokens, written_tokens
-from trueband.properties.models.faults import MODEL_FAULTS, Call, FaultyModels, ModelFault, fault, padding_attended
-from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.properties.models.fault import Call, fault, faulty_candidate, faulty_output
+from trueband.properties.models.faults import padding_attended
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ReferenceModels
 from trueband.reference.decoding import Generated
-
-Spoil = Callable[[Call, Generated], Generated]
-
-
-@dataclass(frozen=True)
-class CandidateFault(ModelFault):
-    """A fault that is a candidate of its own."""
-
-    made: Callable[[], Any] = ReferenceModels
-
-    @property
-    def candidate(self) -> Any:
-        return self.made()
-
-
-@dataclass(frozen=True)
-class FaultyOutput(FaultyModels):
-    """The reference with a change of what it has written."""
-
-    spoil: Spoil = lambda call, written: written
-
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        written = super().generate(architecture, config, state, inputs, options, seed)
-        return self.spoil(Call(architecture, config, state, inputs, options), written)
-
-
-def replace_inputs(call: Call, without: str) -> Call:
-    """The call without one of its inputs."""
-    kept = {name: array for name, array in call.inputs.items() if name != without}
-    return Call(call.architecture, call.config, call.state, kept, call.options, call.head)
-
-
-def faulty_candidate(story: str, architectures: str, killed_by: str, seen: str = "") -> Callable[[Any], Any]:
-    """Register a class of candidates under its name in small letters; architectures and checks separated by spaces."""
-
-    def register(made: Any) -> Any:
-        name = re.sub("(?<=.)(?=[A-Z])", "_", made.__name__).lower()
-        MODEL_FAULTS[name] = CandidateFault(
-            name, story, tuple(architectures.split()), tuple(killed_by.split()), lambda call: call, seen, made
-        )
-        return made
-
-    return register
-
-
-def faulty_output(story: str, architectures: str, killed_by: str, seen: str = "") -> Callable[[Spoil], Spoil]:
-    """Register a change of what is written under its name."""
-
-    def register(spoil: Spoil) -> Spoil:
-        def made() -> FaultyOutput:
-            return FaultyOutput(spoil=spoil)
-
-        made.__name__ = spoil.__name__
-        faulty_candidate(story, architectures, killed_by, seen)(made)
-        return spoil
-
-    return register
 
 
 @fault("a single beam is searched as two", "led xlm-roberta", "one_beam_is_greedy")
@@ -121,7 +55,7 @@ def least_new_tokens_are_all(call: Call) -> Call:
 @fault("decoding does not see which tokens of the decoder's prompt are padding", "led",
        "constrained_tokens", "transformers 5.23: a cached step ignores its mask")  # fmt: skip
 def prompt_mask_lost(call: Call) -> Call:
-    return replace_inputs(call, without="decoder_attention_mask")
+    return call.without_inputs("decoder_attention_mask")
 
 
 @fault("with a cache, padding in the decoder's prompt is attended", "led", "cached_tokens",
@@ -252,13 +186,5 @@ def filled_to_max_length(call: Call, written: Generated) -> Generated:
 class SeedIgnored(ReferenceModels):
     calls = itertools.count()
 
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        return super().generate(architecture, config, state, inputs, options, next(self.calls))
+    def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
+        return super().generate(model, inputs, options, next(self.calls))

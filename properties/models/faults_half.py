@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from trueband.properties.models.faults_generation import faulty_candidate
+from trueband.properties.models.fault import faulty_candidate
 from trueband.properties.models.half import LARGEST, LIMIT, clamped, half_encoder
-from trueband.properties.models.witness import Arrays, ReferenceModels
-from trueband.reference.config import LEDConfig
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ReferenceModels
 
 
 class ClampedOtherwise(ReferenceModels):
@@ -16,8 +16,8 @@ class ClampedOtherwise(ReferenceModels):
     def clamp(self, x: np.ndarray) -> np.ndarray:
         return clamped(x)
 
-    def encode(self, config: dict[str, object], state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
-        return half_encoder(state, LEDConfig.from_dict(config), inputs, dtype, self.clamp)
+    def encode(self, model: Model, inputs: Arrays) -> list[np.ndarray]:
+        return half_encoder(model.state, model.settings, inputs, model.dtype, self.clamp)
 
 
 @faulty_candidate("a layer that overflows in float16 stays infinite", "led", "half_clamp",

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.models.faults import Call, fault
-from trueband.properties.models.faults_generation import faulty_candidate
-from trueband.properties.models.witness import Arrays, ReferenceModels
+from trueband.properties.models.fault import Call, fault, faulty_candidate
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.witness import ReferenceModels
 from trueband.reference.layers import pooler
 
 HEAD_PARTS = ("query", "key", "value")
@@ -62,37 +62,34 @@ def masks_numbered_after_pruning(call: Call) -> Call:
 
 @fault("the loss of a causal model is that of the token itself", "xlm-roberta", "heads")
 def labels_not_shifted(call: Call) -> Call:
-    if call.head != "lm" or not call.config["is_decoder"]:
+    if call.head != "lm" or "labels" not in call.inputs or not call.config["is_decoder"]:
         return call
     return call.with_inputs(labels=np.roll(call.inputs["labels"], 1, axis=1))
 
 
 @faulty_candidate("the head beside the one that was named is pruned", "xlm-roberta", "pruned_heads")
 class NeighborPruned(ReferenceModels):
-    def prune(
-        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
-    ) -> tuple[dict[str, Any], Arrays]:
-        count = config["num_attention_heads"]
-        _, pruned = super().prune(config, state, {i: [(each + 1) % count for each in out] for i, out in heads.items()})
-        return super().prune(config, state, heads)[0], pruned
+    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
+        count = model.config["num_attention_heads"]
+        _, pruned = super().prune(model, {i: [(each + 1) % count for each in out] for i, out in heads.items()})
+        return super().prune(model, heads)[0], pruned
 
 
 @faulty_candidate("pruning takes the first columns out of the output projection", "xlm-roberta", "pruned_heads")
 class FirstColumnsPruned(ReferenceModels):
-    def prune(
-        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
-    ) -> tuple[dict[str, Any], Arrays]:
-        after, pruned = super().prune(config, state, heads)
+    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
+        after, pruned = super().prune(model, heads)
         for name, array in pruned.items():
-            if array.shape != state[name].shape and name.endswith("output.dense.weight"):
-                pruned[name] = state[name][:, state[name].shape[1] - array.shape[1] :]
+            whole = model.state[name]
+            if array.shape != whole.shape and name.endswith("output.dense.weight"):
+                pruned[name] = whole[:, whole.shape[1] - array.shape[1] :]
         return after, pruned
 
 
 @faulty_candidate("the last row of each chunk of the feed-forward is lost", "xlm-roberta", "encoder_layers")
 class ChunkEndsLost(ReferenceModels):
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        output, chunk = super().forward(architecture, config, state, inputs, dtype), config["chunk_size_feed_forward"]
+    def forward(self, model: Model, inputs: Arrays) -> Any:
+        output, chunk = super().forward(model, inputs), model.config["chunk_size_feed_forward"]
         for tap in output["hidden_states"][1:] if chunk else ():
             tap[:, chunk - 1 :: chunk] = 0
         return output
@@ -104,10 +101,10 @@ class OtherPooler(ReferenceModels):
     def pooled(self, state: Arrays, last: np.ndarray) -> np.ndarray:
         return pooler(state, last)
 
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        output = super().base(architecture, config, state, inputs, dtype)
+    def base(self, model: Model, inputs: Arrays) -> Any:
+        output = super().base(model, inputs)
         if output["pooler_output"] is not None:
-            output["pooler_output"] = self.pooled(state, output["hidden_states"][-1])
+            output["pooler_output"] = self.pooled(model.state, output["hidden_states"][-1])
         return output
 
 
@@ -131,6 +128,6 @@ class PooledWithoutTanh(OtherPooler):
 
 @faulty_candidate("there is a pooler where none was asked for", "xlm-roberta longformer", "headless_layers")
 class AlwaysPooled(ReferenceModels):
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        output = super().base(architecture, config, state, inputs, dtype)
+    def base(self, model: Model, inputs: Arrays) -> Any:
+        output = super().base(model, inputs)
         return {**output, "pooler_output": output["hidden_states"][-1][:, 0]}

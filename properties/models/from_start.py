@@ -26,7 +26,8 @@ from trueband.properties.bounds.led_variance import (
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.models.case import ModelCase
-from trueband.properties.models.taps import Arrays, encoder_config, encoder_inputs, real_targets, real_tokens
+from trueband.properties.models.model import Arrays
+from trueband.properties.models.taps import encoder_config, encoder_inputs, real_targets, real_tokens
 from trueband.properties.models.weights import Weights
 from trueband.reference.config import LEDConfig, LongformerConfig
 from trueband.reference.embeddings import default_positions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.model import Arrays
 
 SEPARATOR = 2  # and end token
-Arrays = dict[str, np.ndarray]
 
 
 def head_inputs(case: ModelCase) -> Arrays:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from trueband.properties.models.model import Arrays, Model
+
 WORDS = {
     "xlm-roberta": "roberta.embeddings.word_embeddings.weight",
     "longformer": "longformer.embeddings.word_embeddings.weight",
@@ -21,50 +22,37 @@ class ReferenceCheckpoints:
     """To be mixed into the reference as a candidate. A model is its configuration and its weights, so nothing is
     shared: the words stand under one key, and whatever reads them reads that key."""
 
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
+    def forward(self, model: Model, inputs: Arrays) -> Any:
         raise NotImplementedError
 
-    def head(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
-    ) -> Any:
-        raise NotImplementedError
-
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None:
+    def save(self, model: Model, directory: Path) -> None:
         """Writes config.json and model.safetensors."""
         from safetensors.numpy import save_file
 
-        (directory / CONFIG).write_text(json.dumps(config | {"model_type": architecture}), encoding="utf-8")
-        save_file({name: array.astype(dtype) for name, array in state.items()}, directory / WEIGHTS)
+        config = model.config | {"model_type": model.architecture}
+        (directory / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        save_file({name: array.astype(model.dtype) for name, array in model.state.items()}, directory / WEIGHTS)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
         """What the model that was saved there gives."""
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-        state = self.stored(directory)
-        if head == "lm":
-            return self.forward(architecture, config, state, inputs, "float64")
-        return self.head(architecture, head, config, state, inputs, "float64")
+        return self.forward(Model(architecture, config, self.stored(directory), "float64", head), inputs)
 
     def stored(self, directory: Path) -> Arrays:
         return {name: array.astype(np.float64) for name, array in stored_arrays(directory).items()}
 
-    def edited(
-        self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str
-    ) -> Any:
+    def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
         """What the model gives after the words have been overwritten."""
-        return self.forward(architecture, config, state | {WORDS[architecture]: words}, inputs, dtype)
+        return self.forward(model.with_state(model.state | {WORDS[model.architecture]: words}), inputs)
 
-    def resized(
-        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
-    ) -> Any:
+    def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
         """LED with a vocabulary of another size: new words are small random numbers, their bias is 0."""
-        old, bias = state[WORDS[architecture]], np.zeros((1, size))
+        old, bias = model.state[WORDS["led"]], np.zeros((1, size))
         words = 0.02 * np.random.default_rng(size).standard_normal((size, old.shape[1]))
         kept = min(size, len(old))
-        words[:kept], bias[:, :kept] = old[:kept], state["final_logits_bias"][:, :kept]
-        changed = state | {WORDS[architecture]: words, "final_logits_bias": bias}
-        output = self.forward(architecture, config | {"vocab_size": size}, changed, inputs, dtype)
+        words[:kept], bias[:, :kept] = old[:kept], model.state["final_logits_bias"][:, :kept]
+        changed = model.state | {WORDS["led"]: words, "final_logits_bias": bias}
+        output = self.forward(model.with_config(vocab_size=size).with_state(changed), inputs)
         return {**output, "words": words, "bias": bias}
 
 

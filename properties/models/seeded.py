@@ -1,6 +1,7 @@
 """The seeded faults. Importing this module registers them all in `MODEL_FAULTS`."""
 
 from trueband.properties.models import (
+    faults,
     faults_arguments,
     faults_cache,
     faults_checkpoints,
@@ -8,11 +9,12 @@ from trueband.properties.models import (
     faults_half,
     faults_roberta,
 )
-from trueband.properties.models.faults import MODEL_FAULTS, ModelFault
+from trueband.properties.models.fault import MODEL_FAULTS, ModelFault
 
 __all__ = [
     "MODEL_FAULTS",
     "ModelFault",
+    "faults",
     "faults_arguments",
     "faults_cache",
     "faults_checkpoints",

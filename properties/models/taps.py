@@ -27,6 +27,7 @@ from trueband.properties.bounds.led_variance import (
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import sigma_bound
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.model import Arrays
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import default_positions, embed
@@ -36,8 +37,6 @@ from trueband.reference.led_decoder import led_decoder_layer
 from trueband.reference.led_encoder import led_embed, led_encoder_layer
 from trueband.reference.longformer import longformer_layer
 from trueband.reference.roberta import roberta_layer
-
-Arrays = dict[str, np.ndarray]
 
 
 def judge_all(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Iterator[Verdict]:

@@ -1,31 +1,28 @@
-"""A model under test as a plain callable, and the reference as one.
+"""A model under test as a plain callable, and the reference as one. What is asked for is a `Model`, which tells
+architecture, configuration, weights, dtype and head.
 
-    forward(architecture, config, state, inputs, dtype) -> {"hidden_states": [...], "logits": ...}, for led also
-        "encoder_hidden_states"; hidden_states after the embeddings and after each layer (of the decoder for led)
-    base(architecture, config, state, inputs, dtype) -> the model without a head (keys without its prefix):
-        "hidden_states", for led also "encoder_hidden_states", and "pooler_output" (b, D), None unless the state has one
-    steps(architecture, config, state, inputs, rows, following, dtype) -> as `forward` on `read_in_steps`, without
-        attentions: a decoder reads what stands in inputs, keeps a cache, takes the rows (r,) of the batch from it, and
-        reads the ids of `following`, arrays (r, t), in one step each
-    encode(config, state, inputs, dtype) -> hidden states [...] of the encoder of led, in a dtype that may be float16
-    prune(config, state, heads) -> configuration and weights of xlm-roberta's language model after its `prune_heads`
-    head(architecture, head, config, state, inputs, dtype) -> the model with a head, "lm" included, labels among the
-        inputs: {"hidden_states": [...], for led also "encoder_hidden_states", "logits" or "start_logits" and
-        "end_logits", "loss"}
-    generate(architecture, config, state, inputs, options, seed) -> Generated: (b * num_return_sequences, longest) ids
-        and the scores of beams, in float64; seed: of the draws, with do_sample
-    save(architecture, head, config, state, dtype, directory) writes a model: config.json and model.safetensors
-    load(architecture, head, inputs, directory) -> what a model read from there gives: "logits", or as of `head`
-    edited(architecture, config, state, words, inputs, dtype) -> "logits" after the word embeddings of the input
-        have been overwritten in place
-    resized(architecture, config, state, size, inputs, dtype) -> "words" (size, D), "bias" (1, size), and the
-        "hidden_states" and "logits" of led with a vocabulary of another size
+    forward(model, inputs) -> {"hidden_states": [...], "logits": ... or "start_logits" and "end_logits", "loss": ...},
+        for led also "encoder_hidden_states"; hidden_states after the embeddings and after each layer (of the decoder
+        for led); loss: NaN without labels
+    base(model, inputs) -> the model without a head (keys without its prefix): "hidden_states", for led also
+        "encoder_hidden_states", and "pooler_output" (b, D), None unless the state has one
+    steps(model, inputs, rows, following) -> as `forward` on `read_in_steps`, without attentions: a decoder reads what
+        stands in inputs, keeps a cache, takes the rows (r,) of the batch from it, and reads the ids of `following`,
+        arrays (r, t), in one step each
+    encode(model, inputs) -> hidden states [...] of the encoder of led, in a dtype that may be float16
+    prune(model, heads) -> configuration and weights of xlm-roberta's language model after its `prune_heads`
+    generate(model, inputs, options, seed) -> Generated: (b * num_return_sequences, longest) ids and the scores of
+        beams, in float64; seed: of the draws, with do_sample
+    save(model, directory) writes a model: config.json and model.safetensors
+    load(architecture, head, inputs, directory) -> what a model read from there gives: logits, as of `forward`
+    edited(model, words, inputs) -> "logits" after the word embeddings of the input have been overwritten in place
+    resized(model, size, inputs) -> "words" (size, D), "bias" (1, size), and the "hidden_states" and "logits" of led
+        with a vocabulary of another size
 
-config: fields of `config.json`; state: arrays under the Hub's keys; inputs: as `ModelCase.inputs`, and inputs_embeds,
-head masks, encoder_outputs (b, n, D) in place of the ids of led's encoder, decoder_attention_mask of the prompt of its
-decoder, or output_attentions, which asks for "attentions" and "global_attentions" of the encoder; options: fields of a
-generation configuration. A candidate whose features have "nan_local" keeps NaN in a real token, too, from rows that do
-not attend it.
+inputs: as `ModelCase.inputs`, and labels, inputs_embeds, head masks, encoder_outputs (b, n, D) in place of the ids of
+led's encoder, decoder_attention_mask of the prompt of its decoder, or output_attentions, which asks for "attentions"
+and "global_attentions" of the encoder; options: fields of a generation configuration. A candidate whose features have
+"nan_local" keeps NaN in a real token, too, from rows that do not attend it.
 """
 
 from __future__ import annotations
@@ -37,8 +34,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from trueband.properties.models.half import half_encoder
+from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import ReferenceCheckpoints
-from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import GenerationConfig, XLMRobertaConfig
 from trueband.reference.decoding import Generated
 from trueband.reference.decoding_models import led_generate, roberta_generate
 from trueband.reference.led import led_conditional_generation, led_model
@@ -60,8 +58,6 @@ from trueband.reference.roberta_heads import (
     roberta_token_classification,
 )
 
-Arrays = dict[str, np.ndarray]
-
 
 def roberta_lm(state: Arrays, config: XLMRobertaConfig, *given: Any, **options: Any) -> HeadOutput:
     """The language model that the configuration asks for: causal for a decoder."""
@@ -69,20 +65,20 @@ def roberta_lm(state: Arrays, config: XLMRobertaConfig, *given: Any, **options: 
     return model(state, config, *given, **options)
 
 
-REFERENCE_HEADS: dict[tuple[str, str], tuple[Any, Any]] = {
-    ("xlm-roberta", "lm"): (XLMRobertaConfig, roberta_lm),
-    ("longformer", "lm"): (LongformerConfig, longformer_masked_lm),
-    ("led", "lm"): (LEDConfig, led_conditional_generation),
-    ("xlm-roberta", "sequence"): (XLMRobertaConfig, roberta_sequence_classification),
-    ("xlm-roberta", "token"): (XLMRobertaConfig, roberta_token_classification),
-    ("xlm-roberta", "choice"): (XLMRobertaConfig, roberta_multiple_choice),
-    ("xlm-roberta", "qa"): (XLMRobertaConfig, roberta_question_answering),
-    ("longformer", "sequence"): (LongformerConfig, longformer_sequence_classification),
-    ("longformer", "token"): (LongformerConfig, longformer_token_classification),
-    ("longformer", "choice"): (LongformerConfig, longformer_multiple_choice),
-    ("longformer", "qa"): (LongformerConfig, longformer_question_answering),
-    ("led", "sequence"): (LEDConfig, led_sequence_classification),
-    ("led", "qa"): (LEDConfig, led_question_answering),
+REFERENCE_HEADS: dict[tuple[str, str], Any] = {
+    ("xlm-roberta", "lm"): roberta_lm,
+    ("longformer", "lm"): longformer_masked_lm,
+    ("led", "lm"): led_conditional_generation,
+    ("xlm-roberta", "sequence"): roberta_sequence_classification,
+    ("xlm-roberta", "token"): roberta_token_classification,
+    ("xlm-roberta", "choice"): roberta_multiple_choice,
+    ("xlm-roberta", "qa"): roberta_question_answering,
+    ("longformer", "sequence"): longformer_sequence_classification,
+    ("longformer", "token"): longformer_token_classification,
+    ("longformer", "choice"): longformer_multiple_choice,
+    ("longformer", "qa"): longformer_question_answering,
+    ("led", "sequence"): led_sequence_classification,
+    ("led", "qa"): led_question_answering,
 }
 
 
@@ -92,54 +88,25 @@ class ModelCandidate(Protocol):
     @property
     def features(self) -> frozenset[str]: ...
 
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any: ...
+    def forward(self, model: Model, inputs: Arrays) -> Any: ...
 
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any: ...
+    def base(self, model: Model, inputs: Arrays) -> Any: ...
 
-    def steps(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        rows: np.ndarray,
-        following: list[np.ndarray],
-        dtype: str,
-    ) -> Any: ...
+    def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any: ...
 
-    def encode(self, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]: ...
+    def encode(self, model: Model, inputs: Arrays) -> list[np.ndarray]: ...
 
-    def prune(
-        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
-    ) -> tuple[dict[str, Any], Arrays]: ...
+    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]: ...
 
-    def head(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
-    ) -> Any: ...
+    def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated: ...
 
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated: ...
-
-    def save(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, dtype: str, directory: Path
-    ) -> None: ...
+    def save(self, model: Model, directory: Path) -> None: ...
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any: ...
 
-    def edited(
-        self, architecture: str, config: dict[str, Any], state: Arrays, words: np.ndarray, inputs: Arrays, dtype: str
-    ) -> Any: ...
+    def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any: ...
 
-    def resized(
-        self, architecture: str, config: dict[str, Any], state: Arrays, size: int, inputs: Arrays, dtype: str
-    ) -> Any: ...
+    def resized(self, model: Model, size: int, inputs: Arrays) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -148,98 +115,56 @@ class ReferenceModels(ReferenceCheckpoints):
 
     features: frozenset[str] = frozenset({"nan_local"})
 
-    def forward(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        given: dict[str, Any] = {name: array for name, array in inputs.items() if name != "input_ids"}
-        given["output_attentions"] = bool(inputs.get("output_attentions", False))
-        ids = inputs.get("input_ids")
-        if architecture == "led":
-            led = led_conditional_generation(state, LEDConfig.from_dict(config), ids, **with_states(given))
-            return {
-                **taps(led),
-                "logits": led.logits,
-                "attentions": list(led.encoder_attentions or ()),
-                "global_attentions": list(led.encoder_global_attentions or ()),
-            }
-        if architecture == "longformer":
-            encoder = longformer_masked_lm(state, LongformerConfig.from_dict(config), ids, **given)
-        else:
-            encoder = roberta_lm(state, XLMRobertaConfig.from_dict(config), ids, **given)
+    def forward(self, model: Model, inputs: Arrays) -> Any:
+        given = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}
+        output = REFERENCE_HEADS[model.architecture, model.head](model.state, model.settings, **given)
+        side = "encoder_" if model.architecture == "led" else ""
         return {
-            **taps(encoder),
-            "logits": encoder.logits,
-            "attentions": list(encoder.attentions or ()),
-            "global_attentions": list(encoder.global_attentions or ()),
+            **taps(output),
+            **{name: getattr(output, name) for name in logits_of(model.head)},
+            "loss": np.nan if output.loss is None else output.loss,
+            "attentions": list(getattr(output, f"{side}attentions") or ()),
+            "global_attentions": list(getattr(output, f"{side}global_attentions") or ()),
         }
 
-    def base(self, architecture: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> Any:
-        given: dict[str, Any] = {name: array for name, array in inputs.items() if name != "input_ids"}
-        ids = inputs.get("input_ids")
-        if architecture == "led":
-            led = led_model(state, LEDConfig.from_dict(config), ids, **given)
-            return {**taps(led), "pooler_output": None}
-        kind: Any
-        kind, model = (
-            (LongformerConfig, longformer_model) if architecture == "longformer" else (XLMRobertaConfig, roberta_model)
-        )
-        pooled = "pooler.dense.weight" in state
-        output = model(state, kind.from_dict(config), ids, add_pooling_layer=pooled, **given)
+    def base(self, model: Model, inputs: Arrays) -> Any:
+        given: dict[str, Any] = dict(inputs)
+        if model.architecture == "led":
+            return {**taps(led_model(model.state, model.settings, **given)), "pooler_output": None}
+        run: Any = longformer_model if model.architecture == "longformer" else roberta_model
+        pooled = "pooler.dense.weight" in model.state
+        output = run(model.state, model.settings, add_pooling_layer=pooled, **given)
         return {**taps(output), "pooler_output": output.pooler_output}
 
-    def steps(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        rows: np.ndarray,
-        following: list[np.ndarray],
-        dtype: str,
-    ) -> Any:
-        whole = read_in_steps(architecture, inputs, rows, following)
-        return self.forward(architecture, config, state, whole, dtype)
+    def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
+        return self.forward(model, read_in_steps(model.architecture, inputs, rows, following))
 
-    def encode(self, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
-        return half_encoder(state, LEDConfig.from_dict(config), inputs, dtype)
+    def encode(self, model: Model, inputs: Arrays) -> list[np.ndarray]:
+        return half_encoder(model.state, model.settings, inputs, model.dtype)
 
-    def prune(
-        self, config: dict[str, Any], state: Arrays, heads: dict[int, list[int]]
-    ) -> tuple[dict[str, Any], Arrays]:
-        pruned, after = prune_heads(state, XLMRobertaConfig.from_dict(config), heads, "roberta.")
+    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
+        pruned, after = prune_heads(model.state, model.settings, heads, "roberta.")
         return after.to_dict(), pruned
 
-    def head(
-        self, architecture: str, head: str, config: dict[str, Any], state: Arrays, inputs: Arrays, dtype: str
-    ) -> Any:
-        kind, model = REFERENCE_HEADS[architecture, head]
-        output = model(state, kind.from_dict(config), **inputs)
-        logits = ("start_logits", "end_logits") if head == "qa" else ("logits",)
-        loss = np.nan if output.loss is None else output.loss
-        return {**taps(output), "loss": loss, **{name: getattr(output, name) for name in logits}}
-
-    def generate(
-        self,
-        architecture: str,
-        config: dict[str, Any],
-        state: Arrays,
-        inputs: Arrays,
-        options: dict[str, Any],
-        seed: int,
-    ) -> Generated:
-        given: dict[str, Any] = {name: array for name, array in inputs.items() if name != "input_ids"}
-        how, ids = GenerationConfig(**options), inputs.get("input_ids")
+    def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
+        given, how = with_states(inputs), GenerationConfig(**options)
         if how.do_sample:
             given["uniforms"] = draws(how, inputs, seed)
-        if architecture == "led":
-            return led_generate(state, LEDConfig.from_dict(config), ids, how, **with_states(given))
-        assert ids is not None
-        return roberta_generate(state, XLMRobertaConfig.from_dict(config), ids, how, **given)
+        run: Any = led_generate if model.architecture == "led" else roberta_generate
+        return run(model.state, model.settings, given.pop("input_ids", None), how, **given)
 
 
-def with_states(given: dict[str, Any]) -> dict[str, Any]:
-    """Encoder states (b, n, D) among the arguments as the reference takes them."""
-    if "encoder_outputs" not in given:
-        return given
-    return given | {"encoder_outputs": EncoderOutput(given["encoder_outputs"], hidden_states=())}
+def logits_of(head: str) -> tuple[str, ...]:
+    """Names of what a head gives."""
+    return ("start_logits", "end_logits") if head == "qa" else ("logits",)
+
+
+def with_states(inputs: Arrays) -> dict[str, Any]:
+    """The inputs, with encoder states (b, n, D) among them as the reference takes them."""
+    given: dict[str, Any] = dict(inputs)
+    if "encoder_outputs" in inputs:
+        given["encoder_outputs"] = EncoderOutput(inputs["encoder_outputs"], hidden_states=())
+    return given
 
 
 def draws(how: GenerationConfig, inputs: Arrays, seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
 # What a folder may import inside a function only: it must work where these are not installed.
 LAZY: dict[str, set[str]] = {
     "trueband.optimized": {"triton"},
-    "trueband.properties": {"safetensors", "torch", "ml_dtypes", "pytest", "jax"},
+    "trueband.properties": {"safetensors", "torch", "ml_dtypes", "pytest", "jax", "triton"},
     "trueband.golden": {"torch", "tokenizers"},
 }
 

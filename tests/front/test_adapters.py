@@ -126,7 +126,7 @@ def test_every_listed_failure_of_the_peers_models_still_fails_by_its_case() -> N
 def test_the_peers_generate_numbers_positions_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cause of what XLM-RoBERTa writes: the model itself numbers them from its padding id + 1."""
     case = ModelCase("xlm-roberta", tokens=3, causal=True)
-    model = model_candidate("hf").model("xlm-roberta", case.config, case.state, "float32")
+    model = model_candidate("hf").module(case.model)
     embeddings, read = model.roberta.embeddings, []
     forward = embeddings.forward
 

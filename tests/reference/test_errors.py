@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,8 @@ TENSOR: dict[str, tuple[Any, type[Exception]]] = {
     "heads of another number": (array((2, 1, 5, 4)), ValueError),
     "tokens of another number": (array((2, 3, 1, 4)), ValueError),
     "head_dim of another size": (array((2, 3, 5, 1)), ValueError),
-    "other dtype": (array(dtype=np.float32), TypeError),
+    "narrower dtype": (array(dtype=np.float32), TypeError),
+    "wider dtype": (array(dtype=np.longdouble), TypeError),
     "integers": (array(dtype=np.int64), TypeError),
     "bool": (array(dtype=np.bool_), TypeError),
     "complex": (array(dtype=np.complex128), TypeError),
@@ -41,6 +43,7 @@ TENSOR: dict[str, tuple[Any, type[Exception]]] = {
 MASK: dict[str, tuple[Any, type[Exception]]] = {
     "integers": (flags().astype(np.int64), TypeError),
     "floats": (flags().astype(np.float64), TypeError),
+    "dates": (flags().astype(np.int64).astype("datetime64[D]"), TypeError),
     "list": (flags().tolist(), TypeError),
     "(b, 1)": (flags((2, 1)), ValueError),
     "(1, n)": (flags((1, 5)), ValueError),
@@ -51,6 +54,7 @@ MASK: dict[str, tuple[Any, type[Exception]]] = {
 REFUSED: dict[str, dict[str, tuple[Any, type[Exception]]]] = {
     "query": {
         "rank": (array(SHAPE[1:]), ValueError),
+        "rank 5": (array((1, *SHAPE)), ValueError),
         "no batch": (array((0, 3, 5, 4)), ValueError),
         "no tokens": (array((2, 3, 0, 4)), ValueError),
         "integers": (array(dtype=np.int64), TypeError),
@@ -88,6 +92,7 @@ REFUSED: dict[str, dict[str, tuple[Any, type[Exception]]]] = {
     "head_mask": {
         "rank": (np.ones((1, 3)), ValueError),
         "too few": (np.ones(1), ValueError),
+        "too many": (np.ones(4), ValueError),
         "integers": (np.ones(3, dtype=np.int64), TypeError),
         "bool": (np.ones(3, dtype=bool), TypeError),
         "list": ([1.0, 1.0, 1.0], TypeError),
@@ -173,6 +178,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "attention_mask": ~flags(),
     },
     "window wider than the sequence": {"window": 1000},
+    "a dtype that says more of itself": {"key": array(dtype=np.dtype(np.float64, metadata={"unit": "mV"}))},
 }
 
 
@@ -193,3 +199,14 @@ def test_tensors_may_be_named_and_options_must_be(function: Callable[..., Any]) 
     assert function(query=array(), key=array(), value=array(), window=1) is not None
     with pytest.raises(TypeError, match="positional"):
         function(array(), array(), array(), 1)
+
+
+def test_a_dilation_for_each_of_many_heads() -> None:
+    x = array((1, 300, 2, 1))
+    assert np.array_equal(band_attention(x, x, x, window=1, dilation=(1,) * 300).output, x)
+
+
+def test_checked_arguments_stay_as_they_are() -> None:
+    arguments = check_arguments(array(), array(), array(), window=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        arguments.window = 2  # type: ignore[misc]

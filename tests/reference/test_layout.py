@@ -51,6 +51,19 @@ def test_hand_example() -> None:
     assert np.array_equal(dense[0, 0], np.where(DENSE == 99, 0, DENSE))
 
 
+def test_columns_outside_of_the_sequence_are_not_read() -> None:
+    """Three tokens that attend themselves alone, window 2: what stands at offsets before 0 and after 2 is nobody's."""
+    local = np.full((1, 1, 3, 5), 99.0)
+    for i, j in np.ndindex(3, 3):
+        local[0, 0, i, j - i + 2] = float(i == j)
+    dense = compact_to_dense(CompactProbabilities(local, np.zeros((1, 1, 3, 0))), np.zeros((1, 3), bool), 2, (1,))
+    assert dense[0, 0].tolist() == np.eye(3).tolist()
+    one_short = compact_to_dense(
+        CompactProbabilities(local[..., 1:4], np.zeros((1, 1, 3, 0))), np.zeros((1, 3), bool), 1, (1,)
+    )
+    assert one_short[0, 0].tolist() == np.eye(3).tolist()
+
+
 def test_hand_example_of_a_dilated_window() -> None:
     """Offsets count in steps of the dilation: -2, 0, +2."""
     dense = np.array([[1, 0, 3, 0], [0, 11, 0, 13], [21, 0, 23, 0], [0, 31, 0, 33]], dtype=np.float64)

@@ -72,7 +72,21 @@ def test_led_knows_the_general_names() -> None:
         (XLMRobertaConfig, {"add_cross_attention": True}, "add_cross_attention: expected False where is_decoder is"),
         (XLMRobertaConfig, {"num_labels": 0}, "num_labels: expected an int >= 1, got 0"),
         (XLMRobertaConfig, {"problem_type": "other"}, "problem_type: expected None or one of regression, .*'other'"),
+        (XLMRobertaConfig, {"num_hidden_layers": 1.0}, "num_hidden_layers: expected an int >= 0, got 1.0"),
+        (XLMRobertaConfig, {"num_attention_heads": 0}, "num_attention_heads: expected an int >= 1, got 0"),
+        (XLMRobertaConfig, {"vocab_size": True}, "vocab_size: expected an int >= 1, got True"),
+        (XLMRobertaConfig, {"pad_token_id": -1}, "pad_token_id: expected an id from 0 to 30521, got -1"),
+        (
+            XLMRobertaConfig, {"max_position_embeddings": 1},
+            r"max_position_embeddings: expected more than pad_token_id \(1\), got 1",
+        ),
+        (LongformerConfig, {"pad_token_id": None}, "pad_token_id: expected an id from 0 to 30521, got None"),
+        (LEDConfig, {"decoder_attention_heads": 0}, "decoder_attention_heads: expected an int >= 1, got 0"),
+        (LEDConfig, {"pad_token_id": 50265}, "pad_token_id: expected an id from 0 to 50264, got 50265"),
         (GenerationConfig, {"num_beams": 0}, "num_beams: expected an int >= 1, got 0"),
+        (GenerationConfig, {"num_beams": 1.0}, "num_beams: expected an int >= 1, got 1.0"),
+        (GenerationConfig, {"temperature": "hot"}, "temperature: expected a finite number > 0, got 'hot'"),
+        (GenerationConfig, {"top_p": "all"}, "top_p: expected a number > 0, <= 1, got 'all'"),
         (GenerationConfig, {"top_k": -1}, "top_k: expected an int >= 0, got -1"),
         (GenerationConfig, {"max_new_tokens": 0}, "max_new_tokens: expected an int >= 1 or None, got 0"),
         (GenerationConfig, {"early_stopping": "soon"}, "early_stopping: expected True, False or 'never', got 'soon'"),
@@ -95,3 +109,7 @@ def test_generation_options_of_a_published_file() -> None:
     assert ours.top_k == GenerationConfig().top_k == 50
     assert ours.lengths(3) == (512, 0)
     assert GenerationConfig(max_new_tokens=4, min_new_tokens=2).lengths(3) == (7, 5)
+
+
+def test_a_configuration_may_have_no_layer() -> None:
+    assert XLMRobertaConfig(num_hidden_layers=0).num_hidden_layers == 0

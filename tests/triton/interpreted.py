@@ -1,16 +1,18 @@
 """Programs that run kernels in Triton's interpreter: `TRITON_INTERPRET=1 python interpreted.py NAME [ARGUMENT ...]`.
 
-The tiles are 16 and 32 rows, and a part of a global row is 64 tokens: lengths and windows lie around those edges.
+The tiles are 16 and 32 rows, and a part of a global row is 64 tokens; beyond 100 tokens they are 64 and 128, and 256:
+lengths and windows lie around those edges.
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,23 @@ import pytest
 import torch
 from torch import Tensor
 
+from trueband.adapters.interpreter import mend
+from trueband.adapters.triton import target, use
+from trueband.model_witness import OptimizedModels
 from trueband.optimized import band_attention
+from trueband.optimized.attention.band_op import band_op
 from trueband.optimized.attention.triton import launch
 from trueband.optimized.attention.triton.kernels import tiles
-from trueband.optimized.attention.triton.operator import forward_op
+from trueband.optimized.attention.triton.operator import forward_op, triton_band
+from trueband.optimized.attention.triton.requirements import refusal
+from trueband.optimized.models import band_self_attention
 from trueband.properties.bounds import Bound
 from trueband.properties.case import Case
+from trueband.properties.engine import walk_small_world
 from trueband.properties.inputs import Inputs
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import run_model_check
+from trueband.properties.runner import Runner
 from trueband.properties.verdict import Verdict, judge
 
 warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of the infinities that a kernel masks
@@ -47,6 +59,13 @@ def edges(dtype: str) -> Iterator[Case]:
     yield Case(40, 3, head_dim=20, global_=(everywhere,), masked=((0, 39),), family="normal", dtype=dtype)
     yield Case(70, 40, head_dim=3, batch=2, global_=((69,), ()), masked=((), tuple(range(70))), scale=0.3, dtype=dtype)
     yield Case(20, 5, head_dim=4, masked=(tuple(range(16)),), dtype=dtype)  # a tile of keys without any
+    # Rows of the batch with different numbers of globals, none and more than a tile among them, and heads of their own.
+    ragged = ((0, 5), (), (*range(0, 34, 2), 34))
+    yield Case(35, 4, batch=3, global_=ragged, separate_globals=True, head_mask=True, **plain, seed=4)
+    yield Case(65, 3, global_=((0,),), **plain, seed=7)  # a local row alone in the last tile and part
+    yield Case(130, 64, global_=((0, 63, 64, 127, 128),), masked=((64, 129),), **plain, seed=5)
+    yield Case(193, 63, causal=True, **plain, seed=6)
+    yield Case(257, 129, global_=((0, 255, 256),), separate_globals=True, head_dim=3, family="normal", dtype=dtype)
 
 
 def tensors(inputs: Inputs) -> dict[str, Tensor]:
@@ -129,8 +148,10 @@ def check_second_order() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
-def check_head_mask() -> None:
-    """Its gradient is what each head adds to sum(dO * o), to the same bits whatever the head mask is, 0 included."""
+def head_mask_fault() -> str | None:
+    """What is wrong with the gradient of the head mask, which is what each head adds to sum(dO * o): to the same bits
+    whatever the head mask is, 0 included. None: nothing.
+    """
     case = Case(40, 3, head_dim=4, batch=2, heads=2, global_=((0, 20), ()), separate_globals=True, family="normal")
     inputs, grad_output = case.inputs(), case.grad_output()
     grads = []
@@ -138,25 +159,78 @@ def check_head_mask() -> None:
         given, head_mask = tensors(inputs), torch.tensor(weights, requires_grad=True)
         output = band_attention(**given, **inputs.options, head_mask=head_mask, impl="triton")
         grads.append(torch.autograd.grad(output, head_mask, torch.tensor(grad_output).to(output.dtype))[0])
-    assert torch.equal(*grads)
+    if not torch.equal(*grads):
+        return f"gradient of head_mask: expected the same for all weights, got {grads}"
     # Each term of the sum is off by |dO| times the forward bound; dO.v takes d roundings more, and all are added up.
     size, axes = np.abs(grad_output), (0, 2, 3)
     largest = max(np.abs(inputs.arrays[name]).max() for name in ("value", "value_global"))
     roundings = 2 * inputs.precision.accumulator * (grad_output[:, 0].size + case.tokens + case.head_dim)
     bound = Bound({"terms": (size * inputs.bound.total).sum(axes), "sum": roundings * largest * size.sum(axes)})
     verdict = judge(grads[0].double().numpy(), (grad_output * inputs.output).sum(axes), bound, "gradient of head_mask")
-    assert verdict.passed, str(verdict)
+    return None if verdict.passed else str(verdict)
 
 
-def check_refusals() -> None:
-    """What the interpreter cannot do right is refused."""
+def check_head_mask() -> None:
+    assert head_mask_fault() is None, head_mask_fault()
+
+
+def check_mended() -> None:
+    """The mended interpreter gives the same bits. As it comes it cannot multiply bfloat16, and is not asked to."""
+    case = Case(35, 4, batch=2, head_dim=4, global_=((0, 5), ()), masked=((), (3,)), family="normal", causal=False)
+    found = []
+    for change in (lambda: None, mend):
+        change()
+        for dtype in ("float32", "float16"):
+            inputs = case.replace(dtype=dtype).inputs()
+            given = tensors(inputs)
+            output = band_attention(**given, **inputs.options, impl="triton")
+            leaves = [given[name] for name in inputs.floating]
+            found.append([output, *torch.autograd.grad(output, leaves, torch.ones_like(output))])
+    half = len(found) // 2
+    for before, after in zip(found[:half], found[half:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     x = torch.ones(1, 1, 2, 2, dtype=torch.bfloat16)
     with pytest.raises(ValueError, match="query: expected float32 or float16 in Triton's interpreter"):
         band_attention(x, x, x, window=1, impl="triton")
 
 
+def check_small_world() -> None:
+    """Every pattern of padded and global tokens up to 4 tokens, each window and dilation, decoded exactly."""
+    found = walk_small_world(Runner(target), "float32", only=lambda world: world.tokens <= 4)
+    assert found.failure is None, found.failure
+    print(found.cases)
+
+
+class OnTriton(OptimizedModels):
+    """The package's models where their bands are what they choose on a CUDA device; nothing else is changed."""
+
+    architectures = ("longformer", "led")
+
+    def __init__(self) -> None:
+        self.count = 0
+        band_self_attention.find_implementation = self.find
+
+    def find(self, impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:
+        assert impl == "auto"
+        if refusal(query, dropout_p) is not None:
+            return band_op
+        self.count += 1
+        return triton_band
+
+
+def check_models() -> None:
+    """Whole models, layers and what they attend, against the reference."""
+    candidate, names = OnTriton(), ("attentions", "logits", "encoder_layers", "right_padding")
+    checks = [MODEL_CHECKS[name] for name in names]
+    for check, architecture in itertools.product(checks, candidate.architectures):
+        before = candidate.count
+        record = run_model_check("triton", candidate, check, architecture, "float32", 6)
+        assert record.passed, record
+        assert candidate.count > before, f"{check.name}: expected a band in the kernels, got none"
+
+
 def dead(module: str, old: str, new: str, place: Path) -> str | None:
-    """The case that tells kernels in which `old` is `new` in one module from right ones; None if there is none."""
+    """What tells kernels in which `old` is `new` in one module from right ones; None if nothing does."""
     name = place.name
     own = Path(tiles.__file__).parent
     place.mkdir()
@@ -176,9 +250,9 @@ def dead(module: str, old: str, new: str, place: Path) -> str | None:
             for verdict in verdicts(case):
                 if not verdict.passed:
                     return f"{case.to_json()}: {verdict}"
+        return head_mask_fault()
     finally:
         vars(launch).update(before)
-    return None
 
 
 def faults(text: str) -> None:
@@ -193,4 +267,6 @@ def faults(text: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    if sys.argv[1] != "check_mended":
+        use()
     globals()[sys.argv[1]](*sys.argv[2:])

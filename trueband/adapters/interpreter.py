@@ -1,9 +1,9 @@
 """Triton's interpreter, mended for a process that runs kernels in nothing else.
 
 It patches triton's language anew for every function that a kernel calls, and for every operation it works out types of
-tiles, and overflows that it then tells nobody: mended, it does so once, or not at all, and takes a third of the time. It
-multiplies the bit patterns of bfloat16, and cuts what it casts to it: mended, it multiplies the values, and rounds to
-nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
+tiles, and overflows that it then tells nobody: mended, it does so once, or not at all, and takes a third of the time.
+It multiplies the bit patterns of bfloat16, and cuts what it casts to it: mended, it multiplies the values, and rounds
+to nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 from trueband.adapters.interpreter import can_be_mended, mend
 from trueband.optimized import band_attention
 from trueband.optimized.attention.triton.places import interpreter, serve_cpu
+from trueband.optimized.attention.triton.requirements import interpreted
 from trueband.properties.target import FEATURES, Target
 
 
@@ -23,10 +24,15 @@ def fused(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """
     if isinstance(query, torch.Tensor) and query.device.type == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
-        if can_be_mended():
-            mend()
-            serve_cpu(interpreter())
+        use()
     return band_attention(query, key, value, impl="triton", **options)
+
+
+def use() -> None:
+    """Has Triton's interpreter run the kernels mended from now on, where it is one that `mend` knows."""
+    if can_be_mended() and interpreted():
+        mend()
+        serve_cpu(interpreter())
 
 
 target = Target(

@@ -136,6 +136,9 @@ WRONG: list[tuple[type[Exception], dict[str, Any], str]] = [
     (TypeError, {"generator": 3}, "generator: expected a torch.Generator or None, got int"),
     (ValueError, {"attention_mask": torch.ones(3, 1)}, r"attention_mask: expected shape .*, got \(3, 1\)"),
     (ValueError, {"input_ids": torch.full((3, 6), 40)}, "input_ids: expected ids from 0 to 39, got 40"),
+    (ValueError, {"eos_token_id": (2, 40)}, r"eos_token_id: expected ids from 0 to 39, got \(2, 40\)"),
+    (ValueError, {"decoder_start_token_id": "2"}, "decoder_start_token_id: expected ids from 0 to 39, got '2'"),
+    (TypeError, {"generation_config": {}}, "generation_config: expected a GenerationConfig or None, got dict"),
 ]
 
 
@@ -152,3 +155,18 @@ def test_wrong_prompts(led_writers: Any, roberta_writers: Any, small: dict[str, 
         led_writers.ours.generate(**led_writers.given, decoder_input_ids=torch.full((2, 2), 7))
     with pytest.raises(ValueError, match="config: expected is_decoder True, got False"):
         XLMRobertaForCausalLM(XLMRobertaConfig(**small)).generate(torch.full((2, 2), 7))
+    for wrong, message in ((3, "a LEDEncoderBaseModelOutput or a tuple, got int"), ((3,), "a torch tensor, got int")):
+        with pytest.raises(TypeError, match=f"encoder_outputs: expected {message}"):
+            led_writers.ours.generate(encoder_outputs=wrong)
+    with pytest.raises(ValueError, match=r"inputs_embeds: expected shape \(batch, tokens, 16\), got \(2, 5\)"):
+        led_writers.ours.generate(inputs_embeds=torch.zeros(2, 5))
+    for name in ("encoder_hidden_states", "encoder_attention_mask"):
+        with pytest.raises(TypeError, match=f"{name}: expected a torch tensor, got list"):
+            roberta_writers.ours.generate(**{**roberta_writers.given, name: [1]})
+
+
+def test_without_an_end_token_a_least_length_changes_nothing(writers: Any) -> None:
+    options = {"eos_token_id": (), "max_length": 16}
+    assert torch.equal(
+        *(writers.ours.generate(**writers.given, **options, **least) for least in ({}, {"min_length": 9}))
+    )

@@ -143,6 +143,8 @@ def test_new_words(led: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any
             model(batch.ids.clamp(max=38), decoder_input_ids=torch.full((4, 2), 39))
         with pytest.raises(ValueError, match="size: expected more than 2, the largest special token, got 2"):
             model.resize_token_embeddings(2)
+        with pytest.raises(TypeError, match="size: expected an int >= 1, got float"):
+            model.resize_token_embeddings(41.0)
 
 
 def test_states_of_a_saved_model(led: Any, batch: Any) -> None:
@@ -243,8 +245,15 @@ def test_wrong_inputs_of_the_heads(led: Any, batch: Any) -> None:
         led(LEDForQuestionAnswering, num_labels=3)
     with pytest.raises(ValueError, match=r"start_positions: expected shape .*\(4,\), got \(2,\)"):
         led(LEDForQuestionAnswering)(batch.ids, start_positions=torch.zeros(2).long())
+    encoded = {"encoder_outputs": (torch.ones(4, 13, 16).double(),), "decoder_input_ids": batch.read}
+    with pytest.raises(ValueError, match=r"end_positions: expected shape .*\(4,\), got \(3,\)"):
+        led(LEDForQuestionAnswering)(**encoded, end_positions=torch.zeros(3).long())
     with pytest.raises(ValueError, match="activation_function: expected 'gelu'"):
         led(LEDModel, activation_function="relu")
     generator = led(LEDForConditionalGeneration)
     with pytest.raises(ValueError, match="labels: expected ids from 0 to 39, got 40"):
         generator(batch.ids, labels=batch.read + 40 - batch.read)
+    with pytest.raises(TypeError, match="labels: expected a torch tensor, got list"):
+        generator(batch.ids, labels=[7])
+    with pytest.raises(ValueError, match=r"labels: expected shape \(batch, tokens\), got \(7,\)"):
+        generator(batch.ids, labels=batch.read[0])

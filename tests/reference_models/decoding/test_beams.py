@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from trueband.reference.config import GenerationConfig, XLMRobertaConfig
+from trueband.reference.config_generation import TOKENS
 from trueband.reference.decoding import decode, rules_for
 from trueband.reference.decoding_beams import beam_search
 from trueband.reference.decoding_logits import log_softmax
@@ -202,3 +203,12 @@ def test_numbers_without_sampling_and_long_prompts_are_refused() -> None:
         decode([TRAP], np.array([[START]]), rules, np.zeros((1, 3)))
     with pytest.raises(ValueError, match="max_length: expected more than the 4 tokens of the prompt, got 4"):
         rules_for(options(max_length=4), XLMRobertaConfig(), 4)
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("token", [-1, 40, 2.0])
+def test_tokens_outside_the_vocabulary_are_refused(name: str, token: Any) -> None:
+    config = XLMRobertaConfig(vocab_size=40)
+    with pytest.raises(ValueError, match=f"{name}: expected ids from 0 to 39, got {token}"):
+        rules_for(GenerationConfig(**{name: token}), config, 1)
+    assert rules_for(GenerationConfig(**{name: 39}), config, 1).prompt == 1

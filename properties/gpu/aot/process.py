@@ -1,0 +1,59 @@
+"""Compiles what a function launches in processes of their own, and gives the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueband.properties.gpu.aot.code import Code
+from trueband.properties.gpu.aot.gates import Refusal
+from trueband.properties.gpu.aot.target import TARGETS
+from trueband.properties.gpu.processes import run_children
+from trueband.properties.target import TargetError
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Compiled code, and the gates that it does not pass."""
+
+    code: Code
+    refusals: list[Refusal]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was compiled; how the function or its process ended, if not well; whether by Ctrl-C."""
+
+    judged: list[Judged]
+    crash: str = ""
+    interrupted: bool = False
+
+
+def compile_for(
+    spec: str, targets: Sequence[str], jobs: int = 1, time_limit: float | None = None
+) -> Outcome:  # fmt: skip
+    """Compile what `module:function` or `file.py:function` launches, or gives.
+
+    Args:
+        targets: of `TARGETS`.
+        jobs: processes that share the kernels which the function gives.
+        time_limit: seconds for all of it; None: as long as it takes.
+
+    Raises:
+        TargetError: triton is not installed, there is no such function, or a target is unknown.
+    """
+    for name in targets:
+        if name not in TARGETS:
+            raise TargetError(f"gpu: expected some of {', '.join(TARGETS)}, got {name!r}")
+    arguments = [[spec, ",".join(targets), f"{job}/{jobs}"] for job in range(jobs)]
+    ended = run_children("trueband.properties.gpu.aot.child", arguments, False, time_limit)
+    judged, crashes = [], []
+    for each in ended:
+        for line in each.lines:
+            if "unusable" in line:
+                raise TargetError(line["unusable"])
+            if "code" in line:
+                refusals = [Refusal(**told) for told in line["refusals"]]
+                judged.append(Judged(Code.from_dict(line["code"]), refusals))
+        crashes.append(each.lines[-1].get("crash", each.crash) if each.lines else each.crash)
+    return Outcome(judged, next((crash for crash in crashes if crash), ""), any(each.interrupted for each in ended))

@@ -1,0 +1,57 @@
+"""The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
+
+It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
+function that is called before all else, or is empty. FILE gets one JSON line for each finding as it is made, and a last
+one that sums up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.gpu.autotuned import every_configuration
+from trueband.properties.gpu.function import load_function
+from trueband.properties.gpu.sanitizer.interpreter import sanitized
+from trueband.properties.gpu.sanitizer.report import Report
+from trueband.properties.target import TargetError
+
+
+def main(spec: str, seed: int, first: str, path: Path) -> None:
+    """Call the function that SPEC names, and write what was seen."""
+    np.seterr(all="ignore")  # a kernel may compute with infinities that it masks
+    with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
+        report.on_finding = lambda finding: print(f'{{"finding":{finding.to_json()}}}', file=file)
+        end: dict[str, Any] = {}
+        try:
+            if first:
+                load_function(first)()
+            function = load_function(spec, "target")  # imported while allocations are watched
+            function(target="cpu")
+        except TargetError as error:
+            end["unusable"] = str(error)
+        except BaseException as error:
+            traceback.print_exc()
+            end["crash"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        file.write(json.dumps({**end, **summary(report)}) + "\n")
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """All findings with their counts, and how much was looked at."""
+    return {
+        "findings": [dataclasses.asdict(finding) for finding in report.findings],
+        "launches": report.launches,
+        "accesses": report.accesses,
+        "unchecked": report.unchecked,
+        "kernels": sorted(report.kernels),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))

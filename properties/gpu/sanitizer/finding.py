@@ -1,0 +1,163 @@
+"""What the sanitizer found: where in the source, which tensor, which element, which programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import linecache
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+KINDS = {
+    "out-of-bounds load": "an active lane reads memory that is no element of the tensor",
+    "out-of-bounds store": "an active lane writes memory that is no element of the tensor",
+    "out-of-bounds atomic": "an active lane changes memory that is no element of the tensor",
+    "unwritten read": "an element is read that nothing has written since it was allocated",
+    "missing other": "what a load without `other` puts into inactive lanes, which is undefined, changes the result",
+    "write/write race": "two programs write the same element; a GPU runs them in any order, or at once",
+    "read/write race": "one program reads what another writes; a GPU runs them in any order, or at once",
+    "lane race": "two lanes of one store write different values into the same element",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the source of a kernel.
+
+    Attributes:
+        file, line, function: of the access.
+        callers: "file:line in function" of the functions that called it, up to the kernel.
+    """
+
+    file: str
+    line: int
+    function: str
+    callers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return shown(self.file, self.line, self.function)
+
+    @property
+    def source(self) -> str:
+        """The line, as it stands in the file."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The place of a parsed JSON object."""
+        return cls(values["file"], values["line"], values["function"], tuple(values["callers"]))
+
+
+def shown(file: str, line: int, function: str) -> str:
+    """ "file:line in function"; the file as seen from the working folder, if it lies there."""
+    path = Path(file)
+    short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{short}:{line} in {function}"
+
+
+def place(own: str, foreign: str) -> Place:
+    """Where the kernel is that is being interpreted.
+
+    Args:
+        own: folder of the sanitizer; its frame `run_programs` stands between the kernel and who launched it.
+        foreign: folder of triton, whose frames are not the user's.
+    """
+    told = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        is_own = code.co_filename.startswith(own)
+        if is_own and code.co_name == "run_programs":
+            break
+        if not is_own and not code.co_filename.startswith((foreign, "<")):
+            told.append((code.co_filename, frame.f_lineno, code.co_name))
+        frame = frame.f_back
+    if not told:
+        return Place("<unknown>", 0, "<unknown>")
+    return Place(*told[0], tuple(shown(*each) for each in told[1:]))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault that was seen.
+
+    Attributes:
+        kind: one of `KINDS`.
+        kernel: its name.
+        launch: how many launches there had been, this one counted.
+        place: of the access.
+        tensor: name of the argument; "name[1]" for a member of a tuple. Of "missing other": the tensor that changes.
+        dtype, shape: of the tensor.
+        index: of the first element concerned; beyond the shape, or negative, where there is none.
+        lanes: of the access, that are concerned; of "missing other": elements that change, 0 if not their content
+            changes but which of them are accessed (of no tensor: whether the launch ends well).
+        program, grid: which program it was, of how many, along the three axes.
+        other_program, other_place: of the access it is in conflict with, if there is one.
+        times: how often the same was seen, at this place and this tensor.
+    """
+
+    kind: str
+    kernel: str
+    launch: int
+    place: Place
+    tensor: str
+    dtype: str
+    shape: tuple[int, ...]
+    index: tuple[int, ...]
+    lanes: int
+    program: tuple[int, ...]
+    grid: tuple[int, ...]
+    other_program: tuple[int, ...] | None = None
+    other_place: Place | None = None
+    times: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """What two findings have in common that tell the same fault."""
+        return self.kind, self.kernel, self.place.file, self.place.line, self.tensor
+
+    def again(self, times: int) -> Finding:
+        """The same finding, seen more often."""
+        return dataclasses.replace(self, times=self.times + times)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kind.upper()} in {self.kernel}, launch {self.launch}: {KINDS[self.kind]}",
+            f"  where    {self.place}",
+            *([f"           {self.place.source}"] if self.place.source else []),
+            *(f"           called from {caller}" for caller in self.place.callers),
+            *self._what(),
+            f"  program  {self.program} of {self.grid}",
+        ]
+        if self.other_program is not None:
+            lines.append(f"  other    program {self.other_program}, at {self.other_place}")
+        if self.times > 1:
+            lines.append(f"  seen     {self.times:,} times")
+        return "\n".join(lines)
+
+    def _what(self) -> list[str]:
+        tensor = f"{self.tensor}, {self.dtype} {list(self.shape)}"
+        if self.kind == "missing other" and not self.lanes:
+            return [f"  changes  which elements of {tensor} are accessed" if self.tensor else "  changes  how it ends"]
+        unit = "elements" if self.kind == "missing other" else "lanes"
+        more = f", the first of {self.lanes:,} {unit}" if self.lanes > 1 else ""
+        label = "changes" if self.kind == "missing other" else "tensor "
+        return [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The finding of a parsed JSON line."""
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        given["place"] = Place.from_dict(values["place"])
+        if values["other_place"] is not None:
+            given["other_place"] = Place.from_dict(values["other_place"])
+        return cls(**given)

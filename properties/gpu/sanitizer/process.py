@@ -1,0 +1,64 @@
+"""Runs a function that launches kernels in a process of its own, under the sanitizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trueband.properties.gpu.processes import Ended, run_children
+from trueband.properties.gpu.sanitizer.finding import Finding
+from trueband.properties.target import TargetError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen.
+
+    Attributes:
+        findings: each fault once.
+        launches, accesses: how much was looked at; an access is one load, store or atomic operation of one program.
+        unchecked: lanes whose address the kernel had read from memory, which are not checked.
+        kernels: names.
+        crash: how the function or its process ended, if not well.
+        interrupted: by Ctrl-C; what had been found is there.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    launches: int = 0
+    accesses: int = 0
+    unchecked: int = 0
+    kernels: tuple[str, ...] = ()
+    crash: str = ""
+    interrupted: bool = False
+
+
+def sanitize(spec: str, seed: int = 0, time_limit: float | None = None, first: str = "") -> Outcome:
+    """Call the function `module:function` or `file.py:function` under the sanitizer.
+
+    Args:
+        seed: of the order in which the programs of a launch run.
+        time_limit: seconds for all of it; None: as long as it takes.
+        first: `module:function` that is called before all else, such as one that mends the interpreter.
+
+    Raises:
+        TargetError: triton is not installed, or there is no such function.
+    """
+    (ended,) = run_children("trueband.properties.gpu.sanitizer.child", [[spec, str(seed), first]], True, time_limit)
+    return _outcome(ended)
+
+
+def _outcome(ended: Ended) -> Outcome:
+    end = ended.lines[-1] if ended.lines and "launches" in ended.lines[-1] else None
+    if end is None:  # the process has not got so far
+        findings = [Finding.from_dict(line["finding"]) for line in ended.lines]
+        return Outcome(findings, crash=ended.crash, interrupted=ended.interrupted)
+    if "unusable" in end:
+        raise TargetError(end["unusable"])
+    return Outcome(
+        [Finding.from_dict(each) for each in end["findings"]],
+        end["launches"],
+        end["accesses"],
+        end["unchecked"],
+        tuple(end["kernels"]),
+        end.get("crash", ended.crash),
+        ended.interrupted,
+    )

@@ -1,0 +1,86 @@
+"""`trueband bench`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from trueband.cli import main
+
+COMMAND = [sys.executable, "-m", "trueband", "bench"]
+SMALL = ["--level", "operator", "--window", "8", "--heads", "2", "--head-dim", "8", "--rounds", "2", "--threads", "1"]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_table_lines_and_a_plot(tmp_path: Path) -> None:
+    report, picture = tmp_path / "bench.jsonl", tmp_path / "bench.svg"
+    asked = ["--tokens", "64", "128", "--passes", "forward", "--contender", "trueband", "sdpa", "sgemm"]
+    files = ["--json", str(report), "--plot", str(picture)]
+    run = subprocess.run([*COMMAND, *SMALL, *asked, *files], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "operator, forward: the attention alone" in run.stdout
+    assert "sgemm: the ceiling" in run.stdout
+    assert "[2/2] operator forward, window 8, 128 tokens: trueband" in run.stderr
+    head, *found = lines(report)
+    assert (head["record"], head["threads"], head["rounds"]) == ("run", 1, 2)
+    assert [(each["tokens"], each["contender"]) for each in found] == [
+        (tokens, name) for tokens in (64, 128) for name in ("trueband", "sgemm", "sdpa")
+    ]
+    assert all(each["status"] == "measured" and len(each["rounds"]) == 2 and each["seconds"] > 0 for each in found)
+    assert [each["memory"] is None for each in found] == [False, True, False] * 2
+    ElementTree.fromstring(picture.read_text())
+
+
+def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "bench.jsonl"
+    asked = ["--tokens", "8192", "16384", "--passes", "forward", "--contender", "sdpa", "--memory-limit", "16"]
+    assert main(["bench", *SMALL, *asked, "--json", str(report)]) == 0
+    assert [each["status"] for each in lines(report)[1:]] == ["out of memory", "not tried"]
+    out = capsys.readouterr().out
+    assert "sdpa, window 8, 16,384 tokens: not tried: out of memory at 8,192 tokens" in out
+
+
+def test_our_own_failure_is_that_of_the_command(tmp_path: Path) -> None:
+    asked = ["--tokens", "8192", "--passes", "forward", "--contender", "trueband", "--memory-limit", "1"]
+    assert main(["bench", *SMALL, *asked]) == 3
+
+
+def test_a_plot_of_one_length_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *SMALL, "--tokens", "64", "--plot", str(tmp_path / "plot.svg")]) == 2
+    assert "--plot: expected at least two lengths with --tokens, got one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["1", "-0.1", "half"])
+def test_a_share_is_a_number_below_one(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--padding", share])
+    assert "expected a number from 0 to below 1" in capsys.readouterr().err
+
+
+def test_an_interrupt_leaves_what_was_done(tmp_path: Path) -> None:
+    report = tmp_path / "bench.jsonl"
+    asked = ["--tokens", "64", "128", "256", "512", "--contender", "trueband", "--json", str(report)]
+    process = subprocess.Popen([*COMMAND, *SMALL, *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not report.exists() or len(report.read_text().splitlines()) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert process.returncode == 130, error
+    assert lines(report)[1]["status"] == "measured"
+    assert "operator, forward" in out

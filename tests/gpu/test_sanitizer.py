@@ -1,0 +1,109 @@
+"""Planted faults are told, each at its line; the interpreter alone is silent about them; right kernels are clean."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PLANTED = ast.parse(Path(__file__).with_name("planted.py").read_text(encoding="utf-8"))
+
+
+def planted(decorator: str) -> dict[str, str]:
+    """{function: argument of its decorator, or ""} of `planted.py`, which cannot be imported here."""
+    found = {}
+    for node in PLANTED.body:
+        for each in getattr(node, "decorator_list", []):
+            if ast.unparse(each).partition("(")[0] == decorator:
+                found[node.name] = ast.literal_eval(each.args[0]) if isinstance(each, ast.Call) else ""
+    return found
+
+
+FAULTY, RIGHT = planted("faulty"), planted("right")
+
+
+@pytest.fixture(scope="session")
+def plain(interpret: Callable[..., str]) -> dict[str, str | None]:
+    """What Triton's interpreter alone says of each function."""
+    told: dict[str, str | None] = json.loads(interpret("planted.py", "plain"))
+    return told
+
+
+@pytest.fixture(scope="session", params=["sanitized", "mended"])
+def found(request: pytest.FixtureRequest, interpret: Callable[..., str]) -> dict[str, list[list[str]]]:
+    """What the sanitizer says: [kind, line of the source, tensor] of each finding."""
+    told: dict[str, list[list[str]]] = json.loads(interpret("planted.py", request.param))
+    return told
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_planted_fault_is_told_at_its_line(found: dict[str, list[list[str]]], name: str) -> None:
+    assert FAULTY[name] in [kind for kind, _, _ in found[name]]
+    assert all(line.endswith("# fault") for _, line, _ in found[name])
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_interpreter_alone_is_silent(plain: dict[str, str | None], name: str) -> None:
+    """Its numbers are right as well: each function compares them where they are defined."""
+    assert plain[name] is None
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_kernel_is_clean(
+    plain: dict[str, str | None], found: dict[str, list[list[str]]], name: str
+) -> None:  # fmt: skip
+    assert (plain[name], found[name]) == (None, [])
+
+
+def test_every_kind_is_planted() -> None:
+    kinds = {"out-of-bounds load", "out-of-bounds store", "out-of-bounds atomic", "unwritten read", "missing other",
+             "write/write race", "read/write race", "lane race"}  # fmt: skip
+    assert set(FAULTY.values()) == kinds
+
+
+# name: (file, what stands there once, what is put there, what is told)
+OWN = {
+    "keys loaded beyond the sequence": (
+        "forward", "k = load_rows(key, key_rows, key_n, state == 1,", "k = load_rows(key, key_rows, key_n, state < 3,",
+        "out-of-bounds load",
+    ),
+    "output stored beyond the sequence": (
+        "forward", "rows, output_n, inside, result,", "rows, output_n, inside | True, result,", "out-of-bounds store"
+    ),
+    "states without other": (
+        "forward", "state = tl.load(states + key_rows, mask=key_steps < length, other=0)",
+        "state = tl.load(states + key_rows, mask=key_steps < length)", "missing other",
+    ),
+    "rows without other": ("tiles", "mask=mask, other=0.0)", "mask=mask)", "missing other"),
+    "every part writes the deltas": (
+        "global_rows_backward", "delta, mask=is_row & (part == 0))", "delta, mask=is_row)", "write/write race"
+    ),
+    "masked rows get no log-sum": (
+        "forward", "tokens + rows, log_sum, mask=inside)", "tokens + rows, log_sum, mask=is_local)", "unwritten read"
+    ),
+    "blocks of keys overlap": (
+        "backward_key", "steps = start + tl.arange(0, KEYS)", "steps = start // 2 + tl.arange(0, KEYS)",
+        "write/write race",
+    ),
+}  # fmt: skip
+NO_FAULT = ("tiles", "add_keys(", "add_keys(", "")
+
+
+@pytest.fixture(scope="session")
+def told(interpret: Callable[..., str]) -> dict[str, list[str]]:
+    """Kinds of findings for each change of the package's own kernels, and for none."""
+    changes = {name: change[:3] for name, change in {**OWN, "no fault": NO_FAULT}.items()}
+    kinds: dict[str, list[str]] = json.loads(interpret("changed.py", json.dumps(changes)))
+    return kinds
+
+
+@pytest.mark.parametrize("name", OWN, ids=lambda name: name.replace(" ", "-"))
+def test_a_fault_in_the_own_kernels_is_told(told: dict[str, list[str]], name: str) -> None:
+    assert OWN[name][3] in told[name]
+
+
+def test_the_own_kernels_read_and_written_but_not_changed(told: dict[str, list[str]]) -> None:
+    assert told["no fault"] == []

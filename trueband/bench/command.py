@@ -1,0 +1,199 @@
+"""`trueband bench`: time and memory beside other implementations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from trueband import __version__, exit_codes
+from trueband.bench import memory
+from trueband.bench.contenders import CONTENDERS, NAMES, OURS, Contender, contenders
+from trueband.bench.measure import Means, Measurement, measure_all
+from trueband.bench.plot import plot
+from trueband.bench.shape import LEVELS, Shape
+from trueband.bench.table import print_tables, told_shortly
+from trueband.check_command import positive
+from trueband.reports import JsonLines, write_whole
+
+DESCRIPTION = """\
+Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the
+time that the same multiply-adds take as one large matrix product. Every contender runs in a process of its own; those
+of one shape are timed in turns, so that a machine that slows down slows all of them; times are medians of rounds, and
+memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is told,
+and not asked for longer texts. Without options this takes an hour or more; --quick is two minutes. Peers that are not
+installed are left out: pip install 'trueband[peers]'."""
+TOKENS = {
+    "operator": (1024, 2048, 4096, 8192, 16384, 32768, 65536),
+    "module": (1024, 2048, 4096, 8192, 16384, 32768, 65536),
+    "encoder": (4096, 8192),
+    "generation": (1024, 4096),
+}
+WINDOWS = {"operator": (64, 256, 512), "module": (64, 256, 512), "encoder": (512,), "generation": (512,)}
+PASSES = {"forward": (False,), "both": (True,), "all": (False, True)}
+QUICK = {"level": ["operator", "module", "encoder"], "tokens": [1024, 4096], "window": [512], "rounds": 3,
+         "passes": "forward", "contender": [each for each in NAMES if each != "flex compiled"]}  # fmt: skip
+SHARE_OF_MEMORY = 0.75  # of what is free, for one process
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    command = commands.add_parser(
+        "bench",
+        help="measure time and memory beside other implementations",
+        description=DESCRIPTION,
+        epilog="levels:\n" + "\n".join(f"  {name:11} {story}" for name, story in LEVELS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = command.add_argument
+    add("--quick", action="store_true", help="two lengths, window 512, forward, three rounds, nothing compiled; other "
+        "options take precedence")  # fmt: skip
+    add("--level", nargs="+", choices=LEVELS, metavar="LEVEL", help="what to measure (default: all)")
+    add("--tokens", nargs="+", type=positive, metavar="N", help="lengths (default: 1024, 2048, ... 65536; 4096 and "
+        "8192 of the encoder; 1024 and 4096 of generation)")  # fmt: skip
+    add("--window", nargs="+", type=positive, metavar="W", help="one-sided (default: 64 256 512; 512 of the models)")
+    add("--passes", choices=PASSES, metavar="WHICH", help="forward; both: forward and backward as one; all: the one, "
+        "then the other (default: all)")  # fmt: skip
+    add("--contender", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
+    add("--rounds", type=positive, metavar="N", help="of each contender in turn (default: 5)")
+    add("--batch", type=positive, default=1, metavar="B", help="rows (default: 1)")
+    add("--padding", nargs="+", type=_share, default=[0.0], metavar="SHARE", help="share of padded tokens, in rows of "
+        "different lengths (default: 0; try --batch 8 --padding 0 0.5)")  # fmt: skip
+    add("--heads", type=positive, default=12, metavar="H", help="heads (default: 12)")
+    add("--head-dim", type=positive, default=64, metavar="D", help="width of a head (default: 64)")
+    add("--dtype", choices=("float32", "float64", "bfloat16", "float16"), default="float32", metavar="DTYPE",
+        help="float32 (default), float64, bfloat16 or float16")  # fmt: skip
+    add("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
+    add("--threads", type=positive, default=_processors(), metavar="N", help="of each process (default: all)")
+    add("--time-limit", type=positive, default=120, metavar="SECONDS", help="for preparing, and for each round "
+        "(default: 120)")  # fmt: skip
+    add(
+        "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
+    )
+    add("--json", type=Path, metavar="FILE", help="write one JSON line for each measurement, as they finish")
+    add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
+    command.set_defaults(run=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Measure, print the tables, and return the exit code: 3 when one of our own measurements failed."""
+    if options.quick:
+        for name, value in QUICK.items():
+            if getattr(options, name) is None:
+                setattr(options, name, value)
+    plan = shapes(options)
+    wanted = tuple(options.contender or NAMES)
+    if options.plot and all(len({other.tokens for other in plan if other.group == each.group}) < 2 for each in plan):
+        raise ValueError("--plot: expected at least two lengths with --tokens, got one")
+    left = sorted({each.package for each in CONTENDERS if each.name in wanted and not each.installed})
+    for package in left:
+        print(f"trueband: {package} is not installed, and left out", file=sys.stderr)
+    free = memory.available()
+    limit = options.memory_limit * 2**20 if options.memory_limit else int(SHARE_OF_MEMORY * free) if free else None
+    means = Means(options.threads, options.rounds or 5, options.time_limit, limit)
+    done: list[Measurement] = []
+    with BenchLines(options.json) as lines:
+        lines.begin(options, means)
+        try:
+            _measure(plan, wanted, means, lines, done)
+        except KeyboardInterrupt:
+            print_tables(done)
+            raise
+    print_tables(done)
+    if options.plot:
+        write_whole(options.plot, plot(done))
+    if not done:
+        return exit_codes.NOTHING_RAN
+    ours = [each for each in done if each.contender == OURS]
+    return exit_codes.PASSED if all(each.measured for each in ours) else exit_codes.CRASHED
+
+
+def shapes(options: argparse.Namespace) -> list[Shape]:
+    """What to measure, lengths in increasing order within all else."""
+    return [
+        Shape(level, tokens, window, backward, options.batch, options.heads, options.head_dim, padding, options.dtype,
+              options.device)
+        for level in options.level or LEVELS
+        for backward in (PASSES[options.passes or "all"] if level != "generation" else (False,))
+        for window in options.window or WINDOWS[level]
+        for padding in options.padding
+        for tokens in sorted(set(options.tokens or TOKENS[level]))
+    ]  # fmt: skip
+
+
+def _measure(
+    plan: Sequence[Shape], wanted: tuple[str, ...], means: Means, lines: BenchLines, done: list[Measurement]
+) -> None:
+    """All shapes; `done` has what is finished whatever happens."""
+    terminal = sys.stderr.isatty()
+
+    def on_step(shape: Shape, step: str) -> None:
+        if terminal:
+            print(f"\r\x1b[K{number()} {shape}: {step}", end="", file=sys.stderr, flush=True)
+
+    def number() -> str:
+        return f"[{len({each.shape for each in done}) + 1}/{len(plan)}]"
+
+    def among(shape: Shape) -> list[Contender]:
+        return contenders(shape, wanted)
+
+    for found in measure_all(plan, among, means, on_step):
+        start = "\r\x1b[K" if terminal else ""
+        for shape in {each.shape for each in found}:
+            print(f"{start}{number()} {shape}: {told_shortly(found)}", file=sys.stderr, flush=True)
+        for each in found:
+            done.append(each)
+            lines.add(each)
+
+
+class BenchLines(JsonLines):
+    """The file of measurements."""
+
+    def begin(self, options: argparse.Namespace, means: Means) -> None:
+        """The first line: what runs where, {"record": "run", ...}."""
+        packages = {name: _version(name) for name in ("torch", "transformers", "local-attention", "numpy")}
+        self._write(json.dumps({
+            "record": "run", "trueband": __version__, "processor": processor(), "threads": means.threads,
+            "rounds": means.rounds, "device": options.device, "python": platform.python_version(),
+            "platform": platform.platform(), **packages,
+        }))  # fmt: skip
+
+    def add(self, measurement: Measurement) -> None:
+        """One measurement, {"record": "measurement", ...}."""
+        self._write(json.dumps({"record": "measurement", **measurement.to_dict()}))
+
+
+def processor() -> str:
+    """The name of the machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1) of the command line."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return share

@@ -1,0 +1,124 @@
+"""The tables of measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.table import Table
+
+from trueband.bench.contenders import CEILING, OURS, contender
+from trueband.bench.measure import Measurement
+from trueband.bench.shape import LEVELS, Shape
+from trueband.console import print_line, report_console
+
+FROM_TOKENS = 4096  # exponents are of lengths from here on: shorter ones are mostly overhead
+
+
+def print_tables(measurements: Sequence[Measurement]) -> None:
+    """One table for each level and pass, with a legend; then how the cost grows."""
+    console = report_console()
+    for (level, _), some in groupby(measurements, key=lambda each: (each.shape.level, each.shape.passes)):
+        told = list(some)
+        console.print(_table(told))
+        for name in dict.fromkeys(each.contender for each in told):
+            print_line(f"  {name}: {contender(level, name).story}")
+        for line in [*_growth(told), *_failures(told)]:
+            print_line(f"  {line}")
+        print_line("")
+
+
+def _table(measurements: Sequence[Measurement]) -> Table:
+    shape = measurements[0].shape
+    table = Table(title=_title(shape), title_justify="left", box=None, pad_edge=False)
+    columns = ["window", "tokens", "contender", "time", "of ours", "spread", "memory", "of ours"]
+    if shape.level == "generation":
+        columns.insert(5, "tokens/s")
+    for column in columns:
+        table.add_column(column, no_wrap=True, justify="left" if column == "contender" else "right")
+    for _, some in groupby(measurements, key=lambda each: each.shape):
+        told = list(some)
+        ours = next((each for each in told if each.contender == OURS and each.measured), None)
+        for number, each in enumerate(sorted(told, key=lambda each: (each.contender != OURS, each.contender))):
+            place = [f"{each.shape.window}", _tokens(each.shape)] if number == 0 else ["", ""]
+            cells = _cells(each, ours)
+            if shape.level == "generation":
+                cells.insert(2, f"{each.rate:.3g}" if each.measured else "")
+            table.add_row(*place, each.contender, *cells, style="bold" if each.contender == OURS else "")
+    return table
+
+
+def _title(shape: Shape) -> str:
+    sizes = f"{shape.batch} x {shape.heads} heads x {shape.head_dim}"
+    return f"{shape.level}, {shape.passes}: {LEVELS[shape.level]}; {sizes}, {shape.dtype}"
+
+
+def _tokens(shape: Shape) -> str:
+    return f"{shape.tokens:,}" + (f" ({shape.padding:.0%} padding)" if shape.padding else "")
+
+
+def _cells(each: Measurement, ours: Measurement | None) -> list[str]:
+    """Time, its ratio to ours, its spread; memory, and its ratio."""
+    if not each.measured:
+        return [each.status, "", "", "", ""]
+    spread = f"{seconds(min(each.seconds))} .. {seconds(max(each.seconds))}"
+    time = [seconds(each.median), "" if ours is None else f"{each.median / ours.median:.3g} x", spread]
+    if each.memory is None or each.contender == CEILING:
+        return [*time, "", ""]
+    known = ours is not None and ours.memory
+    return [*time, size(each.memory), f"{each.memory / ours.memory:.3g} x" if known else ""]  # type: ignore[union-attr,operator]
+
+
+def seconds(value: float) -> str:
+    """Three digits and a unit."""
+    if value >= 1:
+        return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} us"
+
+
+def size(memory: float) -> str:
+    """Three digits and a unit."""
+    mebibytes = memory / 2**20
+    return f"{mebibytes / 1024:.3g} GiB" if mebibytes >= 1024 else f"{mebibytes:.3g} MiB"
+
+
+def exponent(lengths: Sequence[int], costs: Sequence[float]) -> float:
+    """Slope of log cost over log length, by least squares."""
+    x, y = [math.log(length) for length in lengths], [math.log(cost) for cost in costs]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+
+
+def _growth(measurements: Sequence[Measurement]) -> list[str]:
+    """How our cost grows with the length, where at least two lengths were measured."""
+    lines = []
+    ours = [each for each in measurements if each.contender == OURS and each.measured]
+    ours = [each for each in ours if each.shape.tokens >= FROM_TOKENS and each.memory]
+    for _, some in groupby(ours, key=lambda each: each.shape.group):
+        told = list(some)
+        if len(told) > 1:
+            lengths = [each.shape.tokens for each in told]
+            time = exponent(lengths, [each.median for each in told])
+            memory = exponent(lengths, [float(each.memory or 0) for each in told])
+            lines.append(
+                f"{OURS}, window {told[0].shape.window}: from {lengths[0]:,} to {lengths[-1]:,} tokens the time grows "
+                f"as tokens^{time:.2f}, the memory as tokens^{memory:.2f}"
+            )
+    return lines
+
+
+def _failures(measurements: Sequence[Measurement]) -> list[str]:
+    return [
+        f"{each.contender}, window {each.shape.window}, {each.shape.tokens:,} tokens: {each.status}: {each.message}"
+        for each in measurements
+        if not each.measured
+    ]
+
+
+def told_shortly(measurements: Sequence[Measurement]) -> str:
+    """One line for the progress: the medians."""
+    parts = [
+        f"{each.contender} {seconds(each.median) if each.measured else each.status}" for each in measurements
+    ]  # fmt: skip
+    return ", ".join(parts)
