@@ -120,47 +120,40 @@ def scaled(counters: Mapping[str, float], factor: float) -> dict[str, float]:
 
 def lines(device: Device, shape: str, counts: list[Count]) -> list[str]:
     """The report, a line each."""
-    told = [
-        f"{device.name}, {shape}: lower bounds of the time, computed, not measured",
-        "Counts are of the compiled PTX, executed on the CPU; peaks are of the data sheet. Nothing was run on a GPU.",
-        "",
-        f"{'kernel':27} {'regs':>4} {'shared':>7} {'blocks/SM':>9} {'waves':>6} | {'GFLOP':>7} {'MB':>7} {'sectors':>7} "
-        f"{'banks':>5} | microseconds: " + " ".join(f"{name:>8}" for name in (*_RESOURCES, "BOUND", "(issue)")),
-    ]
-    for each in counts:
-        told.append(_line(each.kernel, device, each))
-    if len(counts) > 1:
-        total = sum(max(each.seconds(device).values()) for each in counts)
-        told.append(f"{'all of them, one after the other':>68} {_microseconds(total):>{14 + 9 * 6 + 19}}")
+    bounds = "".join(f"{name:>8}" for name in (*RESOURCES, "bound", "(issue)"))
+    total = sum(max(each.seconds(device).values()) for each in counts)
     return [
-        *told,
+        f"{device.name}: {shape}",
+        "Lower bounds of the time, computed, not measured: counts of the compiled PTX, executed on the CPU, over the",
+        "peaks of the data sheet. Nothing was run on a GPU.",
         "",
-        "MB: distinct bytes loaded and stored. sectors: 32-byte sectors loaded, in units of the bytes asked for. banks:",
-        "passes over the banks of shared memory, in units of those without conflicts (reads of wgmma are not counted).",
-        "(issue): PTX instructions at 4 per cycle and SM; no bound, as ptxas makes others of them.",
-        f"Peaks: {device.source}.",
+        f"{'':62} | microseconds that each resource takes at its peak",
+        f"{'kernel':26} regs shared blocks waves  GFLOP     MB sectors banks |{bounds}",
+        *(_line(device, each) for each in counts),
+        f"{'one after the other':26} {'':35} |{'':{8 * len(RESOURCES)}}{1e6 * total:8.1f}",
+        "",
+        "blocks: that an SM holds at a time. waves: how often they fill the GPU. MB: distinct bytes loaded and stored.",
+        "sectors: of 32 bytes, loaded for each that was asked for. banks: passes over shared memory for each that is",
+        "needed without conflicts; those of wgmma are not counted. (issue): PTX instructions at 4 per cycle and SM; no",
+        f"bound, as ptxas makes others of them. Peaks: {device.source}.",
     ]
 
 
-_RESOURCES = ("tensor", "float32", "exp2", "memory", "shared")
+RESOURCES = ("tensor", "float32", "exp2", "memory", "shared")
 
 
-def _line(name: str, device: Device, count: Count) -> str:
+def _line(device: Device, count: Count) -> str:
     seconds = count.seconds(device)
     loaded = count.of("global load bytes")
-    passes, ideal = (
+    passes, needed = (
         count.of("shared load " + what) + count.of("shared store " + what)
         for what in ("passes", "passes without conflicts")
     )
-    times = [*(seconds[each] for each in _RESOURCES), max(seconds.values()), count.issue(device)]
+    times = [*(seconds[each] for each in RESOURCES), max(seconds.values()), count.issue(device)]
+    operations = count.of("tensor operations") / 1e9
+    sectors = 32 * count.of("global load sectors") / loaded if loaded else 0
     return (
-        f"{name:27} {count.registers:4} {count.shared:7} {count.resident(device):9} {count.waves(device):6.2f} | "
-        f"{count.of('tensor operations') / 1e9:7.2f} {count.of('distinct bytes') / 1e6:7.1f} "
-        f"{32 * count.of('global load sectors') / loaded if loaded else 0:7.2f} {passes / ideal if ideal else 0:5.2f} | "
-        f"{'':13} " + " ".join(f"{_microseconds(each):>8}" for each in times)
+        f"{count.kernel:26} {count.registers:4} {count.shared:6} {count.resident(device):6} {count.waves(device):5.2f} "
+        f"{operations:6.2f} {count.of('distinct bytes') / 1e6:6.1f} "
+        f"{sectors:7.2f} {passes / needed if needed else 0:5.2f} |" + "".join(f"{1e6 * each:8.1f}" for each in times)
     )
-
-
-def _microseconds(seconds: float) -> str:
-    return f"{1e6 * seconds:.1f}"
-

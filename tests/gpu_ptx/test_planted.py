@@ -70,14 +70,38 @@ def test_every_planted_fault_is_seen(
     assert expected <= {kind for kind in KINDS if kind in told}
 
 
-def test_every_fault_is_planted_somewhere(emulated: Callable[..., Runner], compiler: Any) -> None:
-    found = set()
-    for capability in (80, 90):
-        assert reproduce(
-            {"check": "matches_reference", "case": {**CASES[0], "dtype": "bfloat16"}},
-            "e",
-            emulated(capability, "bfloat16"),
-        ).passed
-        found |= {each.fault for each in planted(compiler.texts["band_forward"])}
-        compiler.texts.clear()
-    assert found == set(FAULTS)
+# What each fault makes of a line.
+LINES = {
+    "no barrier": ("\tbar.sync \t0;", "// dropped"),
+    "no wait for copies": ("\tcp.async.wait_group \t0;", "// dropped"),
+    "no wait for products": ("\twgmma.wait_group.sync.aligned 0;", "// dropped"),
+    "no fence of products": ("\twgmma.fence.sync.aligned;", "// dropped"),
+    "no fence of the proxy": ("\tfence.proxy.async.shared::cta;", "// dropped"),
+    "not transposed": (
+        "ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%r1, %r2}, [%r3];",
+        "ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%r1, %r2}, [%r3];",
+    ),
+    "other layout of a factor": (
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%r1,%r2,%r3,%r4}, %rd1, %rd2, %p1, 1, 1, 0, 1;",
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%r1,%r2,%r3,%r4}, %rd1, %rd2, %p1, 1, 1, 0, 0;",
+    ),
+    "swapped registers of a factor": (
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 { %r1 }, { %r2, %r3 }, { %r4, %r5 }, { %r1 };",
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 { %r1 }, { %r2, %r3 }, { %r5, %r4 }, { %r1 };",
+    ),
+    "swapped factors": (
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%r1,%r2,%r3,%r4}, %rd1, %rd2, %p1, 1, 1, 0, 1;",
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%r1,%r2,%r3,%r4}, %rd2, %rd1, %p1, 1, 1, 0, 1;",
+    ),
+    "wrong shuffle": ("shfl.sync.bfly.b32 %r1, %r2, 2, 31, -1;", "shfl.sync.bfly.b32 %r1, %r2, 1, 31, -1;"),
+    "no predicate of a store": ("@%p1 st.global.b32 [ %rd1 + 0 ], { %r1 };", "st.global.b32 [ %rd1 + 0 ], { %r1 };"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_changes_its_line_alone(fault: str) -> None:
+    before, after = LINES[fault]
+    text = f"mov.u32 %r9, 1;\n{before}\nret;\n{before}"
+    first, second = planted(text, (fault,))
+    assert (first.line, first.number, first.ptx) == (2, 1, f"mov.u32 %r9, 1;\n{after}\nret;\n{before}")
+    assert (second.line, second.number, second.ptx) == (4, 2, f"mov.u32 %r9, 1;\n{before}\nret;\n{after}")

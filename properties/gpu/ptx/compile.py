@@ -135,7 +135,10 @@ def _sources(module: str) -> str:
     if module.endswith(".py"):
         origin = Path(module)
     else:
-        spec = importlib.util.find_spec(module)
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # a parent of it
+            spec = None
         if spec is None or spec.origin is None:
             raise CompileError(f"module: expected one that can be imported, got {module!r}")
         origin = Path(spec.origin)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.gpu.ptx.asynchronous import Product
-from trueband.properties.gpu.ptx.decode import Step, opcode
+from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import Fault, NotEmulated
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.products import left_factor, numbers
@@ -100,7 +100,7 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
         if wave.counters is not None:
             wave.count("tensor operations", 2 * _ROWS * columns * depth * groups)
 
-    return _by_all(instruction, step)
+    return by_all(instruction, step)
 
 
 def operand_places(
@@ -142,9 +142,3 @@ def fetch(wave: Wave, places: NDArray[np.int64], kind: str) -> Any:
     """(groups, rows, depth) numbers of a factor."""
     bits = np.ascontiguousarray(wave.shared.multiply(places)).view(np.uint32 if kind == "tf32" else np.uint16)
     return numbers(bits[..., 0], kind)
-
-
-def _by_all(instruction: Instruction, step: Step) -> Step:
-    if instruction.predicate is not None:
-        raise NotEmulated(f"{instruction.opcode} with a predicate")
-    return step
