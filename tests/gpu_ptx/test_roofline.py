@@ -24,7 +24,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def counts(kernel: Kernel, words: int) -> dict[str, float]:
     counters: dict[str, float] = {}
-    launch(kernel, (1, 1, 1), [Pointer(np.zeros(words, np.int32))], counters)
+    memory = np.zeros(words + 8, np.int32)
+    start = -memory.ctypes.data % 32 // 4  # a sector begins at a multiple of its size
+    launch(kernel, (1, 1, 1), [Pointer(memory[start : start + words])], counters)
     return counters
 
 
