@@ -7,6 +7,7 @@ silently get wrong. It is slow: give few cases (`--cases 50`) and one dtype.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,10 @@ def requested(
 
 @functools.cache
 def compiler() -> Compiler:
-    return Compiler(cache_folder() / "ptx")
+    """The one of this process."""
+    one = Compiler(cache_folder() / "ptx")
+    atexit.register(one.close)
+    return one
 
 
 def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:
