@@ -1,4 +1,4 @@
-"""What single instructions make of numbers, against Python's and torch's arithmetic and the tables of the PTX manual."""
+"""What single instructions make of numbers, against Python's and torch's arithmetic and the PTX manual's tables."""
 
 from __future__ import annotations
 

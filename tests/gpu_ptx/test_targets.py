@@ -1,4 +1,4 @@
-"""The package's kernels, compiled for sm_80 and sm_90 and executed, at the edges of their blocks: forward and backward."""
+"""The package's kernels, compiled for sm_80 and sm_90, and executed forward and backward at the edges of blocks."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ RUNS = [
 
 
 @pytest.mark.parametrize(("capability", "dtype", "tf32", "name"), RUNS)
-def test_within_the_bounds(
-    capability: int, dtype: str, tf32: bool, name: str, emulated: Callable[..., Runner]
-) -> None:
+def test_within_the_bounds(capability: int, dtype: str, tf32: bool, name: str, emulated: Callable[..., Runner]) -> None:
     runner = emulated(capability, dtype, tf32)
     case = {"family": "normal", "seed": 5, **CASES[name], "dtype": dtype}
     for check in ("matches_reference", "gradients_match_reference"):

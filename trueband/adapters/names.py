@@ -59,6 +59,19 @@ SHIPPED = {
             "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
             ("triton",),
         ),
+        Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
+        Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
+        Named(
+            "hf-longformer", "trueband.adapters.huggingface:longformer", "transformers' LongformerSelfAttention",
+            ("transformers",),
+        ),
+        Named(
+            "hf-led", "trueband.adapters.huggingface:led", "transformers' LEDEncoderSelfAttention", ("transformers",)
+        ),
+        Named(
+            "local-attention", "trueband.adapters.local_attention:target", "lucidrains' LocalAttention, exact windows",
+            ("local-attention",),
+        ),
         Named(
             "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
             ("triton",),
@@ -74,19 +87,6 @@ SHIPPED = {
         Named(
             "ptx-sm90-tf32", "trueband.adapters.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
             ("triton",),
-        ),
-        Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
-        Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
-        Named(
-            "hf-longformer", "trueband.adapters.huggingface:longformer", "transformers' LongformerSelfAttention",
-            ("transformers",),
-        ),
-        Named(
-            "hf-led", "trueband.adapters.huggingface:led", "transformers' LEDEncoderSelfAttention", ("transformers",)
-        ),
-        Named(
-            "local-attention", "trueband.adapters.local_attention:target", "lucidrains' LocalAttention, exact windows",
-            ("local-attention",),
         ),
         Named(
             "hf", "trueband.adapters.hf_models:factory", "transformers' LED, Longformer and XLM-RoBERTa models",

@@ -1,4 +1,4 @@
-"""`ptx-sm80`, `ptx-sm90`, and each with `-tf32`: the package's fused kernels as compiled for a GPU, executed on the CPU.
+"""`ptx-sm80`, `ptx-sm90`, each also with `-tf32`: the fused kernels as compiled for a GPU, executed on the CPU.
 
 Everything above a launch is the package's own: argument checks, operator, tiles, grids. At a launch the kernel is
 compiled for the target, and its PTX is executed by `trueband.properties.gpu.ptx`, which refuses what a GPU would
@@ -7,6 +7,7 @@ silently get wrong. It is slow: give few cases (`--cases 50`) and one dtype.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,10 @@ def requested(
 
 @functools.cache
 def compiler() -> Compiler:
-    return Compiler(cache_folder() / "ptx")
+    """The one of this process."""
+    one = Compiler(cache_folder() / "ptx")
+    atexit.register(one.close)
+    return one
 
 
 def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:

@@ -50,7 +50,7 @@ class Unwritten(TorchDispatchMode):
         ]
         yield handed
         for pointer, mine in zip(handed, known, strict=True):
-            if mine is not None:
+            if mine is not None and isinstance(pointer, Pointer) and pointer.written is not None:
                 mine |= pointer.written.reshape(mine.shape)
 
     def _of(self, tensor: Tensor) -> NDArray[np.bool_] | None:

@@ -19,6 +19,7 @@ from trueband.bench.plot import plot
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
 from trueband.check_command import positive
+from trueband.properties.gpu.roofline import DEVICES
 from trueband.reports import JsonLines, write_whole
 
 DESCRIPTION = """\
@@ -66,8 +67,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "different lengths (default: 0; try --batch 8 --padding 0 0.5)")  # fmt: skip
     add("--heads", type=positive, default=12, metavar="H", help="heads (default: 12)")
     add("--head-dim", type=positive, default=64, metavar="D", help="width of a head (default: 64)")
-    add("--dtype", choices=("float32", "float64", "bfloat16", "float16"), default="float32", metavar="DTYPE",
-        help="float32 (default), float64, bfloat16 or float16")  # fmt: skip
+    add("--dtype", choices=("float32", "float64", "bfloat16", "float16"), metavar="DTYPE",
+        help="float32 (default), float64, bfloat16 (default of --roofline) or float16")  # fmt: skip
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
     add("--threads", type=positive, default=_processors(), metavar="N", help="of each process (default: all)")
     add("--time-limit", type=positive, default=120, metavar="SECONDS", help="for preparing, and for each round "
@@ -76,12 +77,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
     )
     add("--json", type=Path, metavar="FILE", help="write one JSON line for each measurement, as they finish")
+    add("--roofline", choices=DEVICES, metavar="GPU", help="a100 or h100: nothing is measured; the fused kernels are "
+        "compiled for it and executed on the CPU, and their counts give lower bounds of the time there")  # fmt: skip
     add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
     command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
     """Measure, print the tables, and return the exit code: 3 when one of our own measurements failed."""
+    if options.roofline:
+        return _roofline(options)
+    options.dtype = options.dtype or "float32"
     if options.quick:
         for name, value in QUICK.items():
             if getattr(options, name) is None:
@@ -111,6 +117,20 @@ def run_command(options: argparse.Namespace) -> int:
         return exit_codes.NOTHING_RAN
     ours = [each for each in done if each.contender == OURS]
     return exit_codes.PASSED if all(each.measured for each in ours) else exit_codes.CRASHED
+
+
+def _roofline(options: argparse.Namespace) -> int:
+    """Print the reports of all shapes."""
+    from trueband.bench.roofline import roofline  # it needs torch
+
+    for tokens in options.tokens or (4096,):
+        for window in options.window or (256,):
+            shape = Shape(
+                "operator", tokens, window, options.passes != "forward", options.batch, options.heads, options.head_dim,
+                max(options.padding), options.dtype or "bfloat16",
+            )  # fmt: skip
+            print("\n".join(roofline(options.roofline, shape)))
+    return exit_codes.PASSED
 
 
 def shapes(options: argparse.Namespace) -> list[Shape]:

@@ -65,18 +65,24 @@ class Products:
     Attributes:
         open: not yet committed; groups: that are.
         written, read: registers of all of them.
-        since_fence: registers that were written after the last wgmma.fence.
+        fenced: there was a wgmma.fence.
+        since_fence: registers that threads have read or written since the last wgmma.fence.
     """
 
     open: list[Product] = field(default_factory=list)
     groups: list[list[Product]] = field(default_factory=list)
     written: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
+    fenced: bool = False
     since_fence: set[str] = field(default_factory=set)
 
     @property
     def pending(self) -> bool:
         return bool(self.written)
+
+    def fence(self) -> None:
+        self.fenced = True
+        self.since_fence.clear()
 
     def begin(self, product: Product) -> None:
         self.open.append(product)
@@ -101,6 +107,7 @@ class Products:
             [[product.of(chosen, size) for product in group] for group in self.groups],
             self.written,
             self.read,
+            self.fenced,
             set(self.since_fence),
         )
 

@@ -39,6 +39,7 @@ class Request:
         aligned: arguments that are multiples of 16: pointers in bytes, strides in elements.
         capability: of the target, such as 80 or 90.
         warps, stages: as for a launch.
+        assembled: let ptxas make machine code too, and tell the registers of a thread.
     """
 
     module: str
@@ -49,6 +50,7 @@ class Request:
     capability: int
     warps: int = 4
     stages: int = 2
+    assembled: bool = False
 
     def to_json(self) -> str:
         fields = {**self.__dict__, "signature": list(self.signature.items()), "constants": dict(self.constants)}
@@ -80,7 +82,11 @@ class Compiler:
         return self._ready[key]
 
     def compiled(self, request: Request) -> dict[str, Any]:
-        """{"ptx": text, "shared": bytes of shared memory of a block}. Raises CompileError."""
+        """{"ptx": text, "shared": bytes of shared memory of a block, "registers": of a thread if assembled}.
+
+        Raises:
+            CompileError: Triton refuses the kernel.
+        """
         path = self.cache / f"{_key(request)}.json"
         with contextlib.suppress(OSError, ValueError):
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +135,10 @@ def _sources(module: str) -> str:
     if module.endswith(".py"):
         origin = Path(module)
     else:
-        spec = importlib.util.find_spec(module)
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:  # a parent of it
+            spec = None
         if spec is None or spec.origin is None:
             raise CompileError(f"module: expected one that can be imported, got {module!r}")
         origin = Path(spec.origin)

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any
 
+from trueband.properties.gpu.aot.nvidia import usage
 from trueband.properties.target import load_attribute
 
 WARP = 32
@@ -32,7 +33,7 @@ def main() -> None:
 def compiled(request: dict[str, Any]) -> dict[str, Any]:
     """PTX text, and what goes with it, of one kernel.
 
-    The stages are those of triton.compile, without the last: the assembler's machine code cannot be executed here.
+    The stages are those of triton.compile. The last makes machine code, which cannot be executed here.
     """
     from triton._C.libtriton import ir
     from triton.backends.compiler import GPUTarget
@@ -58,11 +59,12 @@ def compiled(request: dict[str, Any]) -> dict[str, Any]:
         target, options, backend.get_codegen_implementation(options), backend.get_module_map(), context
     )
     metadata: dict[str, Any] = {"target": target, **options.__dict__}
-    for name, stage in stages.items():
-        if name == "cubin":
-            break
-        module = stage(module, metadata)
-    return {"ptx": module, "shared": metadata["shared"]}
+    for name in ("ttir", "ttgir", "llir", "ptx"):
+        module = stages[name](module, metadata)
+    answer = {"ptx": module, "shared": metadata["shared"]}
+    if request["assembled"]:
+        answer["registers"], _ = usage(stages["cubin"](module, metadata))
+    return answer
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from trueband.properties.gpu.ptx.asynchronous import Copy
-from trueband.properties.gpu.ptx.decode import Step, opcode
+from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated
 from trueband.properties.gpu.ptx.moves import address, read_bytes, taking
 from trueband.properties.gpu.ptx.parse import Instruction
@@ -45,7 +45,7 @@ def commit(instruction: Instruction, match: re.Match[str]) -> Step:
         wave.copies.groups.append(wave.copies.open)
         wave.copies.open = []
 
-    return _by_all(instruction, step)
+    return by_all(instruction, step)
 
 
 @opcode(r"cp\.async\.wait_group|cp\.async\.wait_all")
@@ -60,10 +60,4 @@ def wait(instruction: Instruction, match: re.Match[str]) -> Step:
             for each in wave.copies.groups.pop(0):
                 wave.shared.land(each.places, each.data, each.warps)
 
-    return _by_all(instruction, step)
-
-
-def _by_all(instruction: Instruction, step: Step) -> Step:
-    if instruction.predicate is not None:
-        raise NotEmulated(f"{instruction.opcode} with a predicate")
-    return step
+    return by_all(instruction, step)

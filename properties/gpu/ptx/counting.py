@@ -1,4 +1,8 @@
-"""Counts of what memory has to do: sectors of global memory, and passes over the banks of shared memory."""
+"""Counts of what memory has to do: sectors of global memory, and passes over the banks of shared memory.
+
+A launch with counters also has: "instructions" of warps; "tensor operations", "float operations", "special" (results of
+exp2, log2, rcp, ...); "copied bytes" of cp.async; "distinct bytes" of global memory.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,13 @@ def opcode(pattern: str) -> Callable[[Decoder], Decoder]:
     return register
 
 
+def by_all(instruction: Instruction, step: Step) -> Step:
+    """The step of an instruction that all threads take part in."""
+    if instruction.predicate is not None:
+        raise NotEmulated(f"{instruction.opcode} with a predicate")
+    return step
+
+
 def decode(program: Program) -> list[Step | None]:
     """A step for each instruction; None for those of control flow, which the executor knows.
 

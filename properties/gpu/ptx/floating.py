@@ -36,7 +36,7 @@ def two_operands(instruction: Instruction, match: re.Match[str]) -> Step:
     operation = _TWO[match[1]]
     if match[3]:  # a NaN is kept, not passed over
         operation = {"max": np.maximum, "min": np.minimum}[match[1]]
-    return apply(instruction, _with_flush(operation, match[2]), "f32", "f32")
+    return _counted(apply(instruction, _with_flush(operation, match[2]), "f32", "f32"), "float operations", 1)
 
 
 @opcode(r"fma\.rn(\.ftz)?\.f32")
@@ -44,19 +44,12 @@ def fused(instruction: Instruction, match: re.Match[str]) -> Step:
     def operation(x: Any, y: Any, z: Any) -> Any:
         return (x.astype(np.float64) * y.astype(np.float64) + z).astype(np.float32)
 
-    return apply(instruction, _with_flush(operation, match[1]), "f32", "f32", "f32")
+    return _counted(apply(instruction, _with_flush(operation, match[1]), "f32", "f32", "f32"), "float operations", 2)
 
 
 @opcode(r"(ex2|lg2|rcp|sqrt|rsqrt)\.(?:approx|rn)(\.ftz)?\.f32")
 def special(instruction: Instruction, match: re.Match[str]) -> Step:
-    step = apply(instruction, _with_flush(_ONE[match[1]], match[2]), "f32")
-
-    def counted(wave: Wave, mask: Mask | None) -> None:
-        if wave.counters is not None:
-            wave.count("special", wave.lanes if mask is None else int(mask.sum()))
-        step(wave, mask)
-
-    return counted
+    return _counted(apply(instruction, _with_flush(_ONE[match[1]], match[2]), "f32"), "special", 1)
 
 
 @opcode(r"(neg|abs)(\.ftz)?\.f32")
@@ -121,3 +114,14 @@ def _with_flush(operation: Callable[..., Any], flush: str | None) -> Callable[..
     if flush is None:
         return operation
     return lambda *values: flushed(operation(*(flushed(value) for value in values)))
+
+
+def _counted(step: Step, what: str, each: int) -> Step:
+    """The step, and so many of what it does in each thread."""
+
+    def counted(wave: Wave, mask: Mask | None) -> None:
+        if wave.counters is not None:
+            wave.count(what, each * (wave.lanes if mask is None else int(mask.sum())))
+        step(wave, mask)
+
+    return counted

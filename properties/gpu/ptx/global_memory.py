@@ -80,6 +80,10 @@ class GlobalMemory:
                 return start - region.start + region.offset
         return _GUARD // 2  # an empty array: no byte of it is valid
 
+    def distinct_bytes(self) -> int:
+        """That were loaded, and that were stored."""
+        return int((self._reader != _NOBODY).sum() + self.stored.sum())
+
     def back(self) -> None:
         """Put what was stored into the arrays of the process."""
         for region in self._regions:

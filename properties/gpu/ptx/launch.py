@@ -73,6 +73,8 @@ def launch(
     for start in range(0, len(every), together):
         wave = Wave(program, memory, parameters, grid, every[start : start + together], kernel.shared, counters)
         execute(kernel.executable, wave)
+    if counters is not None:
+        counters["distinct bytes"] = counters.get("distinct bytes", 0) + memory.distinct_bytes()
     memory.back()
     for pointer in pointers:
         if pointer.written is not None:

@@ -115,9 +115,6 @@ class SharedMemory:
         ):
             if wrong.any():
                 raise Fault(kind, what)
-        # Each warp waits for its own share alone, so that the next write has to wait for a barrier, too.
-        self.reader[places] = _SEVERAL
-        self._touched = True
         return self.bytes[places]
 
     def hold(self, places: NDArray[np.int64]) -> None:
@@ -126,8 +123,10 @@ class SharedMemory:
         self._products += 1
 
     def release(self, places: NDArray[np.int64]) -> None:
-        """A wgmma has read its (distinct) places."""
+        """A wgmma has read its (distinct) places. Each warp waits for its own share alone: a write needs a barrier."""
         self.busy[places] -= 1
+        self.reader[places] = _SEVERAL
+        self._touched = True
         self._products -= 1
 
     def _write(

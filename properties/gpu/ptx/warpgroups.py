@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.gpu.ptx.asynchronous import Product
-from trueband.properties.gpu.ptx.decode import Step, opcode
+from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import Fault, NotEmulated
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.products import left_factor, numbers
@@ -23,7 +23,7 @@ _PITCH = {1: 128, 2: 64, 3: 32}  # bytes of a row, by the swizzle mode of a desc
 
 @opcode(r"wgmma\.fence\.sync\.aligned")
 def fence(instruction: Instruction, match: re.Match[str]) -> Step:
-    return lambda wave, mask: wave.products.since_fence.clear()
+    return lambda wave, mask: wave.products.fence()
 
 
 @opcode(r"wgmma\.commit_group\.sync\.aligned")
@@ -67,10 +67,12 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
     def step(wave: Wave, mask: Mask | None) -> None:
         groups = wave.lanes // GROUP
         keeps = np.broadcast_to(adds(wave), wave.lanes)
+        if not wave.products.fenced:
+            raise Fault("wgmma fence", "the first wgmma comes before any wgmma.fence")
         # Of the sums only: LLVM moves the packing of factors behind the fence, and ptxas keeps their order.
-        late = sorted(wave.products.since_fence.intersection(targets if keeps.any() else ()))
+        late = sorted(wave.products.since_fence.intersection(targets))
         if late:
-            raise Fault("wgmma fence", f"{late[0]} was written after the last wgmma.fence")
+            raise Fault("wgmma fence", f"{late[0]} was used after the last wgmma.fence")
         if wave.products.written.intersection(given):
             raise Fault("wgmma wait", "a factor is a register that a wgmma still writes")
         right_at = operand_places(wave, right_place, columns, depth, kind, bool(right_major))
@@ -98,7 +100,7 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
         if wave.counters is not None:
             wave.count("tensor operations", 2 * _ROWS * columns * depth * groups)
 
-    return _by_all(instruction, step)
+    return by_all(instruction, step)
 
 
 def operand_places(
@@ -140,9 +142,3 @@ def fetch(wave: Wave, places: NDArray[np.int64], kind: str) -> Any:
     """(groups, rows, depth) numbers of a factor."""
     bits = np.ascontiguousarray(wave.shared.multiply(places)).view(np.uint32 if kind == "tf32" else np.uint16)
     return numbers(bits[..., 0], kind)
-
-
-def _by_all(instruction: Instruction, step: Step) -> Step:
-    if instruction.predicate is not None:
-        raise NotEmulated(f"{instruction.opcode} with a predicate")
-    return step

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from trueband.properties.gpu.ptx.decode import Step, opcode
+from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated
 from trueband.properties.gpu.ptx.moves import address, read_bytes, write_bytes
 from trueband.properties.gpu.ptx.parse import Instruction, vector
@@ -75,7 +75,7 @@ def load_matrices(instruction: Instruction, match: re.Match[str]) -> Step:
         for index, target in enumerate(targets):
             wave.write(target, registers[:, index].reshape(-1), mask)
 
-    return _by_all(instruction, step)
+    return by_all(instruction, step)
 
 
 @opcode(r"stmatrix\.sync\.aligned\.m8n8\.x([124])(\.trans)?\.shared(?:::cta)?\.b16")
@@ -95,15 +95,9 @@ def store_matrices(instruction: Instruction, match: re.Match[str]) -> Step:
         data = np.ascontiguousarray(matrices).reshape(-1, 8).view(np.uint8)
         write_bytes(wave, "shared", place(wave)[lanes], data, lanes)
 
-    return _by_all(instruction, step)
+    return by_all(instruction, step)
 
 
 def _giving(wave: Wave, count: int) -> np.ndarray:
     """Lanes that give the addresses of rows: the first 8 of each warp for one matrix, 16 for two, all for four."""
     return np.flatnonzero(wave.thread % WARP < 8 * count)
-
-
-def _by_all(instruction: Instruction, step: Step) -> Step:
-    if instruction.predicate is not None:
-        raise NotEmulated(f"{instruction.opcode} with a predicate")
-    return step

@@ -98,6 +98,7 @@ class Wave:
             raise Fault("register", f"{name} is read, and nothing wrote it")
         if self.products.written and name in self.products.written:
             raise Fault("wgmma wait", f"{name} is read while a wgmma writes it")
+        self.products.since_fence.add(name)
         return value
 
     def write(self, name: str, value: Any, mask: Mask | None) -> None:
@@ -110,10 +111,8 @@ class Wave:
         if value.ndim == 0:
             value = np.full(self.lanes, value)
         if mask is not None:
-            old = self.registers.get(name)
-            if old is None:
-                old = False if value.dtype == np.bool_ else value.dtype.type(_POISON[value.dtype.itemsize])
-            value = np.where(mask, value, old)
+            poison: Any = False if value.dtype == np.bool_ else value.dtype.type(_POISON[value.dtype.itemsize])
+            value = np.where(mask, value, self.registers.get(name, poison))
         self.registers[name] = value
 
     def count(self, what: str, value: float) -> None:
