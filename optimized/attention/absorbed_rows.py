@@ -32,9 +32,9 @@ class Weights(NamedTuple):
     value_bias: Tensor
 
 
-def pays(row: Row, heads: int, width: int, head_mask: Tensor | None, work: Setting) -> bool:
-    """Whether this is less work, and can be done: probabilities must add up to 1 in every head."""
-    return row.global_count * heads < width and head_mask is None and work.dropout.generator is None
+def pays(row: Row, heads: int, width: int, work: Setting) -> bool:
+    """Whether this is less work, and can be done: without dropout probabilities add up to 1."""
+    return row.global_count * heads < width and work.dropout.generator is None
 
 
 def weights_of(projections: tuple[Tensor, ...], heads: int, dtype: torch.dtype) -> Weights:
@@ -52,33 +52,38 @@ def queries(asking: Tensor, parts: Weights) -> tuple[Tensor, Tensor]:
 
 def mixed(vectors: Tensor, own: Tensor, row: Row, work: Setting) -> Tensor:
     """sum_j p_j x_j (h, x, D) of the vectors (h, x, D) on the states (m, D)."""
-    one = Unit(row, slice(0, 1))
-    return rows_forward(vectors.flatten(0, 1)[None], own[None], own[None], one, work)[0].view(vectors.shape)
+    one, unweighted = Unit(row, slice(0, 1)), work._replace(weight=None)
+    return rows_forward(vectors.flatten(0, 1)[None], own[None], own[None], one, unweighted)[0].view(vectors.shape)
 
 
 def forward(own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting) -> Tensor:
     """Output (h, x, d) of the global tokens' states (x, D) on all states (m, D), in the working dtype."""
     _, vectors = queries(asking, parts)
-    return mixed(vectors, own, row, work) @ parts.value.mT + parts.value_bias
+    output = mixed(vectors, own, row, work) @ parts.value.mT + parts.value_bias
+    return output if work.weight is None else output * work.weight
 
 
 def backward(
-    grad_output: Tensor, own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting, grads: list[Tensor]
-) -> tuple[Tensor, Tensor]:
+    grad_output: Tensor, own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting, grads: list[Tensor],
+    grad_head_mask: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients of `own` (m, D) and `asking` (x, D) from that of the output (h, x, d).
 
-    Adds to `grads`: those of weight (D, D) and bias (D,) of query, key and value.
+    Adds to `grads`, those of weight (D, D) and bias (D,) of query, key and value, and to that of the head mask (h,).
     """
     query, vectors = queries(asking, parts)
-    grads[4] += (grad_output.mT @ mixed(vectors, own, row, work)).flatten(0, 1)
+    states = mixed(vectors, own, row, work)
+    if work.weight is not None:
+        grad_head_mask += (grad_output * (states @ parts.value.mT + parts.value_bias)).sum(dim=(1, 2))
+        grad_output = grad_output * work.weight
+    grads[4] += (grad_output.mT @ states).flatten(0, 1)
     grads[5] += grad_output.sum(dim=1).flatten()
     grad_own = torch.zeros_like(own)
     both = Part(own[None], own[None], grad_own[None], grad_own[None])  # the states are the keys and the values
     grad_mixed, one = (grad_output @ parts.value).flatten(0, 1)[None], Unit(row, slice(0, 1))
-    unused = own.new_zeros(1)  # there is no head mask
-    grad_vectors = rows_backward(vectors.flatten(0, 1)[None], both, one, work, grad_mixed, unused)[0].view(
-        vectors.shape
-    )
+    unused, unweighted = own.new_zeros(1), work._replace(weight=None)
+    flat = rows_backward(vectors.flatten(0, 1)[None], both, one, unweighted, grad_mixed, unused)
+    grad_vectors = flat[0].view(vectors.shape)
     grads[2] += (query.mT @ grad_vectors).flatten(0, 1)
     grad_query = grad_vectors @ parts.key.mT
     grads[0] += (grad_query.mT @ asking).flatten(0, 1)

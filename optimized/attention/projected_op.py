@@ -63,7 +63,7 @@ def forward(
     projections = (query_weight, query_bias, key_weight, key_bias, value_weight, value_bias)
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)
-        if absorbed_rows.pays(row, heads, own.shape[1], head_mask, work):
+        if absorbed_rows.pays(row, heads, own.shape[1], work):
             parts = absorbed_rows.weights_of(projections, heads, work.space.dtype)
             output = absorbed_rows.forward(own.to(parts.key.dtype), asking.to(parts.key.dtype), parts, row, work)
             result[row.index, row.tokens][row.global_positions] = merge(output).to(result.dtype)
@@ -90,10 +90,12 @@ def backward(
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)
         grad_rows = split(grad_output[row.index, row.tokens][row.global_positions], heads)
-        if absorbed_rows.pays(row, heads, own.shape[1], head_mask, work):
+        if absorbed_rows.pays(row, heads, own.shape[1], work):
             parts = absorbed_rows.weights_of(projections, heads, work.space.dtype)
             own, asking = own.to(parts.key.dtype), asking.to(parts.key.dtype)
-            grad_own, grad_asking = absorbed_rows.backward(grad_rows, own, asking, parts, row, work, grads)
+            grad_own, grad_asking = absorbed_rows.backward(
+                grad_rows, own, asking, parts, row, work, grads, grad_head_mask
+            )
             put_gradient(grad_own, grad_asking, row, grad_hidden)
             continue
         q = split(linear(asking, query_weight, query_bias), heads)
