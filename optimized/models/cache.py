@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class LayerCache(NamedTuple):
     """Attributes:
     key, value: (b, h, m, d) of the self-attention; they grow.
-    cross_key, cross_value: (b, h, n, d) of the cross-attention, projected once; None without one.
+    cross_key, cross_value: (b, h, n, d) of the cross-attention, projected once; None without one. Beams share those of
+        their text: then there are fewer rows.
     """
 
     key: Tensor

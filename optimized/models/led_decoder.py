@@ -65,16 +65,15 @@ class LEDDecoder(LEDStack):
     def cache_of_encoder(self, states: Tensor, copies: int) -> DecoderCache:
         """A cache of no token for `copies` rows of each text, with the keys and values of the encoder (b, n, D).
 
-        They are projected once for all copies.
+        These are projected, kept and read once for all copies.
         """
         states = check_encoder_states("encoder_outputs", states, len(states), self.embed_tokens.weight)
         layers = []
         for layer in self.layers:
             attention = layer.get_submodule("encoder_attn")
             assert isinstance(attention, LEDDecoderAttention)
-            crossed = [attention.split(part(states)) for part in (attention.k_proj, attention.v_proj)]
-            key, value = (each.repeat_interleave(copies, dim=0) for each in crossed)
-            nothing = key[:, :, :0]
+            key, value = (attention.split(part(states)) for part in (attention.k_proj, attention.v_proj))
+            nothing = key[:, :, :0].repeat_interleave(copies, dim=0)
             layers.append(LayerCache(nothing, nothing, key, value))
         return DecoderCache(tuple(layers))
 
