@@ -1,7 +1,7 @@
 """The small world: lengths up to 6, windows up to 3, every pattern of padded and global tokens, decoded exactly.
 
-The patterns of a length and window are the rows of one batch, or of a few where they are many, so that a few calls cover
-them all. Causal attention is walked too, and a dilation of 2 for lengths up to 4.
+The patterns of a length and window are the rows of one batch, or of a few where they are many, so that a few calls
+cover them all. Causal attention is walked too, and a dilation of 2 for lengths up to 4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_ROWS = 512  # of a batch: a kernel that is slow, such as an interpreted one
 
 
 def worlds(features: Collection[str], dtype: str, least_window: int = 0) -> Iterator[Case]:
-    """The cases of each length, window and kind of attention that the features allow; their batches hold the patterns."""
+    """The cases of each length, window and kind of attention that the features allow: batches of patterns."""
     windows = range(least_window, max(MOST_WINDOW, least_window) + 1)
     for tokens, window in itertools.product(range(1, MOST_TOKENS + 1), windows):
         subsets = [tuple(i for i in range(tokens) if bits >> i & 1) for bits in range(1 << tokens)]

@@ -127,7 +127,9 @@ def print_end(outcome: Outcome, target: str) -> None:
         print("trueband: interrupted; the above had been found", file=sys.stderr)
     if outcome.unchecked:
         print_line(f"not checked: {outcome.unchecked:,} lanes whose address the kernel read from memory")
-    much = f"{outcome.launches:,} launches of {len(outcome.kernels)} kernels, {outcome.accesses:,} loads and stores"
+    kernels = "1 kernel" if len(outcome.kernels) == 1 else f"{len(outcome.kernels)} kernels"
+    launches = "1 launch" if outcome.launches == 1 else f"{outcome.launches:,} launches"
+    much = f"{launches} of {kernels}, {outcome.accesses:,} loads and stores"
     if outcome.findings:
         print_line(f"{len(outcome.findings)} FOUND: {much}")
     elif not outcome.launches and not outcome.crash and not outcome.interrupted:

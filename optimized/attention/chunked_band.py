@@ -30,6 +30,7 @@ from trueband.optimized.attention.chunked_tensors import (
     accumulator,
     by_channel,
     load,
+    load_as_it_lies,
     new_like,
     plain,
     store,
@@ -117,7 +118,7 @@ def band_forward(
 
 def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output: Tensor) -> None:
     """Writes the local rows of `output` (c, m, d), and 0 into the others."""
-    k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
+    k, v, positions = load_as_it_lies(given.key, unit), load(given.value, unit), unit.row.global_positions
     q = plain(view(given.query, unit).to(k.dtype))
     front = None if positions is None else Part(k[:, positions], v[:, positions])
     for strip, blocks in layout:

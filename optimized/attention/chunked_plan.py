@@ -19,7 +19,7 @@ from torch import Tensor
 from trueband.optimized.attention.chunked_blanks import Blank, Blanks, Stencil
 
 QUERIES = 64  # queries in a block of the band
-SCORES = 2**18  # elements of a block of scores for each thread: as many heads at a time as stay in its cache
+SCORES = 2**19  # elements of a block of scores for each thread: about as many heads at a time as stay in its cache
 
 
 def most_scores() -> int:

@@ -50,8 +50,12 @@ def by_channel(part: Tensor) -> Tensor:
 
 def load(tensor: Tensor, unit: Unit) -> Tensor:
     """The unit's part (c, m, d) in the working dtype, 0 in masked tokens. Never to be written to."""
-    part = plain(view(tensor, unit).to(working_dtype(tensor.dtype)))
-    masked = unit.row.masked
+    return plain(load_as_it_lies(tensor, unit))
+
+
+def load_as_it_lies(tensor: Tensor, unit: Unit) -> Tensor:
+    """The same in any layout."""
+    part, masked = view(tensor, unit).to(working_dtype(tensor.dtype)), unit.row.masked
     return part if masked is None else part.masked_fill(masked[:, None], 0)
 
 

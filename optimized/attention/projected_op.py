@@ -1,7 +1,8 @@
 """The operator `trueband::projected_global_rows`: rows of global tokens, straight from the hidden states.
 
-Queries are projected for the global tokens only, keys and values only in rows of the batch that have one, and nothing
-at all when no token is global. Shapes: b batch, n tokens, D = h * d hidden size, m tokens looked at, x global tokens.
+Queries are projected for the global tokens only, keys and values only in rows of the batch that have many, and nothing
+at all when no token is global; for few, the projections are absorbed (`absorbed_rows`).
+Shapes: b batch, n tokens, D = h * d hidden size, m tokens looked at, x global tokens.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from trueband.optimized.attention import absorbed_rows
 from trueband.optimized.attention.chunked_block import Part, setting, working_dtype
 from trueband.optimized.attention.chunked_plan import Row, plan_heads, plan_rows
 from trueband.optimized.attention.chunked_rows import rows_backward, rows_forward
@@ -58,8 +60,14 @@ def forward(
     """Output (b, n, D), 0 in all rows that are not global."""
     work = setting(scale, head_mask, dropout_p, seed, hidden_states.dtype, hidden_states.device)
     result = torch.zeros_like(hidden_states, memory_format=torch.contiguous_format)
+    projections = (query_weight, query_bias, key_weight, key_bias, value_weight, value_bias)
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)
+        if absorbed_rows.pays(row, heads, own.shape[1], work):
+            parts = absorbed_rows.weights_of(projections, heads, work.space.dtype)
+            output = absorbed_rows.forward(own.to(parts.key.dtype), asking.to(parts.key.dtype), parts, row, work)
+            result[row.index, row.tokens][row.global_positions] = merge(output).to(result.dtype)
+            continue
         q = split(linear(asking, query_weight, query_bias), heads)
         k, v = split(linear(own, key_weight, key_bias), heads), split(linear(own, value_weight, value_bias), heads)
         found = [rows_forward(q[unit.heads], k[unit.heads], v[unit.heads], unit, work) for unit in units(row, heads)]
@@ -81,9 +89,17 @@ def backward(
     grad_head_mask = torch.zeros(heads, dtype=work.space.dtype, device=hidden_states.device)
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)
+        grad_rows = split(grad_output[row.index, row.tokens][row.global_positions], heads)
+        if absorbed_rows.pays(row, heads, own.shape[1], work):
+            parts = absorbed_rows.weights_of(projections, heads, work.space.dtype)
+            own, asking = own.to(parts.key.dtype), asking.to(parts.key.dtype)
+            grad_own, grad_asking = absorbed_rows.backward(
+                grad_rows, own, asking, parts, row, work, grads, grad_head_mask
+            )
+            put_gradient(grad_own, grad_asking, row, grad_hidden)
+            continue
         q = split(linear(asking, query_weight, query_bias), heads)
         k, v = split(linear(own, key_weight, key_bias), heads), split(linear(own, value_weight, value_bias), heads)
-        grad_rows = split(grad_output[row.index, row.tokens][row.global_positions], heads)
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for unit in units(row, heads):
             some = unit.heads
@@ -93,12 +109,17 @@ def backward(
         grad_asking = projection_backward(merge(grad_q), asking, query_weight, *grads[0:2])
         grad_own += projection_backward(merge(grad_k), own, key_weight, *grads[2:4])
         grad_own += projection_backward(merge(grad_v), own, value_weight, *grads[4:6])
-        grad_own[row.global_positions] += grad_asking
-        if row.masked is not None:
-            grad_own.masked_fill_(row.masked[:, None], 0)
-        grad_hidden[row.index, row.tokens] = grad_own.to(grad_hidden.dtype)
+        put_gradient(grad_own, grad_asking, row, grad_hidden)
     done = [grad.to(tensor.dtype) for grad, tensor in zip(grads, projections, strict=True)]
     return [grad_hidden, *done, grad_hidden.new_empty(0) if head_mask is None else grad_head_mask.to(head_mask.dtype)]
+
+
+def put_gradient(grad_own: Tensor, grad_asking: Tensor, row: Row, grad_hidden: Tensor) -> None:
+    """Write the gradients of the row's states (m, D) and of its global tokens' (x, D) into that of all (b, n, D)."""
+    grad_own[row.global_positions] += grad_asking
+    if row.masked is not None:
+        grad_own.masked_fill_(row.masked[:, None], 0)
+    grad_hidden[row.index, row.tokens] = grad_own.to(grad_hidden.dtype)
 
 
 def projection_backward(grad: Tensor, states: Tensor, weight: Tensor, grad_weight: Tensor, grad_bias: Tensor) -> Tensor:

@@ -102,6 +102,7 @@ class LEDGeneration:
             states = self.led.encoder(input_ids, real, global_attention_mask, **options).last_hidden_state
         real = repeated(check_binary_mask("attention_mask", real, states), rules)
         encoded = (repeated(states, rules),)
+        cache = self.led.decoder.cache_of_encoder(states, rules.copies) if how.use_cache else None
 
         def read(
             ids: Tensor, own: Tensor | None, cache: DecoderCache | None
@@ -113,5 +114,5 @@ class LEDGeneration:
             )  # fmt: skip
             return output.logits, output.past_key_values
 
-        result = decode(read, prompts, mask, rules, generator, how.use_cache)
+        result = decode(read, prompts, mask, rules, generator, how.use_cache, cache)
         return result if return_dict_in_generate else result.sequences

@@ -12,6 +12,7 @@ from trueband.optimized.generation.beams import decode_in_beams
 from trueband.optimized.generation.rules import GenerateOutput, Rules
 from trueband.optimized.generation.single import decode_singly
 from trueband.optimized.generation.stepping import Read, Stepper
+from trueband.optimized.models.cache import DecoderCache
 from trueband.optimized.models.inputs import check_binary_mask
 
 
@@ -22,11 +23,15 @@ def decode(
     rules: Rules,
     generator: torch.Generator | None,
     use_cache: bool,
+    cache: DecoderCache | None = None,
 ) -> GenerateOutput:
-    """Continue prompts (b, t) with mask (b, t). `read` is asked for b * `rules.copies` rows at a time."""
+    """Continue prompts (b, t) with mask (b, t). `read` is asked for b * `rules.copies` rows at a time.
+
+    `cache`: of so many rows, with what is known of the encoder.
+    """
     prompts, mask = repeated(prompts.long(), rules), repeated(prompt_mask, rules)
     assert prompts is not None
-    stepper = Stepper(read, mask, use_cache)
+    stepper = Stepper(read, mask, use_cache, cache)
     if rules.options.num_beams > 1:
         return decode_in_beams(stepper, prompts, rules)
     return decode_singly(stepper, prompts, rules, generator)

@@ -16,10 +16,12 @@ Read = Callable[[Tensor, Tensor | None, DecoderCache | None], tuple[Tensor, Deco
 class Stepper:
     """Reads only what is new when there is a cache."""
 
-    def __init__(self, read: Read, prompt_mask: Tensor | None, cached: bool) -> None:
-        """`prompt_mask`: (r, t) bool; tokens behind the prompt are real. `cached`: whether to keep a cache."""
-        self.read, self.prompt_mask, self.cached = read, prompt_mask, cached
-        self.cache: DecoderCache | None = None
+    def __init__(self, read: Read, prompt_mask: Tensor | None, cached: bool, cache: DecoderCache | None = None) -> None:
+        """`prompt_mask`: (r, t) bool; tokens behind the prompt are real. `cached`: whether to keep a cache.
+
+        `cache`: one to begin with, of what was read before.
+        """
+        self.read, self.prompt_mask, self.cached, self.cache = read, prompt_mask, cached, cache
 
     def next_scores(self, ids: Tensor) -> Tensor:
         """(r, t) all tokens so far -> (r, V), in float32 at least."""
@@ -33,8 +35,8 @@ class Stepper:
         return last if last.dtype == torch.float64 else last.float()
 
     def reorder(self, rows: Tensor) -> None:
-        """From now on row i goes on from what row rows[i] has read."""
+        """From now on row i goes on from what row rows[i] has read: another beam of the same text."""
         if self.cache is not None:
-            self.cache = self.cache.reorder(rows)
+            self.cache = self.cache.reorder(rows, same_encoder=True)
         if self.prompt_mask is not None:
             self.prompt_mask = self.prompt_mask[rows]

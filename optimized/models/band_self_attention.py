@@ -5,6 +5,7 @@ Shapes: b batch, h heads, n tokens, d head dim, D = h * d hidden size, x most gl
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from trueband.optimized.attention.api import dropout_seed, find_implementation
@@ -35,7 +36,8 @@ class BandSelfAttention(SelfAttention):
         """(b, n, D) -> context (b, n, D) and, when asked for, attentions (b, h, n, x + 2 * window + 1) and
         global_attentions (b, h, n, x), None when no token is global. Masks are bool.
         """
-        query, key, value = self.project(hidden_states)
+        query, value = (self.split(part(hidden_states)) for part in (self.query, self.value))
+        key = self.keys(hidden_states)
         dropout_p = self.current_dropout()
         masks = (head_mask, attention_mask, global_attention_mask)
         seed = dropout_seed(dropout_p)
@@ -58,6 +60,12 @@ class BandSelfAttention(SelfAttention):
             if output_attentions:
                 global_attentions = global_probabilities(states, projections, *options)
         return Attended(context, attentions, global_attentions)
+
+    def keys(self, hidden_states: Tensor) -> Tensor:
+        """Keys (b, h, n, d), stored channel by channel as the operator reads them, which saves it a copy."""
+        weight, bias = self.key.weight.expand(hidden_states.shape[0], -1, -1), self.key.bias[:, None]
+        projected = torch.baddbmm(bias, weight, hidden_states.mT)  # (b, D, n)
+        return projected.unflatten(1, (self.heads, -1)).transpose(-1, -2)
 
     def global_projections(self, like: Tensor) -> list[Tensor]:
         """Weights and biases of query, key and value of the global rows, in the dtype of `like`."""

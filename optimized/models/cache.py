@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class LayerCache(NamedTuple):
     """Attributes:
     key, value: (b, h, m, d) of the self-attention; they grow.
-    cross_key, cross_value: (b, h, n, d) of the cross-attention, projected once; None without one.
+    cross_key, cross_value: (b, h, n, d) of the cross-attention, projected once; None without one. Beams share those of
+        their text: then there are fewer rows.
     """
 
     key: Tensor
@@ -43,14 +44,21 @@ class DecoderCache:
         """Tokens read so far, padding included."""
         return self.layers[0].key.shape[2]
 
-    def reorder(self, rows: Tensor) -> DecoderCache:
-        """The cache of the rows of the batch that `rows` (any number,) int64 names, everything in it included."""
+    def reorder(self, rows: Tensor, same_encoder: bool = False) -> DecoderCache:
+        """The cache of the rows of the batch that `rows` (any number,) int64 names, everything in it included.
+
+        `same_encoder`: row i and the row that rows[i] names attend the same states of the encoder, as the beams of one
+        text do: what is kept of these stays where it is.
+        """
 
         def chosen(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.index_select(0, rows)
 
-        layers = tuple(LayerCache(*(chosen(tensor) for tensor in layer)) for layer in self.layers)  # type: ignore[arg-type]
-        return DecoderCache(layers, chosen(self.positions))
+        layers = []
+        for key, value, *crossed in self.layers:
+            crossed = crossed if same_encoder else [chosen(tensor) for tensor in crossed]
+            layers.append(LayerCache(key.index_select(0, rows), value.index_select(0, rows), *crossed))
+        return DecoderCache(tuple(layers), chosen(self.positions))
 
 
 torch.export.register_dataclass(DecoderCache)

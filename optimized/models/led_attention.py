@@ -33,7 +33,7 @@ class Keys(NamedTuple):
     Attributes:
         states: (b, n, D) whose keys and values are to be projected; None: those of `past` are all.
         mask: (b, n) bool, or None.
-        past: key and value (b, h, m, d) projected before.
+        past: key and value (b, h, m, d) projected before; of an encoder, those of one row may be for several queries.
         causal: whether a query sees only tokens up to itself.
     """
 
@@ -69,6 +69,26 @@ class LEDDecoderAttention(nn.Module):
         assert value is not None
         query = self.split(self.q_proj(hidden_states))
         dropout_p = self.dropout_p if self.training else 0.0
-        options = (keys.mask, head_mask, dropout_p, keys.causal, output_attentions)
-        attended = full_attention(query, key, value, *options)
+        copies = query.shape[0] // key.shape[0]
+        if copies > 1:
+            attended = shared_attention(query, key, value, copies, keys.mask, head_mask, dropout_p, output_attentions)
+        else:
+            options = (keys.mask, head_mask, dropout_p, keys.causal, output_attentions)
+            attended = full_attention(query, key, value, *options)
         return self.out_proj(attended.context), attended
+
+
+def shared_attention(
+    query: Tensor, key: Tensor, value: Tensor, copies: int, mask: Tensor | None, head_mask: Tensor | None,
+    dropout_p: float, output_attentions: bool,
+) -> Attended:  # fmt: skip
+    """Of (b * copies, h, t, d) queries on keys and values (b, h, n, d) that the copies share: they are read once."""
+    rows, heads, tokens, head_dim = query.shape
+    together = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)  # (b, h, copies * t, d)
+    mask = None if mask is None else mask[::copies]
+    attended = full_attention(together, key, value, mask, head_mask, dropout_p, False, output_attentions)
+    attentions = attended.attentions
+    if attentions is not None:
+        attentions = attentions.unflatten(2, (copies, -1)).transpose(1, 2).flatten(0, 1)
+    context = attended.context.reshape(rows, tokens, heads * head_dim)
+    return attended._replace(context=context, attentions=attentions)

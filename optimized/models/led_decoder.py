@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from trueband.optimized.models.cache import DecoderCache, check_cache, layer_caches
+from trueband.optimized.models.cache import DecoderCache, LayerCache, check_cache, layer_caches
 from trueband.optimized.models.inputs import check_binary_mask, check_encoder_states, check_head_masks, given_tokens
 from trueband.optimized.models.layers import Attended
+from trueband.optimized.models.led_attention import LEDDecoderAttention
 from trueband.optimized.models.led_layers import LEDDecoderLayer, LEDDecoderMasks
 from trueband.optimized.models.led_outputs import LEDDecoderOutput
 from trueband.optimized.models.led_stack import LEDStack
@@ -60,6 +61,21 @@ class LEDDecoder(LEDStack):
             check_head_masks(cross_attn_head_mask, layers, heads, states.device, "cross_attn_head_mask"),
             cache,
         )
+
+    def cache_of_encoder(self, states: Tensor, copies: int) -> DecoderCache:
+        """A cache of no token for `copies` rows of each text, with the keys and values of the encoder (b, n, D).
+
+        These are projected, kept and read once for all copies.
+        """
+        states = check_encoder_states("encoder_outputs", states, len(states), self.embed_tokens.weight)
+        layers = []
+        for layer in self.layers:
+            attention = layer.get_submodule("encoder_attn")
+            assert isinstance(attention, LEDDecoderAttention)
+            key, value = (attention.split(part(states)) for part in (attention.k_proj, attention.v_proj))
+            nothing = key[:, :, :0].repeat_interleave(copies, dim=0)
+            layers.append(LayerCache(nothing, nothing, key, value))
+        return DecoderCache(tuple(layers))
 
     def forward(
         self,

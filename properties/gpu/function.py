@@ -24,6 +24,8 @@ def load_function(spec: str, *offered: str) -> Callable[..., Any]:
     function = load_attribute(spec)
     if not callable(function):
         raise TargetError(f"target: expected a function, got {type(function).__name__} at {spec}")
+    if type(function).__module__.partition(".")[0] == "triton":
+        raise TargetError(f"target: expected a function that launches kernels, got a kernel itself at {spec}")
     parameters = inspect.signature(function).parameters.values()
     needed = [each.name for each in parameters if _is_needed(each) and each.name not in offered]
     if needed:

@@ -99,7 +99,7 @@ def test_the_example_of_the_readme(tmp_path: Path) -> None:
 def test_the_mended_example(folder: Path) -> None:
     done = run("mended:launch", folder=folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("nothing found: 3 launches of 1 kernels, 8 loads and stores")
+    assert done.stdout.startswith("nothing found: 3 launches of 1 kernel, 8 loads and stores")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,7 @@ def test_the_mended_example(folder: Path) -> None:
         ("finds_and_raises", 1, "OUT-OF-BOUNDS STORE in store"),
         ("finds_and_dies", 1, "OUT-OF-BOUNDS STORE in store"),
         ("needs", 2, "target: expected a function without arguments but target, got others.py:needs, which needs one"),
+        ("store", 2, "target: expected a function that launches kernels, got a kernel itself at others.py:store"),
         ("absent", 2, "target: expected a callable 'absent' in others.py, got none of that name"),
     ],
 )
@@ -189,4 +190,4 @@ def test_autotuned_kernels_in_every_configuration(folder: Path) -> None:
     """Two lengths: two configurations each, and the one that is taken."""
     done = run(f"{Path(__file__).with_name('compiled.py')}:autotuned", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing found: 6 launches of 1 kernels" in done.stdout
+    assert "nothing found: 6 launches of 1 kernel" in done.stdout

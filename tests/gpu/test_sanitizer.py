@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-PLANTED = ast.parse(Path(__file__).with_name("planted.py").read_text(encoding="utf-8"))
+from trueband.properties.gpu.sanitizer import KINDS
+
+SOURCES = sorted(Path(__file__).parent.glob("planted_*.py"))
 
 
 def planted(decorator: str) -> dict[str, str]:
-    """{function: argument of its decorator, or ""} of `planted.py`, which cannot be imported here."""
+    """{function: argument of its decorator, or ""} of the planted kernels, which cannot be imported here."""
     found = {}
-    for node in PLANTED.body:
+    for node in (node for path in SOURCES for node in ast.parse(path.read_text(encoding="utf-8")).body):
         for each in getattr(node, "decorator_list", []):
             if ast.unparse(each).partition("(")[0] == decorator:
                 found[node.name] = ast.literal_eval(each.args[0]) if isinstance(each, ast.Call) else ""
@@ -58,10 +60,14 @@ def test_a_right_kernel_is_clean(
     assert (plain[name], found[name]) == (None, [])
 
 
+def test_programs_run_in_an_order_of_the_seed(interpret: Callable[..., str]) -> None:
+    first, second = json.loads(interpret("planted.py", "orders"))
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert list(range(12)) != first != second != list(range(12))
+
+
 def test_every_kind_is_planted() -> None:
-    kinds = {"out-of-bounds load", "out-of-bounds store", "out-of-bounds atomic", "unwritten read", "missing other",
-             "write/write race", "read/write race", "lane race"}  # fmt: skip
-    assert set(FAULTY.values()) == kinds
+    assert set(FAULTY.values()) == set(KINDS)
 
 
 # name: (file, what stands there once, what is put there, what is told)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from trueband.optimized import band_attention
-
-
-def run(script: str, **environment: str) -> str:
-    """What a script prints in a process of its own, where triton is not asked to interpret."""
-    inherited = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, env={**inherited, **environment}, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
 
 CALL = """
 import torch
@@ -41,25 +31,25 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-def test_without_triton() -> None:
-    told = run(BLOCKED + CALL)
+def test_without_triton(compiling: Callable[..., str]) -> None:
+    told = compiling(BLOCKED + CALL)
     assert told.startswith("impl: expected an implementation that is available, ('auto', 'chunked'), got 'triton'")
     assert "pip install 'trueband[triton]'" in told
 
 
-def test_on_the_cpu() -> None:
-    told = run(CALL)
+def test_on_the_cpu(compiling: Callable[..., str]) -> None:
+    told = compiling(CALL)
     assert told.startswith("query: expected a CUDA device for impl='triton'")
     assert told.strip().endswith("got cpu")
 
 
-def test_an_environment_that_changes_too_late_is_seen_through() -> None:
+def test_an_environment_that_changes_too_late_is_seen_through(compiling: Callable[..., str]) -> None:
     late = 'import os, triton\nos.environ["TRITON_INTERPRET"] = "1"\n'
-    assert run(late + CALL).startswith("query: expected a CUDA device for impl='triton'")
+    assert compiling(late + CALL).startswith("query: expected a CUDA device for impl='triton'")
 
 
-def test_importing_the_package_does_not_import_triton() -> None:
-    assert run("import sys, trueband.optimized\nprint('triton' in sys.modules)") == "False\n"
+def test_importing_the_package_does_not_import_triton(compiling: Callable[..., str]) -> None:
+    assert compiling("import sys, trueband.optimized\nprint('triton' in sys.modules)") == "False\n"
 
 
 WRONG = {
@@ -84,3 +74,10 @@ def test_shapes_without_a_device() -> None:
     output = band_attention(x, x, x, window=1, global_attention_mask=mask, impl="triton")
     assert (output.shape, output.dtype, output.stride()) == (x.shape, x.dtype, (84, 4, 12, 1))
     assert torch.autograd.grad(output.sum(), x)[0].shape == x.shape
+
+
+def test_the_gate_on_a_device_that_is_not_there() -> None:
+    command = [sys.executable, "-m", "trueband", "check", "triton", "--device", "cuda:99"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "device: expected one that torch can use, got 'cuda:99'" in done.stderr

@@ -55,7 +55,9 @@ SHIPPED = {
     for each in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
-            "triton", "trueband.adapters.triton:target", "trueband.optimized.band_attention, fused kernels", ("triton",)
+            "triton", "trueband.adapters.triton:target",
+            "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
+            ("triton",),
         ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),

@@ -38,6 +38,13 @@ def generation_work(shape: Shape, model: Any, encoded: Any) -> Work:
     model = model.to(**settings(shape)).eval()
     real = attention_mask(shape)
     real = torch.ones_like(token_ids(shape)) if real is None else real.long()
-    states = encoded(last_hidden_state=hidden_states(shape))
+    states = hidden_states(shape)
 
-    return Work(lambda: model.generate(encoder_outputs=states, attention_mask=real, **LENGTH))
+    def write() -> torch.Tensor:
+        # Made anew: the peer repeats the rows of what it is given for its beams, in place.
+        written: torch.Tensor = model.generate(
+            encoder_outputs=encoded(last_hidden_state=states), attention_mask=real, **LENGTH
+        )
+        return written
+
+    return Work(write)

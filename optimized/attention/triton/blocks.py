@@ -10,11 +10,12 @@ WIDEST = 128  # head_dim that the kernels are shipped for
 
 
 class Tile(NamedTuple):
-    """Rows of queries, of keys, and the warps that share the work."""
+    """Rows of queries, of keys, the warps that share the work, and the stages of the software pipeline."""
 
     queries: int
     keys: int
     warps: int = 4
+    stages: int = 2
 
 
 class Blocks(NamedTuple):
@@ -25,7 +26,6 @@ class Blocks(NamedTuple):
             (forward, backward_query, backward_key) or `queries` (backward_key).
         globals: global tokens in a tile.
         part: least tokens in a part of a row of a global token, a multiple of all tiles.
-        stages: of the software pipeline.
     """
 
     forward: Tile
@@ -33,7 +33,6 @@ class Blocks(NamedTuple):
     backward_key: Tile
     globals: int = 16
     part: int = 512
-    stages: int = 2
 
 
 MOST_PARTS = 8  # so that memory stays linear in n when all tokens are global
@@ -46,24 +45,58 @@ INTERPRETED_LONG = Blocks(Tile(128, 64), Tile(64, 128), Tile(128, 64), part=256)
 INTERPRETED_SHORT = 100  # tokens
 
 
+# {(format, target): {columns of a tile: tiles}}. Each was compiled, causal and not, with a head mask and without, and
+# does not spill; larger ones do. Half: float16 and bfloat16.
+SHIPPED = {
+    ("half", "sm_80"): {
+        16: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
+        32: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
+        64: Blocks(Tile(64, 64), Tile(64, 32), Tile(32, 64)),
+        128: Blocks(Tile(64, 32), Tile(32, 32, warps=8), Tile(32, 32)),
+    },
+    ("half", "sm_90"): {
+        16: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
+        32: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
+        64: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
+        128: Blocks(Tile(64, 64), Tile(32, 32, warps=8), Tile(32, 32)),
+    },
+    ("tf32", "sm_80"): {
+        16: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
+        32: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
+        64: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
+        128: Blocks(Tile(32, 32), Tile(16, 32), Tile(32, 16)),
+    },
+    ("tf32", "sm_90"): {
+        16: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 32)),
+        32: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 32)),
+        64: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 32)),
+        128: Blocks(Tile(32, 32), Tile(16, 32), Tile(32, 16)),
+    },
+    ("float32", "sm_80"): {
+        16: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
+        32: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
+        64: Blocks(Tile(32, 32), Tile(32, 16), Tile(16, 16)),
+        128: Blocks(Tile(32, 16), Tile(32, 16), Tile(16, 16)),
+    },
+    ("float32", "sm_90"): {
+        16: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
+        32: Blocks(Tile(32, 16), Tile(16, 16), Tile(16, 16)),
+        64: Blocks(Tile(32, 32), Tile(16, 16, stages=3), Tile(16, 16)),
+        128: Blocks(Tile(16, 16), Tile(16, 16, stages=3), Tile(16, 16)),
+    },
+}
+
+
 def choose(dtype: torch.dtype, tf32: bool, head_dim: int, architecture: str, tokens: int) -> Blocks:
-    """The shipped tiles for an architecture (see `places`); `tokens` makes a difference in the interpreter alone."""
+    """The shipped tiles for an architecture (see `places`); those of sm_80 where it has none of its own.
+
+    `tokens` makes a difference in the interpreter alone.
+    """
     if architecture == INTERPRETER:
         return INTERPRETED if tokens <= INTERPRETED_SHORT else INTERPRETED_LONG
-    columns, hopper = width(head_dim), architecture == "sm_90"
-    wide = columns > 64
-    if dtype == torch.float32 and tf32:
-        if wide:
-            return Blocks(Tile(32, 32), Tile(16, 32), Tile(32, 16))
-        return Blocks(Tile(64, 32), Tile(64 if hopper else 32, 32), Tile(32, 32))
-    if dtype == torch.float32:
-        small = Tile(16, 16)
-        backward_query = Tile(32, 16) if columns == 64 and not hopper else small
-        return Blocks(small if wide else Tile(32, 32), backward_query, small)
-    forward = Tile(64, 64 if hopper or columns == 64 else 32)
-    if wide:
-        return Blocks(forward, Tile(32, 32), Tile(32, 32))
-    return Blocks(forward, Tile(64, 32), Tile(64 if hopper else 32, 64))
+    kind = "half" if dtype != torch.float32 else "tf32" if tf32 else "float32"
+    of_target = SHIPPED.get((kind, architecture), SHIPPED[kind, "sm_80"])
+    return of_target[width(head_dim)]
 
 
 def width(head_dim: int) -> int:

@@ -252,7 +252,7 @@ def add_up(work: Setting, part_tables: Tensor, table: Tensor) -> None:
 
 def launch(kernel: Callable[..., Any], programs: int, work: Setting, tile: Tile, *arguments: Any, **sizes: Any) -> None:
     """Runs a kernel where the call is to be computed."""
-    work.run(kernel, programs, arguments, {**work.sizes, **sizes}, tile.warps, work.blocks.stages)
+    work.run(kernel, programs, arguments, {**work.sizes, **sizes}, tile.warps, tile.stages)
 
 
 def blocks_of(count: int, size: int) -> int:

@@ -34,8 +34,9 @@ class Order:
         self.programs = np.zeros(1024, dtype=np.int32)
         self.atomics = np.zeros(1024, dtype=bool)
         self.places: list[Any] = []
-        self._released: dict[int, dict[int, int]] = {}  # program: {address: its last release}
-        self._acquired: dict[int, set[int]] = {}  # program: addresses
+        # Vector clocks, {program: its last access that is known to be over}: of each program, and of each address.
+        self._known: dict[int, dict[int, int]] = {}
+        self._released: dict[int, dict[int, int]] = {}
 
     def add(self, program: int, place: Any, atomic: bool) -> int:
         """Number of a new access."""
@@ -49,29 +50,35 @@ class Order:
     def synchronize(self, clock: int, addresses: list[int], acquires: bool, releases: bool) -> None:
         """The access is of an atomic operation on these addresses."""
         program = int(self.programs[clock])
-        if releases:
-            self._released.setdefault(program, {}).update(dict.fromkeys(addresses, clock))
-        if acquires:
-            self._acquired.setdefault(program, set()).update(addresses)
+        known = self._known.setdefault(program, {})
+        for address in addresses:
+            released = self._released.setdefault(address, {})
+            if acquires:
+                _join(known, released)
+            if releases:
+                _join(released, {**known, program: clock})
 
     def is_before(self, earlier: int, program: int) -> bool:
         """Whether atomics order an access before whatever the program does from now on."""
-        acquired = self._acquired.get(program)
-        if not acquired:
-            return False
+        known = self._known.get(program, {})
         if earlier == MANY:  # which they were is not kept: the benefit of the doubt
-            return True
-        released = self._released.get(int(self.programs[earlier]), {})
-        return any(released.get(address, -1) > earlier for address in acquired)
+            return bool(known)
+        return known.get(int(self.programs[earlier]), -1) > earlier
 
     def unordered(self, earlier: Clocks, program: int) -> NDArray[np.bool_]:
         """Which of earlier accesses are of other programs, and not before this one."""
         found = (earlier == MANY) | ((earlier >= 0) & (self.programs[earlier] != program))
-        if found.any() and program in self._acquired:
+        if found.any() and program in self._known:
             for clock in np.unique(earlier[found]):
                 if self.is_before(int(clock), program):
                     found &= earlier != clock
         return found
+
+
+def _join(known: dict[int, int], other: dict[int, int]) -> None:
+    """Add to a vector clock what another one knows."""
+    for program, clock in other.items():
+        known[program] = max(clock, known.get(program, -1))
 
 
 class Conflicts:
@@ -79,59 +86,44 @@ class Conflicts:
 
     def __init__(self, size: int, item: int) -> None:
         self._size, self._unit = size, item
-        self._writers: Clocks | None = None
-        self._readers: Clocks | None = None
+        self._last: Clocks | None = None  # (2, units): the last that reads, the last that writes
 
     def read(self, starts: Units, size: int, clock: int, order: Order) -> Clash | None:
         """`size` bytes are read at each of these bytes of the storage."""
-        units, lanes = self._units(starts, size)
-        assert self._writers is not None and self._readers is not None  # noqa: PT018
-        program, atomic = int(order.programs[clock]), bool(order.atomics[clock])
-        clash = self._clash(self._writers[units], lanes, program, atomic, order, True)
-        readers = self._readers[units]
-        alone = ~order.unordered(readers, program)
-        self._readers[units] = np.where(alone, clock, MANY)
+        (readers, writers), units, lanes = self._units(starts, size)
+        clash = _clash(writers[units], lanes, clock, order, True)
+        alone = ~order.unordered(readers[units], int(order.programs[clock]))
+        readers[units] = np.where(alone, clock, MANY)
         return clash
 
     def write(self, starts: Units, size: int, clock: int, order: Order) -> Clash | None:
         """The same for a store, or an atomic operation."""
-        units, lanes = self._units(starts, size)
-        assert self._writers is not None and self._readers is not None  # noqa: PT018
-        program, atomic = int(order.programs[clock]), bool(order.atomics[clock])
-        clash = self._clash(self._writers[units], lanes, program, atomic, order, True)
-        clash = clash or self._clash(self._readers[units], lanes, program, False, order, False)
-        self._writers[units] = clock
-        self._readers[units] = NOBODY
+        (readers, writers), units, lanes = self._units(starts, size)
+        clash = _clash(writers[units], lanes, clock, order, True)
+        clash = clash or _clash(readers[units], lanes, clock, order, False)
+        writers[units] = clock
         return clash
 
-    @staticmethod
-    def _clash(
-        earlier: Clocks, lanes: Units, program: int, atomic: bool, order: Order, wrote: bool
-    ) -> Clash | None:  # fmt: skip
-        found = order.unordered(earlier, program)
-        if atomic:
-            found &= ~((earlier >= 0) & order.atomics[earlier])
-        if not found.any():
-            return None
-        concerned = np.zeros(int(lanes.max()) + 1, dtype=bool)
-        concerned[lanes[found]] = True
-        return Clash(concerned, int(earlier[found][0]), wrote)
-
-    def _units(self, starts: Units, size: int) -> tuple[Units, Units]:
-        """Units of all accesses, and the lane of each."""
-        if self._writers is None or self._readers is None or size < self._unit:
-            self._refine(size)
+    def _units(self, starts: Units, size: int) -> tuple[Clocks, Units, Units]:
+        """The last accesses, the units of these, and the lane of each."""
+        if self._last is None:
+            self._unit = min(size, self._unit)
+            self._last = np.full((2, -(-self._size // self._unit)), NOBODY, dtype=np.int32)
+        elif size < self._unit:
+            self._last = np.repeat(self._last, self._unit // size, axis=1)
+            self._unit = size
         count = -(-size // self._unit)
         units = (starts // self._unit)[:, None] + np.arange(count)
-        return units.ravel(), np.repeat(np.arange(len(starts)), count)
+        return self._last, units.ravel(), np.repeat(np.arange(len(starts)), count)
 
-    def _refine(self, size: int) -> None:
-        finer = min(size, self._unit)
-        if self._writers is None or self._readers is None:
-            units = -(-self._size // finer)
-            self._writers, self._readers = (np.full(units, NOBODY, dtype=np.int32) for _ in range(2))
-        else:
-            self._writers, self._readers = (
-                np.repeat(each, self._unit // finer) for each in (self._writers, self._readers)
-            )
-        self._unit = finer
+
+def _clash(earlier: Clocks, lanes: Units, clock: int, order: Order, wrote: bool) -> Clash | None:
+    """The conflict of an access with earlier ones; atomic operations have none with each other."""
+    found = order.unordered(earlier, int(order.programs[clock]))
+    if wrote and order.atomics[clock]:
+        found &= ~((earlier >= 0) & order.atomics[earlier])
+    if not found.any():
+        return None
+    concerned = np.zeros(int(lanes.max()) + 1, dtype=bool)
+    concerned[lanes[found]] = True
+    return Clash(concerned, int(earlier[found][0]), wrote)

@@ -130,4 +130,4 @@ def _version(tensor: Any) -> int:
 
 def _spread(size: int, unit: int) -> list[int]:
     """Bytes of an access that touch all its units, wherever it starts."""
-    return [*range(0, size, unit), size - 1] if size > unit else [0] if unit % size == 0 else [0, size - 1]
+    return [*range(0, size, unit), size - 1] if size > unit else [0]

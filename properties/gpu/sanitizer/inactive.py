@@ -28,10 +28,9 @@ class Filling:
 
     Args:
         kind: one of FILLINGS.
-        places: None: at all places.
     """
 
-    def __init__(self, kind: str, places: Collection[Place] | None = None) -> None:
+    def __init__(self, kind: str, places: Collection[Place]) -> None:
         self.kind, self.places = kind, places
         self._random = np.random.default_rng(0)
 
@@ -57,10 +56,11 @@ def examine(launch: Launch, run: Callable[[Filling], None]) -> None:
     """
     for kind in FILLINGS:
         suspects = set(launch.without_other)
-        if suspects and _changed(launch, run, Filling(kind)) is not None:
+        together = _changed(launch, run, Filling(kind, suspects)) if suspects else None
+        if together is not None:
             guilty = {place: _changed(launch, run, Filling(kind, {place})) for place in suspects}
-            if not any(guilty.values()):  # only together
-                guilty = dict.fromkeys(suspects, _changed(launch, run, Filling(kind)))
+            if not any(guilty.values()):  # no place alone
+                guilty = dict.fromkeys(suspects, together)
             for place, seen in guilty.items():
                 if seen is not None:
                     program = launch.without_other.pop(place)

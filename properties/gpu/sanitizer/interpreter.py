@@ -127,7 +127,7 @@ class _Watch:
             if not launch.again:
                 launch.without_other.setdefault(here, launch.program)
             filling = self.filling
-            if filling is not None and (filling.places is None or here in filling.places):
+            if filling is not None and here in filling.places:
                 undefined = filling.array(active.shape, dtype, str(scalar))
                 other = handle(np.where(active, np.zeros((), dtype), undefined), scalar)
         pointers = handle(addresses, pointers.dtype)
