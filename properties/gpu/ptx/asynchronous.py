@@ -65,8 +65,7 @@ class Products:
     Attributes:
         open: not yet committed; groups: that are.
         written, read: registers of all of them.
-        fenced: there was a wgmma.fence.
-        since_fence: registers that threads have read or written since the last wgmma.fence.
+        fenced: there was a wgmma.fence, and no wait since.
     """
 
     open: list[Product] = field(default_factory=list)
@@ -74,15 +73,10 @@ class Products:
     written: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
     fenced: bool = False
-    since_fence: set[str] = field(default_factory=set)
 
     @property
     def pending(self) -> bool:
         return bool(self.written)
-
-    def fence(self) -> None:
-        self.fenced = True
-        self.since_fence.clear()
 
     def begin(self, product: Product) -> None:
         self.open.append(product)
@@ -94,6 +88,7 @@ class Products:
 
     def wait(self, most: int) -> list[Product]:
         """Leave at most so many groups; the products that are done."""
+        self.fenced = False
         cut = max(len(self.groups) - most, 0)
         done = [product for group in self.groups[:cut] for product in group]
         self.groups = self.groups[cut:]
@@ -108,7 +103,6 @@ class Products:
             self.written,
             self.read,
             self.fenced,
-            set(self.since_fence),
         )
 
 

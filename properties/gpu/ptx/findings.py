@@ -18,7 +18,7 @@ KINDS = {
     "shared hazard": "two warps use the same shared bytes, and no barrier separates them",
     "copy in flight": "a use of bytes that a cp.async still writes",
     "proxy fence": "wgmma reads what ordinary stores wrote, without fence.proxy.async",
-    "wgmma fence": "wgmma adds to registers that threads have used since the last wgmma.fence",
+    "wgmma fence": "a wgmma at the start, or after a wait_group, without wgmma.fence in between",
     "wgmma wait": "registers or shared bytes of a wgmma are used before its wait_group",
     "register": "a read of a register that nothing wrote",
     "division": "an integer division by zero",

@@ -98,14 +98,12 @@ class Wave:
             raise Fault("register", f"{name} is read, and nothing wrote it")
         if self.products.written and name in self.products.written:
             raise Fault("wgmma wait", f"{name} is read while a wgmma writes it")
-        self.products.since_fence.add(name)
         return value
 
     def write(self, name: str, value: Any, mask: Mask | None) -> None:
         """Sets a register in the lanes of the mask."""
         if self.products.pending and (name in self.products.written or name in self.products.read):
             raise Fault("wgmma wait", f"{name} is written while a wgmma uses it")
-        self.products.since_fence.add(name)
         if value.dtype != np.bool_ and value.dtype.kind != "u":
             value = value.view(_UNSIGNED[value.dtype.itemsize])
         if value.ndim == 0:
