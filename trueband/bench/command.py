@@ -71,8 +71,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="float32 (default), float64, bfloat16 (default of --roofline) or float16")  # fmt: skip
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
     add("--threads", type=positive, default=_processors(), metavar="N", help="of each process (default: all)")
-    add("--time-limit", type=positive, default=120, metavar="SECONDS", help="for preparing, and for each round "
-        "(default: 120)")  # fmt: skip
+    add("--time-limit", type=positive, default=300, metavar="SECONDS", help="for preparing, and for each round "
+        "(default: 300)")  # fmt: skip
     add(
         "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
     )
