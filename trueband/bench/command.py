@@ -27,7 +27,7 @@ Time and memory of the attention and the models, beside other implementations an
 time that the same multiply-adds take as one large matrix product. Every contender runs in a process of its own; those
 of one shape are timed in turns, so that a machine that slows down slows all of them; times are medians of rounds, and
 memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is told,
-and not asked for longer texts. Without options this takes an hour or more; --quick is two minutes. Peers that are not
+and not asked for longer texts. Without options this takes an hour or more; --quick some minutes. Peers that are not
 installed are left out: pip install 'trueband[peers]'."""
 TOKENS = {
     "operator": (1024, 2048, 4096, 8192, 16384, 32768, 65536),
@@ -71,8 +71,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="float32 (default), float64, bfloat16 (default of --roofline) or float16")  # fmt: skip
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
     add("--threads", type=positive, default=_processors(), metavar="N", help="of each process (default: all)")
-    add("--time-limit", type=positive, default=120, metavar="SECONDS", help="for preparing, and for each round "
-        "(default: 120)")  # fmt: skip
+    add("--time-limit", type=positive, default=300, metavar="SECONDS", help="for preparing, and for each round "
+        "(default: 300)")  # fmt: skip
     add(
         "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
     )
