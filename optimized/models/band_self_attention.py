@@ -63,7 +63,7 @@ class BandSelfAttention(SelfAttention):
 
     def keys(self, hidden_states: Tensor) -> Tensor:
         """Keys (b, h, n, d), stored channel by channel as the operator reads them, which saves it a copy."""
-        weight, bias = self.key.weight.expand(hidden_states.shape[0], -1, -1), self.key.bias[:, None]
+        weight, bias = self.key.weight.expand(hidden_states.shape[0], -1, -1), self.key.bias.unsqueeze(-1)
         projected = torch.baddbmm(bias, weight, hidden_states.mT)  # (b, D, n)
         return projected.unflatten(1, (self.heads, -1)).transpose(-1, -2)
 
