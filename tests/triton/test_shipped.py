@@ -66,5 +66,5 @@ def test_tiles_divide_the_part_of_a_row() -> None:
 def test_a_target_without_tiles_of_its_own_has_those_of_sm_80() -> None:
     for dtype, tf32 in ((torch.bfloat16, False), (torch.float32, True), (torch.float32, False)):
         for head_dim in (1, 16, 17, 64, 65, 128):
-            assert choose(dtype, tf32, head_dim, "gfx942", 9) == choose(dtype, tf32, head_dim, "sm_80", 9)
+            assert choose(dtype, tf32, head_dim, "sm_86", 9) == choose(dtype, tf32, head_dim, "sm_80", 9)
     assert choose(torch.float16, False, 64, "sm_90", 9) != choose(torch.float16, False, 64, "sm_80", 9)

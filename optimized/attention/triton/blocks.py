@@ -60,6 +60,12 @@ SHIPPED = {
         64: Blocks(Tile(64, 64), Tile(64, 32), Tile(64, 64)),
         128: Blocks(Tile(64, 64), Tile(32, 32, warps=8), Tile(32, 32)),
     },
+    ("half", "gfx942"): {
+        16: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
+        32: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),
+        64: Blocks(Tile(64, 64), Tile(64, 32), Tile(32, 64)),
+        128: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
+    },
     ("tf32", "sm_80"): {
         16: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
         32: Blocks(Tile(64, 32), Tile(32, 32), Tile(32, 32)),
