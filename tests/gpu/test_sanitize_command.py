@@ -128,7 +128,7 @@ def test_ctrl_c_keeps_what_was_found(folder: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    told, _ = process.communicate()
+    told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "OUT-OF-BOUNDS STORE in store" in told
 
