@@ -73,7 +73,8 @@ def run_command(options: argparse.Namespace) -> int:
     if options.json:
         write_whole(options.json, "")  # a path that cannot be written is told now
     spec = SPECS[options.tier or "quick"] if own else options.target
-    outcome = compile_for(spec, options.gpu or OWN_TARGETS, options.jobs, options.time_limit)
+    gpus = list(dict.fromkeys(options.gpu or OWN_TARGETS))
+    outcome = compile_for(spec, gpus, options.jobs, options.time_limit)
     if options.json:
         write_whole(options.json, json_lines(outcome))
     print_table(outcome.judged)
@@ -130,17 +131,20 @@ def _short(products: tuple[str, ...]) -> str:
 
 def print_end(outcome: Outcome, target: str) -> None:
     """The last lines, which sum up."""
-    if outcome.crash:
-        print(f"trueband: {target} did not end well: {outcome.crash}", file=sys.stderr)
     if outcome.interrupted:
         print("trueband: interrupted; the above had been compiled", file=sys.stderr)
+    elif outcome.crash:
+        print(f"trueband: {target} did not end well: {outcome.crash}", file=sys.stderr)
+    unfinished = outcome.interrupted or bool(outcome.crash)
     refused = sum(bool(each.refusals) for each in outcome.judged)
     gpus = ", ".join(dict.fromkeys(each.code.target for each in outcome.judged))
     if refused:
         print_line(f"\n{refused} of {len(outcome.judged)} kernels REFUSED, compiled for {gpus}; nothing ran on a GPU")
     elif outcome.judged:
+        which = "the first" if unfinished else "all"
         print_line(
-            f"\nall {len(outcome.judged)} kernels pass {len(GATES)} gates, compiled for {gpus}; nothing ran on a GPU"
+            f"\n{which} {len(outcome.judged)} kernels pass {len(GATES)} gates, compiled for {gpus}; "
+            "nothing ran on a GPU"
         )
-    elif not outcome.crash and not outcome.interrupted:
+    elif not unfinished:
         print_line(f"nothing was compiled: {target} launched no kernel (see trueband compile --help)")

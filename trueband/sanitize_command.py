@@ -103,7 +103,7 @@ def exit_code(outcome: Outcome) -> int:
 
 def json_lines(outcome: Outcome) -> str:
     """One line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
-    lines = ['{"record":"finding",' + finding.to_json()[1:] for finding in outcome.findings]
+    lines = [json.dumps({"record": "finding", **finding.to_dict()}) for finding in outcome.findings]
     end = {"record": "end", "findings": len(lines), "launches": outcome.launches, "accesses": outcome.accesses,
            "unchecked": outcome.unchecked, "kernels": outcome.kernels, "crash": outcome.crash}  # fmt: skip
     return "\n".join([*lines, json.dumps(end)]) + "\n"
@@ -121,10 +121,10 @@ def print_findings(findings: list[Finding], shown: int) -> None:
 
 def print_end(outcome: Outcome, target: str) -> None:
     """The last lines, which sum up."""
-    if outcome.crash:
-        print(f"trueband: {target} did not end well: {outcome.crash}", file=sys.stderr)
     if outcome.interrupted:
         print("trueband: interrupted; the above had been found", file=sys.stderr)
+    elif outcome.crash:
+        print(f"trueband: {target} did not end well: {outcome.crash}", file=sys.stderr)
     if outcome.unchecked:
         print_line(f"not checked: {outcome.unchecked:,} lanes whose address the kernel read from memory")
     kernels = "1 kernel" if len(outcome.kernels) == 1 else f"{len(outcome.kernels)} kernels"

@@ -43,8 +43,10 @@ def run_children(
         time_limit: seconds for all of it; None: as long as it takes.
 
     Raises:
-        TargetError: triton is not installed.
+        TargetError: triton is not installed. ValueError: `time_limit` is not more than 0.
     """
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"time_limit: expected more than 0 seconds, got {time_limit:g}")
     if importlib.util.find_spec("triton") is None:
         raise TargetError(INSTALL)
     environment = {**os.environ, "TRITON_INTERPRET": "1" if interpret else "0"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import triton
 import triton.language as tl
@@ -78,6 +80,12 @@ def autotuned(target: str) -> None:
 def raises() -> None:
     multiply(16, 16, 16, torch.float16)
     raise OverflowError("on purpose")
+
+
+def yields() -> Iterator[Kernel]:
+    """Launches a kernel, and gives another."""
+    multiply(16, 16, 16, torch.float16)
+    yield Kernel("odd", odd_range, "sm_80", {"x": "*fp32", "BLOCK": "constexpr"}, {"BLOCK": 4})
 
 
 def nothing() -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from planted_registry import faulty, right, same
+
+
+def sum_by_the_last(kernel: Any, **constants: str) -> None:
+    """The last program to be counted adds up the parts of all."""
+    x, parts, y, counter = torch.arange(64.0), torch.empty(4), torch.empty(1), torch.zeros(1, dtype=torch.int32)
+    kernel[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4, **constants)
+    same(y, x.sum().view(1))
 
 
 @triton.jit
@@ -20,24 +29,25 @@ def count_then_store(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.con
 
 @faulty("read/write race")
 def part_stored_after_it_is_counted() -> None:
-    x, parts, y, counter = torch.arange(64.0), torch.zeros(4), torch.zeros(1), torch.zeros(1, dtype=torch.int32)
-    count_then_store[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4)
-    same(y, x.sum().view(1))
+    sum_by_the_last(count_then_store)
 
 
 @triton.jit
-def relaxed_count(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr):
+def store_then_count(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr, SEM: tl.constexpr):
     program = tl.program_id(0)
     tl.store(parts + program, tl.sum(tl.load(x + program * BLOCK + tl.arange(0, BLOCK)), 0))
-    if tl.atomic_add(counter, 1, sem="relaxed") == PROGRAMS - 1:
+    if tl.atomic_add(counter, 1, sem=SEM) == PROGRAMS - 1:
         tl.store(y, tl.sum(tl.load(parts + tl.arange(0, PROGRAMS)), 0))  # fault
 
 
 @faulty("read/write race")
 def counted_without_an_order() -> None:
-    x, parts, y, counter = torch.arange(64.0), torch.zeros(4), torch.zeros(1), torch.zeros(1, dtype=torch.int32)
-    relaxed_count[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4)
-    same(y, x.sum().view(1))
+    sum_by_the_last(store_then_count, SEM="relaxed")
+
+
+@right
+def counted_in_order() -> None:
+    sum_by_the_last(store_then_count, SEM="acq_rel")
 
 
 @triton.jit
@@ -118,19 +128,4 @@ def add_behind_a_lock(x, y, lock, BLOCK: tl.constexpr):
 def sum_behind_a_lock() -> None:
     x, y, lock = torch.arange(64.0), torch.zeros(1), torch.zeros(1, dtype=torch.int32)
     add_behind_a_lock[(4,)](x, y, lock, BLOCK=16)
-    same(y, x.sum().view(1))
-
-
-@triton.jit
-def last_adds_up(x, parts, y, counter, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr):
-    program = tl.program_id(0)
-    tl.store(parts + program, tl.sum(tl.load(x + program * BLOCK + tl.arange(0, BLOCK)), 0))
-    if tl.atomic_add(counter, 1) == PROGRAMS - 1:
-        tl.store(y, tl.sum(tl.load(parts + tl.arange(0, PROGRAMS)), 0))
-
-
-@right
-def sum_by_the_last_program() -> None:
-    x, parts, y, counter = torch.arange(64.0), torch.empty(4), torch.empty(1), torch.zeros(1, dtype=torch.int32)
-    last_adds_up[(4,)](x, parts, y, counter, BLOCK=16, PROGRAMS=4)
     same(y, x.sum().view(1))

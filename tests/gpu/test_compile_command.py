@@ -54,7 +54,7 @@ def test_right_kernels_for_three_gpus(tmp_path: Path) -> None:
 
 
 def test_spills_are_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "spills", "sm_80", "sm_90")
+    done = run(tmp_path, "spills", "sm_80", "sm_90", "sm_80")
     assert done.code == 1
     for line in done.lines[:-1]:
         assert line["spilled"] > 0
@@ -103,7 +103,13 @@ def test_autotuned_kernels_in_every_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("function", "code", "told"),
-    [("raises", 3, "OverflowError: on purpose"), ("nothing", 5, "nothing was compiled"), ("multiply", 2, "dtype")],
+    [
+        ("raises", 3, "OverflowError: on purpose"),
+        ("raises", 3, "the first 1 kernels pass"),
+        ("yields", 0, "all 2 kernels pass"),
+        ("nothing", 5, "nothing was compiled"),
+        ("multiply", 2, "dtype"),
+    ],
 )
 def test_exit_codes(tmp_path: Path, function: str, code: int, told: str) -> None:
     done = run(tmp_path, function, "sm_80")
@@ -118,6 +124,7 @@ def test_exit_codes(tmp_path: Path, function: str, code: int, told: str) -> None
         (("triton", "--gpu", "sm_70"), "gpu: expected some of sm_80, sm_86, sm_89, sm_90, gfx90a, gfx942, got 'sm_70'"),
         ((f"{KERNELS}:right", "--tier", "nightly"), "--tier: expected none with a target of your own"),
         ((f"{KERNELS}:right", "--jobs", "2"), "--jobs: expected none with a target of your own"),
+        ((f"{KERNELS}:right", "--time-limit", "-1"), "time_limit: expected more than 0 seconds, got -1"),
     ],
 )
 def test_usage(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:

@@ -110,6 +110,7 @@ def test_the_mended_example(folder: Path) -> None:
         ("dies", 3, "the process ended with exit code -6"),
         ("finds_and_raises", 1, "OUT-OF-BOUNDS STORE in store"),
         ("finds_and_dies", 1, "OUT-OF-BOUNDS STORE in store"),
+        ("finds_and_dies", 1, "1 FOUND: 1 launch of 1 kernel, 2 loads and stores"),
         ("needs", 2, "target: expected a function without arguments but target, got others.py:needs, which needs one"),
         ("store", 2, "target: expected a function that launches kernels, got a kernel itself at others.py:store"),
         ("absent", 2, "target: expected a callable 'absent' in others.py, got none of that name"),
@@ -123,14 +124,17 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str) -> None:
 
 def test_ctrl_c_keeps_what_was_found(folder: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "others.py:finds_and_hangs"], cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+        [*COMMAND, "others.py:finds_and_hangs"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    told, _ = process.communicate(timeout=60)
+    told, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "OUT-OF-BOUNDS STORE in store" in told
+    assert errors.endswith("\ntrueband: interrupted; the above had been found\n")
+    assert "did not end well" not in errors
 
 
 def test_a_function_that_does_not_end(folder: Path) -> None:

@@ -74,9 +74,8 @@ def test_what_was_compiled_is_kept_until_the_source_changes(request_: Request, c
     assert len(list(compiler.cache.iterdir())) == 2
 
 
-def test_registers_are_told_if_asked_for(request_: Request, compiler: Compiler) -> None:
-    assert "registers" not in compiler.compiled(request_)
-    assert 0 < compiler.compiled(dataclasses.replace(request_, assembled=True))["registers"] <= 255
+def test_registers_are_told(request_: Request, compiler: Compiler) -> None:
+    assert 0 < compiler.compiled(request_)["registers"] <= 255
 
 
 @pytest.mark.parametrize(

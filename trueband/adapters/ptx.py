@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import atexit
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from trueband.adapters.unwritten import Unwritten, watch_launches
 from trueband.golden.fetch import cache_folder
@@ -22,11 +18,6 @@ from trueband.optimized import band_attention
 from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.launch import launch
 from trueband.properties.target import FEATURES, Target
-
-POINTERS = {
-    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
-}  # fmt: skip
-ALIGNED = 16  # what Triton specializes for: bytes of an address, and integers
 
 
 class Emulated:
@@ -67,28 +58,12 @@ def requested(
     stages: int,
 ) -> tuple[Request, list[Any]]:  # fmt: skip
     """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
+    from trueband.optimized.attention.triton.shipped import specialized
+
     function = kernel.fn  # type: ignore[attr-defined]
-    names = list(inspect.signature(function).parameters)
-    signature, built_in, aligned, given = {}, dict(constants), [], []
-    for name, value in zip(names, arguments, strict=False):
-        if isinstance(value, int) and value == 1:
-            built_in[name] = value
-            continue
-        given.append(value)
-        if isinstance(value, Tensor):
-            signature[name] = POINTERS[value.dtype]
-            divisible = value.data_ptr() % ALIGNED == 0
-        elif isinstance(value, float):
-            signature[name], divisible = "fp32", False
-        else:
-            signature[name], divisible = "i32" if abs(value) < 1 << 31 else "i64", value % ALIGNED == 0
-        if divisible:
-            aligned.append(name)
-    ordered = {name: signature.get(name, "constexpr") for name in names}
-    request = Request(
-        function.__module__, function.__name__, ordered, built_in, tuple(aligned), capability, warps, stages
-    )
-    return request, given
+    types, built_in, aligned = specialized(kernel, arguments, constants)
+    given = [value for value, kind in zip(arguments, types.values(), strict=False) if kind != "constexpr"]
+    return Request(function.__module__, function.__name__, types, built_in, aligned, capability, warps, stages), given
 
 
 @functools.cache

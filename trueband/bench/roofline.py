@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -85,7 +84,6 @@ class Counter:
         from trueband.properties.gpu.ptx.launch import Pointer, launch
 
         request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
-        request = dataclasses.replace(request, assembled=True)
         compiled, told = compiler().kernel(request), compiler().compiled(request)
         handed = [Pointer(plain(each)) if isinstance(each, Tensor) else each for each in given]
         counters: dict[str, float] = {}

@@ -82,7 +82,7 @@ def configurations(
         seen = set()
         for causal in (False, True):
             for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
-                found = _configuration(kernel, arguments, constants)
+                found = specialized(kernel, arguments, constants)
                 one = Configuration(
                     kernel.__name__, kernel, target, dtype, tf32, head_dim, even, *found, warps, stages,
                     "PRECISION" in constants,
@@ -119,7 +119,7 @@ def _tensor(dtype: str, head_dim: int, aligned: bool) -> Tensor:
     return table[..., more:].transpose(1, 2)
 
 
-def _configuration(
+def specialized(
     kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Any], tuple[str, ...]]:
     """(signature, constants, divisible) as Triton specializes a kernel for its arguments."""
@@ -135,7 +135,7 @@ def _configuration(
         elif value == 1:
             built_in[name] = value
         else:
-            signature[name] = "i32"
+            signature[name] = "i32" if abs(value) < 1 << 31 else "i64"
             if value % 16 == 0:
                 divisible.append(name)
     return {name: signature.get(name, "constexpr") for name in names}, built_in, tuple(divisible)

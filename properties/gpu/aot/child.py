@@ -51,12 +51,12 @@ def main(spec: str, targets: list[str], shard: int, shards: int, path: Path) -> 
             function = load_function(spec, "target")
             for name in targets:
                 with compiled_instead(TARGETS[name], lines.write if shard == 0 else lambda code: None):
-                    given = function(target=name) or ()
-                for place, kernel in enumerate(given):
-                    if not isinstance(kernel, Kernel):
-                        raise TargetError(f"target: expected kernels, got {type(kernel).__name__} from {spec}")
-                    if place % shards == shard:
-                        lines.write(kernel.compile(), kernel.products)
+                    # Within it, as a function that yields kernels may launch some as well.
+                    for place, kernel in enumerate(function(target=name) or ()):
+                        if not isinstance(kernel, Kernel):
+                            raise TargetError(f"target: expected kernels, got {type(kernel).__name__} from {spec}")
+                        if place % shards == shard:
+                            lines.write(kernel.compile(), kernel.products)
         except TargetError as error:
             end["unusable"] = str(error)
         except BaseException as error:

@@ -39,7 +39,6 @@ class Request:
         aligned: arguments that are multiples of 16: pointers in bytes, strides in elements.
         capability: of the target, such as 80 or 90.
         warps, stages: as for a launch.
-        assembled: let ptxas make machine code too, and tell the registers of a thread.
     """
 
     module: str
@@ -50,7 +49,6 @@ class Request:
     capability: int
     warps: int = 4
     stages: int = 2
-    assembled: bool = False
 
     def to_json(self) -> str:
         fields = {**self.__dict__, "signature": list(self.signature.items()), "constants": dict(self.constants)}
@@ -82,7 +80,7 @@ class Compiler:
         return self._ready[key]
 
     def compiled(self, request: Request) -> dict[str, Any]:
-        """{"ptx": text, "shared": bytes of shared memory of a block, "registers": of a thread if assembled}.
+        """{"ptx": text, "shared": bytes of shared memory of a block, "registers": of a thread}.
 
         Raises:
             CompileError: Triton refuses the kernel.

@@ -31,40 +31,20 @@ def main() -> None:
 
 
 def compiled(request: dict[str, Any]) -> dict[str, Any]:
-    """PTX text, and what goes with it, of one kernel.
-
-    The stages are those of triton.compile. The last makes machine code, which cannot be executed here.
-    """
-    from triton._C.libtriton import ir
+    """PTX text, and what goes with it, of one kernel."""
+    import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
-    from triton.compiler.compiler import make_backend
 
     kernel = load_attribute(f"{request['module']}:{request['kernel']}")
-    source = ASTSource(
-        fn=kernel,
-        signature=dict(request["signature"]),
-        constexprs={(kernel.arg_names.index(name),): value for name, value in request["constants"].items()},
-        attrs={(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in request["aligned"]},
+    aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in request["aligned"]}
+    found = triton.compile(
+        ASTSource(kernel, dict(request["signature"]), request["constants"], aligned),
+        target=GPUTarget("cuda", request["capability"], WARP),
+        options={"num_warps": request["warps"], "num_stages": request["stages"]},
     )
-    target = GPUTarget("cuda", request["capability"], WARP)
-    backend = make_backend(target)
-    options = backend.parse_options({"num_warps": request["warps"], "num_stages": request["stages"]})
-    stages: dict[str, Any] = {}
-    backend.add_stages(stages, options, source.language)
-    context = ir.context()
-    ir.load_dialects(context)
-    backend.load_dialects(context)
-    module = source.make_ir(
-        target, options, backend.get_codegen_implementation(options), backend.get_module_map(), context
-    )
-    metadata: dict[str, Any] = {"target": target, **options.__dict__}
-    for name in ("ttir", "ttgir", "llir", "ptx"):
-        module = stages[name](module, metadata)
-    answer = {"ptx": module, "shared": metadata["shared"]}
-    if request["assembled"]:
-        answer["registers"], _ = usage(stages["cubin"](module, metadata))
-    return answer
+    registers, _ = usage(found.asm["cubin"])
+    return {"ptx": found.asm["ptx"], "shared": found.metadata.shared, "registers": registers}
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
 
 It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
-function that is called before all else, or is empty. FILE gets one JSON line for each finding as it is made, and a last
-one that sums up.
+function that is called before all else, or is empty. FILE gets one JSON line for each launch, with what it is the first
+to have and counts so far, and a last one with all findings.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import traceback
@@ -18,6 +17,7 @@ import numpy as np
 
 from trueband.properties.gpu.autotuned import every_configuration
 from trueband.properties.gpu.function import load_function
+from trueband.properties.gpu.sanitizer.finding import Finding
 from trueband.properties.gpu.sanitizer.interpreter import sanitized
 from trueband.properties.gpu.sanitizer.report import Report
 from trueband.properties.target import TargetError
@@ -27,7 +27,12 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
     """Call the function that SPEC names, and write what was seen."""
     np.seterr(all="ignore")  # a kernel may compute with infinities that it masks
     with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
-        report.on_finding = lambda finding: print(f'{{"finding":{finding.to_json()}}}', file=file)
+
+        def write(line: dict[str, Any], name: str, findings: list[Finding]) -> None:
+            told = {**line, name: [finding.to_dict() for finding in findings], **counts(report)}
+            file.write(json.dumps(told) + "\n")
+
+        report.on_launch = lambda new: write({}, "new", new)
         end: dict[str, Any] = {}
         try:
             if first:
@@ -39,13 +44,12 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
         except BaseException as error:
             traceback.print_exc()
             end["crash"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        file.write(json.dumps({**end, **summary(report)}) + "\n")
+        write(end, "findings", report.findings)
 
 
-def summary(report: Report) -> dict[str, Any]:
-    """All findings with their counts, and how much was looked at."""
+def counts(report: Report) -> dict[str, Any]:
+    """How much was looked at."""
     return {
-        "findings": [dataclasses.asdict(finding) for finding in report.findings],
         "launches": report.launches,
         "accesses": report.accesses,
         "unchecked": report.unchecked,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import linecache
 import sys
 from collections.abc import Mapping
@@ -148,12 +147,12 @@ class Finding:
         label = "changes" if self.kind == "missing other" else "tensor "
         return [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The finding of a parsed JSON line."""
+        """The finding of a parsed JSON object."""
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }

@@ -16,6 +16,7 @@ class Outcome:
     Attributes:
         findings: each fault once.
         launches, accesses: how much was looked at; an access is one load, store or atomic operation of one program.
+            If the process was ended: up to the end of a launch.
         unchecked: lanes whose address the kernel had read from memory, which are not checked.
         kernels: names.
         crash: how the function or its process ended, if not well.
@@ -47,14 +48,14 @@ def sanitize(spec: str, seed: int = 0, time_limit: float | None = None, first: s
 
 
 def _outcome(ended: Ended) -> Outcome:
-    end = ended.lines[-1] if ended.lines and "launches" in ended.lines[-1] else None
-    if end is None:  # the process has not got so far
-        findings = [Finding.from_dict(line["finding"]) for line in ended.lines]
-        return Outcome(findings, crash=ended.crash, interrupted=ended.interrupted)
+    if not ended.lines:
+        return Outcome(crash=ended.crash, interrupted=ended.interrupted)
+    end = ended.lines[-1]
     if "unusable" in end:
         raise TargetError(end["unusable"])
+    findings = end["findings"] if "findings" in end else [each for line in ended.lines for each in line["new"]]
     return Outcome(
-        [Finding.from_dict(each) for each in end["findings"]],
+        [Finding.from_dict(each) for each in findings],
         end["launches"],
         end["accesses"],
         end["unchecked"],

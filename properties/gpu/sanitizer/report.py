@@ -18,14 +18,14 @@ class Report:
         unchecked: lanes whose address came from memory, which belong to no argument.
         kernels: their names.
         fresh: memory that nothing has written.
-        on_finding: told of each fault when it is first seen, at the end of its launch.
+        on_launch: told at the end of each launch which faults it is the first to have.
     """
 
     def __init__(self) -> None:
         self.launches, self.accesses, self.unchecked = 0, 0, 0
         self.kernels: set[str] = set()
         self.fresh = FreshMemory()
-        self.on_finding: Callable[[Finding], None] = lambda _: None
+        self.on_launch: Callable[[list[Finding]], None] = lambda _: None
         self._findings: dict[tuple[Any, ...], Finding] = {}
 
     @property
@@ -36,7 +36,7 @@ class Report:
     def add(self, launch: Launch) -> None:
         """A launch that has ended."""
         self.unchecked += launch.unchecked
+        new = [finding for finding in launch.findings.values() if finding.key not in self._findings]
         for finding in launch.findings.values():
-            if finding.key not in self._findings:
-                self.on_finding(finding)
             merged(self._findings, finding)
+        self.on_launch(new)
