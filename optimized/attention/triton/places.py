@@ -51,12 +51,13 @@ def interpreter() -> Place:
 
 
 def place_of(device: torch.device) -> Place:
-    """What a call on a device is computed with: torch's settings decide of tf32."""
-    if device.type == "cpu" and _instead_of_cpu is not None:
-        return _instead_of_cpu
+    """What a call on a device is computed with: torch's settings decide of tf32, where there is any."""
     if device.type == "cpu":
-        return interpreter()
-    return Place(architecture(device), torch.get_float32_matmul_precision() != "highest", run)
+        return _instead_of_cpu or interpreter()
+    name = architecture(device)
+    # Of AMD's, Triton compiles such products for gfx942 alone.
+    has_tf32 = name.startswith("sm_") or name == "gfx942"
+    return Place(name, has_tf32 and torch.get_float32_matmul_precision() != "highest", run)
 
 
 def architecture(device: torch.device) -> str:
