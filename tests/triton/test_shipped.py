@@ -12,7 +12,6 @@ from trueband.optimized.attention.triton.blocks import SHIPPED, choose
 
 PROGRAM = """
 import json
-from collections import Counter
 from triton.runtime import JITFunction
 from trueband.optimized.attention.triton import launch, shipped
 kernels = {name for name, value in vars(launch).items() if isinstance(value, JITFunction)}
