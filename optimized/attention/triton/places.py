@@ -55,9 +55,7 @@ def place_of(device: torch.device) -> Place:
     if device.type == "cpu":
         return _instead_of_cpu or interpreter()
     name = architecture(device)
-    # Of AMD's, Triton compiles such products for gfx942 alone.
-    has_tf32 = name.startswith("sm_") or name == "gfx942"
-    return Place(name, has_tf32 and torch.get_float32_matmul_precision() != "highest", run)
+    return Place(name, has_tf32(name) and torch.get_float32_matmul_precision() != "highest", run)
 
 
 def architecture(device: torch.device) -> str:
@@ -67,6 +65,11 @@ def architecture(device: torch.device) -> str:
         return name.partition(":")[0]
     major, minor = torch.cuda.get_device_capability(device)
     return f"sm_{major}{minor}"
+
+
+def has_tf32(architecture: str) -> bool:
+    """Whether Triton compiles products of tf32 for an architecture: of AMD's, for gfx942 alone."""
+    return architecture.startswith("sm_") or architecture == "gfx942"
 
 
 def run(
