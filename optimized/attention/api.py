@@ -12,8 +12,7 @@ from trueband.optimized.attention.band_op import band_op
 from trueband.optimized.attention.triton.operator import triton_band
 from trueband.optimized.attention.triton.requirements import refusal
 
-IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"chunked": band_op, "triton": triton_band}
-KNOWN = ("auto", *IMPLEMENTATIONS)
+KNOWN = ("auto", "chunked", "triton")
 
 
 def band_attention(
@@ -91,12 +90,14 @@ def band_attention(
 
 def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:
     """The implementation asked for, or a ValueError that says why it cannot serve the call."""
-    if impl == "auto":
-        impl = "triton" if query.is_cuda and refusal(query, dropout_p) is None else "chunked"
-    reason = refusal(query, dropout_p) if impl == "triton" else None
-    if reason is not None:
+    if impl == "chunked" or (impl == "auto" and not query.is_cuda):
+        return band_op
+    reason = refusal(query, dropout_p)
+    if reason is None:
+        return triton_band
+    if impl == "triton":
         raise ValueError(reason)
-    return IMPLEMENTATIONS[impl]
+    return band_op
 
 
 def dropout_seed(dropout_p: float) -> Tensor | None:

@@ -47,6 +47,13 @@ def device(monkeypatch: pytest.MonkeyPatch, major: int, minor: int = 0) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (major, minor))
 
 
+def amd_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """There is a device of AMD, of this name."""
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    found = SimpleNamespace(gcnArchName=name, major=9, minor=4)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: found)
+
+
 def on_device(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     return torch.empty(*shape, device="cuda:0", dtype=dtype)
 
@@ -97,9 +104,7 @@ def test_the_architecture_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     for major, minor, name in ((8, 0, "sm_80"), (8, 9, "sm_89"), (9, 0, "sm_90"), (12, 0, "sm_120")):
         device(monkeypatch, major, minor)
         assert places.place_of(cuda).architecture == name
-    monkeypatch.setattr(torch.version, "hip", "6.4")
-    found = SimpleNamespace(gcnArchName="gfx942:sramecc+:xnack-", major=9, minor=4)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: found)
+    amd_device(monkeypatch, "gfx942:sramecc+:xnack-")
     assert places.place_of(cuda).architecture == "gfx942"
 
 
@@ -109,3 +114,11 @@ def test_tf32_is_taken_where_torch_allows_it(monkeypatch: pytest.MonkeyPatch) ->
     for precision, allowed in asked.items():
         monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda precision=precision: precision)
         assert places.place_of(torch.device("cuda:0")).tf32 is allowed
+
+
+@pytest.mark.parametrize(("name", "has_tf32"), [("gfx942", True), ("gfx90a", False), ("gfx950", False)])
+def test_tf32_is_taken_where_triton_compiles_it(monkeypatch: pytest.MonkeyPatch, name: str, has_tf32: bool) -> None:
+    """On other devices of AMD a float32 call would end in an error of the compiler."""
+    amd_device(monkeypatch, name)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert places.place_of(torch.device("cuda:0")).tf32 is has_tf32

@@ -12,7 +12,6 @@ from trueband.optimized.attention.triton.blocks import SHIPPED, choose
 
 PROGRAM = """
 import json
-from collections import Counter
 from triton.runtime import JITFunction
 from trueband.optimized.attention.triton import launch, shipped
 kernels = {name for name, value in vars(launch).items() if isinstance(value, JITFunction)}
@@ -20,6 +19,10 @@ listed = list(shipped.configurations(head_dims=(64, 80), aligned=(True, False)))
 print(json.dumps({
     "kernels": sorted(kernels),
     "listed": [[one.name, one.kernel, one.target, one.signature, one.constants, one.divisible] for one in listed],
+    "tf32": {
+        target: sorted({one.tf32 for one in shipped.configurations([target], head_dims=(64,))})
+        for target in ("sm_80", "gfx942", "gfx90a")
+    },
 }))
 """
 
@@ -35,6 +38,10 @@ def test_every_kernel_is_listed_for_every_target(told: dict[str, list]) -> None:
         assert {kernel for _, kernel, of, *_ in told["listed"] if of == target} == set(told["kernels"])
     names = [name for name, *_ in told["listed"]]
     assert len(set(names)) == len(names)
+
+
+def test_tf32_is_listed_where_it_is_launched(told: dict[str, list]) -> None:  # type: ignore[type-arg]
+    assert told["tf32"] == {"sm_80": [False, True], "gfx942": [False, True], "gfx90a": [False]}
 
 
 def test_arguments_are_typed_as_they_are_handed_over(told: dict[str, list]) -> None:  # type: ignore[type-arg]

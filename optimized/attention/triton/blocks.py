@@ -46,7 +46,7 @@ INTERPRETED_SHORT = 100  # tokens
 
 
 # {(format, target): {columns of a tile: tiles}}. Each was compiled, causal and not, with a head mask and without, and
-# does not spill; larger ones do. Half: float16 and bfloat16.
+# does not spill. Half: float16 and bfloat16.
 SHIPPED = {
     ("half", "sm_80"): {
         16: Blocks(Tile(64, 32), Tile(64, 32), Tile(32, 64)),

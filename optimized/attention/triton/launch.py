@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.chunked_tensors import new_like, unset_like
 from trueband.optimized.attention.triton import tokens as token_states
 from trueband.optimized.attention.triton.blocks import Blocks, Tile, choose, parts, width
 from trueband.optimized.attention.triton.kernels.add_parts import add_parts
@@ -64,6 +65,10 @@ class Setting(NamedTuple):
     def sizes(self) -> dict[str, int]:
         return {"HEAD_DIM": self.shape[3], "WIDTH": width(self.shape[3])}
 
+    @property
+    def log2_scale(self) -> float:
+        return self.scale * math.log2(math.e)
+
 
 def setting(
     query: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None, global_attention_mask: Tensor | None,
@@ -100,14 +105,14 @@ def forward(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Output (b, h, n, d), and the rows' log-sums (b, h, n) float32 (see `kernels`)."""
     query, key, value = (unit(tensor) for tensor in (query, key, value))
-    output, log_sums = empty_like(query), query.new_empty(work.shape[:3], dtype=torch.float32)
+    output, log_sums = unset_like(query), query.new_empty(work.shape[:3], dtype=torch.float32)
     tile, states = work.blocks.forward, work.tokens
     blocks = work.band_blocks(tile.queries)
     launch(
         band_forward, blocks * work.heads_in_all, work, tile,
         query, key, value, output, log_sums, *states[:3], work.weights, work.dilations,
         *strides(query, key, value, output), work.shape[1], work.shape[2], states.positions.shape[1], blocks,
-        work.window, work.scale * math.log2(math.e), QUERIES=tile.queries, KEYS=tile.keys,
+        work.window, work.log2_scale, QUERIES=tile.queries, KEYS=tile.keys,
         GLOBALS=work.blocks.globals, CAUSAL=work.causal, PRECISION=work.precision,
     )  # fmt: skip
     if states.most and work.global_rows:
@@ -127,7 +132,7 @@ def forward_global_rows(
     launch(
         global_rows_forward, work.global_blocks * count * work.heads_in_all, work, tile,
         query, key, value, part_outputs, part_log_sums, *states[:3], *strides(query, key, value),
-        heads, tokens, states.most, work.global_blocks, count, size, work.scale * math.log2(math.e),
+        heads, tokens, states.most, work.global_blocks, count, size, work.log2_scale,
         KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
     )  # fmt: skip
     launch(
@@ -152,12 +157,11 @@ def backward(
     """All gradients. `output`, `log_sums`: of the forward pass."""
     query, key, value, output, grad_output = (unit(t) for t in (query, key, value, output, grad_output))
     log_sums = log_sums.contiguous()
-    grad_query, grad_key, grad_value = (empty_like(query) for _ in range(3))
+    grad_query, grad_key, grad_value = (unset_like(query) for _ in range(3))
     deltas = torch.empty_like(log_sums)
     row_sums = torch.empty_like(log_sums) if work.weighted else deltas
     _, heads, tokens, _ = work.shape
     states, most = work.tokens, work.tokens.positions.shape[1]
-    log2_scale = work.scale * math.log2(math.e)
 
     tile = work.blocks.backward_query
     blocks = work.band_blocks(tile.queries)
@@ -165,7 +169,7 @@ def backward(
         band_backward_query, blocks * work.heads_in_all, work, tile,
         query, key, value, output, grad_output, log_sums, deltas, row_sums, grad_query,
         *states[:3], work.weights, work.dilations, *strides(query, key, value, output, grad_output, grad_query),
-        heads, tokens, most, blocks, work.window, log2_scale, work.scale,
+        heads, tokens, most, blocks, work.window, work.log2_scale, work.scale,
         QUERIES=tile.queries, KEYS=tile.keys, GLOBALS=work.blocks.globals, CAUSAL=work.causal, WEIGHTED=work.weighted,
         PRECISION=work.precision,
     )  # fmt: skip
@@ -175,7 +179,8 @@ def backward(
         band_backward_key, blocks * work.heads_in_all, work, tile,
         query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, states.states, work.weights,
         work.dilations, *strides(query, key, value, grad_output, grad_key), heads, tokens, blocks, work.window,
-        log2_scale, work.scale, QUERIES=tile.queries, KEYS=tile.keys, CAUSAL=work.causal, PRECISION=work.precision,
+        work.log2_scale, work.scale,
+        QUERIES=tile.queries, KEYS=tile.keys, CAUSAL=work.causal, PRECISION=work.precision,
     )  # fmt: skip
     local = (grad_query, grad_key, grad_value)
     shares = row_sums.sum(dim=(0, 2)) if work.weighted else None
@@ -201,7 +206,7 @@ def backward_global_keys(
         global_keys_backward, work.global_blocks * count * work.heads_in_all, work, tile,
         query, key, value, grad_output, log_sums, deltas, key_parts, value_parts, *states[:3], work.weights,
         *strides(query, key, value, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
-        work.scale * math.log2(math.e), work.scale, QUERIES=tile.queries, GLOBALS=work.blocks.globals,
+        work.log2_scale, work.scale, QUERIES=tile.queries, GLOBALS=work.blocks.globals,
         PRECISION=work.precision,
     )  # fmt: skip
     add_up(work, key_parts, grad_key)
@@ -216,7 +221,6 @@ def backward_global_rows(
     states = work.tokens
     batch, heads, tokens, head_dim = work.shape
     count, size = parts(tokens, work.blocks)
-    log2_scale = work.scale * math.log2(math.e)
     query_parts = log_sums.new_empty(batch, heads, count, states.most, head_dim)
     # Beyond a row's count nothing is written, and everything is summed.
     row_sums = log_sums.new_zeros(batch, heads, count, states.most) if work.weighted else deltas
@@ -225,18 +229,18 @@ def backward_global_rows(
         global_rows_backward_query, work.global_blocks * count * work.heads_in_all, work, tile,
         query, key, value, output, grad_output, log_sums, deltas, row_sums, query_parts, *states[:3], work.weights,
         *strides(query, key, value, output, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
-        log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, WEIGHTED=work.weighted,
+        work.log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, WEIGHTED=work.weighted,
         PRECISION=work.precision,
     )  # fmt: skip
-    grad_query, grad_key, grad_value = empty_like(query).zero_(), empty_like(query), empty_like(query)
+    grad_query, grad_key, grad_value = new_like(query), unset_like(query), unset_like(query)
     add_up(work, query_parts, grad_query)
     tile = work.blocks.backward_key
     blocks = blocks_of(tokens, tile.keys)
     launch(
         global_rows_backward_key, blocks * work.heads_in_all, work, tile,
         query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, *states[:3], work.weights,
-        *strides(query, key, value, grad_output, grad_key), heads, tokens, states.most, blocks, log2_scale, work.scale,
-        KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
+        *strides(query, key, value, grad_output, grad_key), heads, tokens, states.most, blocks,
+        work.log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
     )  # fmt: skip
     return (grad_query, grad_key, grad_value), row_sums.sum(dim=(0, 2, 3)) if work.weighted else None
 
@@ -267,9 +271,3 @@ def unit(tensor: Tensor) -> Tensor:
 def strides(*tensors: Tensor) -> list[int]:
     """Strides of the batch, the heads and the tokens of each tensor."""
     return [tensor.stride(axis) for tensor in tensors for axis in range(3)]
-
-
-def empty_like(tensor: Tensor) -> Tensor:
-    """Of the shape of a (b, h, n, d) tensor, stored as (b, n, h, d): what a model's projections look like."""
-    batch, heads, tokens, head_dim = tensor.shape
-    return tensor.new_empty(batch, tokens, heads, head_dim).transpose(1, 2)

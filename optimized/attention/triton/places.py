@@ -51,12 +51,11 @@ def interpreter() -> Place:
 
 
 def place_of(device: torch.device) -> Place:
-    """What a call on a device is computed with: torch's settings decide of tf32."""
-    if device.type == "cpu" and _instead_of_cpu is not None:
-        return _instead_of_cpu
+    """What a call on a device is computed with: torch's settings decide of tf32, where there is any."""
     if device.type == "cpu":
-        return interpreter()
-    return Place(architecture(device), torch.get_float32_matmul_precision() != "highest", run)
+        return _instead_of_cpu or interpreter()
+    name = architecture(device)
+    return Place(name, has_tf32(name) and torch.get_float32_matmul_precision() != "highest", run)
 
 
 def architecture(device: torch.device) -> str:
@@ -66,6 +65,11 @@ def architecture(device: torch.device) -> str:
         return name.partition(":")[0]
     major, minor = torch.cuda.get_device_capability(device)
     return f"sm_{major}{minor}"
+
+
+def has_tf32(architecture: str) -> bool:
+    """Whether Triton compiles products of tf32 for an architecture: of AMD's, for gfx942 alone."""
+    return architecture.startswith("sm_") or architecture == "gfx942"
 
 
 def run(

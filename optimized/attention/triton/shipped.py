@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.triton import launch
-from trueband.optimized.attention.triton.places import Place
+from trueband.optimized.attention.triton.places import Place, has_tf32
 
 TARGETS = ("sm_80", "sm_90", "gfx942")
 HEAD_DIMS = (16, 32, 64, 80, 128)  # every width of a tile, and one that is wider than the head
@@ -79,6 +79,8 @@ def configurations(
 ) -> Iterator[Configuration]:
     """All kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
     for target, (dtype, tf32), head_dim, even in itertools.product(targets, formats, head_dims, aligned):
+        if tf32 and not has_tf32(target):
+            continue
         seen = set()
         for causal in (False, True):
             for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
