@@ -1,7 +1,7 @@
 """Sliding-window attention with global tokens, and its vector-Jacobian product, block by block (contract, section 1).
 
-Memory beyond inputs and outputs: a few blocks; with half types or padding also a few heads of the keys and values
-of one row of the batch. Nothing of n * n elements.
+Memory beyond inputs and outputs: a few blocks, and a few heads of the keys of one row of the batch; with half types or
+padding also of the values. Nothing of n * n elements.
 """
 
 from __future__ import annotations

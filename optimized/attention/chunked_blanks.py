@@ -53,6 +53,14 @@ class Blank(NamedTuple):
 Blanks = Sequence[Blank]
 
 
+def as_one(blanks: Blanks, rows: int, columns: int, device: torch.device) -> Tensor:
+    """All blanks of a block as one mask (rows, columns)."""
+    mask = torch.zeros(rows, columns, dtype=torch.bool, device=device)
+    for blank in blanks:
+        mask[:, blank.columns] |= blank.mask
+    return mask
+
+
 def fill(table: Tensor, blanks: Blanks, value: float) -> None:
     """Write a value over the blanks of a block (c, rows, columns)."""
     for blank in blanks:

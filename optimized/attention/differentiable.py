@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.chunked_band import Inputs, Plan
-from trueband.optimized.attention.chunked_blanks import Blanks
+from trueband.optimized.attention.chunked_blanks import Blanks, as_one
 from trueband.optimized.attention.chunked_block import Setting
 from trueband.optimized.attention.chunked_plan import Layout
 from trueband.optimized.attention.chunked_rows import row_blanks, row_blocks
@@ -44,10 +44,7 @@ def block_probabilities(
     query: Tensor, key: Tensor, blanks: Blanks, wanted: Tensor, unit: Unit, work: Setting, head_mask: Tensor | None
 ) -> Tensor:
     """Rows `wanted` (r,) bool of softmax(scores) over the keys that are not blank, times dropout and head mask."""
-    blank = torch.zeros(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device)
-    for each in blanks:
-        blank[:, each.columns] |= each.mask
-    blank = blank[wanted]
+    blank = as_one(blanks, query.shape[1], key.shape[1], query.device)[wanted]
     scores = work.scale * (query[:, wanted] @ key.mT)
     # The second fill changes no probability: it keeps an overflow in a key that is not attended out of the gradients.
     p = scores.masked_fill(blank, float("-inf")).softmax(dim=-1).masked_fill(blank, 0)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_blanks import Blanks, fill
+from trueband.optimized.attention.chunked_blanks import Blanks, as_one, fill
 from trueband.optimized.attention.chunked_block import Setting, setting, weight_of
 from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, store
 from trueband.optimized.attention.differentiable import Weights, output
@@ -162,9 +162,7 @@ def weights(
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             near, index = table[distances_of(table, rows, keys, shift)], steps(rows, keys, k.device)
-            blank = torch.zeros(index.shape, dtype=torch.bool, device=k.device)
-            for each in blanks:
-                blank[:, each.columns] |= each.mask
+            blank = as_one(blanks, *index.shape, k.device)
             scores = relative_scores(own, k[:, keys], near, index, scale, of_keys)
             p = scores.masked_fill(blank, float("-inf")).softmax(dim=-1).masked_fill(blank, 0)
             if work.dropout.generator is not None:

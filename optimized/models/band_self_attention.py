@@ -62,7 +62,12 @@ class BandSelfAttention(SelfAttention):
         return Attended(context, attentions, global_attentions)
 
     def keys(self, hidden_states: Tensor) -> Tensor:
-        """Keys (b, h, n, d), stored channel by channel as the operator reads them, which saves it a copy."""
+        """Keys (b, h, n, d), stored channel by channel as the operator reads them, which saves it a copy.
+
+        What somebody has put in place of the projection, such as an adapter of low rank, is called as it is.
+        """
+        if type(self.key) is not nn.Linear:
+            return self.split(self.key(hidden_states))
         weight, bias = self.key.weight.expand(hidden_states.shape[0], -1, -1), self.key.bias.unsqueeze(-1)
         projected = torch.baddbmm(bias, weight, hidden_states.mT)  # (b, D, n)
         return projected.unflatten(1, (self.heads, -1)).transpose(-1, -2)

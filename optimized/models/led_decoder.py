@@ -67,7 +67,6 @@ class LEDDecoder(LEDStack):
 
         These are projected, kept and read once for all copies.
         """
-        states = check_encoder_states("encoder_outputs", states, len(states), self.embed_tokens.weight)
         layers = []
         for layer in self.layers:
             attention = layer.get_submodule("encoder_attn")

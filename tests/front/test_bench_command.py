@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -53,7 +51,7 @@ def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(
     assert "sdpa, window 8, 16,384 tokens: not tried: out of memory at 8,192 tokens" in out
 
 
-def test_our_own_failure_is_that_of_the_command(tmp_path: Path) -> None:
+def test_our_own_failure_is_that_of_the_command() -> None:
     asked = ["--tokens", "8192", "--passes", "forward", "--contender", "trueband", "--memory-limit", "1"]
     assert main(["bench", *SMALL, *asked]) == 3
 
@@ -65,6 +63,27 @@ def test_a_plot_of_one_length_is_refused_before_anything_runs(
     assert "--plot: expected at least two lengths with --tokens, got one" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--plot", "absent/plot.svg"], "--plot: expected a file in a folder that is there, got absent/plot.svg"),
+        (["--roofline", "a100", "--json", "a.jsonl"], "--json: expected none with --roofline, which measures nothing"),
+    ],
+)
+def test_files_that_would_not_be_written_are_refused_before_anything_runs(
+    given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *SMALL, "--tokens", "64", "128", *given]) == 2
+    out, error = capsys.readouterr()
+    assert message in error
+    assert out == ""
+
+
+def test_contenders_of_other_levels_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *SMALL, "--tokens", "64", "--contender", "hf-led"]) == 5
+    assert "nothing ran: hf-led: not installed, or not of these levels and passes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("share", ["1", "-0.1", "half"])
 def test_a_share_is_a_number_below_one(share: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -72,15 +91,9 @@ def test_a_share_is_a_number_below_one(share: str, capsys: pytest.CaptureFixture
     assert "expected a number from 0 to below 1" in capsys.readouterr().err
 
 
-def test_an_interrupt_leaves_what_was_done(tmp_path: Path) -> None:
+def test_an_interrupt_leaves_what_was_done(tmp_path: Path, interrupted: Any) -> None:
     report = tmp_path / "bench.jsonl"
     asked = ["--tokens", "64", "128", "256", "512", "--contender", "trueband", "--json", str(report)]
-    process = subprocess.Popen([*COMMAND, *SMALL, *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not report.exists() or len(report.read_text().splitlines()) < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate()
-    assert process.returncode == 130, error
+    out, _ = interrupted([*COMMAND, *SMALL, *asked], report, 2)
     assert lines(report)[1]["status"] == "measured"
     assert "operator, forward" in out

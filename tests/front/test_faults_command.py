@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,17 +73,9 @@ def test_a_pattern_that_means_no_fault_is_a_usage_error(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupt_leaves_what_was_done(tmp_path: Path, jobs: str) -> None:
+def test_an_interrupt_leaves_what_was_done(tmp_path: Path, jobs: str, interrupted: Any) -> None:
     report = tmp_path / "faults.jsonl"
-    process = subprocess.Popen(
-        [*COMMAND, "--json", str(report), "--jobs", jobs], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not report.exists() or len(report.read_text().splitlines()) < 4:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate()
-    assert process.returncode == 130, error
+    out, _ = interrupted([*COMMAND, "--json", str(report), "--jobs", jobs], report, 4)
     lines = read(report)
     assert len(lines) >= 4
     assert all(line["caught"] for line in lines if line["record"] == "fault")

@@ -36,6 +36,7 @@ def test_blanks_are_what_lies_outside_the_band(tokens: int, window: int, causal:
     ((_, blocks),) = Band(window, causal, torch.device("cpu")).layout(row, 1)
     for block in blocks:
         part = torch.ones(1, block.queries.stop - block.queries.start, block.keys.stop - block.keys.start)
+        assert all(blank.mask.any() for blank in block.blanks)  # what would write nothing is left out
         fill(part, block.blanks, 0.0)
         seen[block.queries, block.keys] = part[0].bool()
     offset = torch.arange(tokens)[:, None] - torch.arange(tokens)

@@ -85,6 +85,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_command(options: argparse.Namespace) -> int:
     """Measure, print the tables, and return the exit code: 3 when one of our own measurements failed."""
+    for name in ("json", "plot"):
+        given = getattr(options, name)
+        if given and options.roofline:
+            raise ValueError(f"--{name}: expected none with --roofline, which measures nothing, got {given}")
+        if given and not given.parent.is_dir():
+            raise ValueError(f"--{name}: expected a file in a folder that is there, got {given}")
     if options.roofline:
         return _roofline(options)
     options.dtype = options.dtype or "float32"
@@ -111,10 +117,12 @@ def run_command(options: argparse.Namespace) -> int:
             print_tables(done)
             raise
     print_tables(done)
+    if not done:
+        asked = ", ".join(wanted)
+        print(f"trueband: nothing ran: {asked}: not installed, or not of these levels and passes", file=sys.stderr)
+        return exit_codes.NOTHING_RAN
     if options.plot:
         write_whole(options.plot, plot(done))
-    if not done:
-        return exit_codes.NOTHING_RAN
     ours = [each for each in done if each.contender == OURS]
     return exit_codes.PASSED if all(each.measured for each in ours) else exit_codes.CRASHED
 

@@ -24,7 +24,7 @@ def sizes(shape: Shape) -> dict[str, Any]:
         "decoder_layers": ENCODER_LAYERS,
         "encoder_ffn_dim": FEED_FORWARD,
         "decoder_ffn_dim": FEED_FORWARD,
-        "attention_window": [2 * shape.window] * ENCODER_LAYERS,
+        "attention_window": 2 * shape.window,
         "max_encoder_position_embeddings": max(16384, shape.tokens),
         "dropout": 0.0,
     }
@@ -37,8 +37,7 @@ def token_ids(shape: Shape) -> Tensor:
 
 
 def ours(shape: Shape) -> Work:
-    config = LEDConfig(**{**sizes(shape), "attention_window": tuple(sizes(shape)["attention_window"])})
-    return encoder_work(shape, LEDEncoder(config).to(**settings(shape)).eval())
+    return encoder_work(shape, LEDEncoder(LEDConfig(**sizes(shape))).to(**settings(shape)).eval())
 
 
 def peer(shape: Shape) -> Work:

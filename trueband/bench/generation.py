@@ -21,8 +21,7 @@ LENGTH = {"min_length": NEW_TOKENS + 1, "max_length": NEW_TOKENS + 1, "num_beams
 
 
 def ours(shape: Shape) -> Work:
-    config = LEDConfig(**{**sizes(shape), "attention_window": tuple(sizes(shape)["attention_window"])})
-    return generation_work(shape, LEDForConditionalGeneration(config), LEDEncoderBaseModelOutput)
+    return generation_work(shape, LEDForConditionalGeneration(LEDConfig(**sizes(shape))), LEDEncoderBaseModelOutput)
 
 
 def peer(shape: Shape) -> Work:

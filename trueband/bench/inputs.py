@@ -16,16 +16,16 @@ def settings(shape: Shape) -> dict[str, Any]:
     return {"dtype": getattr(torch, shape.dtype), "device": shape.device}
 
 
-def normal(shape: Shape, *sizes: int) -> Tensor:
+def normal(shape: Shape, *sizes: int, seed: int = 0) -> Tensor:
     """Numbers to compute with, the same for every contender."""
-    generator = torch.Generator().manual_seed(sum(sizes))
+    generator = torch.Generator().manual_seed(seed)
     made = torch.randn(*sizes, generator=generator).to(**settings(shape))
     return made.requires_grad_(shape.backward)
 
 
 def projections(shape: Shape) -> list[Tensor]:
     """Query, key and value, each (b, h, n, d)."""
-    return [normal(shape, shape.batch, shape.heads, shape.tokens, shape.head_dim) for _ in range(3)]
+    return [normal(shape, shape.batch, shape.heads, shape.tokens, shape.head_dim, seed=seed) for seed in range(3)]
 
 
 def hidden_states(shape: Shape) -> Tensor:

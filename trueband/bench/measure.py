@@ -67,7 +67,7 @@ class Means:
 
 
 def measure(
-    shape: Shape, among: Sequence[Contender], means: Means, on_step: Callable[[str], None] = lambda _: None
+    shape: Shape, among: Sequence[Contender], means: Means, on_step: Callable[[str], None]
 ) -> list[Measurement]:
     """All contenders at one shape. What fails is told in its measurement; the others go on."""
     found = {each.name: Measurement(each.name, shape) for each in among}

@@ -73,14 +73,19 @@ def _cells(each: Measurement, ours: Measurement | None) -> list[str]:
 def seconds(value: float) -> str:
     """Three digits and a unit."""
     if value >= 1:
-        return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
-    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} us"
+        return f"{_digits(value)} s"
+    return f"{_digits(value * 1e3)} ms" if value >= 1e-3 else f"{_digits(value * 1e6)} us"
 
 
 def size(memory: float) -> str:
     """Three digits and a unit."""
     mebibytes = memory / 2**20
-    return f"{mebibytes / 1024:.3g} GiB" if mebibytes >= 1024 else f"{mebibytes:.3g} MiB"
+    return f"{_digits(mebibytes / 1024)} GiB" if mebibytes >= 1024 else f"{_digits(mebibytes)} MiB"
+
+
+def _digits(value: float) -> str:
+    """Three, without an exponent: 1000 and not 1e+03."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def exponent(lengths: Sequence[int], costs: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trueband.optimized import (
@@ -35,6 +35,28 @@ def test_any_window_any_mix_any_length(led: Any, small_led: Any) -> None:
         peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=windows))
         with pytest.raises((RuntimeError, AssertionError, ValueError, IndexError)):
             peer.encoder(torch.full((1, tokens), 5))
+
+
+class Silenced(nn.Linear):
+    """A stand-in for a projection."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return super().forward(states) * 0
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_what_stands_in_for_a_projection_is_called(led: Any, batch: Any, name: str) -> None:
+    encoder = led(LEDModel).encoder
+    attention = encoder.layers[0].self_attn.longformer_self_attn
+    before = encoder(**batch.inputs).last_hidden_state
+    own, other = getattr(attention, name), Silenced(16, 16, dtype=before.dtype)
+    setattr(attention, name, other)
+    found = encoder(**batch.inputs).last_hidden_state
+    setattr(attention, name, own)
+    for parameter in own.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(found, encoder(**batch.inputs).last_hidden_state)
+    assert not torch.equal(found, before)
 
 
 class Largest(TorchDispatchMode):
