@@ -45,9 +45,9 @@ FRAME = """
 
 @pytest.fixture(scope="session")
 def assemble() -> Callable[..., Kernel]:
-    """A kernel of PTX instructions."""
+    """A kernel of PTX instructions; it has no whole number of 16 bytes of shared memory."""
 
-    def make(body: str, arrays: int, threads: int = 32, shared: int = 1024) -> Kernel:
+    def make(body: str, arrays: int, threads: int = 32, shared: int = 1020) -> Kernel:
         parameters = ",\n".join(f"    .param .u64 .ptr .global .align 1 p{index}" for index in range(arrays))
         loads = "\n".join(f"    ld.param.b64 %rd{index}, [p{index}];" for index in range(arrays))
         text = FRAME.format(parameters=parameters, threads=threads, loads=loads, body=body)
@@ -80,8 +80,8 @@ class FaultyCompiler(Compiler):
     """Compiles, and plants a fault into one kernel.
 
     Attributes:
-        fault: name of the kernel, and its text with the fault; None: no kernel is changed.
-        texts: {name: text} of the kernels that were asked for.
+        fault: text of a kernel, and the same with a fault; None: no kernel is changed.
+        texts: {name: text} of the kernels that were asked for, as first asked for: other arguments make another text.
     """
 
     fault: tuple[str, str] | None = None
@@ -92,9 +92,9 @@ class FaultyCompiler(Compiler):
 
     def kernel(self, request: Request) -> Kernel:
         kernel = super().kernel(request)
-        if request.kernel not in self.texts:
-            self.texts[request.kernel] = self.compiled(request)["ptx"]
-        if self.fault is not None and self.fault[0] == request.kernel:
+        text = self.compiled(request)["ptx"]
+        self.texts.setdefault(request.kernel, text)
+        if self.fault is not None and self.fault[0] == text:
             return Kernel(Executable.of(parse(self.fault[1])), kernel.shared)
         return kernel
 
