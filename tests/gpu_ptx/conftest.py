@@ -80,8 +80,8 @@ class FaultyCompiler(Compiler):
     """Compiles, and plants a fault into one kernel.
 
     Attributes:
-        fault: text of a kernel, and the same with a fault; None: no kernel is changed.
-        texts: {name: text} of the kernels that were asked for, as first asked for: other arguments make another text.
+        fault: name of the kernel, and its text with the fault; None: no kernel is changed.
+        texts: {name: text} of the kernels that were asked for.
     """
 
     fault: tuple[str, str] | None = None
@@ -92,9 +92,9 @@ class FaultyCompiler(Compiler):
 
     def kernel(self, request: Request) -> Kernel:
         kernel = super().kernel(request)
-        text = self.compiled(request)["ptx"]
-        self.texts.setdefault(request.kernel, text)
-        if self.fault is not None and self.fault[0] == text:
+        if request.kernel not in self.texts:
+            self.texts[request.kernel] = self.compiled(request)["ptx"]
+        if self.fault is not None and self.fault[0] == request.kernel:
             return Kernel(Executable.of(parse(self.fault[1])), kernel.shared)
         return kernel
 

@@ -52,9 +52,8 @@ def test_every_planted_fault_is_seen(
     for line in lines:
         assert reproduce(line, "emulated", runner).passed
     unseen, told = [], ""
-    text = compiler.texts[kernel]
-    for one in places(text):
-        compiler.fault = text, one.ptx
+    for one in places(compiler.texts[kernel]):
+        compiler.fault = kernel, one.ptx
         records = (reproduce(line, "emulated", runner) for line in lines)
         failed = next((record for record in records if not record.passed), None)
         told += "" if failed is None else failed.message
