@@ -45,9 +45,9 @@ FRAME = """
 
 @pytest.fixture(scope="session")
 def assemble() -> Callable[..., Kernel]:
-    """A kernel of PTX instructions."""
+    """A kernel of PTX instructions; it has no whole number of 16 bytes of shared memory."""
 
-    def make(body: str, arrays: int, threads: int = 32, shared: int = 1024) -> Kernel:
+    def make(body: str, arrays: int, threads: int = 32, shared: int = 1020) -> Kernel:
         parameters = ",\n".join(f"    .param .u64 .ptr .global .align 1 p{index}" for index in range(arrays))
         loads = "\n".join(f"    ld.param.b64 %rd{index}, [p{index}];" for index in range(arrays))
         text = FRAME.format(parameters=parameters, threads=threads, loads=loads, body=body)

@@ -127,8 +127,8 @@ class GlobalMemory:
         """(k, size) places of the bytes."""
         first = addresses - BASE
         outside = (first < 0) | (first + size > self.size)
-        at: NDArray[np.int64] = np.where(outside, 0, first)[:, None] + np.arange(size)
-        refuse("global bounds", outside[:, None] | ~self.valid[at], lanes, f"{what} of {size} bytes out of bounds")
+        at: NDArray[np.int64] = np.where(outside, 0, first)[:, None] + np.arange(size)  # 0 is in no array
+        refuse("global bounds", ~self.valid[at], lanes, f"{what} of {size} bytes out of bounds")
         refuse(
             "global alignment",
             addresses % size != 0,

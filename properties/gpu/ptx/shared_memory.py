@@ -102,6 +102,7 @@ class SharedMemory:
         self.bytes.reshape(-1, size)[at] = data
         self.flying.reshape(-1, size)[at] -= 1
         self.writer.reshape(-1, size)[at] = (warps + 1)[:, None]
+        self.dirty.reshape(-1, size)[at] = True  # a fence before it had landed is none
         self._copies -= 1
         self._touched = True
 
