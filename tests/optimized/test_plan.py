@@ -11,9 +11,7 @@ from trueband.optimized.attention.chunked_tensors import plain
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
 @pytest.mark.parametrize("dilations", [[1] * 7, [2, 1, 1, 1, 1, 1, 2, 2, 3], [1, 2, 3]], ids=str)
-def test_every_head_is_planned_once_in_order(
-    dilations: list[int], most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_head_is_planned_once_in_order(dilations: list[int], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: most)
     found = list(plan_heads(dilations, SCORES))
     heads = [(head, dilation) for some, dilation in found for head in range(some.start, some.stop)]
