@@ -162,7 +162,7 @@ def weights(
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             near, index = table[distances_of(table, rows, keys, shift)], steps(rows, keys, k.device)
-            blank = as_one(blanks, *index.shape, k.device)
+            blank = as_one(blanks, index.shape[0], index.shape[1], k.device)
             scores = relative_scores(own, k[:, keys], near, index, scale, of_keys)
             p = scores.masked_fill(blank, float("-inf")).softmax(dim=-1).masked_fill(blank, 0)
             if work.dropout.generator is not None:
