@@ -76,6 +76,11 @@ class Step:
     examples: int
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What tells it from the others."""
+        return self.check, self.dtype
+
+    @property
     def name(self) -> str:
         """As reports and test ids name it."""
         return f"{self.check}[{self.dtype}]"

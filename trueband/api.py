@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trueband.gate import cheating_record, settle_seed
 from trueband.import_string import import_string
@@ -14,9 +14,12 @@ from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
 from trueband.properties.target import Target
 
+if TYPE_CHECKING:
+    from trueband.properties.models.target import ModelTarget
+
 
 def check(
-    target: str | Target | Callable[..., Any],
+    target: str | Target | ModelTarget | Callable[..., Any],
     *,
     tier: str = "quick",
     cases: int | None = None,
@@ -28,36 +31,38 @@ def check(
     gate: bool = False,
     time_limit: float = 60.0,
 ) -> list[Record]:
-    """Check a kernel against the contract, as `trueband check` does.
+    """Check a kernel, or models, against the contract, as `trueband check` does.
 
     Args:
         target: a function with the contract's signature, a `trueband.Target`, or words of the command line: an import
             string (`module:name`, `file.py:name`) or a name of `trueband targets`. It runs in a process of its own,
             and so has to have a name in a module or a file; a script calls this under `if __name__ == "__main__":`.
+            Or a `trueband.ModelTarget`, whose models run in this process.
         tier: "quick", "full" or "nightly".
         cases: random cases for each dtype, instead of the tier's.
         dtypes: to run; None: all that the target declares.
-        device: where the target runs.
+        device: where the target runs; models: "cpu".
         seed: of the search for cases; None: 0, or a secret one with `gate`.
         select: checks to run: a part of their names, "a or b", "not a"; None: all that apply.
         expected_failures: `{check: reason}`, or the path of a JSON or TOML file of such. They still run; one that
             passes is a failure.
-        gate: judge by cases that nobody can know before, and ask a second process, too. The records tell the seed.
-        time_limit: seconds for one call of the target.
+        gate: judge by cases that nobody can know before, and ask a second process of a kernel, too. The records tell
+            the seed.
+        time_limit: seconds for one call of a kernel.
 
     Returns:
-        One record for each check and dtype. `record.passed` tells whether all is as it should be, `record.message`
-        what is wrong, `record.reproduce` is a shell line that shows it again.
+        One record for each check and dtype, of models for each architecture. `record.passed` tells whether all is as
+        it should be, `record.message` what is wrong, `record.reproduce` is a shell line that shows it again.
 
     Raises:
         ValueError: an argument, or the target, cannot be used; the message says why.
     """
     _not_while_loading()
-    from trueband.opened import OpenTarget
+    from trueband.opened_models import opened_class
 
     settled = settle_seed(seed, gate)
     try:
-        with OpenTarget(
+        with opened_class(target)(
             target, tier=tier, cases=cases, dtypes=dtypes, device=device, seed=settled, select=select,
             expected_failures=expected_failures, time_limit=time_limit, gate=gate,
         ) as opened:  # fmt: skip

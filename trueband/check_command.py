@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,8 @@ from trueband.golden_run import choose, golden_names, golden_records, load_weigh
 from trueband.interrupt import Interrupt
 from trueband.model_run import (
     OWN_MODELS,
-    count_model_records,
     model_candidate,
     model_names,
-    model_records,
     reproduce_model,
 )
 from trueband.model_witness import OptimizedModels
@@ -30,6 +30,7 @@ from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner
 from trueband.report import page, pictures
@@ -93,6 +94,8 @@ def run_command(options: argparse.Namespace) -> int:
     options.seed = settle_seed(options.seed, options.gate)
     if options.model_target and suite != "models":
         raise ValueError("--suite: expected models with --model-target, got " + suite)
+    if options.model_target and options.device != "cpu":
+        raise ValueError("--device: expected cpu with --model-target, got " + options.device)
     named = resolve(options.model_target, "models") if options.model_target else resolve(options.target)
     expected = expected_failures(options.expected_failures, named)
     if is_campaign(options, suite, bool(expected.expectations)):
@@ -109,9 +112,9 @@ def run_command(options: argparse.Namespace) -> int:
             write_whole(options.html, page([], {"target": options.target}, {}))
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
-            models = model_names(options.pattern) if suite in ("models", "all") else ()
             model_target = options.model_target or OWN_MODELS
-            model_suite = (models, model_target, model_candidate(model_target)) if models else None
+            models = model_candidate(model_target)
+            of_models = _model_steps(options, models, suite == "models") if suite in ("models", "all") else []
             if golden:
                 load_weights(choose(golden).items)
             if suite in ("operator", "all"):
@@ -120,13 +123,18 @@ def run_command(options: argparse.Namespace) -> int:
                 )
                 plan = _plan(options, candidate)
                 lines.start(candidate, plan)
-            if not golden and not models and not (plan and plan.checks):
+            if not golden and not of_models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
             expected.check_names(known_names(suite, candidate))
-            total = (_count(plan) if plan else 0) + len(golden) * 2
-            total += count_model_records(models, model_suite[2]) if model_suite else 0
+            total = (_count(plan) if plan else 0) + len(of_models) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
-            found = _records(options, plan, candidate, model_suite, golden, progress, interrupt)
+            on_case = _on_case(progress, interrupt)
+            on_model = partial(on_case, "models", "")
+            found = chain(
+                run(plan, candidate, on_case) if plan and candidate else (),
+                (run_model_step(model_target, models, step, options.seed, on_model) for step in of_models),
+                golden_records(golden) if golden else (),
+            )
             for record in expected.apply(found, lambda line: _again(line, options, candidate, model_target)):
                 records.append(record)
                 lines.write(record)
@@ -175,26 +183,20 @@ def _run_campaign(options: argparse.Namespace, spec: str) -> int:
         return exit_codes.of_records(records)
 
 
-def _records(
-    options: argparse.Namespace,
-    plan: Plan | None,
-    candidate: RemoteRunner | None,
-    model_suite: tuple[tuple[str, ...], str, OptimizedModels] | None,
-    golden: tuple[str, ...],
-    progress: Progress,
-    interrupt: Interrupt,
-) -> Iterator[Record]:
+def _on_case(progress: Progress, interrupt: Interrupt) -> Callable[[str, str], None]:
     def on_case(check: str, dtype: str) -> None:
         interrupt.raise_if_asked()
         progress.case(check, dtype)
 
-    if plan is not None and candidate is not None:
-        yield from run(plan, candidate, on_case)
-    if model_suite:
-        names, target, models = model_suite
-        yield from model_records(names, options.tier, options.seed, lambda: on_case("models", ""), target, models)
-    if golden:
-        yield from golden_records(golden)
+    return on_case
+
+
+def _model_steps(options: argparse.Namespace, models: OptimizedModels, alone: bool) -> list[ModelStep]:
+    names, dtypes = model_names(options.pattern), _dtypes(options)
+    found = model_steps(names, models, options.tier, options.cases, dtypes)
+    if alone and names and not found:
+        raise ValueError(f"--dtype: expected one that a check of models is for, got {', '.join(dtypes)}")
+    return found
 
 
 def _again(
@@ -207,14 +209,18 @@ def _again(
     return reproduce(line, options.target, candidate, options.device)
 
 
-def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
+def _dtypes(options: argparse.Namespace) -> list[str]:
     asked = [name for each in options.dtype or [] for name in each.split(",") if name]
     for name in asked:
         if name not in DTYPES:
             raise ValueError(f"--dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
+    return asked
+
+
+def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
     return make_plan(
-        options.target, candidate, options.tier, options.cases, asked, options.pattern, options.device, options.seed,
-        options.gate,
+        options.target, candidate, options.tier, options.cases, _dtypes(options), options.pattern, options.device,
+        options.seed, options.gate,
     )  # fmt: skip
 
 

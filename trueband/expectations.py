@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trueband.adapters import Named
 from trueband.golden_run import golden_names
@@ -11,10 +13,14 @@ from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.remote import RemoteRunner
 
+Expected = Mapping[str, Any] | str | Path | None
 
-def expected_failures(given: Path | None, named: Named) -> ExpectedFailures:
-    """Of the file given, else of the named target, else none."""
-    path = given or named.expected_failures
+
+def expected_failures(given: Expected, named: Named) -> ExpectedFailures:
+    """Of {check: reason} or the file given, else of the named target, else none."""
+    if isinstance(given, Mapping):
+        return ExpectedFailures(given, "expected_failures")
+    path = named.expected_failures if given is None else Path(given)
     return ExpectedFailures({}) if path is None else ExpectedFailures.from_file(path)
 
 

@@ -13,25 +13,25 @@ from typing import Any
 from trueband.properties.target import Target, TargetError
 
 
-def import_string(target: Any) -> str:
-    """`module:name` or `path/file.py:name` of a function or a Target; a string is one already.
+def import_string(target: Any, kind: type = Target) -> str:
+    """`module:name` or `path/file.py:name` of a function or a Target (or another kind); a string is one already.
 
     Raises:
         TargetError: it is neither, or stands in no module or file that another process can import.
     """
     if isinstance(target, str):
         return target
-    if not callable(target) and not isinstance(target, Target):
+    if not callable(target) and not isinstance(target, kind):
         raise TargetError(
-            f"target: expected a callable, a trueband.Target or an import string, got {type(target).__name__}"
+            f"target: expected a callable, a trueband.{kind.__name__} or an import string, got {type(target).__name__}"
         )
     for module, name in _places(target):
         place = _importable(module)
         if place is not None:
             return f"{place}:{name}"
     raise TargetError(
-        "target: expected a function or a Target that has a name in a module or a file, because it is run in a process "
-        f"of its own, got {target!r}"
+        f"target: expected a function or a {kind.__name__} that has a name in a module or a file, by which another "
+        f"process finds it, got {target!r}"
     )
 
 

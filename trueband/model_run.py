@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from trueband.adapters import resolve
+from trueband.import_string import import_string
 from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
 from trueband.properties.engine import matches
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
-from trueband.properties.models.engine import architectures_of, model_record, run_models
-from trueband.properties.models.target import load_model_target
+from trueband.properties.models.engine import model_record
+from trueband.properties.models.target import ModelTarget, load_model_target
 from trueband.properties.record import Record
 from trueband.properties.search import Found, try_case
 
 OWN_MODELS = "trueband.model_witness:OptimizedModels"
-CASES = {"quick": 9, "full": 200, "nightly": 2_000}  # for each check, architecture and dtype
 
 
 def model_names(pattern: str | None) -> tuple[str, ...]:
@@ -26,27 +26,14 @@ def model_names(pattern: str | None) -> tuple[str, ...]:
     return tuple(name for name in MODEL_CHECKS if matches(pattern, name))
 
 
-def model_candidate(target: str) -> OptimizedModels:
-    """The models of a target, by its name or module:factory. Raises TargetError."""
+def model_candidate(target: str | ModelTarget) -> OptimizedModels:
+    """The models of a target, or of its name or module:factory. Raises TargetError."""
     if target == OWN_MODELS:
         return OptimizedModels()
-    return HubModels(load_model_target(resolve(target, "models").spec))
+    return HubModels(target if isinstance(target, ModelTarget) else load_model_target(resolve(target, "models").spec))
 
 
-def count_model_records(names: tuple[str, ...], candidate: OptimizedModels) -> int:
-    """How many records `model_records` gives."""
-    checks = (MODEL_CHECKS[name] for name in names)
-    return sum(len(architectures_of(check, candidate)) * len(check.dtypes) for check in checks)
-
-
-def model_records(
-    names: tuple[str, ...], tier: str, seed: int, on_case: Callable[[], None], target: str, candidate: OptimizedModels
-) -> Iterator[Record]:
-    """Run model checks by name on the models of a target."""
-    yield from run_models(target, candidate, names, CASES[tier], seed, on_case)
-
-
-def reproduce_model(line: Mapping[str, Any], target: str = OWN_MODELS) -> Record:
+def reproduce_model(line: Mapping[str, Any], target: str | ModelTarget = OWN_MODELS) -> Record:
     """Run one model check on one case again.
 
     Raises:
@@ -54,5 +41,6 @@ def reproduce_model(line: Mapping[str, Any], target: str = OWN_MODELS) -> Record
     """
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
     case = ModelCase.from_dict(line["case"])
+    name = target if isinstance(target, str) else import_string(target, ModelTarget)
     found = Found.of(case, *try_case(check, model_candidate(target), case, ModelProbe))
-    return model_record(target, check, case.architecture, case.dtype, 0, start, found)
+    return model_record(name, check, case.architecture, case.dtype, 0, start, found)

@@ -1,33 +1,30 @@
-"""A target, opened: its process, the steps of its plan, and what it is expected to fail.
+"""A kernel under test, opened: its process, the steps of its plan, and what it is expected to fail.
 
-`trueband.check` and pytest stand on it.
+`trueband.check` and pytest stand on it, and on `trueband.opened_models`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from trueband.adapters import Named, resolve
-from trueband.expectations import expected_failures as read_expected_failures
-from trueband.expectations import known_names
+from trueband.adapters import resolve
+from trueband.expectations import Expected, known_names
+from trueband.expectations import expected_failures as expectations
 from trueband.import_string import import_string, same_search_path
 from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
-from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.manifest import unrun
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import Target
-
-Expected = Mapping[str, Any] | str | Path | None
 
 
 class OpenTarget:
     """A target in a process of its own, and the checks that apply to it.
 
     Attributes:
+        name: in the records.
         plan, steps: what there is to run, from the one generator of `trueband.properties.engine`.
         candidate: the target, for more calls.
     """
@@ -53,15 +50,15 @@ class OpenTarget:
             CandidateCheating: the target cheats while it is loaded.
         """
         named = resolve(import_string(target))
-        expected = _expected(expected_failures, named)
+        expected = expectations(expected_failures, named)
         self._stack = ExitStack()
         with ExitStack() as stack:
             stack.enter_context(same_search_path())
             self.candidate = stack.enter_context(RemoteRunner(named.spec, device, time_limit))
             self.plan: Plan = make_plan(
-                named.name, self.candidate, tier, cases, _words(dtypes), select, device, seed, gate
+                named.name, self.candidate, tier, cases, words_of(dtypes), select, device, seed, gate
             )
-            self.steps: list[Step] = steps(self.plan)
+            self.name, self.steps = named.name, steps(self.plan)
             if not self.steps:
                 raise ValueError(f"select: expected a part of a check's name, got {select!r}")
             expected.check_names(known_names("operator", self.candidate))
@@ -95,12 +92,6 @@ class OpenTarget:
         return reproduce(line, self.plan.target, self.candidate, self.plan.device)
 
 
-def _expected(given: Expected, named: Named) -> ExpectedFailures:
-    if given is None or isinstance(given, str | Path):
-        return read_expected_failures(None if given is None else Path(given), named)
-    return ExpectedFailures(given, "expected_failures")
-
-
-def _words(dtypes: Collection[str] | None) -> tuple[str, ...]:
+def words_of(dtypes: Collection[str] | None) -> tuple[str, ...]:
     """`"float32,float16"` is meant as two names."""
     return tuple(dtypes.split(",")) if isinstance(dtypes, str) else tuple(dtypes or ())

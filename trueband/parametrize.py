@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trueband.properties.target import Target
 
+if TYPE_CHECKING:
+    from trueband.properties.models.target import ModelTarget
+
 
 def parametrize_with_checks(
-    targets: Sequence[str | Target | Callable[..., Any]],
+    targets: Sequence[str | Target | ModelTarget | Callable[..., Any]],
     *,
     tier: str = "quick",
     cases: int | None = None,

@@ -1,4 +1,4 @@
-"""Checks of kernels as tests of pytest: one for each check and dtype, so that workers share them."""
+"""Checks of kernels and models as tests of pytest: one for each check and dtype, so that workers share them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 
 from trueband.import_string import import_string
 from trueband.opened import OpenTarget
+from trueband.opened_models import OpenModels, opened_class
 from trueband.properties.engine import Step
+from trueband.properties.models.engine import ModelStep
+from trueband.properties.models.target import ModelTarget
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
 
-_OPENED = pytest.StashKey[dict[str, OpenTarget]]()
+_OPENED = pytest.StashKey[dict[str, OpenTarget | OpenModels]]()
 
 
 class CheckFailed(AssertionError):
@@ -43,8 +46,8 @@ class BoundCheck:
         record: of the last call; None before.
     """
 
-    def __init__(self, target: OpenTarget, step: Step) -> None:
-        self.name, self.dtype, self.target = step.check, step.dtype, target.plan.target
+    def __init__(self, target: OpenTarget | OpenModels, step: Step | ModelStep) -> None:
+        self.name, self.dtype, self.target = step.check, step.dtype, target.name
         self.record: Record | None = None
         self._target, self._step = target, step
 
@@ -55,7 +58,7 @@ class BoundCheck:
             CheckFailed: with the claim, the smallest case, what is wrong there, and how to see it again.
         """
         __tracebackhide__ = True
-        self.record = self._target.run(self._step)
+        self.record = self._target.run(self._step)  # type: ignore[arg-type]  # the steps are the target's own
         if not self.record.passed:
             raise CheckFailed(self.record)
         if self.record.status == "expected":
@@ -74,31 +77,39 @@ def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: An
         )
     checks, ids = [], []
     for target in targets:
-        found = _open(metafunc.config, target, options)
+        found = _open(metafunc.config, opened_class(target), target, options)
         for step in found.steps:
             checks.append(BoundCheck(found, step))
-            ids.append(f"{_short(found.plan.target)}-{step.check}-{step.dtype}")
+            ids.append("-".join((_short(found.name), *step.words)))
     metafunc.parametrize("check", checks, ids=ids)
 
 
 def collect(session: pytest.Session) -> Iterator[pytest.Item]:
     """The tests of the targets that the command line names."""
-    for target in session.config.getoption("trueband_target"):
-        # Collected as a file would be: a target that cannot be loaded is an error of the collection.
-        collector = TargetCollector.from_parent(session, name=target, nodeid=f"trueband::{target}")
-        report = collector.ihook.pytest_make_collect_report(collector=collector)
-        report.__dict__.pop("call", None)
-        collector.ihook.pytest_collectreport(report=report)
-        yield from report.result if report.passed else ()
+    option = session.config.getoption
+    for kind, targets in (
+        (KernelCollector, option("trueband_target")),
+        (ModelCollector, option("trueband_model_target")),
+    ):
+        for target in targets:
+            # Collected as a file would be: a target that cannot be loaded is an error of the collection.
+            collector = kind.from_parent(session, name=target, nodeid=f"trueband::{target}")
+            report = collector.ihook.pytest_make_collect_report(collector=collector)
+            report.__dict__.pop("call", None)
+            collector.ihook.pytest_collectreport(report=report)
+            yield from report.result if report.passed else ()
 
 
-class TargetCollector(pytest.Collector):
-    """A target of the command line."""
+class KernelCollector(pytest.Collector):
+    """A kernel of the command line."""
+
+    opened: type[OpenTarget | OpenModels] = OpenTarget
 
     def collect(self) -> Iterator[CheckItem]:
         option = self.config.getoption
         found = _open(
             self.config,
+            self.opened,
             self.name,
             {
                 "tier": option("trueband_tier"), "cases": option("trueband_cases"), "dtypes": option("trueband_dtype"),
@@ -108,6 +119,12 @@ class TargetCollector(pytest.Collector):
         )  # fmt: skip
         for step in found.steps:
             yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(found, step))
+
+
+class ModelCollector(KernelCollector):
+    """Models of the command line."""
+
+    opened = OpenModels
 
 
 class CheckItem(pytest.Item):
@@ -144,13 +161,15 @@ def close(config: pytest.Config) -> None:
         found.close()
 
 
-def _open(config: pytest.Config, target: Any, options: dict[str, Any]) -> OpenTarget:
+def _open(
+    config: pytest.Config, kind: type[OpenTarget | OpenModels], target: Any, options: dict[str, Any]
+) -> OpenTarget | OpenModels:
     """The target, opened once for the same options."""
     opened = config.stash.setdefault(_OPENED, {})
     try:
-        key = f"{import_string(target)} {options}"
+        key = f"{kind.__name__} {import_string(target, ModelTarget)} {options}"
         if key not in opened:
-            opened[key] = OpenTarget(target, **options)
+            opened[key] = kind(target, **options)
     except (ValueError, OSError, CandidateCheating) as error:
         raise pytest.Collector.CollectError(str(error)) from error
     return opened[key]

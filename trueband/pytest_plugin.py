@@ -1,7 +1,8 @@
 """The pytest plugin. It does nothing to a suite that does not use it, and loads nothing before.
 
-`pytest --trueband-target=my_package.kernels:attention` adds a test for each check and dtype of a kernel, and
-`trueband.parametrize_with_checks` does so for a test function of one's own. The fixture `golden`:
+`pytest --trueband-target=my_package.kernels:attention` adds a test for each check and dtype of a kernel,
+`--trueband-model-target=my_package.models:factory` those of models; `trueband.parametrize_with_checks` does so for a
+test function of one's own. The fixture `golden`:
 
 def test_my_layers(golden):
     recording = golden("tests/data/my-model.safetensors")
@@ -32,10 +33,12 @@ def golden() -> Callable[[str | Path], GoldenInTest]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("trueband", "checks of attention kernels")
+    group = parser.getgroup("trueband", "checks of attention kernels and models")
     add = group.addoption
     add("--trueband-target", action="append", default=[], metavar="TARGET",
         help="a kernel to check, module:callable or file.py:callable; again for more")  # fmt: skip
+    add("--trueband-model-target", action="append", default=[], metavar="FACTORY",
+        help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more")  # fmt: skip
     add("--trueband-tier", default="quick", metavar="TIER", help="quick, full or nightly (default: quick)")
     add("--trueband-cases", type=int, metavar="N", help="random cases for each dtype, instead of the tier's")
     add("--trueband-dtype", metavar="DTYPES", help="with commas (default: all that the target declares)")
@@ -46,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "trueband: a check of an attention kernel, from trueband")
+    config.addinivalue_line("markers", "trueband: a check of an attention kernel or a model, from trueband")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,7 +62,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    if session.config.getoption("trueband_target"):
+    option = session.config.getoption
+    if option("trueband_target") or option("trueband_model_target"):
         from trueband.pytest_checks import collect
 
         items.extend(collect(session))

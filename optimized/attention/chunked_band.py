@@ -1,7 +1,7 @@
 """Sliding-window attention with global tokens, and its vector-Jacobian product, block by block (contract, section 1).
 
-Memory beyond inputs and outputs: a few blocks, and a few heads of the keys of one row of the batch; with half types or
-padding also of the values. Nothing of n * n elements.
+Memory beyond inputs and outputs: a few blocks; with half types or padding also the keys and values of a few heads of
+one row of the batch. Nothing of n * n elements.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from trueband.optimized.attention.chunked_plan import (
 )
 from trueband.optimized.attention.chunked_rows import rows_backward, rows_forward
 from trueband.optimized.attention.chunked_tensors import (
+    ByChannel,
     Unit,
     accumulator,
-    by_channel,
     load,
     load_as_it_lies,
     new_like,
@@ -122,10 +122,10 @@ def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output:
     q = plain(view(given.query, unit).to(k.dtype))
     front = None if positions is None else Part(k[:, positions], v[:, positions])
     for strip, blocks in layout:
-        strip_q, strip_k, strip_v, strip_out = (t[:, strip] for t in (q, k, v, output))
-        strip_k = by_channel(strip_k)
+        strip_q, strip_v, strip_out = (t[:, strip] for t in (q, v, output))
+        strip_k = ByChannel(k[:, strip], QUERIES + 2 * work.band.window, work.setting.space)
         for block, own, out in zip(blocks, strip_q.split(QUERIES, dim=1), strip_out.split(QUERIES, dim=1), strict=True):
-            parts, blanks = block_parts(front, Part(strip_k[:, block.keys], strip_v[:, block.keys]), block)
+            parts, blanks = block_parts(front, Part(strip_k[block.keys], strip_v[:, block.keys]), block)
             result = block_forward(own, parts, blanks, unit.heads, work.setting)
             if block.skipped is not None:
                 result.masked_fill_(block.skipped[:, None], 0)

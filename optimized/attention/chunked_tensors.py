@@ -7,8 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_block import working_dtype
+from trueband.optimized.attention.chunked_block import Workspace, working_dtype
 from trueband.optimized.attention.chunked_plan import Row
+
+COPIED = 2  # blocks' keys that are stored by channel at a time: more are no faster, and more memory
 
 
 class Unit(NamedTuple):
@@ -40,12 +42,26 @@ def plain(part: Tensor) -> Tensor:
     return part if part.stride(-1) == 1 and part.stride(-2) >= part.shape[-1] else part.contiguous()
 
 
-def by_channel(part: Tensor) -> Tensor:
-    """The same keys (c, m, d), stored channel by channel: products with a few queries read them a quarter faster."""
-    if part.stride(-2) == 1:
-        return part
-    count, tokens, channels = part.shape
-    return part.new_empty(count, channels, tokens).copy_(part.mT).mT
+class ByChannel:
+    """Keys (c, m, d), stored channel by channel: products with a few queries read them a quarter faster.
+
+    Those of several blocks at a time, in one buffer: all of them would be as much memory as the output, new in every
+    call. Blocks are to ask in the order of their keys, for at most `most` of them.
+    """
+
+    def __init__(self, part: Tensor, most: int, space: Workspace) -> None:
+        self.part, self.ahead, self.space = part, COPIED * most, space
+        self.start = self.stop = 0
+
+    def __getitem__(self, keys: slice) -> Tensor:
+        if self.part.stride(-2) == 1:
+            return self.part[:, keys]
+        if keys.stop > self.stop:
+            self.start, self.stop = keys.start, min(keys.start + self.ahead, self.part.shape[1])
+            count, _, channels = self.part.shape
+            copy = self.space.take("keys", count, channels, self.stop - self.start)
+            self.copy = copy.copy_(self.part[:, self.start : self.stop].mT).mT
+        return self.copy[:, keys.start - self.start : keys.stop - self.start]
 
 
 def load(tensor: Tensor, unit: Unit) -> Tensor:

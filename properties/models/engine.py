@@ -4,29 +4,90 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 
+from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
 from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.record import Record
 from trueband.properties.search import Found, search
 
+EXAMPLES = {"quick": 9, "full": 200, "nightly": 2_000}  # cases for each check, architecture and dtype
 
-def run_models(
-    target: str,
+
+@dataclass(frozen=True)
+class ModelStep:
+    """One check of one architecture in one dtype; it gives one record.
+
+    Attributes:
+        check: its name.
+        architecture: of the models.
+        dtype: of their weights.
+        examples: random cases to try.
+    """
+
+    check: str
+    architecture: str
+    dtype: str
+    examples: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What tells it from the others."""
+        return self.check, self.architecture, self.dtype
+
+    @property
+    def name(self) -> str:
+        """As reports and test ids name it."""
+        return f"{self.check}[{self.architecture} {self.dtype}]"
+
+
+def model_steps(
+    names: Iterable[str],
     candidate: ModelCandidate,
-    names: tuple[str, ...],
-    examples: int,
-    seed: int = 0,
-    on_case: Callable[[], None] = lambda: None,
-) -> Iterator[Record]:
-    """The named checks on every architecture and dtype that they are for."""
-    for name in names:
-        check = MODEL_CHECKS[name]
-        for architecture in architectures_of(check, candidate):
-            for dtype in check.dtypes:
-                yield run_model_check(target, candidate, check, architecture, dtype, examples, seed, on_case)
+    tier: str = "quick",
+    cases: int | None = None,
+    dtypes: Collection[str] | None = None,
+) -> list[ModelStep]:
+    """The named checks on every architecture and dtype that they are for, in order. All fronts take theirs from here.
+
+    Args:
+        tier: of `EXAMPLES`.
+        cases: random cases for each dtype, shared evenly among its steps, instead of the tier's.
+        dtypes: None or empty: all that a check is for.
+
+    Raises:
+        ValueError: there is no such tier or dtype, or the number of cases is not positive.
+    """
+    if tier not in EXAMPLES:
+        raise ValueError(f"tier: expected one of {', '.join(EXAMPLES)}, got {tier!r}")
+    if cases is not None and (not isinstance(cases, int) or isinstance(cases, bool) or cases < 1):
+        raise ValueError(f"cases: expected an int >= 1, got {cases!r}")
+    for dtype in dtypes or ():
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype: expected some of {', '.join(DTYPES)}, got {dtype!r}")
+    found = [
+        ModelStep(name, architecture, dtype, EXAMPLES[tier])
+        for name in names
+        for architecture in architectures_of(MODEL_CHECKS[name], candidate)
+        for dtype in MODEL_CHECKS[name].dtypes
+        if not dtypes or dtype in dtypes
+    ]
+    if cases is None:
+        return found
+    steps_of = Counter(step.dtype for step in found)
+    return [replace(step, examples=max(cases // steps_of[step.dtype], 1)) for step in found]
+
+
+def run_model_step(
+    target: str, candidate: ModelCandidate, step: ModelStep, seed: int = 0, on_case: Callable[[], None] = lambda: None
+) -> Record:
+    """One step. Its record depends on nothing that ran before."""
+    check = MODEL_CHECKS[step.check]
+    return run_model_check(target, candidate, check, step.architecture, step.dtype, step.examples, seed, on_case)
 
 
 def architectures_of(check: ModelCheck, candidate: ModelCandidate) -> tuple[str, ...]:

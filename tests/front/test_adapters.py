@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, 
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
-from trueband.properties.models.engine import run_models
+from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget, load_model_target
 from trueband.properties.runner import Runner
 from trueband.properties.search import try_case
@@ -105,7 +106,8 @@ def test_the_models_of_the_peer_fail_what_is_listed_and_nothing_else() -> None:
     expected = expectations("hf")
     expected.check_names(list(MODEL_CHECKS))
     names = model_names("encoder_layers or logits or rejects_bad_model or head_masks or attentions or cached_tokens")
-    records = run_models("hf", candidate, names, 3)
+    steps = model_steps(names, candidate)
+    records = (run_model_step("hf", candidate, replace(step, examples=3)) for step in steps)
     judged = list(expected.apply(records, lambda line: reproduce_model(line, "hf")))
     assert [record for record in judged if not record.passed] == []
     assert {record.dtype for record in judged if record.status == "expected"} >= {"led float64", "longformer float64"}

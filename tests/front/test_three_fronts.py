@@ -14,6 +14,7 @@ import trueband
 from trueband.properties.record import Record
 
 KERNELS = Path(__file__).with_name("kernels.py")
+MODELS = Path(__file__).with_name("peer_models.py")
 CASES = 20
 # Not how large an error is: the rounding of a kernel may depend on where in memory its inputs lie.
 SAME = ("suite", "check", "claim", "dtype", "device", "status", "seed", "case", "reproduce")
@@ -36,8 +37,11 @@ def by_command(kernel: str, folder: Path) -> list[dict[str, object]]:
 
 
 def by_pytest(kernel: str, folder: Path, *options: str) -> list[dict[str, object]]:
+    return collected(f"--trueband-target={KERNELS}:{kernel}", folder, *options)
+
+
+def collected(target: str, folder: Path, *options: str) -> list[dict[str, object]]:
     report = folder / "junit.xml"
-    target = f"--trueband-target={KERNELS}:{kernel}"
     made = run("pytest", "-q", f"--rootdir={folder}", "-c", folder / "none.ini", "-p", "no:cacheprovider", target,
         "-W", "error", f"--trueband-cases={CASES}", f"--junitxml={report}", *options, folder)  # fmt: skip
     assert "warning" not in made.stdout
@@ -53,6 +57,44 @@ def test_the_fronts_agree(kernel: str, tmp_path: Path) -> None:
     assert all(each["status"] == "passed" for each in called) == (kernel == "right")
     assert by_command(kernel, tmp_path) == called
     assert by_pytest(kernel, tmp_path, "-n", "2") == called
+
+
+@pytest.mark.parametrize("models", ["right", "wrong"])
+def test_the_fronts_agree_on_models(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "none.ini").write_text("[pytest]\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(MODELS.parent)
+    import peer_models  # type: ignore[import-not-found]
+
+    chosen = "encoder_layers or default_globals"
+    called = told(
+        [
+            # Another front names the file of the same factory.
+            record.to_json().replace("peer_models:", f"{MODELS}:")
+            for record in trueband.check(getattr(peer_models, models), cases=8, dtypes=["float32"], select=chosen)
+        ]
+    )
+    status = "passed" if models == "right" else "failed"
+    assert [(each["check"], each["dtype"], each["status"]) for each in called] == [
+        ("default_globals", "longformer float32", status), ("encoder_layers", "longformer float32", status)
+    ]  # fmt: skip
+    report, target = tmp_path / "records.jsonl", f"{MODELS}:{models}"
+    run(
+        "trueband",
+        "check",
+        "--model-target",
+        target,
+        "--cases",
+        8,
+        "--dtype",
+        "float32",
+        "-k",
+        chosen,
+        "--json",
+        report,
+    )
+    assert told(report.read_text(encoding="utf-8").splitlines()) == called
+    options = ("-n", "2", "-k", chosen, "--trueband-cases=8", "--trueband-dtype=float32")
+    assert collected(f"--trueband-model-target={target}", tmp_path, *options) == called
 
 
 def test_a_front_that_leaves_out_a_check_is_seen(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.engine import run_model_check, run_models
+from trueband.properties.models.engine import model_steps, run_model_check, run_model_step
 from trueband.properties.models.seeded import MODEL_FAULTS
 from trueband.properties.models.witness import ReferenceModels
 
@@ -34,5 +34,6 @@ def test_every_check_has_a_fault_to_kill(check: str) -> None:
 
 @pytest.mark.parametrize("check", MODEL_CHECKS)
 def test_the_reference_passes(check: str) -> None:
-    for record in run_models("reference", ReferenceModels(), (check,), 12):
+    for step in model_steps([check], ReferenceModels()):
+        record = run_model_step("reference", ReferenceModels(), step)
         assert record.passed, record

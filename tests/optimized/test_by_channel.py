@@ -1,0 +1,36 @@
+"""Keys stored channel by channel are the keys, whatever the blocks ask for, and few of them at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trueband.optimized.attention.chunked_block import Workspace
+from trueband.optimized.attention.chunked_plan import QUERIES, Band, Row
+from trueband.optimized.attention.chunked_tensors import COPIED, ByChannel
+
+
+@pytest.mark.parametrize("window", [0, 3, 64, 200])
+@pytest.mark.parametrize("tokens", [1, 63, 64, 200, 1000])
+def test_keys_of_every_block(tokens: int, window: int) -> None:
+    part, space = torch.randn(2, tokens, 3), Workspace(torch.float32, torch.device("cpu"))
+    most = QUERIES + 2 * window
+    keys = ByChannel(part, most, space)
+    row = Row(0, slice(0, tokens), None, None, None, None)
+    copies = set()
+    for block in Band(window, False, part.device).blocks(row, slice(0, tokens)):
+        got = keys[block.keys]
+        assert torch.equal(got, part[:, block.keys])
+        assert got.stride(-2) == 1
+        assert keys.stop - keys.start <= COPIED * most
+        copies.add(keys.start)
+    assert len(copies) <= -(-tokens // QUERIES) / COPIED + 1  # not one for each block
+    assert space.buffers["keys"].numel() == 2 * 3 * min(tokens, COPIED * most)
+
+
+def test_keys_that_are_stored_so_are_not_copied() -> None:
+    part, space = torch.randn(2, 3, 50).mT, Workspace(torch.float32, torch.device("cpu"))
+    got = ByChannel(part, 10, space)[slice(20, 30)]
+    assert got.data_ptr() == part[:, 20:].data_ptr()
+    assert torch.equal(got, part[:, 20:30])
+    assert not space.buffers
