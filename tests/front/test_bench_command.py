@@ -37,7 +37,29 @@ def test_a_table_lines_and_a_plot(tmp_path: Path) -> None:
     ]
     assert all(each["status"] == "measured" and len(each["rounds"]) == 2 and each["seconds"] > 0 for each in found)
     assert [each["memory"] is None for each in found] == [False, True, False] * 2
-    ElementTree.fromstring(picture.read_text())
+    drawn = picture.read_text()
+    ElementTree.fromstring(drawn)
+    picture.unlink()
+    again = subprocess.run([*COMMAND, "--from", str(report), "--plot", str(picture)], capture_output=True, text=True)
+    assert again.stdout == run.stdout
+    assert picture.read_text() == drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"record": "run"}\n', "got none in"),
+        ("a table\n", "line 1: JSONDecodeError"),
+        ('{"tokens": 3}\n', "line 1: KeyError"),
+    ],
+)
+def test_files_that_are_none_of_its_own(
+    tmp_path: Path, text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_text(text, encoding="utf-8")
+    assert main(["bench", "--from", str(path)]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from trueband.bench import memory
 from trueband.bench.contenders import CONTENDERS, NAMES, OURS, Contender, contenders
 from trueband.bench.measure import Means, Measurement, measure_all
 from trueband.bench.plot import plot
+from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
 from trueband.check_command import positive
@@ -80,6 +82,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--roofline", choices=DEVICES, metavar="GPU", help="a100 or h100: nothing is measured; the fused kernels are "
         "compiled for it and executed on the CPU, and their counts give lower bounds of the time there")  # fmt: skip
     add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
+    add("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="measure nothing: tables, and a plot, of files "
+        "that --json wrote")  # fmt: skip
     command.set_defaults(run=run_command)
 
 
@@ -93,6 +97,12 @@ def run_command(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name}: expected a file in a folder that is there, got {given}")
     if options.roofline:
         return _roofline(options)
+    if options.files:
+        done = read_measurements(options.files)
+        print_tables(done)
+        if options.plot:
+            write_whole(options.plot, plot(done))
+        return exit_codes.PASSED
     options.dtype = options.dtype or "float32"
     if options.quick:
         for name, value in QUICK.items():
@@ -115,6 +125,9 @@ def run_command(options: argparse.Namespace) -> int:
             _measure(plan, wanted, means, lines, done)
         except KeyboardInterrupt:
             print_tables(done)
+            if options.plot:
+                with suppress(ValueError):  # not two lengths yet
+                    write_whole(options.plot, plot(done))
             raise
     print_tables(done)
     if not done:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from trueband.bench.contenders import CEILING, Contender
 from trueband.bench.process import NoAnswer, Process
@@ -54,6 +54,14 @@ class Measurement:
         found |= {"seconds": self.median, "processor_seconds": statistics.median(self.processor_seconds)}
         found |= {"rounds": self.seconds, "memory": self.memory}
         return found if self.rate is None else {**found, "tokens_per_second": self.rate, "beams": BEAMS}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """Of a line of the file. KeyError for what is not there."""
+        shape = Shape(**{each.name: found[each.name] for each in fields(Shape)})
+        if found["status"] != "measured":
+            return cls(found["contender"], shape, status=found["status"], message=found["message"])
+        return cls(found["contender"], shape, found["rounds"], [found["processor_seconds"]], found["memory"])
 
 
 @dataclass(frozen=True)
