@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.bounds import Bound, attention_bound
+from trueband.properties.bounds.tipping import output_may_tip
 from trueband.properties.checks.check import check, claim
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
@@ -75,23 +76,25 @@ def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(total), probe.run(inputs) + probe.run(flipped), bound)
 
 
-@check("eight times the values give eight times the output, bit for bit")
+@check("eight times the values give eight times the output, bit for bit, but for what underflows")
 def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     larger = inputs.map_arrays(lambda value: value * 8, ["value", "value_global"])
     once, eightfold = probe.run(inputs) * 8, probe.run(larger)
     tiny = inputs.precision.tiny_output
     underflows = np.abs(once) < 2.0**14 * tiny  # eight times the smallest normal number of float16
-    yield judge(eightfold, once, Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)}))
+    bound = Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)})
+    yield judge(eightfold, once, bound + _tipped(inputs, larger, 8.0))
 
 
 @check("values times a large or small power of two give the output times it, but for what underflows")
 def check_powers_of_two(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     once, lost = probe.run(inputs), inputs.bound.terms["underflow"]
-    for factor in (2.0**8,) if inputs.dtype == "float16" else (2.0**100, 2.0**-60):
+    for factor in (2.0**8,) if inputs.dtype == "float16" else (2.0**100, 2.0**-40):
         scaled = inputs.map_arrays(lambda value, factor=factor: value * factor, ["value", "value_global"])
         bound = Bound({"underflow": factor * lost + scaled.bound.terms["underflow"]})
+        bound += _tipped(inputs, scaled, factor)
         yield judge(probe.run(scaled), once * factor, bound, f"output of values times {factor:g}")
 
 
@@ -146,3 +149,10 @@ def _poison(probe: Probe, inputs: Inputs) -> tuple[Inputs, int]:
             array[:, :, token, -1] = np.nan
             poisoned[name] = array
     return inputs.with_arrays(**poisoned), token
+
+
+def _tipped(inputs: Inputs, scaled: Inputs, factor: float) -> Bound:
+    """How far the output of values times a power of two may be from the output times it, where sums round apart."""
+    may_tip = output_may_tip(inputs.arguments, inputs.precision, factor)
+    both = inputs.bound.scaled(factor) + scaled.bound
+    return Bound({name: np.where(may_tip, term, 0.0) for name, term in both.terms.items()}, both.keys)

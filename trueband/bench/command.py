@@ -82,8 +82,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--roofline", choices=DEVICES, metavar="GPU", help="a100 or h100: nothing is measured; the fused kernels are "
         "compiled for it and executed on the CPU, and their counts give lower bounds of the time there")  # fmt: skip
     add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
-    add("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="measure nothing: tables, and a plot, of files "
-        "that --json wrote")  # fmt: skip
+    add("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="measure nothing: tables, and a plot, of "
+        "files that --json wrote")  # fmt: skip
     command.set_defaults(run=run_command)
 
 
@@ -98,11 +98,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.roofline:
         return _roofline(options)
     if options.files:
-        done = read_measurements(options.files)
-        print_tables(done)
-        if options.plot:
-            write_whole(options.plot, plot(done))
-        return exit_codes.PASSED
+        return _show(options)
     options.dtype = options.dtype or "float32"
     if options.quick:
         for name, value in QUICK.items():
@@ -138,6 +134,15 @@ def run_command(options: argparse.Namespace) -> int:
         write_whole(options.plot, plot(done))
     ours = [each for each in done if each.contender == OURS]
     return exit_codes.PASSED if all(each.measured for each in ours) else exit_codes.CRASHED
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Print the tables of what is on disk, and write the plot."""
+    found = read_measurements(options.files)
+    print_tables(found)
+    if options.plot:
+        write_whole(options.plot, plot(found))
+    return exit_codes.PASSED
 
 
 def _roofline(options: argparse.Namespace) -> int:
