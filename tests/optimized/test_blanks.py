@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trueband.optimized.attention import projected_op
-from trueband.optimized.attention.chunked_blanks import Blank, Stencil, fill
+from trueband.optimized.attention.chunked_blanks import Blank, Stencil, as_one, fill
 from trueband.optimized.attention.chunked_plan import QUERIES, Band, plan_rows
 
 DTYPES = (torch.float32, torch.float64)
@@ -41,6 +41,14 @@ def test_blanks_are_what_lies_outside_the_band(tokens: int, window: int, causal:
         seen[block.queries, block.keys] = part[0].bool()
     offset = torch.arange(tokens)[:, None] - torch.arange(tokens)
     assert torch.equal(seen, (offset.abs() <= window) & ((offset >= 0) | (not causal)))
+
+
+def test_blanks_as_one_mask() -> None:
+    before, after = torch.tensor([[False, True]] * 3), torch.tensor([[True, False, False]])
+    mask = as_one([Blank(slice(0, 2), before), Blank(slice(1, 4), after)], 3, 5, torch.device("cpu"))
+    assert mask.tolist() == [[False, True, False, False, False]] * 3
+    mask = as_one([Blank(slice(0, 2), before), Blank(slice(2, 5), after)], 3, 5, torch.device("cpu"))
+    assert mask.tolist() == [[False, True, True, False, False]] * 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -28,6 +28,13 @@ def test_keys_of_every_block(tokens: int, window: int) -> None:
     assert space.buffers["keys"].numel() == 2 * 3 * min(tokens, COPIED * most)
 
 
+def test_expanded_keys_are_stored_so_too() -> None:
+    part, space = torch.randn(2, 1, 3).expand(2, 50, 3), Workspace(torch.float32, torch.device("cpu"))
+    got = ByChannel(part, 10, space)[slice(20, 30)]
+    assert got.stride(-2) == 1
+    assert torch.equal(got, part[:, 20:30])
+
+
 def test_keys_that_are_stored_so_are_not_copied() -> None:
     part, space = torch.randn(2, 3, 50).mT, Workspace(torch.float32, torch.device("cpu"))
     got = ByChannel(part, 10, space)[slice(20, 30)]

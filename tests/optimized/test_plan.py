@@ -36,7 +36,8 @@ def test_the_largest_block_of_scores_has_so_many(tokens: int, window: int, globa
 
 def test_only_layouts_that_products_do_not_take_are_copied() -> None:
     whole = torch.arange(3.0 * 5 * 4).view(3, 5, 4)
-    for taken in (whole, whole.view(5, 3, 4).transpose(0, 1), whole[:, ::2], whole[..., 1:3]):
+    many = torch.arange(18.0 * 5 * 4).view(18, 5, 4)[::2]
+    for taken in (whole, whole.view(5, 3, 4).transpose(0, 1), whole[:, ::2], whole[..., 1:3], many):
         assert plain(taken) is taken
     for other in (whole.mT, whole[..., ::2], whole[..., :1].expand(3, 5, 4), whole[:, :1].expand(3, 5, 4)):
         copied = plain(other)
