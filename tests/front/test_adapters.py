@@ -146,7 +146,7 @@ def test_the_peers_generate_numbers_positions_from_0(monkeypatch: pytest.MonkeyP
 
 
 def test_sdpas_float16_gradients_are_summed_in_float16_over_blocks_of_queries() -> None:
-    """The cause of `gradient_sums_are_wide[float16]`: 2048 + 3/4 + 3/4 + 3/4 rounds to 2050, unless it is rounded thrice.
+    """The cause of `gradient_sums_are_wide[float16]`: 2048 + 3/4 + 3/4 + 3/4 rounds to 2050 unless rounded thrice.
 
     All queries attend token 0 alone, so the gradient of its value is the sum of what reaches the rows.
     """
