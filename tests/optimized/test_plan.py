@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trueband.optimized.attention.chunked_plan import QUERIES, SCORES, Band, band_scores, plan_heads, plan_rows
+from trueband.optimized.attention.chunked_plan import (
+    QUERIES,
+    SCORES,
+    Band,
+    band_scores,
+    most_scores,
+    plan_heads,
+    plan_rows,
+)
 from trueband.optimized.attention.chunked_tensors import plain
 
 
@@ -19,8 +27,15 @@ def test_every_head_is_planned_once_in_order(dilations: list[int], most: int, mo
     assert all(0 < some.stop - some.start <= most for some, _ in found)
 
 
+def test_as_many_heads_at_a_time_as_the_caches_of_all_threads_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert most_scores() == 3 * SCORES
+    for scores, pieces in ((SCORES // 2, [4, 4, 5]), (SCORES // 4, [6, 7]), (2 * SCORES, [2, 3, 2, 3, 3])):
+        assert [some.stop - some.start for some, _ in plan_heads([1] * 13, scores)] == pieces
+
+
 @pytest.mark.parametrize("tokens", [1, QUERIES - 1, 9 * QUERIES])
-@pytest.mark.parametrize("window", [0, 1, QUERIES, 4 * QUERIES])
+@pytest.mark.parametrize("window", [0, 1, 40, QUERIES, 4 * QUERIES])
 @pytest.mark.parametrize("globals_", [0, 3])
 def test_the_largest_block_of_scores_has_so_many(tokens: int, window: int, globals_: int) -> None:
     mask = torch.zeros(1, tokens, dtype=torch.bool)
@@ -32,6 +47,23 @@ def test_the_largest_block_of_scores_has_so_many(tokens: int, window: int, globa
         for block in blocks
     ]
     assert band_scores(row, window) == max(sizes)
+
+
+@pytest.mark.parametrize("window", [3, 40, 200])
+def test_what_is_not_attended_lies_among_the_keys_of_its_block(window: int) -> None:
+    real = torch.ones(1, 5 * QUERIES + 7, dtype=torch.bool)
+    real[0, 3 * QUERIES : 3 * QUERIES + 9] = False
+    (row,) = plan_rows(real, None, real.shape)
+    ((_, blocks),) = Band(window, False, torch.device("cpu")).layout(row, 1)
+    for block in blocks:
+        keys = block.keys.stop - block.keys.start
+        hidden = torch.zeros(keys, dtype=torch.bool)
+        for blank in block.blanks:
+            assert 0 <= blank.columns.start < blank.columns.stop <= keys
+            assert blank.mask.shape[1] == blank.columns.stop - blank.columns.start
+            if blank.mask.shape[0] == 1:
+                hidden[blank.columns] |= blank.mask[0]
+        assert torch.equal(hidden, ~real[0, block.keys])
 
 
 def test_only_layouts_that_products_do_not_take_are_copied() -> None:
