@@ -43,6 +43,18 @@ def test_blanks_are_what_lies_outside_the_band(tokens: int, window: int, causal:
     assert torch.equal(seen, (offset.abs() <= window) & ((offset >= 0) | (not causal)))
 
 
+def test_blocks_that_are_whole_share_their_stencils() -> None:
+    (row,) = plan_rows(None, None, (1, 9 * QUERIES + 3))
+    ((_, blocks),) = Band(3 * QUERIES, False, torch.device("cpu")).layout(row, 1)
+    whole = [block for block in blocks if block.keys.stop - block.keys.start == 7 * QUERIES]
+    assert len(whole) == 3
+    for block in whole:
+        assert [blank.stencil is not None for blank in block.blanks] == [True, True]
+        assert [a.stencil is b.stencil for a, b in zip(block.blanks, whole[0].blanks, strict=True)] == [True, True]
+    # At the end a triangle is cut: a stencil of the whole would not fit.
+    assert [blank.stencil is None for blank in blocks[-1].blanks] == [True]
+
+
 def test_blanks_as_one_mask() -> None:
     before, after = torch.tensor([[False, True]] * 3), torch.tensor([[True, False, False]])
     mask = as_one([Blank(slice(0, 2), before), Blank(slice(1, 4), after)], 3, 5, torch.device("cpu"))

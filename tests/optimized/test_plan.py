@@ -34,6 +34,13 @@ def test_as_many_heads_at_a_time_as_the_caches_of_all_threads_hold(monkeypatch: 
         assert [some.stop - some.start for some, _ in plan_heads([1] * 13, scores)] == pieces
 
 
+@pytest.mark.parametrize(("threads", "pieces"), [(1, [6, 6]), (2, [12])])
+def test_heads_of_a_base_model_at_a_time(threads: int, pieces: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    (row,) = plan_rows(None, None, (1, 4096))
+    assert [some.stop - some.start for some, _ in plan_heads([1] * 12, band_scores(row, 512))] == pieces
+
+
 @pytest.mark.parametrize("tokens", [1, QUERIES - 1, 9 * QUERIES])
 @pytest.mark.parametrize("window", [0, 1, 40, QUERIES, 4 * QUERIES])
 @pytest.mark.parametrize("globals_", [0, 3])
