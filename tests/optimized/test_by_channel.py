@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trueband.optimized import band_attention
+from trueband.optimized.attention import chunked_band
 from trueband.optimized.attention.chunked_block import Workspace
 from trueband.optimized.attention.chunked_plan import QUERIES, Band, Row
 from trueband.optimized.attention.chunked_tensors import COPIED, ByChannel
@@ -26,6 +28,25 @@ def test_keys_of_every_block(tokens: int, window: int) -> None:
         copies.add(keys.start)
     assert len(copies) <= -(-tokens // QUERIES) / COPIED + 1  # not one for each block
     assert space.buffers["keys"].numel() == 2 * 3 * min(tokens, COPIED * most)
+
+
+@pytest.mark.parametrize("window", [0, 3, 40])
+def test_no_block_asks_for_more_than_was_said(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[int, int]] = []
+
+    class Watched(ByChannel):
+        def __init__(self, part: torch.Tensor, most: int, space: Workspace) -> None:
+            super().__init__(part, most, space)
+            self.most = most
+
+        def __getitem__(self, keys: slice) -> torch.Tensor:
+            said.append((self.most, keys.stop - keys.start))
+            return super().__getitem__(keys)
+
+    monkeypatch.setattr(chunked_band, "ByChannel", Watched)
+    query = torch.randn(1, 2, 5 * QUERIES, 4)
+    band_attention(query, query, query, window=window, impl="chunked")
+    assert {most for most, _ in said} == {max(asked for _, asked in said)}
 
 
 def test_expanded_keys_are_stored_so_too() -> None:
