@@ -45,6 +45,7 @@ def check_constrained_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     options = draw.length(least=3) | draw.ends() | draw.constraints()
     yield _same_tokens(probe, inputs, **options)
     yield _same_tokens(probe, inputs, **options, **draw.beams())
+    yield _same_tokens(probe, inputs, **draw.length(least=3), **draw.least_new())
 
 
 @model_check("decoding with a cache writes the same tokens as without", DECODERS, ("float64",))

@@ -95,8 +95,15 @@ class Draw:
         """One end token, one that is not the model's, or many; another padding."""
         return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.one(None, 3))
 
+    def least_new(self) -> dict[str, Any]:
+        """Many tokens would end it, and may not for a while."""
+        return {"min_new_tokens": self.least(), "eos_token_id": MANY_ENDS}
+
+    def least(self) -> int:
+        return int(self.random.integers(2, self.most + 2))  # one more than can be: then nothing ends
+
     def constraints(self) -> dict[str, Any]:
-        least = int(self.random.integers(2, self.most + 2))  # one more than can be: then nothing ends
+        least = self.least()
         lengths: dict[str, Any] = self.one({}, {"min_new_tokens": least}, {"min_length": self.prompt + least})
         return lengths | self.plain(
             no_repeat_ngram_size=self.one(None, 1, 2, 3),
