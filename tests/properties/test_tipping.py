@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import reproduce
 from trueband.properties.runner import Runner
-from trueband.properties.target import Target
+from trueband.properties.target import Target, load_target
 
 # Three keys of which one weighs e^-67, and one 0.881: -3 times that lies halfway between two numbers of float32.
 HALFWAY = Case(
@@ -71,6 +72,23 @@ def test_elsewhere_calls_agree_bit_for_bit(name: str) -> None:
         assert CHECKS[name].applies_to(runner.features)
         assert reproduce({"check": name, "case": case.to_dict()}, "in order", Runner(KERNEL)).passed
         assert not reproduce({"check": name, "case": case.to_dict()}, "wrong", runner).passed
+
+
+def test_gradients_of_two_kinds_of_rows_are_rounded_apart() -> None:
+    """The global rows' part of a gradient of the values is subnormal in float16; found by a campaign."""
+    kernel = Path(__file__).parents[1] / "tools/dense_softmax.py"
+    runner = Runner(load_target(f"{kernel}:kernel"))
+    case = Case(
+        tokens=259, window=56, head_dim=4, batch=3, heads=2, global_=((181, 196), tuple(range(259)), ()),
+        family="integer", seed=1000000143, dtype="float16",
+    )  # fmt: skip
+    inputs, grad_output = case.inputs(), case.grad_output()
+    once, twice = (
+        runner.gradients(inputs.arrays, inputs.options, "float16", times * grad_output, ["value"]) for times in (1, 2)
+    )
+    assert (twice["value"] != 2 * once["value"]).any()
+    record = reproduce({"check": "gradients_are_linear", "case": case.to_dict()}, "dense", runner)
+    assert record.passed, record.message
 
 
 def test_gradients() -> None:
