@@ -109,14 +109,8 @@ def make_plan(
     Raises:
         ValueError: there is no such tier or dtype, or the number of cases is not positive.
     """
-    if tier not in TIERS:
-        raise ValueError(f"tier: expected one of {', '.join(TIERS)}, got {tier!r}")
-    if cases is not None and (not isinstance(cases, int) or isinstance(cases, bool) or cases < 1):
-        raise ValueError(f"cases: expected an int >= 1, got {cases!r}")
     asked = tuple(dict.fromkeys(dtypes or ()))
-    for name in asked:
-        if name not in DTYPES:
-            raise ValueError(f"dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
+    check_amount(tier, TIERS, cases, asked)
     chosen = asked or tuple(candidate.dtypes)
     of_tier, everywhere = TIERS[tier]
     return Plan(
@@ -129,6 +123,17 @@ def make_plan(
         seed=seed,
         gate=gate,
     )
+
+
+def check_amount(tier: str, tiers: Collection[str], cases: int | None, dtypes: Collection[str]) -> None:
+    """ValueError for a tier or a dtype that there is not, or a number of cases that is not positive."""
+    if tier not in tiers:
+        raise ValueError(f"tier: expected one of {', '.join(tiers)}, got {tier!r}")
+    if cases is not None and (not isinstance(cases, int) or isinstance(cases, bool) or cases < 1):
+        raise ValueError(f"cases: expected an int >= 1, got {cases!r}")
+    for name in dtypes:
+        if name not in DTYPES:
+            raise ValueError(f"dtype: expected some of {', '.join(DTYPES)}, got {name!r}")
 
 
 def select(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:

@@ -58,14 +58,13 @@ def check(
         ValueError: an argument, or the target, cannot be used; the message says why.
     """
     _not_while_loading()
+    from trueband.asked import Asked
     from trueband.opened_models import opened_class
 
     settled = settle_seed(seed, gate)
     try:
-        with opened_class(target)(
-            target, tier=tier, cases=cases, dtypes=dtypes, device=device, seed=settled, select=select,
-            expected_failures=expected_failures, time_limit=time_limit, gate=gate,
-        ) as opened:  # fmt: skip
+        asked = Asked(tier, cases, dtypes, device, settled, select, expected_failures, time_limit, gate)
+        with opened_class(target)(target, asked) as opened:
             records = list(opened.run_all())
     except CandidateCheating as error:
         records = [cheating_record(import_string(target), device, str(error))]

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 from trueband.adapters import resolve
-from trueband.expectations import Expected, known_names
+from trueband.asked import Asked
 from trueband.expectations import expected_failures as expectations
+from trueband.expectations import known_names
 from trueband.import_string import import_string, same_search_path
 from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
 from trueband.properties.manifest import unrun
@@ -29,38 +30,26 @@ class OpenTarget:
         candidate: the target, for more calls.
     """
 
-    def __init__(
-        self,
-        target: str | Target | Any,
-        *,
-        tier: str = "quick",
-        cases: int | None = None,
-        dtypes: Collection[str] | None = None,
-        device: str = "cpu",
-        seed: int = 0,
-        select: str | None = None,
-        expected_failures: Expected = None,
-        time_limit: float = 60.0,
-        gate: bool = False,
-    ) -> None:
-        """Start it. See `trueband.check`.
+    def __init__(self, target: str | Target | Any, asked: Asked) -> None:
+        """Start it.
 
         Raises:
             ValueError: of a wrong argument, a target that cannot be loaded (`TargetError`), nothing selected.
             CandidateCheating: the target cheats while it is loaded.
         """
         named = resolve(import_string(target))
-        expected = expectations(expected_failures, named)
+        expected = expectations(asked.expected_failures, named)
         self._stack = ExitStack()
         with ExitStack() as stack:
             stack.enter_context(same_search_path())
-            self.candidate = stack.enter_context(RemoteRunner(named.spec, device, time_limit))
+            self.candidate = stack.enter_context(RemoteRunner(named.spec, asked.device, asked.time_limit))
             self.plan: Plan = make_plan(
-                named.name, self.candidate, tier, cases, words_of(dtypes), select, device, seed, gate
-            )
+                named.name, self.candidate, asked.tier, asked.cases, asked.dtype_names, asked.select, asked.device,
+                asked.seed, asked.gate,
+            )  # fmt: skip
             self.name, self.steps = named.name, steps(self.plan)
             if not self.steps:
-                raise ValueError(f"select: expected a part of a check's name, got {select!r}")
+                raise ValueError(f"select: expected a part of a check's name, got {asked.select!r}")
             expected.check_names(known_names("operator", self.candidate))
             self._stack = stack.pop_all()
         self._expected = expected
@@ -90,8 +79,3 @@ class OpenTarget:
 
     def _again(self, line: dict[str, Any]) -> Record:
         return reproduce(line, self.plan.target, self.candidate, self.plan.device)
-
-
-def words_of(dtypes: Collection[str] | None) -> tuple[str, ...]:
-    """`"float32,float16"` is meant as two names."""
-    return tuple(dtypes.split(",")) if isinstance(dtypes, str) else tuple(dtypes or ())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from trueband.adapters import resolve
-from trueband.expectations import Expected
+from trueband.asked import Asked
 from trueband.expectations import expected_failures as expectations
 from trueband.import_string import import_string
 from trueband.model_run import model_candidate, model_names, reproduce_model
-from trueband.opened import OpenTarget, words_of
+from trueband.opened import OpenTarget
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget
@@ -25,36 +25,26 @@ class OpenModels:
         steps: what there is to run.
     """
 
-    def __init__(
-        self,
-        target: Any,
-        *,
-        tier: str = "quick",
-        cases: int | None = None,
-        dtypes: Collection[str] | None = None,
-        device: str = "cpu",
-        seed: int = 0,
-        select: str | None = None,
-        expected_failures: Expected = None,
-        time_limit: float = 60.0,
-        gate: bool = False,
-    ) -> None:
-        """See `trueband.check`; target: a `ModelTarget`, or the import string of a factory. time_limit and gate say
-        nothing to models, which run here.
+    def __init__(self, target: Any, asked: Asked) -> None:
+        """Of a `ModelTarget`, or the import string of a factory.
 
         Raises:
             ValueError: of a wrong argument, a factory that cannot be loaded (`TargetError`), nothing selected.
         """
-        if device != "cpu":
-            raise ValueError(f"device: expected cpu for models, got {device!r}")
+        if asked.device != "cpu":
+            raise ValueError(f"device: expected cpu for models, got {asked.device!r}")
         named = resolve(import_string(target, ModelTarget), "models")
-        self._expected = expectations(expected_failures, named)
+        self._expected = expectations(asked.expected_failures, named)
         self._target = named.spec if isinstance(target, str) else target
         self._candidate = model_candidate(self._target)
-        self.name, self._seed = named.name, seed
-        self.steps: list[ModelStep] = model_steps(model_names(select), self._candidate, tier, cases, words_of(dtypes))
+        self.name, self._seed = named.name, asked.seed
+        names = model_names(asked.select)
+        self.steps: list[ModelStep] = model_steps(names, self._candidate, asked.tier, asked.cases, asked.dtype_names)
+        if names and not self.steps:
+            told = ", ".join(asked.dtype_names)
+            raise ValueError(f"dtypes: expected one that a check of models is for, got {told}")
         if not self.steps:
-            raise ValueError(f"select: expected a part of a check's name, got {select!r}")
+            raise ValueError(f"select: expected a part of a check's name, got {asked.select!r}")
         self._expected.check_names(MODEL_CHECKS)
 
     def run(self, step: ModelStep) -> Record:

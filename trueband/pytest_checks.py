@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from trueband.asked import Asked
 from trueband.import_string import import_string
 from trueband.opened import OpenTarget
 from trueband.opened_models import OpenModels, opened_class
@@ -77,7 +78,7 @@ def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: An
         )
     checks, ids = [], []
     for target in targets:
-        found = _open(metafunc.config, opened_class(target), target, options)
+        found = _open(metafunc.config, opened_class(target), target, Asked(**options))
         for step in found.steps:
             checks.append(BoundCheck(found, step))
             ids.append("-".join((_short(found.name), *step.words)))
@@ -111,11 +112,11 @@ class KernelCollector(pytest.Collector):
             self.config,
             self.opened,
             self.name,
-            {
-                "tier": option("trueband_tier"), "cases": option("trueband_cases"), "dtypes": option("trueband_dtype"),
-                "device": option("trueband_device"), "seed": option("trueband_seed"),
-                "expected_failures": option("trueband_expected_failures"),
-            },
+            Asked(
+                tier=option("trueband_tier"), cases=option("trueband_cases"), dtypes=option("trueband_dtype"),
+                device=option("trueband_device"), seed=option("trueband_seed"),
+                expected_failures=option("trueband_expected_failures"),
+            ),
         )  # fmt: skip
         for step in found.steps:
             yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(found, step))
@@ -162,14 +163,14 @@ def close(config: pytest.Config) -> None:
 
 
 def _open(
-    config: pytest.Config, kind: type[OpenTarget | OpenModels], target: Any, options: dict[str, Any]
+    config: pytest.Config, kind: type[OpenTarget | OpenModels], target: Any, asked: Asked
 ) -> OpenTarget | OpenModels:
     """The target, opened once for the same options."""
     opened = config.stash.setdefault(_OPENED, {})
     try:
-        key = f"{kind.__name__} {import_string(target, ModelTarget)} {options}"
+        key = f"{kind.__name__} {import_string(target, ModelTarget)} {asked}"
         if key not in opened:
-            opened[key] = kind(target, **options)
+            opened[key] = kind(target, asked)
     except (ValueError, OSError, CandidateCheating) as error:
         raise pytest.Collector.CollectError(str(error)) from error
     return opened[key]

@@ -49,6 +49,15 @@ def gradients_may_tip(arguments: Arguments, grad_output: Float, precision: Preci
     }
 
 
+def sum_of_parts_may_tip(arguments: Arguments, precision: Precision) -> bool:
+    """Whether what local and global rows give to the gradient of an input that they share may underflow.
+
+    The two are rounded to the dtype of the output apart, and added: one that underflows may tip their sum. In float16,
+    whose least normal number is larger than its accumulator's.
+    """
+    return bool(arguments.is_global.any()) and precision.tiny_output > precision.tiny_accumulator
+
+
 def least_weights(arguments: Arguments) -> Float:
     """(b, h, n, 1): the least probability that a row gives to a key that it attends; infinity for rows without keys."""
     least = [

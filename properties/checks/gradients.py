@@ -9,7 +9,7 @@ import numpy as np
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
-from trueband.properties.bounds.tipping import gradients_may_tip
+from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_may_tip
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
 from trueband.properties.inputs import Inputs
@@ -99,13 +99,11 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
         return
     bounds = inputs.gradient_bounds(grad_output)
     may_tip = gradients_may_tip(inputs.arguments, grad_output, inputs.precision)
-    subnormal = inputs.precision.tiny_output > inputs.precision.tiny_accumulator
-    shared = inputs.is_global.any()
+    parts_may_tip = sum_of_parts_may_tip(inputs.arguments, inputs.precision)
     for name in inputs.floating:
         # Twice what underflows in the first, and once what underflows in the second.
         bound = Bound({"underflow": 3 * bounds[name].terms["underflow"]})
-        if subnormal and shared and f"{name}_global" not in inputs.arrays:
-            # Local and global rows give gradients that are rounded apart: one that underflows may tip their sum.
+        if parts_may_tip and f"{name}_global" not in inputs.arrays:
             bound += Bound({"output": 2 * inputs.precision.output * np.abs(twice[name])})
         if may_tip[name.removesuffix("_global")]:
             bound = bounds[name].scaled(4)

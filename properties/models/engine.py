@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
-from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.engine import check_amount
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
 from trueband.properties.models.witness import ModelCandidate
@@ -62,13 +62,7 @@ def model_steps(
     Raises:
         ValueError: there is no such tier or dtype, or the number of cases is not positive.
     """
-    if tier not in EXAMPLES:
-        raise ValueError(f"tier: expected one of {', '.join(EXAMPLES)}, got {tier!r}")
-    if cases is not None and (not isinstance(cases, int) or isinstance(cases, bool) or cases < 1):
-        raise ValueError(f"cases: expected an int >= 1, got {cases!r}")
-    for dtype in dtypes or ():
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype: expected some of {', '.join(DTYPES)}, got {dtype!r}")
+    check_amount(tier, EXAMPLES, cases, dtypes or ())
     found = [
         ModelStep(name, architecture, dtype, EXAMPLES[tier])
         for name in names

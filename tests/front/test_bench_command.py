@@ -62,6 +62,12 @@ def test_files_that_are_none_of_its_own(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", [["--json", "made.jsonl"], ["--roofline", "h100"]], ids=str)
+def test_nothing_is_measured_with_files(other: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--from", "some.jsonl", *other]) == 2
+    assert "--from: expected neither --json nor --roofline" in capsys.readouterr().err
+
+
 def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,19 @@ def test_wrong_arguments_are_told_before_anything_runs() -> None:
             trueband.check(kernel, **arguments)  # type: ignore[arg-type]
 
 
+def test_wrong_arguments_for_models() -> None:
+    from trueband.adapters.hf_models import factory
+
+    for arguments, message in [
+        ({"dtypes": "bfloat16"}, "dtypes: expected one that a check of models is for, got bfloat16"),
+        ({"device": "cuda"}, "device: expected cpu for models, got 'cuda'"),
+        ({"select": "small_world"}, "select: expected a part of a check's name, got 'small_world'"),
+        ({"cases": 0}, "cases: expected an int >= 1, got 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            trueband.check(factory, **arguments)  # type: ignore[arg-type]
+
+
 def test_a_secret_seed_is_told_by_the_records() -> None:
     kernel = f"{KERNELS}:right"
     seeds = {trueband.check(kernel, cases=6, select="single_token", gate=True)[0].seed for _ in range(2)}

@@ -95,6 +95,8 @@ def run_command(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name}: expected none with --roofline, which measures nothing, got {given}")
         if given and not given.parent.is_dir():
             raise ValueError(f"--{name}: expected a file in a folder that is there, got {given}")
+    if options.files and (options.json or options.roofline):
+        raise ValueError("--from: expected neither --json nor --roofline with it, as it measures nothing")
     if options.roofline:
         return _roofline(options)
     if options.files:
