@@ -155,8 +155,12 @@ def run_campaign(
     shard: Shard = Shard(),
     done: Collection[Block] = (),
     on_progress: Progress = lambda *_: None,
+    known: Mapping[tuple[str, str], Case] = {},
 ) -> Iterator[Block]:
     """Run the blocks that are not done. A check and dtype with an alarm ends with the block of the alarm.
+
+    Args:
+        known: failing cases by (check, dtype), the first cases of the first block.
 
     Raises:
         ValueError: the seed is negative, or there are more cases than numbers for them.
@@ -170,20 +174,27 @@ def run_campaign(
         if (check, dtype, number) in finished or (check, dtype) in broken:
             continue
         step = by_name[check, dtype]
-        run = _small_world_block if check == SMALL_WORLD else _random_block
-        block = run(plan, step, number, candidate, shard, on_progress)
+        if check == SMALL_WORLD:
+            block = _small_world_block(plan, step, number, candidate, shard, on_progress)
+        else:
+            first = [known[check, dtype]] if number == 0 and (check, dtype) in known else []
+            block = _random_block(plan, step, number, candidate, shard, on_progress, first)
         if block.status != "passed":
             broken.add((check, dtype))
         yield block
 
 
 def _random_block(
-    plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress
-) -> Block:
+    plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress,
+    first: Iterable[Case],
+) -> Block:  # fmt: skip
     start = time.monotonic()
     check, found, smallest, alarms = CHECKS[step.check], Found(), None, 0
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
-    drawn = [case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers]
+    drawn = [
+        *first,
+        *(case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers),
+    ]
     for case in filter(shard.has, drawn):
         failure, worst = try_case(check, candidate, case)
         tried = Found.of(case, failure, worst)

@@ -270,6 +270,15 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     Raises:
         ValueError: no such check for this target, no such case, or one that the check makes no claim about.
     """
+    check, case = check_and_case(line, candidate.features)
+    name = line["check"]
+    plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
+    start = time.monotonic()
+    return _record(plan, name, check.claim, case.dtype, Found.of(case, *try_case(check, candidate, case)), start)
+
+
+def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Check, Case]:
+    """What `{"check": ..., "case": {...}}` means for a target of these features. ValueError as of `reproduce`."""
     if set(line) != {"check", "case"}:
         raise ValueError(f'case: expected {{"check": NAME, "case": {{...}}}}, got the keys {sorted(line)}')
     name = line["check"]
@@ -277,17 +286,15 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     if name not in known:
         raise ValueError(f"check: expected one of {', '.join(known)}, got {name!r}")
     check, case = CHECKS["mask_decoding" if name == SMALL_WORLD else name], Case.from_dict(line["case"])
-    if not check.applies_to(candidate.features):
-        needed = ", ".join(sorted(check.needs - candidate.features))
+    if not check.applies_to(features):
+        needed = ", ".join(sorted(check.needs - set(features)))
         raise ValueError(f"check: expected one that applies to the target, got {name}, which needs {needed}")
     check.structure.check(case)
     try:
         _ = case.inputs().arguments
     except TypeError as error:  # a field that the contract does not allow, told as the contract tells it
         raise ValueError(str(error)) from error
-    plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
-    start = time.monotonic()
-    return _record(plan, name, check.claim, case.dtype, Found.of(case, *try_case(check, candidate, case)), start)
+    return check, case
 
 
 def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float) -> Record:

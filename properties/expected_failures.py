@@ -37,9 +37,9 @@ class Expectation:
     reason: str
     case: Mapping[str, Any] | None = None
 
-    def speaks_of(self, record: Record) -> bool:
-        words = set(record.dtype.split())
-        return self.check == record.check and (not self.meant or any(each <= words for each in self.meant))
+    def speaks_of(self, check: str, dtype: str) -> bool:
+        words = set(dtype.split())
+        return self.check == check and (not self.meant or any(each <= words for each in self.meant))
 
     def overlaps(self, other: Expectation) -> bool:
         """Whether a record can be meant by both."""
@@ -52,6 +52,7 @@ class ExpectedFailures:
 
     Attributes:
         expectations: in the order of the file.
+        values: what they were made of.
         source: where they come from, for errors.
     """
 
@@ -60,6 +61,7 @@ class ExpectedFailures:
         self.source = source
         if not isinstance(values, Mapping):
             raise ValueError(f"{source}: expected {{check: reason}}, got {type(values).__name__}")
+        self.values = dict(values)
         self.expectations = [self._expectation(key, value) for key, value in values.items()]
         for i, one in enumerate(self.expectations):
             for other in self.expectations[:i]:
@@ -93,8 +95,18 @@ class ExpectedFailures:
             again: runs {"check": ..., "case": ...} and gives its record.
         """
         for record in records:
-            found = next((each for each in self.expectations if each.speaks_of(record)), None)
-            yield record if found is None else _judged(record, found, again)
+            found = self.of(record.check, record.dtype)
+            yield record if found is None else _judged(_tried(record, found, again), found)
+
+    def settle(self, records: Iterable[Record], complete: bool) -> Iterator[Record]:
+        """As `apply`, for runs that try known cases themselves. Until they are complete, what passes may yet fail."""
+        for record in records:
+            found = self.of(record.check, record.dtype)
+            yield record if found is None or (record.passed and not complete) else _judged(record, found)
+
+    def of(self, check: str, dtype: str) -> Expectation | None:
+        """What is expected of a check in a dtype."""
+        return next((each for each in self.expectations if each.speaks_of(check, dtype)), None)
 
     def _expectation(self, key: str, value: Any) -> Expectation:
         name, bracket, words = key.partition("[")
@@ -119,14 +131,19 @@ def _agree(one: frozenset[str], two: frozenset[str]) -> bool:
     return len(words & set(DTYPES)) <= 1 and len(words - set(DTYPES)) <= 1
 
 
-def _judged(record: Record, expectation: Expectation, again: Callable[[dict[str, Any]], Record]) -> Record:
-    if record.passed and expectation.case is not None:
-        case = {**expectation.case, "dtype": record.dtype.split()[-1]}
-        known = again({"check": record.check, "case": case})
-        record = replace(
-            known, cases=record.cases + 1, seconds=record.seconds + known.seconds, seed=record.seed,
-            worst=max(record.worst, known.worst), target=record.target,
-        )  # fmt: skip
+def _tried(record: Record, expectation: Expectation, again: Callable[[dict[str, Any]], Record]) -> Record:
+    """The record, after the known case where no other failed."""
+    if not record.passed or expectation.case is None:
+        return record
+    case = {**expectation.case, "dtype": record.dtype.split()[-1]}
+    known = again({"check": record.check, "case": case})
+    return replace(
+        known, cases=record.cases + 1, seconds=record.seconds + known.seconds, seed=record.seed,
+        worst=max(record.worst, known.worst), target=record.target,
+    )  # fmt: skip
+
+
+def _judged(record: Record, expectation: Expectation) -> Record:
     if record.passed:
         told = f"expected to fail ({expectation.reason}), passes now: take it off the expected failures"
         return replace(record, status="failed", message=told, reason=expectation.reason)

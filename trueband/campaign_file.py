@@ -15,16 +15,18 @@ import hypothesis
 from trueband import __version__
 from trueband.properties.campaign import BLOCK, Block, Shard
 from trueband.properties.engine import Plan
+from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import to_line
 from trueband.properties.remote import RemoteRunner
 
 # What must be the same in files that belong together. The shard is compared apart, versions of libraries are told only.
 SAME = (
     "trueband", "target", "features", "dtypes", "device", "cases", "small_world_dtypes", "checks", "seed", "block",
+    "expected_failures",
 )  # fmt: skip
 
 
-def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard) -> dict[str, Any]:
+def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard, expected: ExpectedFailures) -> dict[str, Any]:
     """The first line of the file."""
     return {
         "record": "campaign",
@@ -40,6 +42,7 @@ def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard) -> dict[str, Any]
         "checks": list(plan.checks),
         "seed": plan.seed,
         "block": BLOCK,
+        "expected_failures": expected.values,
         "shard": str(shard),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -65,6 +68,11 @@ def difference(head: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What two heads do not agree on, "expected ..., got ..."; "" where they belong together."""
     for key in SAME:
         if head[key] != other[key]:
+            if isinstance(head[key], dict):
+                names = sorted(
+                    name for name in {*head[key], *other[key]} if head[key].get(name) != other[key].get(name)
+                )
+                return f"expected the same {key}, got others for {', '.join(names)}"
             return f"expected {key} {_short(head[key])}, got {_short(other[key])}"
     return ""
 
@@ -84,6 +92,7 @@ def read_campaign(path: Path) -> tuple[dict[str, Any], list[Block]]:
             kind = values.pop("record")
             if kind == "campaign" and head is None:
                 Shard.parse(values["shard"])
+                ExpectedFailures(values.setdefault("expected_failures", {}))
                 head = {"record": kind, **values, **{key: values[key] for key in SAME}}
             elif kind == "block" and head is not None:
                 blocks.append(Block.from_dict(values))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from trueband.console import print_failures, report_console
+from trueband.console import print_expected, print_failures, report_console
 from trueband.properties.campaign import Block
 from trueband.properties.histogram import BINS, add, name_of
 from trueband.properties.record import Record
@@ -18,24 +18,35 @@ def print_campaign(title: str, blocks: Sequence[Block], records: Sequence[Record
     console = report_console()
     dtypes = list(dict.fromkeys(block.dtype for block in blocks))
     groups = [[block for block in blocks if block.dtype == dtype] for dtype in dtypes]
-    console.print(_counts(title, dtypes, groups))
+    expected = {(record.check, record.dtype) for record in records if record.status == "expected"}
+    console.print(_counts(title, dtypes, groups, expected))
     console.print(_spread(dtypes, groups))
-    print_failures([record for record in records if not record.passed])
-    cases, alarms = sum(block.cases for block in blocks), sum(block.alarms for block in blocks)
-    seconds = sum(block.seconds for block in blocks)
-    style = "bold red" if alarms else "bold green"
-    console.print(
-        Text(f"\n{alarms:,} alarms in {cases:,} cases of {len(records)} checks, {seconds:.0f} s", style=style)
-    )
+    print_expected([record for record in records if record.status == "expected"])
+    failed = [record for record in records if not record.passed]
+    print_failures(failed)
+    cases, seconds = sum(block.cases for block in blocks), sum(block.seconds for block in blocks)
+    told = f"{_alarms(blocks, expected):,} alarms in {cases:,} cases of {len(records)} checks, {seconds:.0f} s"
+    if expected:
+        told += f"; {len(expected)} checks failed as expected"
+    stale = sum(bool(record.reason) for record in failed)
+    if stale:
+        told += f"; {stale} expected to fail, and passed"
+    console.print(Text(f"\n{told}", style="bold red" if failed else "bold green"))
 
 
-def _counts(title: str, dtypes: Sequence[str], groups: Sequence[Sequence[Block]]) -> Table:
+def _alarms(blocks: Sequence[Block], expected: Collection[tuple[str, str]]) -> int:
+    return sum(block.alarms for block in blocks if (block.check, block.dtype) not in expected)
+
+
+def _counts(
+    title: str, dtypes: Sequence[str], groups: Sequence[Sequence[Block]], expected: Collection[tuple[str, str]]
+) -> Table:
     table = _table(title, "", dtypes)
     random = [[block for block in group if block.histogram] for group in groups]
     table.add_row("random cases", *(f"{sum(block.cases for block in group):,}" for group in random))
     small = [[block for block in group if not block.histogram] for group in groups]
     table.add_row("patterns of the small world", *(f"{sum(block.cases for block in group):,}" for group in small))
-    table.add_row("alarms", *(f"{sum(block.alarms for block in group):,}" for group in groups))
+    table.add_row("alarms", *(f"{_alarms(group, expected):,}" for group in groups))
     table.add_row("largest error/bound", *(f"{max(block.worst for block in group):.3g}" for group in groups))
     return table
 

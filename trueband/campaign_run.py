@@ -13,10 +13,12 @@ from trueband.campaign_report import print_campaign
 from trueband.console import Progress
 from trueband.interrupt import Interrupt
 from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
-from trueband.properties.engine import Plan
+from trueband.properties.case import Case
+from trueband.properties.engine import SMALL_WORLD, Plan, check_and_case, steps
+from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
-from trueband.reports import write_junit
+from trueband.report_files import begin_files, end_files
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -27,33 +29,34 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "trueband merge sums the files of the parts up")  # fmt: skip
 
 
-def is_campaign(options: argparse.Namespace, suite: str, expects_failures: bool) -> bool:
+def is_campaign(options: argparse.Namespace, suite: str) -> bool:
     """Whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
 
     Raises:
         ValueError: --resume or --shard, without what they need or with what a campaign does not do.
     """
     asked = "--resume" if options.resume else "--shard" if options.shard else ""
-    others = {"--gate": options.gate, "--html": options.html, "expected failures": expects_failures}
-    given = [name for name, value in others.items() if value]
     if not asked:
-        return options.tier == "nightly" and suite == "operator" and not given
+        return options.tier == "nightly" and suite == "operator" and not options.gate
     if options.suite not in (None, "operator") or options.model_target:
         raise ValueError(f"--suite: expected operator with {asked}, got {suite}")
-    if given:
-        raise ValueError(f"{asked}: expected no {given[0]}, which a campaign does not have, got {given[0]}")
+    if options.gate:
+        raise ValueError(f"--gate: expected none with {asked}, whose seed must be known, got it")
     if options.resume and not options.json:
         raise ValueError("--resume: expected --json FILE too, the file to go on with")
     return True
 
 
-def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner) -> int:
+def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner, expected: ExpectedFailures) -> int:
     """Run what is left of a campaign, print its report, and return the exit code."""
     shard = Shard.parse(options.shard) if options.shard else Shard()
-    interrupted = False
+    known = _known_cases(plan, candidate, expected)
+    head = head_of(plan, candidate, shard, expected)
+    interrupted, complete = False, shard.count == 1
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
-        file = stack.enter_context(CampaignFile(options.json, head_of(plan, candidate, shard), options.resume))
+        begin_files(options, plan.target)
+        file = stack.enter_context(CampaignFile(options.json, head, options.resume))
         blocks = list(file.done)
         _tell_done(options.json, len(blocks), len(block_keys(plan)))
         progress = stack.enter_context(Progress(len(block_keys(plan)) - len(blocks)))
@@ -63,24 +66,39 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner)
             progress.case(check, dtype)
 
         try:
-            for block in run_campaign(plan, candidate, shard, file.done, on_case):
+            for block in run_campaign(plan, candidate, shard, file.done, on_case, known):
                 blocks.append(block)
                 file.write(block)
-                progress.finished(_records([block], plan)[0])
-                if options.exitfirst and block.alarms:
+                (record,) = expected.settle(_records([block], plan), False)
+                progress.finished(record)
+                if options.exitfirst and not record.passed:
+                    complete = False
                     break
         except KeyboardInterrupt:
-            interrupted = True
-    records = _records(blocks, plan)
+            interrupted, complete = True, False
+        records = list(expected.settle(_records(blocks, plan), complete))
+        end_files(options, records, head, candidate, interrupted)
     if blocks:
         print_campaign(f"{plan.target}: campaign, seed {plan.seed}, shard {shard}", blocks, records)
-    if options.junit:
-        write_junit(options.junit, records)
     if interrupted:
         goes_on = "; the same command with --resume goes on" if options.json else "; the above had finished"
         print(f"trueband: interrupted{goes_on}", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
+
+
+def _known_cases(plan: Plan, candidate: RemoteRunner, expected: ExpectedFailures) -> dict[tuple[str, str], Case]:
+    """The failing cases that are known, but of the small world, which has all of its cases."""
+    found = {}
+    for step in steps(plan):
+        one = expected.of(step.check, step.dtype)
+        if one is not None and one.case is not None and step.check != SMALL_WORLD:
+            line = {"check": step.check, "case": {**one.case, "dtype": step.dtype}}
+            try:
+                found[step.check, step.dtype] = check_and_case(line, candidate.features)[1]
+            except ValueError as error:
+                raise ValueError(f"{expected.source}: {step.check}: {error}") from error
+    return found
 
 
 def _records(blocks: list[Block], plan: Plan) -> list[Record]:

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from trueband import exit_codes
+from trueband import campaign_run, exit_codes, report_files
 from trueband.adapters import resolve
-from trueband.campaign_run import add_options, is_campaign, run_blocks
+from trueband.campaign_run import is_campaign, run_blocks
 from trueband.console import Progress, print_line, print_report
 from trueband.expectations import expected_failures, known_names
 from trueband.gate import again, cheating_record, settle_seed
@@ -28,14 +28,14 @@ from trueband.model_run import (
 from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
+from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner
-from trueband.report import page, pictures
-from trueband.reports import JsonLines, run_head, write_junit, write_whole
-from trueband.step_summary import append_step_summary
+from trueband.report_files import begin_files, end_files
+from trueband.reports import JsonLines, run_head
 
 OWN_TARGET = "chunked"
 
@@ -79,9 +79,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--memory-limit", type=positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
         "(default: no limit)")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
-    add("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
-    add("--html", type=Path, metavar="FILE", help="write a page with pictures of the failures, to read in a browser")
-    add_options(command)
+    report_files.add_options(command)
+    campaign_run.add_options(command)
     command.set_defaults(run=run_command)
 
 
@@ -98,18 +97,15 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError("--device: expected cpu with --model-target, got " + options.device)
     named = resolve(options.model_target, "models") if options.model_target else resolve(options.target)
     expected = expected_failures(options.expected_failures, named)
-    if is_campaign(options, suite, bool(expected.expectations)):
-        return _run_campaign(options, named.spec)
+    if is_campaign(options, suite):
+        return _run_campaign(options, named.spec, expected)
     records: list[Record] = []
     interrupted = False
     plan, candidate = None, None
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
-        if options.junit:
-            write_junit(options.junit, [])  # a path that cannot be written is told now, not at the end
-        if options.html:
-            write_whole(options.html, page([], {"target": options.target}, {}))
+        begin_files(options, options.target)
         try:
             golden = golden_names(options.pattern) if suite in ("golden", "all") else ()
             model_target = options.model_target or OWN_MODELS
@@ -150,13 +146,8 @@ def run_command(options: argparse.Namespace) -> int:
             lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
-        if options.junit:
-            write_junit(options.junit, records)
-        append_step_summary(records, options.target)
-        if options.html:
-            head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
-            drawn = pictures(records, candidate) if candidate else {}
-            write_whole(options.html, page(records, {**head, "seed": options.seed}, drawn, interrupted))
+        head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
+        end_files(options, records, {**head, "seed": options.seed}, candidate, interrupted)
         if options.gate:
             if candidate is not None:
                 candidate.close()
@@ -170,13 +161,14 @@ def run_command(options: argparse.Namespace) -> int:
     return exit_codes.of_records(records)
 
 
-def _run_campaign(options: argparse.Namespace, spec: str) -> int:
+def _run_campaign(options: argparse.Namespace, spec: str, expected: ExpectedFailures) -> int:
     try:
         with RemoteRunner(spec, options.device, options.time_limit, options.memory_limit) as candidate:
             plan = _plan(options, candidate)
             if not plan.checks:
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
-            return run_blocks(options, plan, candidate)
+            expected.check_names(known_names("operator", candidate))
+            return run_blocks(options, plan, candidate, expected)
     except CandidateCheating as error:
         records = [cheating_record(options.target, options.device, str(error))]
         print_report(records, None)

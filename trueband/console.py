@@ -103,13 +103,14 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
         missing = [name for name in FEATURES if name not in candidate.features]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
-    _print_expected(console, [record for record in records if record.status == "expected"])
+    print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     console.print(_sum(records))
 
 
-def _print_expected(console: Console, expected: Sequence[Record]) -> None:
+def print_expected(expected: Sequence[Record]) -> None:
     """What failed as expected, each reason once."""
+    console = report_console()
     reasons: dict[str, list[str]] = {}
     for record in expected:
         reasons.setdefault(record.reason, []).append(f"{record.check} [{record.dtype}]")

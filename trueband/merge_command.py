@@ -13,7 +13,9 @@ from trueband import exit_codes
 from trueband.campaign_file import difference, plan_of, read_campaign
 from trueband.campaign_report import print_campaign
 from trueband.properties.campaign import Block, Shard, block_keys, sum_blocks
+from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import to_line
+from trueband.report_files import add_options, end_files
 
 DESCRIPTION = """\
 Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,
@@ -33,6 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("--partial", action="store_true", help="do not ask that all shards are there and complete")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the sum as JSON lines: the run, one record "
         "for each check and dtype")  # fmt: skip
+    add_options(command, "a page without pictures, which need the target")
     command.set_defaults(run=run_command)
 
 
@@ -48,15 +51,19 @@ def run_command(options: argparse.Namespace) -> int:
     blocks = [block for part in parts.values() for block in part]
     if not blocks:
         return exit_codes.NOTHING_RAN
-    records = sum_blocks(blocks, head["target"], head["device"], head["seed"])
+    expected = ExpectedFailures(head["expected_failures"])
+    records = list(
+        expected.settle(sum_blocks(blocks, head["target"], head["device"], head["seed"]), complete=not lacking)
+    )
     title = (
         f"{head['target']}: campaign, seed {head['seed']}, {len(parts)} of {Shard.parse(head['shard']).count} shards"
     )
     print_campaign(title, blocks, records)
     for line in lacking:
         print(f"missing: {line}", file=sys.stderr)
+    run = {**head, "record": "run", "shard": "", "complete": not lacking}
+    end_files(options, records, run, candidate=None, interrupted=bool(lacking))
     if options.json:
-        run = {**head, "record": "run", "shard": "", "complete": not lacking}
         lines = [to_line(run), *('{"record":"check",' + record.to_json()[1:] for record in records)]
         _write(options.json, "\n".join(lines) + "\n")
     return exit_codes.of_records(records)

@@ -106,6 +106,67 @@ def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(tmp_path: Path) ->
     assert "alarms in 60 cases" in merged.stdout
 
 
+WRONG = ("check", f"{KERNELS}:window_one_short", "--tier", "nightly", "--cases", 6,
+         "-k", "matches_reference or single_token")  # fmt: skip
+CASE = {"tokens": 2, "window": 1, "seed": 3}
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    path = tmp_path / "known.json"
+    path.write_text(json.dumps({"matches_reference": {"reason": "one short", "case": CASE}}))
+    return path
+
+
+def test_expected_failures_of_a_campaign_are_no_alarms(tmp_path: Path, known: Path) -> None:
+    files = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for index, file in enumerate(files, start=1):
+        run = trueband(*WRONG, "--shard", f"{index}/2", "--json", file, "--expected-failures", known)
+        assert run.returncode == 0, run.stdout + run.stderr
+    page, junit = tmp_path / "page.html", tmp_path / "junit.xml"
+    merged = trueband("merge", *files, "--html", page, "--junit", junit)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    assert "0 alarms in" in merged.stdout
+    assert "1 checks failed as expected" in merged.stdout
+    assert "one short: matches_reference [float32]" in merged.stdout
+    assert "one short" in page.read_text()
+    assert "failed as expected: one short" in junit.read_text()
+
+
+def test_a_known_case_is_tried_once_in_one_shard(tmp_path: Path, known: Path) -> None:
+    counts = []
+    for index in (1, 2):
+        file = tmp_path / f"{index}.jsonl"
+        trueband(*WRONG[:-1], "matches_reference", "--shard", f"{index}/2", "--json", file,
+                 "--expected-failures", known)  # fmt: skip
+        (block,) = read_campaign(file)[1]
+        assert block.total == 7  # six and the known one
+        counts.append(block.cases)
+    assert sum(counts) == 7
+
+
+def test_an_expected_failure_that_passes_is_told_when_all_is_there(tmp_path: Path) -> None:
+    known = tmp_path / "stale.json"
+    known.write_text(json.dumps({"single_token": {"reason": "was wrong", "case": {"tokens": 1, "window": 0}}}))
+    right, files = (*RIGHT, "--cases", 6, "--expected-failures", known), [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for index, file in enumerate(files, start=1):
+        run = trueband(*right, "--shard", f"{index}/2", "--json", file)
+        assert run.returncode == 0, run.stdout + run.stderr  # the other shard may fail
+    for whole in (trueband("merge", *files), trueband(*right)):
+        assert whole.returncode == 1
+        assert "expected to fail (was wrong), passes now" in whole.stdout
+        assert "0 alarms in" in whole.stdout
+        assert "1 expected to fail, and passed" in whole.stdout
+
+
+def test_a_campaign_has_a_page_with_pictures(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    run = trueband(*WRONG, "--html", page)
+    assert run.returncode == 1
+    assert "<svg" in page.read_text()
+    assert "trueband repro" in page.read_text()
+
+
 def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path) -> None:
     file = tmp_path / "campaign.jsonl"
     process = subprocess.Popen(
@@ -128,6 +189,8 @@ def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path) -> None:
         ((*RIGHT, "--resume"), "--resume: expected --json FILE too"),
         ((*RIGHT, "--shard", "3/2"), "shard: expected i/N"),
         ((*RIGHT, "--shard", "1/2", "--suite", "golden"), "--suite: expected operator"),
+        ((*RIGHT, "--shard", "1/2", "--gate"), "--gate: expected none with --shard"),
+        ((*RIGHT, "--html", "no_such_folder/page.html"), "no_such_folder"),
         (("merge", "no_such_file"), "no_such_file"),
         (("merge", KERNELS), "expected a line of a campaign's file"),
     ],
@@ -145,6 +208,7 @@ PLAN = Plan("kernel", ("float32",), 2, (), ("single_token",))
 HEAD = {
     "record": "campaign", "trueband": "1", "target": "kernel", "features": [], "dtypes": ["float32"], "device": "cpu",
     "cases": 2, "small_world_dtypes": [], "checks": ["single_token"], "seed": 0, "block": 500, "shard": "1/2",
+    "expected_failures": {},
 }  # fmt: skip
 SECOND = {**HEAD, "shard": "2/2"}
 
@@ -209,6 +273,12 @@ def test_nothing_is_missing_after_an_alarm() -> None:
     failed = block(status="failed", alarms=1, cases=1, case={"tokens": 1, "window": 0})
     head, found = merge(parts((HEAD, failed), (SECOND, block())))
     assert missing(head, found) == []
+
+
+def test_files_that_expect_other_failures_are_refused() -> None:
+    head, other = ({**one, "expected_failures": {"single_token": why}} for one, why in ((HEAD, "a"), (SECOND, "b")))
+    with pytest.raises(ValueError, match="expected the same expected_failures, got others for single_token"):
+        merge(parts((head, block()), (other, block())))
 
 
 def test_a_file_with_a_broken_line_in_its_middle_is_refused(tmp_path: Path) -> None:

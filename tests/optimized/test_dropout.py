@@ -28,6 +28,14 @@ def test_dropped_probabilities_are_zero_and_the_others_are_scaled() -> None:
         assert set(found.unique().tolist()) == {0.0, 2 / TOKENS}  # powers of two: exact
 
 
+def test_heads_that_are_computed_apart_are_scaled_alike() -> None:
+    zero = torch.zeros(1, 2, TOKENS, TOKENS)
+    identity = torch.eye(TOKENS).expand(1, 2, -1, -1)
+    found = band_attention(zero, zero, identity, window=TOKENS, dilation=(1, 2), dropout_p=0.5)
+    assert set(found[0, 0].unique().tolist()) == {0.0, 2 / TOKENS}
+    assert set(found[0, 1].unique().tolist()) == {0.0, 4 / TOKENS}  # sees every other token
+
+
 def test_share_of_dropped_probabilities() -> None:
     """Hoeffding: N independent draws leave the share by more than sqrt(ln(2 / delta) / 2N) with probability delta."""
     for dropout_p in (0.1, 0.5, 0.9):

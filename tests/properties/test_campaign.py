@@ -11,6 +11,7 @@ import pytest
 
 from trueband.properties import campaign
 from trueband.properties.campaign import Block, Shard, block_keys, case_of, run_campaign, sum_blocks
+from trueband.properties.case import Case
 from trueband.properties.engine import SMALL, Plan, steps
 from trueband.properties.faults import Specimen, target_of
 from trueband.properties.runner import Runner
@@ -110,6 +111,22 @@ def test_an_alarm_ends_its_check_and_leaves_the_others(tried: Counter[tuple[str,
     assert not list(run_campaign(plan, wrong, done=blocks))  # nor does a later run take it up again
     (record,) = [record for record in sum_blocks(blocks, "wrong", "cpu", 0) if not record.passed]
     assert record.reproduce.startswith("trueband repro")
+
+
+def wrong_for_61_tokens(query, key, value, *, window):  # type: ignore[no-untyped-def]
+    return Specimen()(query, key, value, window=window if query.shape[2] != 61 else window + 1)
+
+
+def test_a_known_case_is_the_first_of_its_check() -> None:
+    candidate = Runner(Target(wrong_for_61_tokens, features=frozenset(), library="numpy"), "cpu")
+    plan = Plan("wrong", ("float32",), 8, (), ("matches_reference",))
+    (random,) = run_campaign(plan, candidate)
+    case = Case(tokens=61, window=3)
+    parts = [next(run_campaign(plan, candidate, Shard(i, 2), known={("matches_reference", "float32"): case}))
+             for i in (1, 2)]  # fmt: skip
+    assert (random.alarms, random.cases) == (0, 8)
+    assert sorted(part.alarms for part in parts) == [0, 1]
+    assert sum(part.cases for part in parts) == parts[0].total == parts[1].total == 9
 
 
 def test_the_small_world_raises_alarm() -> None:
