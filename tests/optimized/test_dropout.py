@@ -56,8 +56,8 @@ def test_the_seed_decides() -> None:
 
 def test_rows_and_heads_are_dropped_apart() -> None:
     torch.manual_seed(2)
-    zero = torch.zeros(2, 2, TOKENS, TOKENS)
-    found = band_attention(zero, zero, torch.eye(TOKENS).expand(2, 2, -1, -1), window=TOKENS, dropout_p=0.5)
+    zero = torch.zeros(2, 3, TOKENS, TOKENS)
+    found = band_attention(zero, zero, torch.eye(TOKENS).expand(2, 3, -1, -1), window=TOKENS, dropout_p=0.5)
     tables = found.flatten(0, 1)
-    assert all(not torch.equal(tables[i], tables[j]) for i in range(4) for j in range(i))
+    assert all(not torch.equal(tables[i], tables[j]) for i in range(6) for j in range(i))
     assert not torch.equal(tables[0, 0], tables[0, 1])
