@@ -41,6 +41,12 @@ class Expectation:
         words = set(dtype.split())
         return self.check == check and (not self.meant or any(each <= words for each in self.meant))
 
+    def line(self, dtype: str) -> dict[str, Any] | None:
+        """{"check": ..., "case": {...}} of the known case, in the dtype of a record."""
+        if self.case is None:
+            return None
+        return {"check": self.check, "case": {**self.case, "dtype": dtype.split()[-1]}}
+
     def overlaps(self, other: Expectation) -> bool:
         """Whether a record can be meant by both."""
         pairs = itertools.product(self.meant or [frozenset()], other.meant or [frozenset()])
@@ -133,10 +139,10 @@ def _agree(one: frozenset[str], two: frozenset[str]) -> bool:
 
 def _tried(record: Record, expectation: Expectation, again: Callable[[dict[str, Any]], Record]) -> Record:
     """The record, after the known case where no other failed."""
-    if not record.passed or expectation.case is None:
+    line = expectation.line(record.dtype)
+    if not record.passed or line is None:
         return record
-    case = {**expectation.case, "dtype": record.dtype.split()[-1]}
-    known = again({"check": record.check, "case": case})
+    known = again(line)
     return replace(
         known, cases=record.cases + 1, seconds=record.seconds + known.seconds, seed=record.seed,
         worst=max(record.worst, known.worst), target=record.target,

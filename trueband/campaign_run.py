@@ -11,10 +11,10 @@ from trueband import exit_codes
 from trueband.campaign_file import CampaignFile, head_of
 from trueband.campaign_report import print_campaign
 from trueband.console import Progress
+from trueband.expectations import known_cases
 from trueband.interrupt import Interrupt
 from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
-from trueband.properties.case import Case
-from trueband.properties.engine import SMALL_WORLD, Plan, check_and_case, steps
+from trueband.properties.engine import Plan, steps
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
@@ -50,7 +50,7 @@ def is_campaign(options: argparse.Namespace, suite: str) -> bool:
 def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner, expected: ExpectedFailures) -> int:
     """Run what is left of a campaign, print its report, and return the exit code."""
     shard = Shard.parse(options.shard) if options.shard else Shard()
-    known = _known_cases(plan, candidate, expected)
+    known = known_cases(expected, steps(plan), candidate.features)
     head = head_of(plan, candidate, shard, expected)
     interrupted, complete = False, shard.count == 1
     with ExitStack() as stack:
@@ -85,20 +85,6 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
         print(f"trueband: interrupted{goes_on}", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
-
-
-def _known_cases(plan: Plan, candidate: RemoteRunner, expected: ExpectedFailures) -> dict[tuple[str, str], Case]:
-    """The failing cases that are known, but of the small world, which has all of its cases."""
-    found = {}
-    for step in steps(plan):
-        one = expected.of(step.check, step.dtype)
-        if one is not None and one.case is not None and step.check != SMALL_WORLD:
-            line = {"check": step.check, "case": {**one.case, "dtype": step.dtype}}
-            try:
-                found[step.check, step.dtype] = check_and_case(line, candidate.features)[1]
-            except ValueError as error:
-                raise ValueError(f"{expected.source}: {step.check}: {error}") from error
-    return found
 
 
 def _records(blocks: list[Block], plan: Plan) -> list[Record]:

@@ -15,7 +15,7 @@ from trueband import campaign_run, exit_codes, report_files
 from trueband.adapters import resolve
 from trueband.campaign_run import is_campaign, run_blocks
 from trueband.console import Progress, print_line, print_report
-from trueband.expectations import expected_failures, known_names
+from trueband.expectations import expected_failures, known_cases, known_model_cases, known_names
 from trueband.gate import again, cheating_record, settle_seed
 from trueband.golden_run import choose, golden_names, golden_records, load_weights
 from trueband.interrupt import Interrupt
@@ -122,6 +122,9 @@ def run_command(options: argparse.Namespace) -> int:
             if not golden and not of_models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
             expected.check_names(known_names(suite, candidate))
+            known_model_cases(expected, of_models)
+            if plan and candidate:
+                known_cases(expected, steps(plan), candidate.features)
             total = (_count(plan) if plan else 0) + len(of_models) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
             on_case = _on_case(progress, interrupt)

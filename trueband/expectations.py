@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trueband.adapters import Named
 from trueband.golden_run import golden_names
-from trueband.properties.engine import select
+from trueband.properties.case import Case
+from trueband.properties.engine import Step, check_and_case, select
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import ModelStep
 from trueband.properties.remote import RemoteRunner
 
 Expected = Mapping[str, Any] | str | Path | None
+AnyCase = TypeVar("AnyCase", Case, ModelCase)
 
 
 def expected_failures(given: Expected, named: Named) -> ExpectedFailures:
@@ -30,3 +34,30 @@ def known_names(suite: str, candidate: RemoteRunner | None) -> list[str]:
     if suite in ("models", "all"):
         names += MODEL_CHECKS
     return names + list(golden_names(None) if suite in ("golden", "all") else ())
+
+
+def known_cases(
+    expected: ExpectedFailures, steps: Iterable[Step], features: Collection[str]
+) -> dict[tuple[str, str], Case]:
+    """The failing cases that are known of the steps of a run, by (check, dtype). ValueError for what is none."""
+    dtypes = ((step.check, step.dtype) for step in steps)
+    return dict(_known(expected, dtypes, lambda line: check_and_case(line, features)[1]))
+
+
+def known_model_cases(expected: ExpectedFailures, steps: Iterable[ModelStep]) -> dict[tuple[str, str], ModelCase]:
+    """The same of checks of models, whose dtype is the architecture, too."""
+    dtypes = ((step.check, f"{step.architecture} {step.dtype}") for step in steps)
+    return dict(_known(expected, dtypes, lambda line: ModelCase.from_dict(line["case"])))
+
+
+def _known(
+    expected: ExpectedFailures, dtypes: Iterable[tuple[str, str]], parse: Callable[[dict[str, Any]], AnyCase]
+) -> Iterator[tuple[tuple[str, str], AnyCase]]:
+    for check, dtype in dtypes:
+        one = expected.of(check, dtype)
+        line = one and one.line(dtype)
+        if line:
+            try:
+                yield (check, dtype), parse(line)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{expected.source}: {check}: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any
 from trueband.adapters import resolve
 from trueband.asked import Asked
 from trueband.expectations import expected_failures as expectations
-from trueband.expectations import known_names
+from trueband.expectations import known_cases, known_names
 from trueband.import_string import import_string, same_search_path
 from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
 from trueband.properties.manifest import unrun
@@ -51,6 +51,7 @@ class OpenTarget:
             if not self.steps:
                 raise ValueError(f"select: expected a part of a check's name, got {asked.select!r}")
             expected.check_names(known_names("operator", self.candidate))
+            known_cases(expected, self.steps, self.candidate.features)
             self._stack = stack.pop_all()
         self._expected = expected
 

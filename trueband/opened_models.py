@@ -8,6 +8,7 @@ from typing import Any
 from trueband.adapters import resolve
 from trueband.asked import Asked
 from trueband.expectations import expected_failures as expectations
+from trueband.expectations import known_model_cases
 from trueband.import_string import import_string
 from trueband.model_run import model_candidate, model_names, reproduce_model
 from trueband.opened import OpenTarget
@@ -46,6 +47,7 @@ class OpenModels:
         if not self.steps:
             raise ValueError(f"select: expected a part of a check's name, got {asked.select!r}")
         self._expected.check_names(MODEL_CHECKS)
+        known_model_cases(self._expected, self.steps)
 
     def run(self, step: ModelStep) -> Record:
         """One check of one architecture in one dtype."""

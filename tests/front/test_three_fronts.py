@@ -152,6 +152,10 @@ def test_wrong_arguments_are_told_before_anything_runs() -> None:
         ({"dtypes": ["int8"]}, "dtype: expected some of float64"),
         ({"select": "nothing_of_this_name"}, "select: expected a part of a check's name"),
         ({"expected_failures": {"single_token": ""}}, "expected_failures: expected a reason for single_token"),
+        (
+            {"expected_failures": {"locality": {"reason": "one", "case": {"tokens": 2}}}},
+            "expected_failures: locality: case: expected the fields tokens and window, got no window",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             trueband.check(kernel, **arguments)  # type: ignore[arg-type]
@@ -164,6 +168,10 @@ def test_wrong_arguments_for_models() -> None:
         ({"dtypes": "bfloat16"}, "dtypes: expected one that a check of models is for, got bfloat16"),
         ({"device": "cuda"}, "device: expected cpu for models, got 'cuda'"),
         ({"select": "small_world"}, "select: expected a part of a check's name, got 'small_world'"),
+        (
+            {"expected_failures": {"pooler": {"reason": "one", "case": {"tokens": 2}}}},
+            "expected_failures: pooler: case: expected architecture, tokens",
+        ),
         ({"cases": 0}, "cases: expected an int >= 1, got 0"),
     ]:
         with pytest.raises(ValueError, match=message):
