@@ -55,8 +55,8 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
     interrupted, complete = False, shard.count == 1
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
-        begin_files(options, plan.target)
         file = stack.enter_context(CampaignFile(options.json, head, options.resume))
+        begin_files(options, plan.target)  # not before: a refused file leaves the reports of the run that it is of
         blocks = list(file.done)
         _tell_done(options.json, len(blocks), len(block_keys(plan)))
         progress = stack.enter_context(Progress(len(block_keys(plan)) - len(blocks)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from trueband.properties.campaign import Block, Shard, block_keys, sum_blocks
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import to_line
 from trueband.report_files import add_options, end_files
+from trueband.reports import write_whole
 
 DESCRIPTION = """\
 Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,
@@ -65,7 +65,7 @@ def run_command(options: argparse.Namespace) -> int:
     end_files(options, records, run, candidate=None, interrupted=bool(lacking))
     if options.json:
         lines = [to_line(run), *('{"record":"check",' + record.to_json()[1:] for record in records)]
-        _write(options.json, "\n".join(lines) + "\n")
+        write_whole(options.json, "\n".join(lines) + "\n")
     return exit_codes.of_records(records)
 
 
@@ -128,13 +128,3 @@ def _miscounted(parts: Mapping[Shard, Sequence[Block]]) -> list[str]:
 
 def _name(block: Block) -> str:
     return f"block {block.number} of {block.check} [{block.dtype}]"
-
-
-def _write(path: Path, text: str) -> None:
-    """All or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

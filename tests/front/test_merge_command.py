@@ -163,8 +163,24 @@ def test_a_campaign_has_a_page_with_pictures(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     run = trueband(*WRONG, "--html", page)
     assert run.returncode == 1
-    assert "<svg" in page.read_text()
+    assert "does see" in page.read_text()  # the caption of a picture of a failure
     assert "trueband repro" in page.read_text()
+
+
+def test_a_refused_campaign_leaves_the_page_of_the_one_before(tmp_path: Path) -> None:
+    file, page = tmp_path / "campaign.jsonl", tmp_path / "page.html"
+    command = (*RIGHT, "--cases", 6, "--json", file, "--html", page)
+    assert trueband(*command).returncode == 0
+    before = page.read_text()
+    assert trueband(*command).returncode == 2
+    assert page.read_text() == before
+
+
+def test_files_from_before_expected_failures_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    old = {name: value for name, value in HEAD.items() if name != "expected_failures"}
+    file.write_text(json.dumps(old) + "\n")
+    assert read_campaign(file)[0] == HEAD
 
 
 def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path) -> None:
