@@ -1,4 +1,4 @@
-"""Two results of one candidate that are equal in exact arithmetic: bit for bit where it declares so, else within bounds.
+"""Two results of a candidate that are equal in exact arithmetic: bit for bit where it declares so, else within bounds.
 
 Whether two correct calls give the same bits is a property of the machine as much as of the kernel: a matrix product may
 be summed in another order at another address, for another shape, in another thread. Nobody is held to it unasked.
