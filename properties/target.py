@@ -24,10 +24,10 @@ FEATURES = {
     "head_mask": "takes head_mask",
     "scale": "takes scale",
     "backward": "has gradients",
-    "deterministic": "the same call gives the same, bit for bit: a row depends on nothing but the shapes, masks and options, "
-    "where the arrays lie modulo 64 bytes, and the numbers that it attends",
-    "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its numbers "
-    "lie; deterministic, too",
+    "deterministic": "the same call gives the same, bit for bit: a row depends on nothing but the shapes, masks and "
+    "options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
+    "numbers lie; deterministic, too",
     "nan_local": "a non-finite value reaches no row that does not attend it",
     "any_window": "takes every window from 0 on (declared by least_window)",
     "validation": "rejects bad input with the contract's errors",
