@@ -11,7 +11,6 @@ from trueband.optimized.attention.chunked_plan import QUERIES, Band, Row
 from trueband.optimized.attention.chunked_space import LINE, Workspace
 from trueband.optimized.attention.chunked_tensors import COPIED, ByChannel
 
-
 PER_LINE = LINE // 4
 
 
