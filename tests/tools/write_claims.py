@@ -29,7 +29,7 @@ A check may say only what is true of every correct kernel on every machine. Thre
   with 0, a sum of NaN, a count that is read off only where the bound tells one from the next, an error that is raised.
 - **Bounded**: two numbers that are equal in exact arithmetic, or one and the reference's. They are judged by the bound
   computed for the case, for two results by the sum of both bounds.
-- **Exact with a feature**: two results of one kernel that are equal in exact arithmetic, and whose bits are the same too
+- **Exact with a feature**: two results of one kernel that are equal in exact arithmetic, and whose bits are the same
   if the kernel is what it declares to be. Without the feature they are judged by the bounds of both.
 
 Whether two calls give the same bits is a property of the machine as much as of the kernel. A matrix product may be
