@@ -3,7 +3,7 @@
    Every element is a sum of its k products, each rounded once, in an order that depends on LEGAL_BLAS:
      align  on the addresses of the operands modulo 64 bytes (a kernel that peels loops to alignment)
      shape  on m, n, k and the number of products of a batch  (other kernels for other shapes)
-     place  on the place of the element in the result          (tiles, and what is left over at the edges)
+     place  on the place of the element in the result         (tiles, and what is left over at the edges)
      call   on a counter                                       (threads, atomics)
    A BLAS promises none of this to be otherwise. Another value ends the process: a run that tests nothing is no test.
 
@@ -55,7 +55,7 @@ static uint32_t order_of_call(const void *a, const void *b, long m, long n, long
 /* What the order of one element, in row i and column j of m and n, depends on. */
 static uint32_t order_of_element(uint32_t of_call, long i, long j, long m, long n) {
     if (mode != PLACE) return of_call;
-    return mixed((uint32_t)(4 * (i % 4) + 2 * (i >= m / 4 * 4) + (j >= n / 4 * 4) + 1));
+    return mixed((uint32_t)(16 * (i % 4) + 4 * (j % 4) + 2 * (i >= m / 4 * 4) + (j >= n / 4 * 4) + 1));
 }
 
 #define ORDERS 6

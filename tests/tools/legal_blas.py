@@ -23,8 +23,8 @@ def build(folder: Path) -> Path:
     Raises:
         NoCompiler: there is no C compiler, or it refuses.
     """
-    compiler = next((found for name in (os.environ.get("CC", ""), *COMPILERS) if name and (found := shutil.which(name))),
-                    None)  # fmt: skip
+    asked = (os.environ.get("CC", ""), *COMPILERS)
+    compiler = next(filter(None, (shutil.which(name) for name in asked if name)), None)
     if compiler is None:
         raise NoCompiler(f"legal_blas: expected a C compiler ({', '.join(COMPILERS)}, or CC), got none")
     library = folder / "liblegal_blas.so"
