@@ -122,8 +122,8 @@ def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
 
 
 def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Verdict:
-    """Every token of (rows, t) is one that the options of sampling may leave; a step at which they may leave any token
-    is no evidence."""
+    """Every token of (rows, t) is one that the options of sampling may leave; where they limit what is left, a step at
+    which they may leave any token is no evidence."""
     rules = rules_of(case, inputs, options)
     plain = rules._replace(options=replace(rules.options, do_sample=False, num_return_sequences=1))
     scores, errors = _step_scores(case, inputs, sequences, plain)
@@ -131,6 +131,7 @@ def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
     size = np.abs(np.where(np.isfinite(scores), scores, 0.0))
     errors = errors + PRECISION.accumulator * (2 * size + (scores.shape[2] + 8) * rules.options.temperature)
     written = written_tokens(sequences, rules.prompt, rules.eos)
+    limited = 0 < rules.options.top_k < scores.shape[2] or rules.options.top_p < 1
     clear = skipped = 0
     for row, step in zip(*np.nonzero(np.arange(scores.shape[1]) < written[:, None]), strict=True):
         token, at = int(sequences[row, rules.prompt + step]), (row, step)
@@ -141,7 +142,7 @@ def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
             best = int(scores[at].argmax())
             return claim(False, told, token, best, (int(row), int(step)))
         told_apart = not _may_be_left(scores[at], errors[at], int(scores[at].argmin()), rules)
-        clear, skipped = clear + told_apart, skipped + (not told_apart)
+        clear, skipped = clear + told_apart, skipped + (limited and not told_apart)
     return replace(claim(True, f"tokens drawn with {options}"), skipped=skipped, evidence=clear > 0)
 
 
