@@ -41,5 +41,5 @@ def reproduce_model(line: Mapping[str, Any], target: str | ModelTarget = OWN_MOD
     """
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
     case = ModelCase.from_dict(line["case"])
-    found = Found.of(case, *try_case(check, model_candidate(target), case, ModelProbe))
+    found = Found.of(case, try_case(check, model_candidate(target), case, ModelProbe))
     return model_record(import_string(target, ModelTarget), check, case.architecture, case.dtype, 0, start, found)

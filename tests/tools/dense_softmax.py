@@ -65,6 +65,7 @@ kernel = Target(
             "head_mask",
             "scale",
             "backward",
+            "deterministic",
         )
     ),
     library="torch",
