@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -21,6 +22,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gate")
+
+
+# Takes an interrupt as every command does, and becomes the command; whoever started the tests may have told them to
+# ignore it, as a shell tells what it starts in the background, and that is inherited.
+AS_FROM_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def as_from_a_terminal() -> Callable[[list[str]], list[str]]:
+    """Makes of a command one that an interrupt reaches, however the tests were started; it begins with a path."""
+    return lambda command: [sys.executable, "-c", AS_FROM_A_TERMINAL, *command]
 
 
 @pytest.hookimpl(wrapper=True)
