@@ -15,6 +15,8 @@ from trueband.properties.gpu.sanitizer.finding import Place, place
 from trueband.properties.gpu.sanitizer.inactive import Filling, examine
 from trueband.properties.gpu.sanitizer.launch import Addresses, Grid, Lanes, Launch
 from trueband.properties.gpu.sanitizer.report import Report
+from trueband.properties.gpu.scalars import with_numbers
+from trueband.properties.gpu.triton_version import SANITIZE, require
 
 OWN = str(Path(__file__).parent)
 
@@ -37,8 +39,9 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
         a report to which launches are added as they end.
 
     Raises:
-        RuntimeError: triton was imported without its interpreter.
+        RuntimeError: triton was imported without its interpreter. TargetError: it is not of a version that is known.
     """
+    require(SANITIZE)
     import triton
     from triton.runtime import interpreter
 
@@ -47,6 +50,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
     watch = _Watch(interpreter, Report(), seed, str(Path(triton.__file__).parent))
     builder = interpreter.InterpreterBuilder
     replaced: dict[tuple[Any, str], Callable[..., Any]] = {
+        (interpreter, "_patch_lang_tensor"): with_numbers(interpreter._patch_lang_tensor),
         (interpreter, "_implicit_cvt"): watch.convert,
         (interpreter.GridExecutor, "__call__"): watch.launched,
         (builder, "set_grid_idx"): watch.next_program,
