@@ -13,14 +13,18 @@ from trueband.properties.target import TargetError
 
 INSTALL = "triton: expected the package triton, got none: pip install 'trueband[triton]'"
 Version = tuple[int, int]
+SANITIZE, COMPILE, MEND = "`trueband sanitize`", "`trueband compile`", "a mended interpreter"
+EXECUTE = {80: "the targets ptx-sm80*", 90: "the targets ptx-sm90*"}
+NEWEST = (3, 8)
 # {what needs triton: its first and last version}. torch 2.6 pins triton 3.2, 2.7 3.3, 2.8 3.4, 2.9 3.5, 2.10 and 2.11
 # 3.6, 2.12 and 2.13 3.7, 2.14 3.8.
-SANITIZE, COMPILE, EXECUTE, MEND = "trueband sanitize", "trueband compile", "the targets ptx-*", "a faster interpreter"
 TESTED: dict[str, tuple[Version, Version]] = {
-    SANITIZE: ((3, 2), (3, 8)),
-    COMPILE: ((3, 5), (3, 8)),  # before, it has no linker for AMD, and attributes and the driver are of other forms
-    EXECUTE: ((3, 5), (3, 8)),
-    MEND: ((3, 2), (3, 8)),
+    SANITIZE: ((3, 2), NEWEST),
+    MEND: ((3, 2), NEWEST),
+    COMPILE: ((3, 5), NEWEST),  # before, it had no linker for AMD, and its driver and attributes were of other forms
+    EXECUTE[80]: ((3, 5), NEWEST),
+    # Before, it left out the fence between cp.async and the wgmma that reads what was copied: each run would end there.
+    EXECUTE[90]: ((3, 7), NEWEST),
 }
 
 
@@ -40,18 +44,23 @@ def installed() -> str | None:
     return found[1] if found else "an unknown version"
 
 
+def numbers(version: str) -> Version:
+    """The first two of a version; (0, 0) if it has none."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def refusal(what: str) -> str | None:
     """Why the installed triton is not one that `what`, of `TESTED`, needs; None: it is."""
     version = installed()
     if version is None:
         return INSTALL
     first, last = TESTED[what]
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers and first <= (int(numbers[1]), int(numbers[2])) <= last:
+    if first <= numbers(version) <= last:
         return None
     asked = f"triton>={_told(first)},<{last[0]}.{last[1] + 1}"
     return (
-        f"triton: expected {_told(first)} to {_told(last)} for {_quoted(what)}, got {version}: pip install '{asked}' "
+        f"triton: expected {_told(first)} to {_told(last)} for {what}, got {version}: pip install '{asked}' "
         "with a torch that goes with it"
     )
 
@@ -69,7 +78,3 @@ def require(what: str) -> None:
 
 def _told(version: Version) -> str:
     return ".".join(map(str, version))
-
-
-def _quoted(what: str) -> str:
-    return f"`{what}`" if what.startswith("trueband") else what

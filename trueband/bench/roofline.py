@@ -31,7 +31,7 @@ def roofline(device: str, shape: Shape) -> list[str]:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)} with --roofline, got {shape.dtype}")
     if shape.padding:
         raise ValueError(f"--padding: expected none with --roofline, got {shape.padding:g}")
-    refused = refusal(EXECUTE)
+    refused = refusal(EXECUTE[DEVICES[device].capability])
     if refused is not None:
         raise ValueError(f"--roofline: {refused}")
     counter = Counter(DEVICES[device].capability, shape)

@@ -72,7 +72,9 @@ class Compiler:
 
         Raises:
             CompileError: Triton refuses it. NotEmulated: its PTX cannot be executed here.
+            TargetError: triton is not installed, or in another version than the target needs.
         """
+        triton_version.require(triton_version.EXECUTE[request.capability])
         key = _key(request)
         if key not in self._ready:
             found = self.compiled(request)
