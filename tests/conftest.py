@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -47,6 +48,21 @@ def told_unfit(item: pytest.Item) -> list[str]:
     """Why the installed triton cannot run a test; nothing when it can."""
     told = [refusal(marker.args[0]) for marker in item.iter_markers("needs_triton")]
     return [each for each in told if each is not None]
+
+
+# Takes an interrupt as every command does, and becomes the command; whoever started the tests may have told them to
+# ignore it, as a shell tells what it starts in the background, and that is inherited.
+AS_FROM_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def as_from_a_terminal() -> Callable[[list[str]], list[str]]:
+    """Makes of a command one that an interrupt reaches, however the tests were started; it begins with a path."""
+    return lambda command: [sys.executable, "-c", AS_FROM_A_TERMINAL, *command]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"exit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    main_parser.add_argument("--version", action="store_true", help="print the version, and exit")
+    main_parser.add_argument("--verbose", action="store_true", help="with --version: also the machine, as the first "
+        "line of every file of results tells it: processor, libraries, threads, variables")  # fmt: skip
+    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
         targets_command, sanitize_command, compile_command, bench_command,
@@ -48,6 +50,29 @@ def parser() -> argparse.ArgumentParser:
     for command in every:
         command.add_parser(commands)
     return main_parser
+
+
+def print_version(options: argparse.Namespace) -> int:
+    """Print the version, with --verbose also the machine.
+
+    Raises:
+        ValueError: --verbose without --version, or a command with either.
+    """
+    from trueband.exit_codes import PASSED
+    from trueband.made_on import rows
+    from trueband.properties.machine import machine
+
+    if not options.version:
+        raise ValueError(f"--verbose: expected --version with it, got {options.command or 'nothing'}")
+    if options.command:
+        raise ValueError(f"--version: expected no command with it, got {options.command}")
+    print(f"trueband {__version__}")
+    if options.verbose:
+        told = rows(machine(load=True))
+        width = max(len(name) for name, _ in told)
+        for name, value in told:
+            print(f"{name:{width}}  {value}")
+    return PASSED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if problem is not None:
         print(f"trueband: error: {problem}", file=sys.stderr)
         return USAGE
-    options = parser().parse_args(arguments)
+    main_parser = parser()
+    options = main_parser.parse_args(arguments)
+    if not (options.version or options.verbose or options.command):
+        main_parser.error("the following arguments are required: COMMAND")
     try:
+        if options.version or options.verbose:
+            return print_version(options)
         code: int = options.run(options)
     except (ValueError, OSError) as error:
         print(f"trueband: error: {error}", file=sys.stderr)

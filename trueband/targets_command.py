@@ -88,4 +88,5 @@ def _models(spec: str) -> dict[str, Any]:
     declared += [f"positions {', '.join(target.positions)}"] if target.positions != POSITION_EMBEDDING_TYPES else []
     declared += [] if target.pruned else ["no pruned heads"]
     declared += [] if target.uneven_chunks else ["no chunks of the feed-forward"]
+    declared += [] if target.deterministic else ["not deterministic"]
     return {"architectures": list(target.architectures), "declared": declared}
