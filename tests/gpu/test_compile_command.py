@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trueband.properties.gpu.triton_version import COMPILE
+
+pytestmark = pytest.mark.needs_triton(COMPILE)
 COMMAND = [sys.executable, "-m", "trueband", "compile"]
 KERNELS = str(Path(__file__).with_name("compiled.py"))
 
@@ -25,7 +29,10 @@ class Done:
         self.code, self.words = done.returncode, done.stdout + done.stderr
         path = folder / "judged.jsonl"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
+        self.head: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+        if self.lines:
+            self.head = self.lines.pop(0)
 
     @property
     def refused(self) -> list[dict[str, str]]:
@@ -61,6 +68,7 @@ def test_spills_are_refused(tmp_path: Path) -> None:
         assert set(line["refused"]) == {"spills"}
     assert "REFUSED product[*fp32%16, *fp32%16, *fp32%16, M=128, N=128, K=64, PRECISION=ieee] [sm_80]" in done.words
     assert done.lines[-1] == {"record": "end", "kernels": 2, "refused": 2, "crash": ""}
+    assert (done.head["record"], done.head["machine"]["triton"]) == ("run", version("triton"))  # of what compiled
 
 
 def test_too_much_shared_memory_is_refused(tmp_path: Path) -> None:

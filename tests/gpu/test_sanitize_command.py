@@ -79,7 +79,10 @@ def test_the_example_of_the_help(folder: Path) -> None:
     line = example().splitlines().index(next(line for line in example().splitlines() if "forgets" in line)) + 1
     assert f"my_triton.py:{line} in double" in done.stdout
     assert "element  [1], the first of 63 lanes" in done.stdout
-    finding, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
+    head, finding, end = (
+        json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    assert (head["record"], head["machine"]["TRITON_INTERPRET"]) == ("run", "1")  # set where kernels run, not here
     assert (finding["kind"], finding["tensor"], finding["shape"], finding["index"]) == (
         "out-of-bounds load", "x", [1], [1],
     )  # fmt: skip
@@ -183,7 +186,7 @@ def test_the_package_itself(folder: Path) -> None:
     """Without a target: all kernels of forward and backward passes, and nothing found."""
     done = run("--json", "found.jsonl", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    (end,) = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
+    _, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
     assert end["kernels"] == [
         "add_parts", "band_backward_key", "band_backward_query", "band_forward", "global_keys_backward",
         "global_rows_backward_key", "global_rows_backward_query", "global_rows_forward", "global_rows_join",

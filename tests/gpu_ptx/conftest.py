@@ -19,9 +19,11 @@ from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.ptx.parse import parse
 from trueband.properties.gpu.ptx.planted import planted
+from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
 
 Array = NDArray[Any]
+HERE = Path(__file__).parent
 
 # Its body finds in %rd0, %rd1, ... the addresses of its arrays, in %rd10 four times the thread, in %r0 the thread.
 FRAME = """
@@ -42,6 +44,14 @@ FRAME = """
     ret;
 }}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test for one capability needs a triton that compiles for it what can be executed here."""
+    for item in items:
+        capability = getattr(getattr(item, "callspec", None), "params", {}).get("capability")
+        if capability is not None and item.path.parent == HERE:
+            item.add_marker(pytest.mark.needs_triton(EXECUTE[capability]))
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def test_what_is_told_of_a_recording(made: Made) -> None:
     told = golden.metadata
     assert (told.kind, told.model_class, told.dtype) == ("recording", "LEDForConditionalGeneration", "float32")
     assert list(told.weights_sha256) == ["model.safetensors"]
-    assert told.details["torch"] == torch.__version__
+    assert told.details["machine"]["torch"] == torch.__version__
     assert told.details["device"] == "cpu"
     assert told.details["config"]["attention_window"] == [4, 8, 6]
     assert told.why == []
@@ -96,6 +96,7 @@ def test_inputs_in_safetensors_and_rows_by_number(
     assert golden.arrays["tap.logits"].shape == (2, 3, 256)  # of 300 columns
     told = json.loads(capsys.readouterr().out)
     assert told["written"] is True
+    assert told["machine"] == golden.metadata.details["machine"]
     assert [each["what"] for each in told["taps"]] == tap_names(golden)
     assert failures(out, model.folder) == []
 
