@@ -10,11 +10,11 @@
    with its number and the mode to the file LEGAL_BLAS_LOG.
 
    torch built with MKL calls ?gemm_, ?gemv_, ?dot_ and cblas_?gemm_batch through its procedure linkage table, so that
-   those here take their place; all that it has of these names is found by
+   those here take their place; what it has of these names is told by
        readelf -rW libtorch_cpu.so | grep JUMP_SLO | grep -E "gemm|gemv|dot"
    A torch that is linked with OpenBLAS calls the Fortran names. Not covered: complex numbers; cblas_sgemm_pack and
-   _compute, and cblas_gemm_bf16bf16f32 and its like, which no operation of the package comes to; products in half
-   precision, which torch computes by other means; and numpy, whose wheels call a BLAS under names of their own. */
+   _compute, for packed weights; products in half precision, which torch leaves to oneDNN or computes by itself, but for
+   cblas_gemm_bf16bf16f32 and its like; and numpy, whose wheels call a BLAS under names of their own. */
 
 #include <fcntl.h>
 #include <stdint.h>
