@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from trueband.properties.gpu.triton_version import COMPILE
+
+pytestmark = pytest.mark.needs_triton(COMPILE)
 COMMAND = [sys.executable, "-m", "trueband", "compile"]
 KERNELS = str(Path(__file__).with_name("compiled.py"))
 
