@@ -6,8 +6,6 @@ Torch, differentiable; half precision is computed in float32.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from trueband.properties.target import Target
@@ -18,7 +16,7 @@ def attention(
     value_global=None, dilation=1, causal=False, scale=None, head_mask=None, product=torch.matmul,
     log_sum=torch.logsumexp,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """(b, h, n, d): the contract's operator. `product`, of matrices (2, b, h, ., .), `log_sum`: for `machine_like.py`."""
+    """(b, h, n, d): the contract's operator. `product` (of matrices) and `log_sum` are for `machine_like.py`."""
     batch, heads, tokens, size = query.shape
     wide = torch.promote_types(query.dtype, torch.float32)
     real = torch.ones(batch, tokens, dtype=torch.bool) if attention_mask is None else attention_mask
@@ -74,6 +72,3 @@ kernel = Target(
     library="torch",
     name="dense softmax",
 )
-
-# The same where nobody knows in which order a product is summed.
-undeclared = replace(kernel, features=kernel.features - {"deterministic"}, name="dense softmax, not deterministic")
