@@ -22,15 +22,8 @@ from trueband.adapters.interpreter import mend
 from trueband.properties.gpu.sanitizer import sanitized
 from trueband.properties.gpu.triton_version import numbers
 
-MODULES = [
-    "bounds",
-    "forms",
-    "lanes",
-    "memory",
-    *(["newer"] if numbers(triton.__version__) >= (3, 4) else []),
-    "order",
-    "races",
-]
+NEWER = ["newer"] if numbers(triton.__version__) >= (3, 4) else []
+MODULES = ["bounds", "forms", "lanes", "memory", *NEWER, "order", "races"]
 
 
 @triton.jit

@@ -35,7 +35,8 @@ def test_a_version_that_is_not_known(tmp_path: Path, what: str, version: str) ->
     command = [sys.executable, "-m", "trueband", *COMMANDS[what]]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     (first, last), (line,) = TESTED[what], done.stderr.splitlines()
-    told = f"triton: expected {first[0]}.{first[1]} to {last[0]}.{last[1]} for {what}, got {version}: pip install 'triton>="
+    versions = f"{first[0]}.{first[1]} to {last[0]}.{last[1]}"
+    told = f"triton: expected {versions} for {what}, got {version}: pip install 'triton>="
     assert (done.returncode, done.stdout) == (2, "")
     assert line.removeprefix("trueband: error: ").removeprefix("--roofline: ").startswith(told)
 

@@ -107,7 +107,7 @@ def test_sigma_is_no_wider_than_it_must_be(encoder: SimpleNamespace, stack: Stac
     In the sum of k such terms of one size the partial sums have i / k of the variance of the whole; a rounding has
     u^2 / 3 of a number's square at most, and 0.54 of that on the average over its binade. That is 0.09 k u^2 of the
     square of the whole, where sigma has k u^2 for it and again as much for the terms: sigma is 4.7 times the error of
-    such a sum. It must not be 8 times that of a layer, or 8 sigma would be the worst case of a sum of 64 terms.
+    such a sum. A layer has other roundings besides: a sigma of SIGMAS times its error would be too wide.
     """
     case = stack(dtype, 0)[0]
     actual = run(encoder, case, dtype, product=one_after_another)

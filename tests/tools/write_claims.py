@@ -51,7 +51,7 @@ def page() -> str:
         (SMALL_WORLD, SMALL_WORLD_CLAIM, CHECKS["mask_decoding"].argument),
         *((name, one.claim, one.argument) for name, one in CHECKS.items()),
     ]
-    models = [(name, one.claim, _argument(one.function)) for name, one in MODEL_CHECKS.items()]
+    models = [(name, one.claim, one.argument) for name, one in MODEL_CHECKS.items()]
     golden = [(one.name, one.claim, _argument(one.run)) for one in GOLDEN_CHECKS]
     runners = [(f"{name}", "", _argument(function)) for name, function in RUNNERS.items()]
     return "".join(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.gpu.scalars import with_numbers
+from trueband.properties.gpu.scalars import replaced_for_numbers
 from trueband.properties.gpu.triton_version import MEND, refusal
 
 Array = NDArray[Any]
@@ -37,7 +37,8 @@ def mend() -> None:
 
     if isinstance(interpreter._patch_lang, PatchedOnce):
         return
-    interpreter._patch_lang_tensor = with_numbers(interpreter._patch_lang_tensor)
+    for (owner, name), function in replaced_for_numbers().items():
+        setattr(owner, name, function)
     interpreter._patch_lang = PatchedOnce(interpreter._patch_lang, (language, core))
     builder, options = interpreter.InterpreterBuilder, interpreter.interpreter_builder.options
     builder.create_dot = product(builder.create_dot)

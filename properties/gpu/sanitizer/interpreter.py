@@ -15,7 +15,7 @@ from trueband.properties.gpu.sanitizer.finding import Place, place
 from trueband.properties.gpu.sanitizer.inactive import Filling, examine
 from trueband.properties.gpu.sanitizer.launch import Addresses, Grid, Lanes, Launch
 from trueband.properties.gpu.sanitizer.report import Report
-from trueband.properties.gpu.scalars import with_numbers
+from trueband.properties.gpu.scalars import replaced_for_numbers
 from trueband.properties.gpu.triton_version import SANITIZE, require
 
 OWN = str(Path(__file__).parent)
@@ -52,7 +52,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
     watch.options = frozenset(triton.Config({}).all_kwargs())
     builder = interpreter.InterpreterBuilder
     replaced: dict[tuple[Any, str], Callable[..., Any]] = {
-        (interpreter, "_patch_lang_tensor"): with_numbers(interpreter._patch_lang_tensor),
+        **replaced_for_numbers(),
         (interpreter, "_implicit_cvt"): watch.convert,
         (interpreter.GridExecutor, "__call__"): watch.launched,
         (builder, "set_grid_idx"): watch.next_program,
