@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +13,23 @@ import pytest
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
-from legal_blas import MODES, build, environment  # noqa: E402
+from legal_blas import MODES, SOURCE, NoCompiler, build, called, environment  # noqa: E402
 
-# Prints what a process that computes with the library finds: {question: answer}.
-PROGRAM = """
-import ctypes, json, torch
-calls = ctypes.CDLL(None).legal_blas_calls
-calls.restype = ctypes.c_ulong
-torch.manual_seed(0)
-
-def at(tensor, offset):  # the same numbers, some bytes behind a multiple of 64
-    size = tensor.numel() * tensor.element_size()
-    raw = torch.empty(size + 128, dtype=torch.uint8)
-    start = -raw.data_ptr() % 64 + offset
-    return raw[start : start + size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
-
-told = {"called": {}, "worst": 0.0}
-for dtype in (torch.float32, torch.float64):
-    for b, m, k, n in ((1, 1, 1, 1), (1, 5, 7, 3), (3, 4, 129, 6), (2, 9, 64, 1), (4, 1, 33, 8), (2, 3, 0, 2)):
-        x, y, z = (torch.randn(shape, dtype=dtype) for shape in ((b, m, k), (b, k, n), (b, m, n)))
-        flat = {
-            "bmm": (lambda: x @ y, x.double() @ y.double()),
-            "turned": (lambda: x.mT.contiguous().mT @ y.mT.contiguous().mT, x.double() @ y.double()),
-            "baddbmm": (
-                lambda: torch.baddbmm(z, x, y, beta=-2, alpha=0.5), -2 * z.double() + 0.5 * x.double() @ y.double()
-            ),
-            "mm": (lambda: x[0] @ y[0], x[0].double() @ y[0].double()),
-            "addmm": (lambda: torch.addmm(z[0], x[0], y[0]), z[0].double() + x[0].double() @ y[0].double()),
-            "mv": (lambda: x[0] @ y[0, :, 0], x[0].double() @ y[0, :, 0].double()),
-            "turned mv": (lambda: y[0].mT @ x[0, 0], y[0].double().mT @ x[0, 0].double()),
-            "dot": (lambda: torch.dot(x[0, 0], y[0, :, 0]), torch.dot(x[0, 0].double(), y[0, :, 0].double())),
-        }
-        size = (x.abs().double() @ y.abs().double() + 2 * z.abs().double()).max().item()
-        for name, (product, right) in flat.items():
-            before = calls()
-            error = (product().double() - right).abs().max().item()
-            told["called"][name] = told["called"].get(name, 0) + calls() - before
-            unit = torch.finfo(dtype).eps / 2  # of each product, sum, and of alpha and beta
-            told["worst"] = max(told["worst"], error / ((k + 4) * unit * size + 5e-324))
-x, y, one = torch.randn(16, 129), torch.randn(129, 16), torch.tensor([[1e8, 1.0, -1e8, 0.25]])
-first = at(x, 0) @ at(y, 0)
-told["the same call"] = torch.equal(first, at(x, 0) @ at(y, 0))
-told["other addresses"] = all(torch.equal(first, at(x, i) @ at(y, j)) for i in range(0, 64, 4) for j in (0, 8))
-told["other shapes"] = all(torch.equal(first[:rows], at(x[:rows], 0) @ at(y, 0)) for rows in (4, 8, 12))
-rows = at(x[:1].expand(8, 129).contiguous(), 0) @ at(y, 0)
-told["other places"] = bool((rows == rows[0]).all())
-told["nan"] = bool((torch.tensor([[0.0, 1.0]]) @ torch.tensor([[torch.inf], [1.0]])).isnan().all())
-print(json.dumps(told))
-"""
-# What may change the bits in a mode; nothing else may.
-DEPENDS = {
-    "align": {"other addresses"},
-    "shape": {"other shapes"},
-    "place": {"other places"},
-    "call": {"the same call", "other addresses", "other shapes"},
-}
+# What makes other bits in a mode; see legal_blas_products.py. Nothing else may.
+MOVES = {"align": {"address"}, "shape": {"shape"}, "place": {"place"}, "call": {"again", "line", "address", "shape"}}
+NOT_OF_DOT = {"shape", "place"}  # one sum has neither
+# Libraries that are not right: what stands in the source, and what is put in its place.
+WRONG = {
+    "reads what beta 0 forbids": ("beta == 0 ? alpha * sum :", "0 ? alpha * sum :"),
+    "reads what alpha 0 forbids": ("alpha == 0 ? 0 : k, order", "k, order"),
+    "drops the last product": ("for (long p = k - 1; p >= 0; p--)", "for (long p = k - 2; p >= 0; p--)"),
+    "skips products with 0": ("lanes[p % 2] += a[p * step_a] * b[p * step_b]",
+                              "lanes[p % 2] += a[p * step_a] ? a[p * step_a] * b[p * step_b] : 0"),
+    "never turns the second of a batch": ("turn_b = op_b[g] != NO_TRANS", "turn_b = 0"),
+    "begins backwards at the front": ("*step_x < 0 ? x - (k - 1) * (long)*step_x : x", "x"),
+    "adds in single precision": ("PRECISION(double, d)", "#define double float\nPRECISION(double, d)\n#undef double"),
+    "clears y for no products": ("if (k == 0) return;", ""),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +37,59 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("legal_blas"))
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_its_sums_are_right_and_their_order_depends_on_what_it_says(mode: str, library: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment(library, mode), capture_output=True, text=True, check=False
-    )
+def products(library: Path, mode: str) -> dict[str, Any]:
+    command = [sys.executable, str(TOOLS / "legal_blas_products.py")]
+    done = subprocess.run(command, env=environment(library, mode), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
-    assert min(told["called"].values()) > 0, told["called"]
-    assert told["worst"] <= 1
-    assert told["nan"]
-    questions = ("the same call", "other addresses", "other shapes", "other places")
-    assert {name for name in questions if not told[name]} == DEPENDS[mode]
+    return told
 
 
-@pytest.mark.parametrize("value", ["", "aligned"])
-def test_a_run_that_would_test_nothing_ends_at_once(value: str, library: Path) -> None:
-    done = subprocess.run(["true"], env=environment(library, value), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "LEGAL_BLAS: expected align, shape, place or call, got" in done.stderr
+@pytest.mark.parametrize("mode", MODES)
+def test_torch_calls_it_and_its_sums_are_right_in_an_order_that_depends_on_what_it_says(
+    mode: str, library: Path
+) -> None:
+    assert called(library, mode) == 0
+    told = products(library, mode)
+    assert called(library, mode) == 1
+    for dtype in ("float32", "float64"):
+        for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"):
+            assert told["calls"][f"{name} {dtype}"] >= 32, told["calls"]
+    assert told["judged"] > 1000
+    assert told["wrong"] == []
+    assert {name: set(moved) for name, moved in told["moves"].items()} == {
+        f"{name} {dtype}": MOVES[mode] - (NOT_OF_DOT if name == "dot" else set())
+        for dtype in ("float32", "float64")
+        for name in ("mm", "bmm", "mv", "dot")
+    }
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_library_that_is_not_right_is_found_out(fault: str, tmp_path: Path) -> None:
+    source, (there, instead) = SOURCE.read_text(encoding="utf-8"), WRONG[fault]
+    assert there in source
+    wrong = tmp_path / "wrong.c"
+    wrong.write_text(source.replace(there, instead), encoding="utf-8")
+    assert products(build(tmp_path, wrong), "call")["wrong"]
+
+
+@pytest.mark.parametrize("given", [{"LEGAL_BLAS": ""}, {"LEGAL_BLAS": "aligned"}, {}])
+def test_a_run_that_would_test_nothing_ends_at_once(given: Mapping[str, str], library: Path) -> None:
+    variables = {"LD_PRELOAD": str(library), **given}
+    done = subprocess.run(["/bin/true"], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    told = given.get("LEGAL_BLAS", "nothing")
+    assert done.stderr == f"LEGAL_BLAS: expected align, shape, place or call, got {told}\n"
+
+
+def test_a_compiler_that_is_missing_or_refuses_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    (tmp_path / "no.c").write_text("int f(void) { return 1 }\n", encoding="utf-8")
+    with pytest.raises(NoCompiler, match=r"^legal_blas: expected \S+ to build no\.c, got: .*error") as refused:
+        build(tmp_path, tmp_path / "no.c")
+    assert "\n" not in str(refused.value)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoCompiler, match=r"^legal_blas: expected a C compiler \(cc, gcc, clang, or CC\), got none$"):
+        build(tmp_path)

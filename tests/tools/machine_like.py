@@ -1,7 +1,7 @@
 """Correct kernels that add as real machines do: in an order that depends on what a BLAS may look at.
 
-Each is `dense_softmax` with another product of matrices. The order of a sum is changed by turning the axis that is
-summed: the same products, added from another one on.
+Each is `dense_softmax` with another product of matrices, which sums the softmax too. The order of a sum is changed by
+turning the axis that is summed: the same products, added from another one on.
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ def turned(left: Any, right: Any, by: int) -> Any:
     return torch.roll(left, by, -1) @ torch.roll(right, by, -2)
 
 
+def summed(product: Callable[[Any, Any], Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """The operator with all its sums by one product of matrices."""
+
+    def log_sum(scores: Any, **_: Any) -> Any:
+        largest = scores.detach().amax(dim=-1, keepdim=True)
+        weights = torch.exp(scores - largest.masked_fill(largest.isneginf(), 0))
+        total = product(weights, torch.ones_like(weights[..., :1, :]).mT)
+        return largest + total.masked_fill(total == 0, 1).log()
+
+    return attention(*arguments, product=product, log_sum=log_sum, **options)
+
+
 def by_address(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """The order of a row of the batch depends on where its numbers lie, modulo 64 bytes."""
     size = query.element_size()
@@ -40,12 +52,12 @@ def by_address(query: Any, key: Any, value: Any, **options: Any) -> Any:
     def product(left: Any, right: Any) -> Any:
         return torch.stack([turned(left[:, b], right[:, b], place) for b, place in enumerate(places)], dim=1)
 
-    return attention(query, key, value, product=product, **options)
+    return summed(product, (query, key, value), options)
 
 
 def by_shape(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """The order depends on the shape of the call."""
-    return attention(query, key, value, product=lambda *both: turned(*both, sum(query.shape)), **options)
+    return summed(lambda *both: turned(*both, sum(query.shape)), (query, key, value), options)
 
 
 def by_place(query: Any, key: Any, value: Any, **options: Any) -> Any:
@@ -58,13 +70,13 @@ def by_place(query: Any, key: Any, value: Any, **options: Any) -> Any:
             result = torch.where(rows == place, turned(left, right, place), result)
         return result
 
-    return attention(query, key, value, product=product, **options)
+    return summed(product, (query, key, value), options)
 
 
 def by_call(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """The order is another one in every call."""
     number = next(_calls)
-    return attention(query, key, value, product=lambda *both: turned(*both, number), **options)
+    return summed(lambda *both: turned(*both, number), (query, key, value), options)
 
 
 def by_threads(query: Any, key: Any, value: Any, **options: Any) -> Any:
@@ -87,7 +99,7 @@ def by_threads(query: Any, key: Any, value: Any, **options: Any) -> Any:
             thread.join()
         return sum(finished[1:], finished[0])
 
-    return attention(query, key, value, product=product, **options)
+    return summed(product, (query, key, value), options)
 
 
 def _target(function: Callable[..., Any], features: Any = dense.features) -> Target:
