@@ -196,8 +196,8 @@ def _random_block(
         *(case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers),
     ]
     for case in filter(shard.has, drawn):
-        failure, worst = try_case(check, candidate, case)
-        tried = Found.of(case, failure, worst)
+        tried = Found.of(case, try_case(check, candidate, case))
+        failure = tried.failure
         found += dataclasses.replace(tried, failure=None)
         on_progress(step.check, step.dtype)
         if failure is None:

@@ -244,9 +244,9 @@ def walk_small_world(
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
-            failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
+            failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
         except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
-            failure = try_case(CHECKS["mask_decoding"], candidate, world)[0]
+            failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break
@@ -260,8 +260,9 @@ def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Ite
         start = time.monotonic()
         calls = past.of(dtype)
         check = second_process(calls)
-        failure, worst = try_case(check, candidate, None, lambda asked, _: asked)
-        yield _record(plan, check.name, check.claim, dtype, Found(len(calls), worst, failure, histogram=[]), start)
+        tried = try_case(check, candidate, None, lambda asked, _: asked)
+        found = Found(len(calls), tried.worst, tried.failure, histogram=[])
+        yield _record(plan, check.name, check.claim, dtype, found, start)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:
@@ -274,7 +275,7 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     name = line["check"]
     plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
     start = time.monotonic()
-    return _record(plan, name, check.claim, case.dtype, Found.of(case, *try_case(check, candidate, case)), start)
+    return _record(plan, name, check.claim, case.dtype, Found.of(case, try_case(check, candidate, case)), start)
 
 
 def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Check, Case]:
@@ -306,14 +307,15 @@ def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: 
         target=plan.target,
         dtype=dtype,
         device=plan.device,
-        status=failure.status if failure else "passed",
+        status=found.status,
         cases=found.cases,
         seconds=round(time.monotonic() - start, 3),
         worst=found.worst,
         seed=None if plan.gate else plan.seed,
         case=failure.case.to_dict() if failure and failure.case else None,
-        message=failure.message if failure else "",
+        message=found.message,
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),
+        skipped=found.skipped,
     )

@@ -32,6 +32,8 @@ class Record:
         worst_case: the case of `worst`; None where nothing had an error.
         histogram: how many cases had which error/bound, in the bins of `trueband.properties.histogram`; empty where
             that is not counted.
+        skipped: comparisons that were left out, because two correct implementations may differ there (near-ties of
+            decoding). A check of which all were left out has failed.
     """
 
     suite: str
@@ -51,6 +53,7 @@ class Record:
     reason: str = ""
     worst_case: dict[str, Any] | None = None
     histogram: tuple[int, ...] = ()
+    skipped: int = 0
 
     @property
     def passed(self) -> bool:

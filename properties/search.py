@@ -38,6 +38,23 @@ class Failure:
     verdict: Verdict | None = None
 
 
+@dataclass(frozen=True)
+class Tried:
+    """What trying a check on one case gave.
+
+    Attributes:
+        failure: None where all passed.
+        worst: largest error/bound of what passed.
+        evidence: verdicts that compared something.
+        skipped: comparisons that were left out.
+    """
+
+    failure: Failure | None
+    worst: float = 0.0
+    evidence: int = 0
+    skipped: int = 0
+
+
 @dataclass
 class Found:
     """What a search found.
@@ -49,6 +66,8 @@ class Found:
         failed_at: `time.process_time()` when the first case failed, before shrinking.
         worst_case: the case of `worst`; None where no verdict had an error.
         histogram: of error/bound, of the cases up to the first that failed; see `properties.histogram`.
+        evidence: verdicts that compared something.
+        skipped: comparisons that were left out, because two correct implementations may differ there.
     """
 
     cases: int = 0
@@ -57,18 +76,23 @@ class Found:
     failed_at: float | None = None
     worst_case: Any = None
     histogram: list[int] = field(default_factory=histogram.empty)
+    evidence: int = 0
+    skipped: int = 0
 
     @classmethod
-    def of(cls, case: Any, failure: Failure | None, worst: float) -> Found:
+    def of(cls, case: Any, tried: Tried) -> Found:
         """What trying one case found."""
         found = cls()
-        found.tell(case, failure, worst)
-        found.failure = failure
+        found.tell(case, tried)
+        found.failure = tried.failure
         return found
 
-    def tell(self, case: Any, failure: Failure | None, worst: float) -> None:
-        """One case more, as `try_case` gives it."""
+    def tell(self, case: Any, tried: Tried) -> None:
+        """One case more."""
+        failure, worst = tried.failure, tried.worst
         self.cases += 1
+        self.evidence += tried.evidence
+        self.skipped += tried.skipped
         if worst > self.worst:
             self.worst, self.worst_case = worst, case
         if self.failure is not None:
@@ -88,7 +112,25 @@ class Found:
             other.failed_at if self.failed_at is None else self.failed_at,
             other.worst_case if later else self.worst_case,
             self.histogram if self.failure else histogram.add([self.histogram, other.histogram]),
+            self.evidence + other.evidence,
+            self.skipped + other.skipped,
         )
+
+    @property
+    def status(self) -> str:
+        """As of a `Record`. A search of which every comparison was left out has shown nothing, and has not passed."""
+        if self.failure is not None:
+            return self.failure.status
+        return "failed" if self.skipped and not self.evidence else "passed"
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in one line; "" where it has passed."""
+        if self.failure is not None:
+            return self.failure.message
+        if self.status == "passed":
+            return ""
+        return f"expected evidence, got none: all {self.skipped} comparisons were too close to call"
 
 
 class _Broken(Exception):
@@ -99,31 +141,35 @@ class _Died(BaseException):
     """Ends a search at once: each further try would cost a new process."""
 
 
-def try_case(
-    check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe
-) -> tuple[Failure | None, float]:
-    """Run a check on one case: its failure, if any, and the largest error/bound of what passed.
+def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe) -> Tried:
+    """Run a check on one case, up to its first failure.
 
     Args:
         probe: what the check's function gets, made of the candidate and the case.
     """
-    worst = 0.0
+    worst, evidence, skipped = 0.0, 0, 0
+
+    def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
+        return Tried(Failure(case, status, message, verdict), worst, evidence, skipped)
+
     try:
         for verdict in check.function(probe(candidate, case)):
             if not verdict.passed:
-                return Failure(case, "cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict), worst
+                return failed("cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict)
             worst = max(worst, verdict.ratio)
+            evidence += verdict.evidence
+            skipped += verdict.skipped
     except (CandidateError, ShapeMismatch) as error:
-        return Failure(case, "failed", str(error)), worst
+        return failed("failed", str(error))
     except CandidateCrash as error:
-        return Failure(case, "crashed", str(error)), worst
+        return failed("crashed", str(error))
     except CandidateTimeout as error:
-        return Failure(case, "timeout", str(error)), worst
+        return failed("timeout", str(error))
     except CandidateExhausted as error:
-        return Failure(case, "out of memory", str(error)), worst
+        return failed("out of memory", str(error))
     except CandidateCheating as error:
-        return Failure(case, "cheating", str(error)), worst
-    return None, worst
+        return failed("cheating", str(error))
+    return Tried(None, worst, evidence, skipped)
 
 
 def search(
@@ -163,8 +209,9 @@ def search(
             if case != found.failure.case:
                 return
             raise _Broken
-        failure, worst = try_case(check, candidate, case, probe)
-        found.tell(case, failure, worst)
+        tried = try_case(check, candidate, case, probe)
+        failure = tried.failure
+        found.tell(case, tried)
         on_case()
         if failure is None:
             return

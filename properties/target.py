@@ -24,7 +24,10 @@ FEATURES = {
     "head_mask": "takes head_mask",
     "scale": "takes scale",
     "backward": "has gradients",
-    "batch_invariant": "a row's result is the same, bit for bit, in every batch",
+    "deterministic": "the same call gives the same, bit for bit: a row depends on nothing but the shapes, masks and "
+    "options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
+    "numbers lie; deterministic, too",
     "nan_local": "a non-finite value reaches no row that does not attend it",
     "any_window": "takes every window from 0 on (declared by least_window)",
     "validation": "rejects bad input with the contract's errors",
@@ -55,7 +58,8 @@ class Target:
         function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
             layout "bnhd".
         dtypes: it accepts, of float64, float32, bfloat16, float16.
-        features: it has, of `FEATURES`; None: read off its signature.
+        features: it has, of `FEATURES`; None: read off its signature, and deterministic. One that adds in another order
+            in every call (atomics, split keys, threads) names its features without "deterministic".
         library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
             function imports, torch if it cannot be told.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
@@ -107,7 +111,8 @@ class Target:
         library = self.library or _library(self.function)
         features = self.features
         if features is None:
-            features = _features(self.function) | ({"backward"} if self.gradients else set())
+            features = _features(self.function) | {"deterministic"} | ({"backward"} if self.gradients else set())
+        features = features | {"deterministic"} if "batch_invariant" in features else features
         features = features - {"any_window"} if self.least_window else features | {"any_window"}
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)

@@ -32,6 +32,9 @@ class Verdict:
         ratio: error / bound; inf for a NaN or for any error where the bound is 0.
         term: the term that dominates the bound there.
         keys: how many keys the row attends, or None.
+        skipped: comparisons that were left out, because two correct implementations may differ there.
+        evidence: whether anything was compared at all; False only for `no_evidence`.
+        note: what else there is to say of a failure, in one line.
     """
 
     passed: bool
@@ -44,16 +47,22 @@ class Verdict:
     ratio: float
     term: str
     keys: int | None = None
+    skipped: int = 0
+    evidence: bool = True
+    note: str = ""
 
     def __str__(self) -> str:
-        keys = "" if self.keys is None else f", row attends {self.keys} keys"
+        if not self.evidence:
+            return f"{self.what}: no evidence"
+        behind = "" if self.keys is None else f", row attends {self.keys} keys"
+        behind += f"; {self.note}" if self.note else ""
         told = f"{self.what}{list(self.index)} = {self.value:.9g}, expected {self.expected:.9g}"
         if self.bound == 0:
-            return f"{told} exactly{keys}"
+            return f"{told} exactly{behind}"
         sign = "within" if self.passed else "EXCEEDS"
         return (
             f"{told}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
-            f"error/bound {self.ratio:.3g}{keys}"
+            f"error/bound {self.ratio:.3g}{behind}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +97,16 @@ def error_over_bound(actual: Float, expected: Float, bound: Float) -> tuple[Floa
         error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
         ratio = np.where(error == 0, 0.0, error / bound)
     return error, np.where(np.isnan(ratio), np.inf, ratio)
+
+
+def no_evidence(what: str, skipped: int = 1) -> Verdict:
+    """What may come out either way in correct implementations, such as a near-tie of two tokens: no verdict on it.
+
+    Args:
+        what: was to be compared.
+        skipped: how many comparisons that makes.
+    """
+    return Verdict(True, what, (), 0.0, 0.0, 0.0, 0.0, 0.0, "tie", skipped=skipped, evidence=False)
 
 
 def judge_exact(actual: ArrayLike, expected: ArrayLike, what: str = "output") -> Verdict:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trueband.reference.arguments import Float
 from trueband.reference.config import GenerationConfig, LEDConfig, XLMRobertaConfig
-from trueband.reference.decoding_beams import NextLogits, beam_search
+from trueband.reference.decoding_beams import NextLogits, Step, beam_steps, found
 from trueband.reference.decoding_logits import Rules, next_scores, softmax
 from trueband.reference.embeddings import Ids
 
@@ -22,10 +22,12 @@ class Generated(NamedTuple):
     """Attributes:
     sequences: (b * num_return_sequences, longest) int64, the prompt included, filled with padding.
     sequences_scores: (b * num_return_sequences,) of beams, best first in each row of the batch; None otherwise.
+    searches: of beams, the steps of each row of the batch, where they are told.
     """
 
     sequences: Ids
     sequences_scores: Float | None
+    searches: tuple[list[Step], ...] = ()
 
 
 def rules_for(options: GenerationConfig, config: LEDConfig | XLMRobertaConfig, prompt: int) -> Rules:
@@ -57,19 +59,21 @@ def decode(
     uniforms = check_uniforms(uniforms, len(prompts), rules)
     rows: list[Sequence[int]] = []
     scores: list[float] = []
+    searches: list[list[Step]] = []
     for i, (next_logits, prompt) in enumerate(zip(row_logits, prompts.tolist(), strict=True)):
         if options.num_beams == 1:
             for draw in range(options.num_return_sequences):
                 row = None if uniforms is None else uniforms[i * options.num_return_sequences + draw]
                 rows.append(one_sequence(next_logits, prompt, rules, row))
             continue
-        beams = beam_search(next_logits, prompt, rules)[: options.num_return_sequences]
+        searches.append(beam_steps(next_logits, prompt, rules))
+        beams = found(searches[-1], rules)[: options.num_return_sequences]
         missing = options.num_return_sequences - len(beams)
         rows += [beam.ids for beam in beams] + [tuple(prompt)] * missing
         scores += [beam.score for beam in beams] + [-np.inf] * missing
     longest = max(len(row) for row in rows)
     sequences = np.array([[*row, *[rules.pad] * (longest - len(row))] for row in rows], dtype=np.int64)
-    return Generated(sequences, np.array(scores) if scores else None)
+    return Generated(sequences, np.array(scores) if scores else None, tuple(searches))
 
 
 def one_sequence(next_logits: NextLogits, prompt: Sequence[int], rules: Rules, uniforms: Float | None) -> list[int]:

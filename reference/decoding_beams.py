@@ -28,6 +28,22 @@ class Beam(NamedTuple):
     ids: tuple[int, ...]
 
 
+class Step(NamedTuple):
+    """What a step of the search looked at.
+
+    Attributes:
+        running: beams that were continued, best first.
+        candidates: all of their continuations, best first, those included that are not kept.
+        finished: all that had finished by then, best first, those included that are dropped.
+        continued: beams that run on, best first.
+    """
+
+    running: list[Beam]
+    candidates: list[Beam]
+    finished: list[Beam]
+    continued: list[Beam]
+
+
 def beam_search(next_logits: NextLogits, prompt: Sequence[int], rules: Rules) -> list[Beam]:
     """The best finished beams, best first: `num_beams` of them, or fewer where nothing more can be continued.
 
@@ -35,17 +51,33 @@ def beam_search(next_logits: NextLogits, prompt: Sequence[int], rules: Rules) ->
         next_logits: from all tokens so far to the logits (V,) of the next one.
         prompt: the tokens to start from.
     """
+    return found(beam_steps(next_logits, prompt, rules), rules)
+
+
+def found(steps: list[Step], rules: Rules) -> list[Beam]:
+    """What the last step had finished, as many as are asked for."""
+    return steps[-1].finished[: rules.options.num_beams]
+
+
+def beam_steps(next_logits: NextLogits, prompt: Sequence[int], rules: Rules) -> list[Step]:
+    """The steps of a `beam_search`."""
     width = rules.options.num_beams
-    keep = width * max(2, 1 + len(rules.eos))
-    running, finished = [Beam(0.0, tuple(prompt))], list[Beam]()
+    running, finished, steps = [Beam(0.0, tuple(prompt))], list[Beam](), list[Step]()
     while running and not search_is_over(running, finished, rules):
-        candidates = [each for beam in running for each in continuations(next_logits, beam, rules)]
-        candidates = best(candidates, keep)
-        ended = [has_ended(each, rules) for each in candidates]
-        finished += [with_length_penalty(candidates[i], rules) for i in range(min(width, len(ended))) if ended[i]]
-        finished = best(finished, width)
-        running = [each for each, end in zip(candidates, ended, strict=True) if not end][:width]
-    return finished
+        candidates = best([each for beam in running for each in continuations(next_logits, beam, rules)])
+        kept = candidates[: kept_candidates(rules)]
+        ended = [has_ended(each, rules) for each in kept]
+        ends = [with_length_penalty(kept[i], rules) for i in range(min(width, len(ended))) if ended[i]]
+        finished = best(finished + ends)
+        continued = [each for each, end in zip(kept, ended, strict=True) if not end][:width]
+        steps.append(Step(running, candidates, finished, continued))
+        running, finished = continued, finished[:width]
+    return steps
+
+
+def kept_candidates(rules: Rules) -> int:
+    """As many of the best as can end and leave `num_beams` to run on."""
+    return rules.options.num_beams * max(2, 1 + len(rules.eos))
 
 
 def continuations(next_logits: NextLogits, beam: Beam, rules: Rules) -> list[Beam]:
@@ -56,9 +88,9 @@ def continuations(next_logits: NextLogits, beam: Beam, rules: Rules) -> list[Bea
     ]
 
 
-def best(beams: list[Beam], count: int) -> list[Beam]:
-    """The highest scores, highest first; of equal ones the earlier."""
-    return sorted(beams, key=lambda beam: -beam.score)[:count]
+def best(beams: list[Beam]) -> list[Beam]:
+    """The highest scores first; of equal ones the earlier."""
+    return sorted(beams, key=lambda beam: -beam.score)
 
 
 def has_ended(beam: Beam, rules: Rules) -> bool:
@@ -76,7 +108,11 @@ def search_is_over(running: list[Beam], finished: list[Beam], rules: Rules) -> b
         return False
     if options.early_stopping is True:
         return True
-    length = len(running[0].ids) - rules.prompt
-    if options.early_stopping == "never" and options.length_penalty > 0:
-        length = rules.max_length - rules.prompt  # a longer beam can still gain
-    return running[0].score / length**options.length_penalty <= finished[-1].score
+    return running[0].score / length_thought(running, rules) ** options.length_penalty <= finished[-1].score
+
+
+def length_thought(running: list[Beam], rules: Rules) -> int:
+    """New tokens that a running beam is thought to finish with."""
+    if rules.options.early_stopping == "never" and rules.options.length_penalty > 0:
+        return rules.max_length - rules.prompt  # a longer beam can still gain
+    return len(running[0].ids) - rules.prompt

@@ -200,7 +200,7 @@ def _on_case(progress: Progress, interrupt: Interrupt) -> Callable[[str, str], N
 
 
 def _model_steps(options: argparse.Namespace, models: OptimizedModels, alone: bool) -> list[ModelStep]:
-    names, dtypes = model_names(options.pattern), _dtypes(options)
+    names, dtypes = model_names(options.pattern, models.features), _dtypes(options)
     found = model_steps(names, models, options.tier, options.cases, dtypes)
     if alone and names and not found:
         raise ValueError(f"--dtype: expected one that a check of models is for, got {', '.join(dtypes)}")

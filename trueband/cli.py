@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from trueband import __version__
+from trueband.floor import too_old
 from trueband.threads import use_one
 
 DESCRIPTION = """\
@@ -79,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_one()  # before the commands import numpy
     from trueband.exit_codes import INTERRUPTED, USAGE
 
+    problem = too_old()  # before the commands import what may be too old for them
+    if problem is not None:
+        print(f"trueband: error: {problem}", file=sys.stderr)
+        return USAGE
     main_parser = parser()
     options = main_parser.parse_args(arguments)
     if not (options.version or options.verbose or options.command):

@@ -103,6 +103,8 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
         missing = [name for name in FEATURES if name not in candidate.features]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
+        if "deterministic" in missing:
+            console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     console.print(_sum(records))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from trueband.adapters import resolve
@@ -21,9 +21,9 @@ from trueband.properties.search import Found, try_case
 OWN_MODELS = "trueband.model_witness:OptimizedModels"
 
 
-def model_names(pattern: str | None) -> tuple[str, ...]:
-    """Names of the model checks that match; see `trueband.properties.engine.select`."""
-    return tuple(name for name in MODEL_CHECKS if matches(pattern, name))
+def model_names(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:
+    """Names of the model checks that apply to the features and match; see `trueband.properties.engine.select`."""
+    return tuple(name for name, check in MODEL_CHECKS.items() if check.applies_to(features) and matches(pattern, name))
 
 
 def model_candidate(target: str | ModelTarget) -> OptimizedModels:
@@ -37,9 +37,12 @@ def reproduce_model(line: Mapping[str, Any], target: str | ModelTarget = OWN_MOD
     """Run one model check on one case again.
 
     Raises:
-        ValueError: no such case.
+        ValueError: no such case, or a check that does not apply to the models.
     """
     check, start = MODEL_CHECKS[line["check"]], time.monotonic()
-    case = ModelCase.from_dict(line["case"])
-    found = Found.of(case, *try_case(check, model_candidate(target), case, ModelProbe))
+    case, candidate = ModelCase.from_dict(line["case"]), model_candidate(target)
+    if not check.applies_to(candidate.features):
+        needed = ", ".join(sorted(check.needs - candidate.features))
+        raise ValueError(f"check: expected one that applies to the target, got {check.name}, which needs {needed}")
+    found = Found.of(case, try_case(check, candidate, case, ModelProbe))
     return model_record(import_string(target, ModelTarget), check, case.architecture, case.dtype, 0, start, found)

@@ -25,6 +25,7 @@ class HubModels(OptimizedModels):
 
     def __init__(self, target: ModelTarget) -> None:
         self.target = target
+        self.features = target.features
 
     @property
     def fit(self) -> Callable[[ModelCase], ModelCase]:

@@ -53,7 +53,7 @@ def class_name(model: Model) -> str:
 class OptimizedModels:
     """`trueband.optimized`, in float64 or float32, on the CPU."""
 
-    features: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset({"deterministic"})
 
     def build(self, model: Model, name: str | None = None) -> Any:
         """A module of a class, or of that of the model, with its weights, in evaluation mode, that may be changed."""
@@ -92,22 +92,7 @@ class OptimizedModels:
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
         """Hidden states after the embeddings and each layer, logits and loss, and attentions."""
-        import torch
-
-        module = self.module(model)
-        asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
-        with torch.no_grad():
-            output = module(**tensors(inputs, module), **asked)
-        side = "encoder_" if model.architecture == "led" else ""
-        result = {
-            **_taps(output, model.architecture),
-            **_logits(output, model.head),
-            "loss": np.nan if output.loss is None else output.loss.item(),
-            "attentions": _arrays(getattr(output, f"{side}attentions")),
-        }
-        if model.architecture != "xlm-roberta":
-            result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
-        return result
+        return outputs_of(self.module(model), model.architecture, model.head, inputs)
 
     def base(self, model: Model, inputs: Arrays) -> Any:
         """The model without a head: hidden states, and the pooler's output where the state has a pooler."""
@@ -194,21 +179,19 @@ class OptimizedModels:
         self.module(model).save_pretrained(directory)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """Logits of the model in a folder."""
-        import torch
-
+        """What the model in a folder gives, and its weights."""
         module = self.stored(architecture, head, directory)
-        with torch.no_grad():
-            return _logits(module(**tensors(inputs, module)), head)
+        state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        return {**outputs_of(module, architecture, head, inputs), "state": state}
 
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
-        """Logits after the words that the input reads have been overwritten in place."""
+        """What the model gives after the words that the input reads have been overwritten in place."""
         import torch
 
         module = self.build(model)
         with torch.no_grad():
             module.get_parameter(WORDS[model.architecture]).copy_(torch.tensor(words))
-            return _logits(module(**tensors(inputs, module)), model.head)
+        return outputs_of(module, model.architecture, model.head, inputs)
 
     def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
         """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
@@ -216,14 +199,29 @@ class OptimizedModels:
 
         module = self.build(model)
         with torch.no_grad():
-            words = module.resize_token_embeddings(size).weight
-            output = module(**tensors(inputs, module), output_hidden_states=True)
-            return {
-                "words": words.numpy(),
-                "bias": module.final_logits_bias.numpy(),
-                **_taps(output, "led"),
-                **_logits(output, "lm"),
-            }
+            words = module.resize_token_embeddings(size).weight.numpy()
+        return {
+            "words": words, "bias": module.final_logits_bias.numpy(), **outputs_of(module, "led", "lm", inputs),
+        }  # fmt: skip
+
+
+def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dict[str, Any]:
+    """Hidden states after the embeddings and each layer, logits and loss, and attentions where they are asked for."""
+    import torch
+
+    asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
+    with torch.no_grad():
+        output = module(**tensors(inputs, module), **asked)
+    side = "encoder_" if architecture == "led" else ""
+    result = {
+        **_taps(output, architecture),
+        **_logits(output, head),
+        "loss": np.nan if output.loss is None else output.loss.item(),
+        "attentions": _arrays(getattr(output, f"{side}attentions")),
+    }
+    if architecture != "xlm-roberta":
+        result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
+    return result
 
 
 def _logits(output: Any, head: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class OpenModels:
         self._target = named.spec if isinstance(target, str) else target
         self._candidate = model_candidate(self._target)
         self.name, self._seed = named.name, asked.seed
-        names = model_names(asked.select)
+        names = model_names(asked.select, self._candidate.features)
         self.steps: list[ModelStep] = model_steps(names, self._candidate, asked.tier, asked.cases, asked.dtype_names)
         if names and not self.steps:
             told = ", ".join(asked.dtype_names)

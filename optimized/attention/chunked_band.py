@@ -1,7 +1,8 @@
 """Sliding-window attention with global tokens, and its vector-Jacobian product, block by block (contract, section 1).
 
-Memory beyond inputs and outputs: a few blocks; with half types or padding also the keys and values of a few heads of
-one row of the batch. Nothing of n * n elements.
+Memory beyond inputs and outputs: a few blocks; with half types, padding, or rows that are no whole lines of 64 bytes
+also the keys and values of a few heads of one row of the batch, and in the backward pass their gradients. Nothing of
+n * n elements.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from trueband.optimized.attention.chunked_tensors import (
     load,
     load_as_it_lies,
     new_like,
-    plain,
     store,
     unset_like,
     view,
 )
+
+NAMES = ("query", "key", "value")
 
 
 class Inputs(NamedTuple):
@@ -118,15 +120,17 @@ def band_forward(
 
 def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output: Tensor) -> None:
     """Writes the local rows of `output` (c, m, d), and 0 into the others."""
-    k, v, positions = load_as_it_lies(given.key, unit), load(given.value, unit), unit.row.global_positions
-    q = plain(view(given.query, unit).to(k.dtype))
-    front = None if positions is None else Part(k[:, positions], v[:, positions])
+    space, positions = work.setting.space, unit.row.global_positions
+    q, k, v = view(given.query, unit), load_as_it_lies(given.key, unit), load("value", given.value, unit, space)
+    front = None
+    if positions is not None:
+        front = Part(space.copied("front key", k[:, positions]), space.copied("front value", v[:, positions]))
     for strip, blocks in layout:
         strip_q, strip_v, strip_out = (t[:, strip] for t in (q, v, output))
-        strip_k = ByChannel(k[:, strip], QUERIES + 2 * work.band.window, work.setting.space)
+        strip_k = ByChannel(k[:, strip], QUERIES + 2 * work.band.window, space)
         for block, own, out in zip(blocks, strip_q.split(QUERIES, dim=1), strip_out.split(QUERIES, dim=1), strict=True):
             parts, blanks = block_parts(front, Part(strip_k[block.keys], strip_v[:, block.keys]), block)
-            result = block_forward(own, parts, blanks, unit.heads, work.setting)
+            result = block_forward(space.operand("query", own), parts, blanks, unit.heads, work.setting)
             if block.skipped is not None:
                 result.masked_fill_(block.skipped[:, None], 0)
             out.copy_(result)
@@ -134,9 +138,9 @@ def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output:
 
 def global_forward(work: Plan, unit: Unit, given: Inputs, output: Tensor) -> None:
     """Writes the global rows of `output` (c, m, d)."""
-    positions = unit.row.global_positions
-    k, v = load(given.key_global, unit), load(given.value_global, unit)
-    q = view(given.query_global, unit)[:, positions].to(k.dtype)
+    space, positions = work.setting.space, unit.row.global_positions
+    k, v = load("key", given.key_global, unit, space), load("value", given.value_global, unit, space)
+    q = space.copied("query", view(given.query_global, unit)[:, positions])
     output[:, positions] = rows_forward(q, k, v, unit, work.setting).to(output.dtype)
 
 
@@ -164,12 +168,15 @@ def band_backward(
     ]
     grad_head_mask = torch.zeros(query.shape[1], dtype=work.setting.space.dtype, device=query.device)
     for unit, _, layout in work.units():
-        grads = [accumulator(grad, unit) for grad in local_grads]
+        grads = [
+            accumulator(f"{name} gradients", grad, unit, work.setting.space)
+            for name, grad in zip(NAMES, local_grads, strict=True)
+        ]
         local_backward(work, unit, layout, given, grad_output, grads, grad_head_mask)
         if unit.row.global_positions is not None and work.global_rows:
             grads_g = [
-                own if tensor is None else accumulator(grad, unit)
-                for own, tensor, grad in zip(grads, separate, global_grads, strict=True)
+                own if tensor is None else accumulator(f"global {name} gradients", grad, unit, work.setting.space)
+                for name, own, tensor, grad in zip(NAMES, grads, separate, global_grads, strict=True)
             ]
             global_backward(work, unit, given, grad_output, grads_g, grad_head_mask)
             for part, tensor, target in zip(grads_g, separate, global_grads, strict=True):
@@ -189,12 +196,18 @@ def local_backward(
     work: Plan, unit: Unit, layout: Layout, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
 ) -> None:
     """Adds the local rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
-    k, v, positions = load(given.key, unit), load(given.value, unit), unit.row.global_positions
+    space, positions = work.setting.space, unit.row.global_positions
+    k, v = load("key", given.key, unit, space), load("value", given.value, unit, space)
     grad_q, grad_k, grad_v = grads
     front = None
     if positions is not None:
-        keys, values = k[:, positions], v[:, positions]
-        front = Part(keys, values, torch.zeros_like(keys), torch.zeros_like(values))
+        keys, values = space.copied("front key", k[:, positions]), space.copied("front value", v[:, positions])
+        front = Part(
+            keys,
+            values,
+            space.rows("front key gradients", *keys.shape).zero_(),
+            space.rows("front value gradients", *values.shape).zero_(),
+        )
     for strip, blocks in layout:
         q, grad_out = view(given.query, unit)[:, strip], view(grad_output, unit)[:, strip]
         strip_k, strip_v, strip_grad_q, strip_grad_k, strip_grad_v = (
@@ -203,9 +216,8 @@ def local_backward(
         for block in blocks:
             band = Part(*(t[:, block.keys] for t in (strip_k, strip_v, strip_grad_k, strip_grad_v)))
             parts, blanks = block_parts(front, band, block)
-            own, own_grad = plain(q[:, block.queries].to(k.dtype)), plain(grad_out[:, block.queries].to(k.dtype))
-            if block.skipped is not None:
-                own, own_grad = (t.masked_fill(block.skipped[:, None], 0) for t in (own, own_grad))
+            own = space.operand("query", q[:, block.queries], block.skipped)
+            own_grad = space.operand("output gradient", grad_out[:, block.queries], block.skipped)
             strip_grad_q[:, block.queries] = block_backward(
                 own, parts, blanks, unit.heads, work.setting, own_grad, block.skipped, grad_head
             )
@@ -218,8 +230,9 @@ def global_backward(
     work: Plan, unit: Unit, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
 ) -> None:
     """Adds the global rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
-    positions = unit.row.global_positions
-    k, v = load(given.key_global, unit), load(given.value_global, unit)
-    q, grad_out = (view(t, unit)[:, positions].to(k.dtype) for t in (given.query_global, grad_output))
+    space, positions = work.setting.space, unit.row.global_positions
+    k, v = load("key", given.key_global, unit, space), load("value", given.value_global, unit, space)
+    q = space.copied("query", view(given.query_global, unit)[:, positions])
+    grad_out = space.copied("output gradient", view(grad_output, unit)[:, positions])
     part = Part(k, v, grads[1], grads[2])
     grads[0][:, positions] += rows_backward(q, part, unit, work.setting, grad_out, grad_head)

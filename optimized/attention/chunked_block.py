@@ -12,7 +12,6 @@ Shapes: c heads at a time, r queries, d head dim; keys and values come in parts 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,35 +19,19 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.chunked_blanks import Blanks, fill
+from trueband.optimized.attention.chunked_space import Workspace
 
 
 class Part(NamedTuple):
-    """Keys and values (c, columns, d); in the backward pass also their gradients, which are added to."""
+    """Keys and values (c, columns, d); in the backward pass also their gradients, which are added to.
+
+    All lie where `chunked_space` says, as do the queries and the gradients of the output.
+    """
 
     key: Tensor
     value: Tensor
     grad_key: Tensor | None = None
     grad_value: Tensor | None = None
-
-
-class Workspace:
-    """Buffers that the blocks use in turn, so that they stay in the cache; most blocks have the shape of the last."""
-
-    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
-        self.dtype, self.device = dtype, device
-        self.buffers: dict[str, Tensor] = {}
-        self.last: dict[str, Tensor] = {}
-
-    def take(self, name: str, *shape: int) -> Tensor:
-        last = self.last.get(name)
-        if last is not None and last.shape == shape:
-            return last
-        size = math.prod(shape)
-        buffer = self.buffers.get(name)
-        if buffer is None or buffer.numel() < size:
-            buffer = self.buffers[name] = torch.empty(size, dtype=self.dtype, device=self.device)
-        self.last[name] = buffer[:size].view(shape)
-        return self.last[name]
 
 
 class Dropout:
@@ -148,7 +131,10 @@ def block_backward(
     p = probabilities(query, parts, blanks, setting.scale, space)
     if skipped is not None:
         p.masked_fill_(skipped[:, None], 0)
-    weighted_query, weighted_grad = (query, grad_output) if weight is None else (query * weight, grad_output * weight)
+    weighted_query, weighted_grad = query, grad_output
+    if weight is not None:
+        weighted_query = torch.mul(query, weight, out=space.take("weighted query", *query.shape))
+        weighted_grad = torch.mul(grad_output, weight, out=space.take("weighted gradient", *query.shape))
 
     kept, used = None, p
     if dropout.generator is not None:

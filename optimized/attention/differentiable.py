@@ -17,7 +17,7 @@ from trueband.optimized.attention.chunked_blanks import Blanks, as_one
 from trueband.optimized.attention.chunked_block import Setting
 from trueband.optimized.attention.chunked_plan import Layout
 from trueband.optimized.attention.chunked_rows import row_blanks, row_blocks
-from trueband.optimized.attention.chunked_tensors import Unit, load
+from trueband.optimized.attention.chunked_tensors import Unit, load_as_it_lies
 
 
 class Weights(NamedTuple):
@@ -59,7 +59,7 @@ def local_weights(
 ) -> Iterator[Weights]:
     """Weights of the local rows."""
     row = unit.row
-    query, key, value = (load(tensor, unit) for tensor in (given.query, given.key, given.value))
+    query, key, value = (load_as_it_lies(tensor, unit) for tensor in (given.query, given.key, given.value))
     tokens = torch.arange(row.length, device=query.device)
     local = torch.ones_like(tokens, dtype=torch.bool) if row.not_local is None else ~row.not_local
     first = tokens[:0] if row.global_positions is None else row.global_positions
@@ -93,8 +93,8 @@ def band_weights(given: Inputs, head_mask: Tensor | None, work: Plan) -> Iterato
         yield from local_weights(given, head_mask, work, unit, dilation, layout)
         positions = unit.row.global_positions
         if positions is not None and work.global_rows:
-            query = load(given.query_global, unit)[:, positions]
-            key, value = load(given.key_global, unit), load(given.value_global, unit)
+            query = load_as_it_lies(given.query_global, unit)[:, positions]
+            key, value = load_as_it_lies(given.key_global, unit), load_as_it_lies(given.value_global, unit)
             positions = positions + unit.row.tokens.start
             yield from row_weights(query, key, value, positions, head_mask, work.setting, unit)
 

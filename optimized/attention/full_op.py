@@ -16,7 +16,7 @@ from trueband.optimized.attention.chunked_blanks import Blank, Blanks
 from trueband.optimized.attention.chunked_block import Part, block_backward, block_forward, setting
 from trueband.optimized.attention.chunked_plan import QUERIES, Block, plan_heads, plan_rows
 from trueband.optimized.attention.chunked_rows import row_blanks, row_blocks
-from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, store
+from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, load_as_it_lies, new_like, store
 from trueband.optimized.attention.differentiable import Weights, block_probabilities, output
 from trueband.optimized.attention.registration import Definition, register
 
@@ -66,9 +66,9 @@ def forward(
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result = new_like(query)
     for unit in units(query, key, attention_mask):
-        k, v = load(key, unit), load(value, unit)
+        k, v = load("key", key, unit, work.space), load("value", value, unit, work.space)
         for rows, keys, blanks in plan(unit, query, key, causal):
-            own = query[unit.row.index, unit.heads, rows].to(k.dtype)
+            own = work.space.operand("query", query[unit.row.index, unit.heads, rows])
             found = block_forward(own, [Part(k[:, keys], v[:, keys])], blanks, unit.heads, work)
             result[unit.row.index, unit.heads, rows] = found.to(result.dtype)
     return result
@@ -83,10 +83,16 @@ def backward(
     grads = [new_like(tensor) for tensor in (query, key, value)]
     grad_head_mask = torch.zeros(query.shape[1], dtype=work.space.dtype, device=query.device)
     for unit in units(query, key, attention_mask):
-        whole = Part(load(key, unit), load(value, unit), accumulator(grads[1], unit), accumulator(grads[2], unit))
+        whole = Part(
+            load("key", key, unit, work.space),
+            load("value", value, unit, work.space),
+            accumulator("key gradients", grads[1], unit, work.space),
+            accumulator("value gradients", grads[2], unit, work.space),
+        )
         for rows, keys, blanks in plan(unit, query, key, causal):
             place = (unit.row.index, unit.heads, rows)
-            own, own_grad = (tensor[place].to(whole.key.dtype) for tensor in (query, grad_output))
+            own = work.space.operand("query", query[place])
+            own_grad = work.space.operand("output gradient", grad_output[place])
             part = Part(*(tensor[:, keys] for tensor in whole if tensor is not None))
             found = block_backward(own, [part], blanks, unit.heads, work, own_grad, None, grad_head_mask)
             grads[0][place] = found.to(query.dtype)
@@ -103,7 +109,7 @@ def weights(
     """What multiplies the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     for unit in units(query, key, attention_mask):
-        k, v = load(key, unit), load(value, unit)
+        k, v = load_as_it_lies(key, unit), load_as_it_lies(value, unit)
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             positions = torch.arange(rows.start, rows.stop, device=query.device)

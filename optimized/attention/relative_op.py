@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trueband.optimized.attention.chunked_blanks import Blanks, as_one, fill
 from trueband.optimized.attention.chunked_block import Setting, setting, weight_of
-from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, new_like, store
+from trueband.optimized.attention.chunked_tensors import Unit, accumulator, load, load_as_it_lies, new_like, store
 from trueband.optimized.attention.differentiable import Weights, output
 from trueband.optimized.attention.full_op import plan, units
 from trueband.optimized.attention.registration import Definition, register
@@ -77,7 +77,8 @@ def forward(
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result, table = new_like(query), distances.to(work.space.dtype)
     for unit in units(query, key, attention_mask):
-        k, v, shift = load(key, unit), load(value, unit), shift_of(unit, query, key, causal)
+        k, v = load("key", key, unit, work.space), load("value", value, unit, work.space)
+        shift = shift_of(unit, query, key, causal)
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             near, index = table[distances_of(table, rows, keys, shift)], steps(rows, keys, k.device)
@@ -100,8 +101,10 @@ def backward(
     grads, table = [new_like(tensor) for tensor in (query, key, value)], distances.to(work.space.dtype)
     grad_table, grad_head_mask = torch.zeros_like(table), table.new_zeros(query.shape[1])
     for unit in units(query, key, attention_mask):
-        k, v, shift = load(key, unit), load(value, unit), shift_of(unit, query, key, causal)
-        grad_k, grad_v = accumulator(grads[1], unit), accumulator(grads[2], unit)
+        k, v = load("key", key, unit, work.space), load("value", value, unit, work.space)
+        shift = shift_of(unit, query, key, causal)
+        grad_k = accumulator("key gradients", grads[1], unit, work.space)
+        grad_v = accumulator("value gradients", grads[2], unit, work.space)
         for rows, keys, blanks in plan(unit, query, key, causal):
             place = (unit.row.index, unit.heads, rows)
             own, grad = query[place].to(k.dtype), grad_output[place].to(k.dtype)
@@ -158,7 +161,8 @@ def weights(
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     table = distances.to(work.space.dtype)
     for unit in units(query, key, attention_mask):
-        k, v, shift = load(key, unit), load(value, unit), shift_of(unit, query, key, causal)
+        k, v = load_as_it_lies(key, unit), load_as_it_lies(value, unit)
+        shift = shift_of(unit, query, key, causal)
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = query[unit.row.index, unit.heads, rows].to(k.dtype)
             near, index = table[distances_of(table, rows, keys, shift)], steps(rows, keys, k.device)

@@ -1,4 +1,8 @@
-"""Building a model around the tensors of a checkpoint: no weight is initialized first, none is held twice."""
+"""Building a model around the tensors of a checkpoint: no weight is initialized first, none is held twice.
+
+A weight begins on a line of 64 bytes, as every tensor that torch makes: on some processors the last bits of a product
+depend on where its operands lie, and a model is to compute the same before it is written and after it is read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from trueband.optimized.attention.chunked_space import LINE
 from trueband.optimized.checkpoints.config_file import NAME, PREFIXES, config_class, read_config, takes_pooling_layer
 from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
 from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights
@@ -72,7 +77,7 @@ def load(
             if tensor.shape != shape:
                 at = stored[found.found[first][0]].file
                 raise ValueError(f"{at}: expected {first} of shape {tuple(shape)}, got {tuple(tensor.shape)}")
-            put(model, names, tensor.to(common))
+            put(model, names, on_a_line(tensor.to(common)))
         elif first == ZERO:
             put(model, names, torch.zeros(model.get_buffer(first).shape, dtype=common))
     unfilled = [name for name, value in _values(model) if value.is_meta]
@@ -88,6 +93,11 @@ def is_head(name: str, prefix: str, groups: Mapping[str, list[str]]) -> bool:
     """Whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
     with_head = any(each.startswith(prefix) for each in groups)
     return (with_head and not name.startswith(prefix)) or ".pooler." in f".{name}"
+
+
+def on_a_line(tensor: Tensor) -> Tensor:
+    """The tensor as it is if it begins on a line; a copy, which does, where the file puts it elsewhere."""
+    return tensor if tensor.data_ptr() % LINE == 0 else tensor.clone()
 
 
 def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:

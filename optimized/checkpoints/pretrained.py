@@ -35,7 +35,9 @@ class PretrainedModel(nn.Module):
         *,
         new_head: bool = False,
     ) -> Self:
-        """A model from a checkpoint's folder, in eval mode. Weights are mapped into memory, not copied.
+        """A model from a checkpoint's folder, in eval mode.
+
+        Weights are mapped into memory, copied only where the file does not align them (to 64 bytes).
 
         A checkpoint with a head gives a base model, and one of a base model gives a model with a head. Tensors that
         the model has no place for are named in a warning of the logger "trueband.checkpoints" (those of a head that

@@ -1,5 +1,7 @@
 """Reading the tensors of a checkpoint's folder, mapped into memory: nothing is copied until somebody writes to it.
 
+What lies on no line of 64 bytes in its file does not do so here either: `loading` copies it.
+
 Of `model.safetensors`, `model.safetensors.index.json` (shards), `pytorch_model.bin` and `pytorch_model.bin.index.json`
 the first that is there is read. A `.bin` is a pickle: only tensors are taken from it, no code of the file runs.
 """

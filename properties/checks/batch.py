@@ -7,16 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.checks.check import check
+from trueband.properties.checks.same import judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.verdict import Verdict, judge
 
 ROWS = Structure(batch=(2, 4))
 
 
 @check("reordering the rows of the batch reorders the output", ROWS)
 def check_batch_permutation(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another place in the batch may be another address, tile or thread."""
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[0])
     permuted = _rows(inputs, order)
@@ -26,6 +28,7 @@ def check_batch_permutation(probe: Probe) -> Iterator[Verdict]:
 
 @check("a row of the batch computed alone gives the same", ROWS, weight=2)
 def check_row_alone(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another shape may be another order of summation."""
     inputs = probe.inputs
     row = [int(probe.random.integers(inputs.shape[0]))]
     alone = _rows(inputs, row)
@@ -33,22 +36,33 @@ def check_row_alone(probe: Probe) -> Iterator[Verdict]:
     yield judge(by_itself, in_batch, alone.bound + inputs.bound.at(np.s_[row]), f"row {row[0]} of the batch alone")
 
 
-@check("a row of the batch computed alone gives the same, bit for bit", ROWS, needs=["batch_invariant"])
+@check("a row of the batch computed alone gives the same, bit for bit", ROWS, ["batch_invariant"],
+       exact_with="batch_invariant")  # fmt: skip
 def check_batch_invariance(probe: Probe) -> Iterator[Verdict]:
+    """Exact with batch_invariant, which is declared; asked of nobody else."""
     inputs = probe.inputs
     output = probe.run(inputs)
     for row in range(inputs.shape[0]):
-        yield judge_exact(probe.run(_rows(inputs, [row]))[0], output[row], f"row {row} of the batch alone")
+        alone, bound = _rows(inputs, [row]), inputs.bound.at(np.s_[row : row + 1])
+        yield judge_same(
+            probe, probe.run(alone), output[row : row + 1], alone.bound + bound, f"row {row} of the batch alone",
+            "the same row in another batch", "batch_invariant",
+        )  # fmt: skip
 
 
-@check("equal rows of the batch give equal results, bit for bit", ROWS)
+@check("equal rows of the batch give equal results", ROWS, exact_with="batch_invariant")
 def check_duplicate_rows(probe: Probe) -> Iterator[Verdict]:
-    output = probe.run(_rows(probe.inputs, [0] * probe.inputs.shape[0]))
-    yield judge_exact(output, np.broadcast_to(output[:1], output.shape))
+    """Exact with batch_invariant; bounded without: the rows lie at other addresses."""
+    rows = _rows(probe.inputs, [0] * probe.inputs.shape[0])
+    output = probe.run(rows)
+    first = np.broadcast_to(output[:1], output.shape)
+    compared = "the same row at another place of the batch"
+    yield judge_same(probe, output, first, rows.bound.scaled(2), "output", compared, "batch_invariant")
 
 
 @check("reordering the heads reorders the output", Structure(heads=(2, 4)))
 def check_head_permutation(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another place among the heads may be another address, tile or thread."""
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[1])
     permuted = inputs.map_arrays(lambda array: array[:, order], inputs.floating)

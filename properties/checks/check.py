@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ class Check:
         structure: the cases it asks for.
         needs: features that a target must have for the check to apply.
         weight: its share of the cases.
+        exact_with: the feature that a target must have to be held to the bits, where two results are compared that are
+            equal in exact arithmetic only; without it they are judged by the bounds of both. "": there are none.
+        argument: one line, why the claim is true of every correct kernel on every machine.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Check:
     structure: Structure = ANY
     needs: frozenset[str] = frozenset()
     weight: int = 1
+    exact_with: str = ""
+    argument: str = ""
 
     def applies_to(self, features: Collection[str]) -> bool:
         return self.needs <= set(features)
@@ -40,14 +46,18 @@ _REGISTERED: dict[str, Check] = {}
 
 
 def check(
-    claim: str, structure: Structure = ANY, needs: Collection[str] = (), weight: int = 1
+    claim: str, structure: Structure = ANY, needs: Collection[str] = (), weight: int = 1, exact_with: str = ""
 ) -> Callable[[Function], Function]:
-    """Register `check_<name>` under its name. Features that the structure requires are needed."""
+    """Register `check_<name>` under its name. Features that the structure requires are needed.
+
+    The docstring of the function is the argument for its claim; see `Check`.
+    """
 
     def register(function: Function) -> Function:
         name = function.__name__.removeprefix("check_")
         needed = frozenset(needs) | structure.require
-        _REGISTERED[name] = Check(name, claim, function, structure, needed, weight)
+        argument = inspect.getdoc(function) or ""
+        _REGISTERED[name] = Check(name, claim, function, structure, needed, weight, exact_with, argument)
         return function
 
     return register

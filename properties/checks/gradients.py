@@ -12,6 +12,7 @@ from trueband.properties.bounds.attention_gradients import attention_gradient_bo
 from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_may_tip
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
+from trueband.properties.checks.same import judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
@@ -23,6 +24,7 @@ LARGEST_FLOAT16 = 65504.0
 
 @check("the gradients of all inputs equal the reference's within the bounds of the case", needs=BACKWARD, weight=8)
 def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound of the case."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     expected, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
     if not _representable(inputs, [getattr(expected, name) for name in inputs.floating]):
@@ -39,6 +41,7 @@ def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
     weight=2,
 )
 def check_masked_gradients_are_zero(probe: Probe) -> Iterator[Verdict]:
+    """Exact: the contract's definition, 0 is stored and not computed."""
     grad_output = probe.case.grad_output()
     masked = ~probe.inputs.real[:, None, :, None]
     for content in (1.0, np.nan):
@@ -48,21 +51,28 @@ def check_masked_gradients_are_zero(probe: Probe) -> Iterator[Verdict]:
 
 
 @check(
-    "what masked tokens hold, and the gradient that reaches their rows, changes no gradient, bit for bit",
+    "what masked tokens hold, and the gradient that reaches their rows, changes no gradient",
     Structure(require=frozenset({"padding"})),
     BACKWARD,
+    exact_with="deterministic",
 )
 def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
+    """Exact with deterministic: what counts is the same in both calls; bounded without: NaN is never within a
+    bound.
+    """
     grad_output = probe.case.grad_output()
     real = probe.inputs.real[:, None, :, None]
-    before = probe.gradients(np.where(real, grad_output, 0.0))
+    counted = np.where(real, grad_output, 0.0)
+    before, bounds = probe.gradients(counted), probe.inputs.gradient_bounds(counted)
     after = probe.gradients(np.where(real, grad_output, 8.0), fill_masked(probe.inputs, np.inf))
     for name, gradient in after.items():
-        yield judge_exact(gradient, before[name], f"gradient of {name}")
+        what, compared = f"gradient of {name}", "the same gradient with other numbers in masked tokens"
+        yield judge_same(probe, gradient, before[name], bounds[name].scaled(2), what, compared)
 
 
 @check("a row's gradient reaches exactly no token that the row does not attend", needs=BACKWARD)
 def check_gradient_support(probe: Probe) -> Iterator[Verdict]:
+    """Exact: a sum of products with 0 is 0 in any order, and the contract's weight of an unattended key is 0."""
     inputs, grad_output, row = _one_row(probe)
     visible = inputs.visible[:, :, row, :, None]
     computed = probe.gradients(grad_output)
@@ -74,6 +84,7 @@ def check_gradient_support(probe: Probe) -> Iterator[Verdict]:
 
 @check("the gradients of the values add up to the gradient of the output", needs=BACKWARD)
 def check_value_gradient_mass(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: an identity of exact arithmetic, judged by the errors of all gradients."""
     inputs, grad_output = probe.inputs.with_arrays(head_mask=None), probe.case.grad_output()
     bounds, computed = inputs.gradient_bounds(grad_output), probe.gradients(grad_output, inputs)
     names = [name for name in inputs.floating if name.startswith("value")]
@@ -84,6 +95,7 @@ def check_value_gradient_mass(probe: Probe) -> Iterator[Verdict]:
 
 @check("a row's gradients of the scores sum to 0: so do its gradients of the keys", needs=BACKWARD)
 def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: an identity of exact arithmetic, judged by the errors of all gradients."""
     inputs, grad_output, _ = _one_row(probe)
     bounds, computed = inputs.gradient_bounds(grad_output), probe.gradients(grad_output)
     names = [name for name in inputs.floating if name.startswith("key")]
@@ -91,8 +103,12 @@ def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
     yield judge(total, np.zeros_like(total), _summed(inputs, bounds, names), "sum over tokens of the gradient of key")
 
 
-@check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD)
+@check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD,
+       exact_with="deterministic")  # fmt: skip
 def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
+    """Exact with deterministic: a power of two commutes with every rounding of the same operations, where nothing
+    underflows or is tipped by what does; bounded without.
+    """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     once, twice = probe.gradients(grad_output), probe.gradients(2 * grad_output)
     if not _representable(inputs, list(once.values())):
@@ -102,12 +118,14 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
     parts_may_tip = sum_of_parts_may_tip(inputs.arguments, inputs.precision)
     for name in inputs.floating:
         # Twice what underflows in the first, and once what underflows in the second.
-        bound = Bound({"underflow": 3 * bounds[name].terms["underflow"]})
+        rounding = Bound({"underflow": 3 * bounds[name].terms["underflow"]})
         if parts_may_tip and f"{name}_global" not in inputs.arrays:
-            bound += Bound({"output": 2 * inputs.precision.output * np.abs(twice[name])})
+            rounding += Bound({"output": 2 * inputs.precision.output * np.abs(twice[name])})
+        both = bounds[name].scaled(4)
         if may_tip[name.removesuffix("_global")]:
-            bound = bounds[name].scaled(4)
-        yield judge(twice[name], 2 * once[name], bound, f"gradient of {name}")
+            rounding = both
+        compared = "twice the gradient of the output"
+        yield judge_same(probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, rounding=rounding)
 
 
 @check(
@@ -118,6 +136,7 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
     BACKWARD,
 )
 def check_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: weights are a power of two, so that any order of a sum in the accumulator is within the bound."""
     tokens = 1 << (probe.case.tokens.bit_length() - 1)
     inputs = probe.inputs_of(replace(probe.case, tokens=tokens))
     inputs = inputs.with_arrays(query=np.zeros(inputs.shape))
@@ -135,6 +154,7 @@ def check_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
     needs=["backward", "separate_globals"],
 )
 def check_unused_global_gradients(probe: Probe) -> Iterator[Verdict]:
+    """Exact: nothing depends on them, and a sum of nothing is 0."""
     inputs = probe.inputs
     own = {f"{name}_global": inputs.arrays[name] for name in ("query", "key", "value")}
     inputs = inputs.with_arrays(global_attention_mask=np.zeros(inputs.real.shape, dtype=bool), **own)

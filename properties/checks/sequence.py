@@ -16,6 +16,7 @@ NO_MASKS = frozenset({"padding", "globals"})
 
 @check("reversing the sequence reverses the output", Structure(without=frozenset({"causal"})))
 def check_reversal(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another order of the keys is another order of the sums."""
     inputs = probe.inputs
     reverse = lambda array: array[:, ::-1] if array.ndim == 2 else array[:, :, ::-1]  # noqa: E731
     reversed_ = inputs.map_arrays(reverse, [name for name in inputs.arrays if name != "head_mask"])
@@ -27,6 +28,7 @@ def check_reversal(probe: Probe) -> Iterator[Verdict]:
     "rows whose window lies inside a part of the sequence are the same in that part alone", Structure(without=NO_MASKS)
 )
 def check_translation(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another place in the tiles may be another order of the sums."""
     inputs = probe.inputs
     tokens = inputs.shape[2]
     first = int(probe.random.integers(tokens))
@@ -44,6 +46,7 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
 
 @check("a window longer than the sequence is as long as the sequence")
 def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another window may be another path."""
     tokens = max(probe.inputs.shape[2], probe.candidate.least_window)
     just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=4 * tokens + 1)
     yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound)
@@ -54,6 +57,7 @@ def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
     Structure(dense=True, without=NO_MASKS | {"causal", "dilation"}),
 )
 def check_key_order(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another order of the keys is another order of the sums."""
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[2])
     permuted = inputs.map_arrays(lambda array: array[:, :, order], ["key", "value"])
@@ -65,6 +69,7 @@ def check_key_order(probe: Probe) -> Iterator[Verdict]:
     Structure(dense=True, long=False, without=NO_MASKS | {"causal", "dilation"}),
 )
 def check_repeated_sequence(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: twice the keys are other sums."""
     inputs = probe.inputs
     tokens = inputs.shape[2]
     twice = inputs.map_arrays(lambda array: np.concatenate([array, array], axis=2), inputs.floating)
@@ -79,6 +84,7 @@ def check_repeated_sequence(probe: Probe) -> Iterator[Verdict]:
     "a dilated window is a plain window on every residue of the positions", Structure(without=NO_MASKS), ["dilation"]
 )
 def check_dilation_is_a_window_on_residues(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another length and dilation are another path."""
     dilation = 2 + probe.case.seed % 2
     inputs = probe.inputs.with_options(dilation=dilation)
     output = probe.run(inputs)

@@ -54,6 +54,7 @@ def bad_inputs(shape: tuple[int, int, int, int]) -> list[tuple[str, dict[str, An
     ["validation"],
 )
 def check_rejects_bad_input(probe: Probe) -> Iterator[Verdict]:
+    """Exact: what is raised is no number."""
     batch, heads, tokens, head_dim = probe.inputs.shape
     for argument, arrays, options in bad_inputs((batch, heads, tokens + 1, head_dim)):
         kind, message = probe.candidate.raises(arrays, options)

@@ -9,6 +9,7 @@ import numpy as np
 from trueband.properties.bounds import Bound, attention_bound
 from trueband.properties.bounds.tipping import output_may_tip
 from trueband.properties.checks.check import check, claim
+from trueband.properties.checks.same import judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
@@ -17,6 +18,7 @@ from trueband.properties.verdict import Verdict, judge
 
 @check("the output equals the reference's within the bound of the case", weight=8)
 def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound of the case."""
     yield judge(probe.run(), probe.inputs.output, probe.inputs.bound)
 
 
@@ -26,6 +28,7 @@ def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
     weight=2,
 )
 def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: products and sums of small integers are exact in any order, the rest is within the bound."""
     inputs = probe.inputs
     bound = attention_bound(inputs.arguments, inputs.precision, exact_products=True)
     yield judge(probe.run(), inputs.output, bound)
@@ -36,6 +39,7 @@ def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
     Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
 )
 def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: the scores are exact in any order, and every order of what follows is within the bound."""
     hot = probe.inputs.map_arrays(lambda query: query * 2.0**13, ["query", "query_global"])
     bound = attention_bound(hot.arguments, hot.precision, exact_products=True)
     yield judge(probe.run(hot), hot.output, bound)
@@ -43,6 +47,7 @@ def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
 
 @check("every output lies between the least and the largest value that the row attends")
 def check_convexity(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: a weighted mean lies between its terms but for what the bound allows."""
     inputs = probe.inputs.with_arrays(head_mask=None)
     output = probe.run(inputs)
     arguments = inputs.arguments
@@ -58,6 +63,7 @@ def check_convexity(probe: Probe) -> Iterator[Verdict]:
 
 @check("where all values of a head are equal, that value comes out: the probabilities of a row sum to 1")
 def check_constant_values(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: the weights of a row sum to 1 in exact arithmetic."""
     first = lambda value: np.broadcast_to(value[:, :, :1], value.shape).copy()  # noqa: E731
     constant = probe.inputs.with_arrays(head_mask=None).map_arrays(first, ["value"])
     if "value_global" in constant.arrays:
@@ -68,6 +74,7 @@ def check_constant_values(probe: Probe) -> Iterator[Verdict]:
 
 @check("the output is additive in the values", Structure(families=("integer",)))
 def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: an identity of exact arithmetic, judged by the errors of all three calls."""
     inputs = probe.inputs
     flipped = inputs.map_arrays(lambda value: value[..., ::-1].copy(), ["value", "value_global"])
     names = [name for name in ("value", "value_global") if name in inputs.arrays]
@@ -76,30 +83,41 @@ def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(total), probe.run(inputs) + probe.run(flipped), bound)
 
 
-@check("eight times the values give eight times the output, bit for bit, but for what underflows")
+@check("eight times the values give eight times the output, but for what underflows", exact_with="deterministic")
 def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
+    """Exact with deterministic: a power of two commutes with every rounding of the same operations, where nothing
+    underflows or is tipped by what does; bounded without.
+    """
     inputs = probe.inputs
     larger = inputs.map_arrays(lambda value: value * 8, ["value", "value_global"])
     once, eightfold = probe.run(inputs) * 8, probe.run(larger)
     tiny = inputs.precision.tiny_output
     underflows = np.abs(once) < 2.0**14 * tiny  # eight times the smallest normal number of float16
-    bound = Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)})
-    yield judge(eightfold, once, bound + _tipped(inputs, larger, 8.0))
+    rounding = Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)}) + _tipped(inputs, larger, 8.0)
+    yield judge_same(
+        probe, eightfold, once, _apart(inputs, larger, 8.0), "output", "eight times the values", rounding=rounding
+    )
 
 
-@check("values times a large or small power of two give the output times it, but for what underflows")
+@check("values times a large or small power of two give the output times it, but for what underflows",
+       exact_with="deterministic")  # fmt: skip
 def check_powers_of_two(probe: Probe) -> Iterator[Verdict]:
+    """Exact with deterministic: as eight times the values; bounded without, and where a sum may tip."""
     inputs = probe.inputs
     once, lost = probe.run(inputs), inputs.bound.terms["underflow"]
     for factor in (2.0**8,) if inputs.dtype == "float16" else (2.0**100, 2.0**-40):
         scaled = inputs.map_arrays(lambda value, factor=factor: value * factor, ["value", "value_global"])
-        bound = Bound({"underflow": factor * lost + scaled.bound.terms["underflow"]})
-        bound += _tipped(inputs, scaled, factor)
-        yield judge(probe.run(scaled), once * factor, bound, f"output of values times {factor:g}")
+        rounding = Bound({"underflow": factor * lost + scaled.bound.terms["underflow"]})
+        rounding += _tipped(inputs, scaled, factor)
+        yield judge_same(
+            probe, probe.run(scaled), once * factor, _apart(inputs, scaled, factor),
+            f"output of values times {factor:g}", f"{factor:g} times the values", rounding=rounding,
+        )  # fmt: skip
 
 
 @check("reordering the channels of the values, signs flipped, reorders the output")
 def check_value_channels(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another place of a channel may be another order of its sum."""
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[3])
     sign = np.where(np.arange(inputs.shape[3]) % 2 == 0, 1.0, -1.0)
@@ -110,6 +128,7 @@ def check_value_channels(probe: Probe) -> Iterator[Verdict]:
 
 @check("a token that sees only itself gives its own value", Structure(without=frozenset({"globals"})), ["any_window"])
 def check_own_value(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: a single weight of 1, which a kernel may come to by a quotient."""
     alone = probe.inputs.with_options(window=0).with_arrays(head_mask=None)
     expected = np.where(alone.real[:, None, :, None], alone.arrays["value"], 0.0)
     yield judge(probe.run(alone), expected, alone.bound)
@@ -117,6 +136,7 @@ def check_own_value(probe: Probe) -> Iterator[Verdict]:
 
 @check("a NaN among the values of a real token makes every row that attends it non-finite")
 def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
+    """Exact: a sum with NaN in it is NaN in any order, whatever the weight."""
     inputs = probe.inputs.with_arrays(head_mask=None)
     poisoned, token = _poison(probe, inputs)
     output = probe.run(poisoned)
@@ -128,6 +148,7 @@ def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
 
 @check("a NaN among the values of a real token reaches no row that does not attend it", needs=["nan_local"])
 def check_nan_stays_local(probe: Probe) -> Iterator[Verdict]:
+    """Bounded, for the finite rows; that they are finite is declared as nan_local."""
     inputs = probe.inputs.with_arrays(head_mask=None)
     poisoned, token = _poison(probe, inputs)
     output = probe.run(poisoned)
@@ -151,8 +172,13 @@ def _poison(probe: Probe, inputs: Inputs) -> tuple[Inputs, int]:
     return inputs.with_arrays(**poisoned), token
 
 
+def _apart(inputs: Inputs, scaled: Inputs, factor: float) -> Bound:
+    """How far the output of values times a power of two may be from the output times it, in any two correct calls."""
+    return inputs.bound.scaled(factor) + scaled.bound
+
+
 def _tipped(inputs: Inputs, scaled: Inputs, factor: float) -> Bound:
-    """How far the output of values times a power of two may be from the output times it, where sums round apart."""
+    """The same in two calls that add in one order: only where what underflows may tip how a sum is rounded."""
     may_tip = output_may_tip(inputs.arguments, inputs.precision, factor)
-    both = inputs.bound.scaled(factor) + scaled.bound
+    both = _apart(inputs, scaled, factor)
     return Bound({name: np.where(may_tip, term, 0.0) for name, term in both.terms.items()}, both.keys)

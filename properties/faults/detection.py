@@ -189,7 +189,7 @@ def _failure_in_world(candidate: Candidate, world: Case) -> Failure | None:
         smallest = smallest_failure(candidate, world)
     except CandidateError:
         smallest = world
-    return None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest)[0]
+    return None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
 
 
 def model_trials(

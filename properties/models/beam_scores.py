@@ -1,5 +1,5 @@
-"""Log-probabilities of LED's sequences by teacher forcing in the reference, with a bound on the error of another
-float64 implementation that sums them step by step."""
+"""Log-probabilities of sequences by teacher forcing in the reference, with a bound on the error of another float64
+implementation that sums them step by step."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from trueband.properties.bounds.led_variance import (
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import SIGMAS, Moments, linear_moments
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.decoding import forced
+from trueband.properties.models.from_start import encoder_logits
 from trueband.properties.models.model import Arrays
 from trueband.reference.config import LEDConfig
 from trueband.reference.led_encoder import led_embed
@@ -39,7 +41,12 @@ def log_probabilities(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Lo
 
     The rows are as many for each row of the batch.
     """
-    return log_softmax(_logits(case, inputs, before))
+    return log_softmax(forced_logits(case, inputs, before))
+
+
+def logits_errors(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Float:
+    """Largest error of every next token's logit, (rows, t, V), given the tokens before it."""
+    return SIGMAS * np.sqrt(forced_logits(case, inputs, before).variance)
 
 
 def log_softmax(logits: Moments) -> LogProbabilities:
@@ -81,8 +88,11 @@ def scores(steps: LogProbabilities, counted: np.ndarray, length_penalty: float) 
     return value / divisor, Bound(terms)
 
 
-def _logits(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Moments:
+def forced_logits(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Moments:
     """Logits with the variance of their error, carried from the embeddings; a hard bound there counts as one sigma."""
+    rows = forced(case, inputs, before)
+    if case.architecture != "led":
+        return encoder_logits(case.decoder.replace(dtype="float64"), rows, case.state)
     state, prefix, led = case.state, case.prefix, LEDConfig.from_dict(case.config)
     real, flagged = (inputs[name].astype(bool) for name in ("attention_mask", "global_attention_mask"))
     memory = _embedded(case, "encoder", inputs["input_ids"])
@@ -91,11 +101,11 @@ def _logits(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Moments:
         memory = led_encoder_layer_moments(layer, memory, led.window(i), real, flagged)
     copies = len(before) // len(real)
     memory = Moments(*(np.repeat(each, copies, axis=0) for each in memory))
-    real, every = np.repeat(real, copies, axis=0), np.ones(before.shape, dtype=bool)
+    real, own = np.repeat(real, copies, axis=0), rows["decoder_attention_mask"].astype(bool)
     x = _embedded(case, "decoder", before)
     for i in range(case.layers):
         layer = Layer(state, f"{prefix}decoder.layers.{i}", case.heads, PRECISION)
-        x = led_decoder_layer_moments(layer, x, memory, every, real)
+        x = led_decoder_layer_moments(layer, x, memory, own, real)
     return linear_moments(x, state[f"{prefix}shared.weight"], state["final_logits_bias"][0], PRECISION)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,9 @@ class ModelProbe:
         self.candidate, self.case = candidate, case
         self.random = np.random.default_rng([case.seed, 3])
 
+    def has(self, feature: str) -> bool:
+        return feature in self.candidate.features
+
     def forward(self, **changes: np.ndarray) -> dict[str, Any]:
         """The candidate's hidden states and logits, with some inputs changed."""
         return self.forward_of({**self.case.inputs, **changes})
@@ -39,6 +43,10 @@ class ModelProbe:
     def steps(self, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> dict[str, Any]:
         """As `forward` of what `read_in_steps` says, but read step by step with a cache."""
         return self._float64(self.attempt(lambda: self.candidate.steps(self.case.model, inputs, rows, following)))
+
+    def other(self, call: Callable[[], Any]) -> dict[str, Any]:
+        """What another call of the candidate gives in the form of `forward`."""
+        return self._float64(self.attempt(call))
 
     def base(self, pooled: bool) -> dict[str, Any]:
         """The candidate's model without a head, with a pooler or without: hidden_states and pooler_output or None."""
@@ -87,26 +95,40 @@ class ModelProbe:
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """A claim about models of some architectures, in some dtypes."""
+    """A claim about models of some architectures, in some dtypes.
+
+    Attributes:
+        needs: features that a candidate must have for the check to apply.
+        argument: why the claim is true of every correct model on every machine.
+    """
 
     name: str
     claim: str
     function: Callable[[ModelProbe], Iterator[Verdict]]
     architectures: tuple[str, ...]
     dtypes: tuple[str, ...]
+    needs: frozenset[str] = frozenset()
+    argument: str = ""
+
+    def applies_to(self, features: Collection[str]) -> bool:
+        return self.needs <= set(features)
 
 
 MODEL_CHECKS: dict[str, ModelCheck] = {}
 
 
 def model_check(
-    claim: str, architectures: tuple[str, ...] = ARCHITECTURES, dtypes: tuple[str, ...] = ("float64", "float32")
+    claim: str,
+    architectures: tuple[str, ...] = ARCHITECTURES,
+    dtypes: tuple[str, ...] = ("float64", "float32"),
+    needs: Collection[str] = (),
 ) -> Callable[[Any], Any]:
-    """Register `check_<name>` under its name."""
+    """Register `check_<name>` under its name. The docstring of the function is the argument for its claim."""
 
     def register(function: Any) -> Any:
         name = function.__name__.removeprefix("check_")
-        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes)
+        argument = inspect.getdoc(function) or ""
+        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes, frozenset(needs), argument)
         return function
 
     return register

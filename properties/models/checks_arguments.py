@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from trueband.properties.bounds.bound import Bound
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import HEAD_DIM, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.taps import judge_all
 from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge, judge_exact
 from trueband.reference.layout import dense_to_compact
@@ -29,30 +31,30 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 
 @model_check("a head mask of 0, 1/2 and 1 does what scaling the values of the heads does", dtypes=("float64",))
 def check_head_masks(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on scaled values, which powers of two scale without rounding."""
     case = probe.case
     for name, parts in VALUES[case.architecture].items():
         mask = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
-        masked = probe.forward(**{name: mask})["logits"]
-        # Powers of two scale without rounding: the two are the same, bit for bit.
-        scaled = probe.forward_of(case.inputs, scaled_values(case, case.state, parts, mask))["logits"]
-        yield judge_exact(masked, scaled, f"logits with {name} {mask.tolist()}")
+        scaled = scaled_values(case, case.state, parts, mask)
+        for verdict in judge_all(case, case.inputs, probe.forward(**{name: mask}), scaled):
+            yield replace(verdict, what=f"{verdict.what} with {name} {mask.tolist()}")
 
 
-@model_check("embeddings of the ids in place of the ids give the same, bit for bit", dtypes=("float64",))
+@model_check("embeddings of the ids in place of the ids are used as they are", dtypes=("float64",))
 def check_inputs_embeds(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on the same embeddings, which another run may round otherwise."""
     case = probe.case
-    if case.architecture != "led" and not case.real.all():
-        return  # positions then count the padding: another input
-    embeds = case.words[case.inputs["input_ids"]]
-    without = {name: array for name, array in case.inputs.items() if name != "input_ids"}
-    given = probe.forward_of({**without, "inputs_embeds": embeds})
-    yield judge_exact(given["logits"], probe.forward()["logits"], "logits from inputs_embeds")
+    given = {name: array for name, array in case.inputs.items() if name != "input_ids"}
+    given["inputs_embeds"] = case.words[case.inputs["input_ids"]]
+    yield from judge_all(case, given, probe.forward_of(given))
 
 
 @model_check(
     "attentions stand where the layout has them, and those of a row sum to 1", ("longformer", "led"), ("float64",)
 )
 def check_attentions(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact where they stand: a probability is 0 just where nothing is attended, scores of this size never underflow.
+    Bounded: their sums."""
     case = probe.case
     output = probe.forward_of({**case.inputs, "output_attentions": np.array(True)})
     is_global = case.flagged & case.real
@@ -72,6 +74,7 @@ def check_attentions(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("bad masks and too many tokens raise ValueError, and name the argument", dtypes=("float64",))
 def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: an error is raised before anything is computed."""
     case = probe.case
     batch, tokens = case.batch, case.tokens
     ones = np.ones((batch, tokens), dtype=np.int64)

@@ -13,6 +13,7 @@ from trueband.properties.verdict import Verdict, judge
 
 @model_check("a model without a head computes what the one inside a head does", dtypes=("float64",))
 def check_headless_layers(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference, each layer fed the model's own input."""
     case, output = probe.case, probe.base(pooled=False)
     yield claim("pooler_output" not in output, "expected no pooler_output without a pooler, got one")
     yield from judge_embeddings(case, case.inputs, output)
@@ -23,6 +24,7 @@ def check_headless_layers(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("the pooler is tanh(dense(first token)) of the last layer", ("xlm-roberta", "longformer"))
 def check_pooler(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference, fed the model's own last states."""
     case, output = probe.case, probe.base(pooled=True)
     yield claim("pooler_output" in output, "expected a pooler_output from a model with a pooler, got none")
     state, first = case.headless_state(pooled=True), known(output["hidden_states"][-1][:, 0])

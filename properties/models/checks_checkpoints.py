@@ -10,66 +10,70 @@ from pathlib import Path
 
 import numpy as np
 
-from trueband.properties.bounds.layers import linear_bound
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import HEAD_DIM, HEADS, VOCABULARY, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
+from trueband.properties.models.head_taps import judge_head
 from trueband.properties.models.reference_checkpoints import CONFIG, WORDS, stored_arrays
-from trueband.properties.models.witness import logits_of
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.models.taps import judge_all
+from trueband.properties.verdict import Verdict, judge_exact
 
 # Other names of tied weights, which a file may hold besides.
 TIED = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_head.decoder.bias")
 
 
-@model_check("a model that is saved and loaded is the same, bit for bit, and its file holds its weights")
+@model_check(
+    "the file of a saved model holds its weights, bit for bit; the model loaded from it has them and uses them"
+)
 def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: what is stored, and what is read from it. Bounded: what the loaded model gives, as its weights may lie at
+    other addresses."""
     case, candidate = probe.case, probe.candidate
     heads = HEADS[case.architecture]
     head = heads[case.seed % len(heads)]
     if head != "lm":
         case = with_head(case, head)
     inputs = case.inputs if head == "lm" else head_inputs(case)
-    before = probe.forward() if head == "lm" else probe.head(case, inputs)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         probe.attempt(lambda: candidate.save(case.model, directory))
         yield from _files(case, directory)
-        after = probe.attempt(lambda: candidate.load(case.architecture, head, inputs, directory))
-    for name in logits_of(head):
-        yield judge_exact(after[name], before[name], f"{name} of the head {head}, loaded again")
+        loaded = probe.attempt(lambda: candidate.load(case.architecture, head, inputs, directory))
+    state = loaded.pop("state")
+    for name, array in case.state.items():
+        yield judge_exact(state[name], array, f"{name} of the loaded model")
+    read = {name: array.reshape(case.batch, -1) for name, array in inputs.items()} if head == "choice" else inputs
+    yield from judge_head(case, read, probe.other(lambda: loaded))
 
 
 @model_check("words that are overwritten in place are read everywhere, the tied output included")
 def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on the new words, which lie where the old ones lay."""
     case, candidate = probe.case, probe.candidate
     name = WORDS[case.architecture]
     words = np.roll(case.state[name], 1, axis=0)
-    edited = probe.attempt(lambda: candidate.edited(case.model, words, case.inputs))
-    built = probe.forward_of(case.inputs, case.state | {name: words})
-    yield judge_exact(edited["logits"], built["logits"], "logits after the words were overwritten")
+    edited = probe.other(lambda: candidate.edited(case.model, words, case.inputs))
+    yield from judge_all(case, case.inputs, edited, case.state | {name: words})
 
 
 @model_check("a vocabulary of another size keeps the old words and their bias; new words have bias 0", ("led",))
 def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: words and bias, which are copied. Bounded: what is computed with them."""
     case, candidate = probe.case, probe.candidate
     least = 1 + max(int(case.inputs[name].max()) for name in ("input_ids", "decoder_input_ids"))
     size = int(probe.random.integers(least, VOCABULARY + 9))
-    output = probe.attempt(lambda: candidate.resized(case.model, size, case.inputs))
+    output = probe.other(lambda: candidate.resized(case.model, size, case.inputs))
     kept = min(size, VOCABULARY)
-    words, bias = (np.asarray(output[name], dtype=np.float64) for name in ("words", "bias"))
+    words, bias = output["words"], output["bias"]
     shapes = (words.shape, bias.shape)
     expected = ((size, case.heads * HEAD_DIM), (1, size))
     yield claim(shapes == expected, f"shapes of words and bias: expected {expected}, got {shapes}")
     yield judge_exact(words[:kept], case.state[WORDS["led"]][:kept], f"old words after a change to {size}")
     old = np.pad(case.state["final_logits_bias"][:, :kept], ((0, 0), (0, size - kept)))
     yield judge_exact(bias, old, f"bias after a change to {size}")
-    last = np.asarray(output["hidden_states"][-1], dtype=np.float64)
-    yield judge_exact(last, probe.forward()["hidden_states"][-1], "last hidden states after a change of size")
-    bound = linear_bound(last, words, bias[0], probe.precision)
-    yield judge(output["logits"], last @ words.T + bias[0], bound, f"logits after a change to {size}")
+    yield from judge_all(case, case.inputs, output, case.state | {WORDS["led"]: words, "final_logits_bias": bias})
 
 
 def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:

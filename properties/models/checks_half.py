@@ -28,6 +28,8 @@ HUGE = 2.0**15  # a gain: times a normalized number of at least 1 it leads from 
 
 @model_check("in float16 an encoder layer that overflows is clamped, and NaN passes through", ("led",), ("float64",))
 def check_half_clamp(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: 0 times a finite number plus the largest one is the largest, a sum of NaN is NaN, and what is clamped is
+    the limit. Bounded: everything else."""
     rows = {"masked": probe.case.masked[:1] * 2, "global_": probe.case.global_[:1] * 2, "target_masked": ()}
     case = probe.case.replace(batch=2, **rows)
     edge = _at_the_edge(case)

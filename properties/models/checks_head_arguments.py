@@ -11,39 +11,30 @@ from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_arguments import VALUES, scaled_values
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
+from trueband.properties.models.head_taps import judge_head
 from trueband.properties.models.model import Arrays
-from trueband.properties.models.taps import judge_decoder_layers, judge_embeddings, judge_layers
-from trueband.properties.models.witness import logits_of
-from trueband.properties.verdict import Verdict, judge_exact
-from trueband.reference.led_decoder import shift_right
+from trueband.properties.verdict import Verdict
 
 FLAT = ("input_ids", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 
 
 @model_check("masks, positions, types and embeddings that a head is given reach the model inside", dtypes=("float64",))
 def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on what was given, head masks as scaled values."""
     heads = HEADS[probe.case.architecture]
     case = with_head(probe.case, heads[probe.case.seed % len(heads)])
     given = _arguments(probe, case)
-    output = probe.head(case, _shaped(case, given))
-    yield from judge_embeddings(case, _read(case, given), output)
-    yield from judge_layers(case, given, output)
-    if case.architecture == "led":
-        yield from judge_decoder_layers(case, _read(case, given), output)
+    yield from judge_head(case, given, probe.head(case, _shaped(case, given)))
     masks: Arrays = {}
     state = case.state
     for name, parts in VALUES[case.architecture].items():
         masks[name] = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
         state = scaled_values(case, state, parts, masks[name])
-    masked = probe.head(case, {**_shaped(case, given), **masks})
-    scaled = probe.head(case, _shaped(case, given), state)
-    embedded = {each: array for each, array in given.items() if each != "input_ids"}
-    embedded["inputs_embeds"] = case.words[given["input_ids"]]
-    for name in logits_of(case.head):
-        yield judge_exact(masked[name], scaled[name], f"{name} of the head {case.head} with head masks")
-        if (case.architecture, case.head) != ("led", "sequence"):  # it looks for the end token in the ids
-            computed = probe.head(case, _shaped(case, embedded))[name]
-            yield judge_exact(computed, output[name], f"{name} of the head {case.head} from inputs_embeds")
+    yield from judge_head(case, given, probe.head(case, {**_shaped(case, given), **masks}), state)
+    if (case.architecture, case.head) != ("led", "sequence"):  # it looks for the end token in the ids
+        embedded = {each: array for each, array in given.items() if each != "input_ids"}
+        embedded["inputs_embeds"] = case.words[given["input_ids"]]
+        yield from judge_head(case, embedded, probe.head(case, _shaped(case, embedded)))
 
 
 def _arguments(probe: ModelProbe, case: ModelCase) -> Arrays:
@@ -70,11 +61,3 @@ def _shaped(case: ModelCase, given: Arrays) -> Arrays:
     if case.head != "choice":
         return given
     return {name: array[None] if name in FLAT else array for name, array in given.items()}
-
-
-def _read(case: ModelCase, given: Arrays) -> Arrays:
-    """With what LED's decoder reads where it is given nothing."""
-    if case.architecture != "led" or "decoder_input_ids" in given:
-        return given
-    start = case.config["decoder_start_token_id"]
-    return {**given, "decoder_input_ids": shift_right(given["input_ids"], case.pad_token_id, start)}

@@ -12,12 +12,12 @@ import numpy as np
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.encoder_variance import longformer_layer_moments
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.variance import Moments, known, linear_moments, sigma_bound, tanh_moments
+from trueband.properties.bounds.variance import sigma_bound
 from trueband.properties.models.case import HEADS, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
-from trueband.properties.models.head_inputs import SEPARATOR, default_globals, head_inputs, labels
+from trueband.properties.models.head_inputs import default_globals, head_inputs, labels
+from trueband.properties.models.head_taps import computed_logits, judge_head_logits
 from trueband.properties.models.taps import judge_embeddings, judge_logits
-from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig
 from trueband.reference.led_decoder import shift_right
@@ -27,18 +27,15 @@ from trueband.reference.losses import classification_loss, cross_entropy, span_l
 
 @model_check("the logits of every head are those of its last hidden states, and the loss that of its logits")
 def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: logits and losses are computed numbers, of the model's own last states."""
     for head in HEADS[probe.case.architecture]:
         case = with_head(probe.case, head)
         output = probe.head(case, {**head_inputs(case), **labels(case)})
         if head == "lm":
             yield from _language_model(case, output)
             continue
-        moments = _logits(case, output["hidden_states"][-1], probe.precision)
-        if head == "qa":
-            computed = np.stack([output["start_logits"], output["end_logits"]], axis=-1)
-        else:
-            computed = output["logits"]
-        yield judge(computed, moments.value, sigma_bound(moments), f"logits of the head {head}")
+        yield judge_head_logits(case, output)
+        computed = computed_logits(case, output)
         expected = np.asarray(_loss(case, computed))
         yield judge(output["loss"], expected, _loss_bound(computed, case, probe.precision), f"loss of the head {head}")
 
@@ -57,6 +54,7 @@ def _language_model(case: ModelCase, output: dict[str, Any]) -> Iterator[Verdict
 
 @model_check("the heads of Longformer make their tokens global by themselves", ("longformer",))
 def check_default_globals(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: the layers are judged by the reference, fed their own input under the mask that the head should make."""
     for head in HEADS["longformer"][1:]:
         case = with_head(probe.case, head)
         config, flagged = LongformerConfig.from_dict(case.config), default_globals(case)
@@ -77,32 +75,6 @@ def with_head(case: ModelCase, head: str) -> ModelCase:
     tokens = max(case.tokens, 6)
     masked = case.masked if case.architecture == "xlm-roberta" else tuple(() for _ in range(case.batch))
     return case.replace(head=head, tokens=tokens, masked=masked, global_=tuple(() for _ in range(case.batch)))
-
-
-def _logits(case: ModelCase, last: Float, precision: Precision) -> Moments:
-    """From the last hidden states (b, n, D): (b, C), (b, n, C), (1, choices), or (b, n, 2) for start and end."""
-    state = case.state
-    if case.head == "qa":
-        return _linear(state, "qa_outputs", known(last), precision)
-    if case.head == "token":
-        return _linear(state, "classifier", known(last), precision)
-    if case.head == "choice":
-        pooled = _tanh_dense(state, f"{case.prefix}pooler.dense", known(last[:, 0]), precision)
-        scores = _linear(state, "classifier", pooled, precision)
-        return Moments(scores.value.T, scores.variance.T)
-    name, rows = "classifier", last[:, 0]
-    if case.architecture == "led":
-        ends = [int(np.flatnonzero(row == SEPARATOR)[-1]) for row in head_inputs(case)["input_ids"]]
-        name, rows = "classification_head", last[np.arange(len(ends)), ends]
-    return _linear(state, f"{name}.out_proj", _tanh_dense(state, f"{name}.dense", known(rows), precision), precision)
-
-
-def _tanh_dense(state: Weights, name: str, x: Moments, precision: Precision) -> Moments:
-    return tanh_moments(_linear(state, name, x, precision), precision)
-
-
-def _linear(state: Weights, name: str, x: Moments, precision: Precision) -> Moments:
-    return linear_moments(x, state[f"{name}.weight"], state[f"{name}.bias"], precision)
 
 
 def _loss(case: ModelCase, logits: Float) -> float:

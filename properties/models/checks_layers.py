@@ -21,26 +21,31 @@ from trueband.properties.verdict import Verdict, judge
 
 @model_check("the embeddings are LayerNorm(word + position): positions start and skip padding as the model's do")
 def check_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference."""
     yield from judge_embeddings(probe.case, probe.case.inputs, probe.forward())
 
 
 @model_check("every layer of the encoder, fed its own input, gives what the reference gives")
 def check_encoder_layers(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference, fed the model's own input."""
     yield from judge_layers(probe.case, probe.case.inputs, probe.forward())
 
 
 @model_check("every layer of the decoder, fed its own input, gives what the reference gives", ("led",))
 def check_decoder_layers(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference, fed the model's own input."""
     yield from judge_decoder_layers(probe.case, probe.case.inputs, probe.forward())
 
 
 @model_check("the logits are those of the last hidden states, with tied embeddings and the bias added once")
 def check_logits(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: judged by the reference, fed the model's own last states."""
     yield judge_logits(probe.case, probe.forward())
 
 
 @model_check("what stands in masked tokens changes no real row", dtypes=("float64",))
 def check_masked_ids_are_ignored(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: two runs, by the errors of both."""
     case = probe.case
     # Of RoBERTa's kind positions follow the ids: only what comes after the last real token may change.
     behind = np.flip(np.cumsum(np.flip(case.real, 1), axis=1), 1) == 0
@@ -54,6 +59,7 @@ def check_masked_ids_are_ignored(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("no logits depend on later tokens of the decoder", ("xlm-roberta", "led"), ("float64",))
 def check_decoder_is_causal(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: two runs, by the errors of both."""
     case = probe.case.decoder
     probe, targets = ModelProbe(probe.candidate, case), case.inputs[case.targets]
     last = int(probe.random.integers(targets.shape[1]))

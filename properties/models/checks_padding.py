@@ -12,13 +12,15 @@ from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.from_start import logits_bound
 from trueband.properties.models.model import Arrays
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.models.witness import ReferenceModels
+from trueband.properties.verdict import Verdict, judge, no_evidence
 
 MOST = 4  # tokens that every case has positions left for
 
 
 @model_check("masked tokens behind a sequence, whatever their ids, change no real row", dtypes=("float64",))
 def check_right_padding(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: two runs of other shapes, by the errors of both."""
     case = probe.case
     added = int(probe.random.integers(1, MOST + 1))
     longer = _extended(case, probe.random.integers(FIRST_WORD, VOCABULARY, (case.batch, added)), in_front=False)
@@ -34,6 +36,7 @@ def check_right_padding(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("padding on the left gives what padding on the right and none at all give", ("xlm-roberta",), ("float64",))
 def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: two runs of other shapes, by the errors of both."""
     case = probe.case
     logits, bounds = [], []
     for on_the_left in (False, True):
@@ -56,12 +59,18 @@ def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("padding on the left moves LED's positions, and so changes its results", ("led",), ("float64",))
 def check_left_padding_moves_positions(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: no evidence where the reference's two results are not farther apart than the errors of two models."""
     case = probe.case
     added = int(probe.random.integers(1, MOST + 1))
     moved = _extended(case, np.full((case.batch, added), case.pad_token_id), in_front=True)
-    logits = [probe.forward_of(inputs)["logits"] for inputs in (case.inputs, moved)]
-    bounds = [logits_bound(case, inputs) for inputs in (case.inputs, moved)]
-    yield _differs(logits[1], logits[0], bounds[0] + bounds[1], f"logits with {added} masked tokens in front")
+    both, what = (case.inputs, moved), f"logits with {added} masked tokens in front"
+    bound = logits_bound(case, both[0]) + logits_bound(case, both[1])
+    right, wrong = (ReferenceModels().forward(case.model, inputs)["logits"] for inputs in both)
+    if not (np.abs(wrong - right) > 2 * bound.total).any():  # a model's results may then be the same
+        yield no_evidence(what)
+        return
+    before, after = (probe.forward_of(inputs)["logits"] for inputs in both)
+    yield _differs(after, before, bound, what)
 
 
 def _extended(case: ModelCase, ids: np.ndarray, *, in_front: bool) -> Arrays:

@@ -17,6 +17,7 @@ from trueband.properties.verdict import Verdict, judge, judge_exact
 @model_check("pruning takes out the heads that it is told to, and leaves what masking them does", ("xlm-roberta",),
              ("float64",))  # fmt: skip
 def check_pruned_heads(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: the weights that are left are copied, not computed. Bounded: the logits of two models."""
     case = probe.case.replace(heads=3, encoder_tokens=0, pruned=())
     layer, head = int(probe.random.integers(case.layers)), int(probe.random.integers(case.heads))
     config, state = probe.attempt(lambda: probe.candidate.prune(case.model, {layer: [head]}))

@@ -14,7 +14,9 @@ import numpy as np
 from trueband.properties.models.case import FIRST_WORD, VOCABULARY, ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.reference.arguments import Float
-from trueband.reference.config import LEDConfig
+from trueband.reference.config import GenerationConfig, LEDConfig
+from trueband.reference.decoding import rules_for
+from trueband.reference.decoding_logits import Rules
 from trueband.reference.embeddings import Ids
 from trueband.reference.led import led_conditional_generation
 from trueband.reference.roberta import roberta_causal_lm
@@ -55,14 +57,38 @@ def decoder_prompt(case: ModelCase) -> Arrays:
     return {"decoder_input_ids": ids, "decoder_attention_mask": mask.astype(np.int64)}
 
 
-def prompt_tokens(case: ModelCase, inputs: Arrays) -> int:
-    """Tokens in front of the first one that is written; a start token is put in front where no row begins with it."""
+def prompts(case: ModelCase, inputs: Arrays) -> Ids:
+    """(b, t): what stands in front of the tokens that are written; a start token where no row begins with it."""
     if case.architecture != "led":
-        return inputs["input_ids"].shape[1]
+        return inputs["input_ids"]
+    start = np.full((len(inputs["input_ids"]), 1), case.config["decoder_start_token_id"])
     if "decoder_input_ids" not in inputs:
-        return 1
+        return start
     ids = inputs["decoder_input_ids"]
-    return ids.shape[1] + int((ids[:, 0] != case.config["decoder_start_token_id"]).all())
+    return ids if (ids[:, 0] == start[0, 0]).any() else np.concatenate([start, ids], axis=1)
+
+
+def prompt_tokens(case: ModelCase, inputs: Arrays) -> int:
+    """Tokens in front of the first one that is written."""
+    return prompts(case, inputs).shape[1]
+
+
+def rules_of(case: ModelCase, inputs: Arrays, options: dict[str, Any]) -> Rules:
+    """Options of decoding with what they leave to the model and to the prompt."""
+    return rules_for(GenerationConfig(**options), decoder(case).settings, prompt_tokens(case, inputs))
+
+
+def forced(case: ModelCase, inputs: Arrays, before: Ids) -> Arrays:
+    """The inputs that make a model read `before` (rows, t), the prompt in front: as many rows for each of the batch."""
+    copies = len(before) // len(inputs["input_ids"])
+    rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
+    side = "decoder_" if case.architecture == "led" else ""
+    mask = rows.get(f"{side}attention_mask", np.ones((len(before), 0), dtype=np.int64))
+    in_front = prompt_tokens(case, inputs) - mask.shape[1]  # a start token
+    behind = before.shape[1] - in_front - mask.shape[1]
+    rows[f"{side}attention_mask"] = np.pad(mask, ((0, 0), (in_front, behind)), constant_values=1)
+    rows[f"{side}input_ids"] = before
+    return rows
 
 
 class Draw:
@@ -142,12 +168,7 @@ def teacher_forced(case: ModelCase, inputs: Arrays, sequences: Ids) -> Float:
 
     `sequences` (rows, t): the same number of rows for each row of the batch.
     """
-    copies = len(sequences) // len(inputs["input_ids"])
-    rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
-    config, before = decoder(case).settings, sequences[:, :-1]
-    if isinstance(config, LEDConfig):
-        ids = rows.pop("input_ids")
-        return led_conditional_generation(case.state, config, ids, decoder_input_ids=before, **rows).logits
-    new = before.shape[1] - rows["attention_mask"].shape[1]
-    mask = np.pad(rows["attention_mask"], ((0, 0), (0, new)), constant_values=1)
-    return roberta_causal_lm(case.state, config, before, attention_mask=mask).logits
+    rows, config = forced(case, inputs, sequences[:, :-1]), decoder(case).settings
+    run: Any = led_conditional_generation if isinstance(config, LEDConfig) else roberta_causal_lm
+    logits: Float = run(case.state, config, rows.pop("input_ids"), **rows).logits
+    return logits

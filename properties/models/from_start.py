@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.encoder_variance import (
     embedding_moments,
@@ -27,7 +25,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays
-from trueband.properties.models.taps import encoder_config, encoder_inputs, real_targets, real_tokens
+from trueband.properties.models.taps import encoder_config, encoder_inputs, real_targets, real_tokens, words_of
 from trueband.properties.models.weights import Weights
 from trueband.reference.config import LEDConfig, LongformerConfig
 from trueband.reference.embeddings import default_positions
@@ -38,13 +36,14 @@ def logits_bound(case: ModelCase, inputs: Arrays, state: Weights | None = None) 
 
     state: None: that of the case.
     """
-    logits = _led_logits if case.architecture == "led" else _encoder_logits
+    logits = _led_logits if case.architecture == "led" else encoder_logits
     return sigma_bound(logits(case, inputs, case.state if state is None else state))
 
 
-def _encoder_logits(case: ModelCase, inputs: Arrays, state: Weights) -> Moments:
+def encoder_logits(case: ModelCase, inputs: Arrays, state: Weights) -> Moments:
+    """Of a model without a decoder apart, with the variance of their error."""
     config, precision = encoder_config(case), Precision.of(case.dtype)
-    ids, words = inputs.get("input_ids"), _words(inputs, "")
+    ids, words = inputs.get("input_ids"), words_of(inputs, "")
     positions = default_positions(ids, words.shape[:2], config.pad_token_id)
     x = embedding_moments(state, case.prefix, config, words, positions, precision)
     real, across = real_tokens(inputs), dict[str, Any](encoder_inputs(inputs))
@@ -61,17 +60,12 @@ def _encoder_logits(case: ModelCase, inputs: Arrays, state: Weights) -> Moments:
 def _led_logits(case: ModelCase, inputs: Arrays, state: Weights) -> Moments:
     config, precision, prefix = LEDConfig.from_dict(case.config), Precision.of(case.dtype), case.prefix
     real, flagged = real_tokens(inputs), inputs["global_attention_mask"].astype(bool)
-    encoded = led_embedding_moments(state, prefix, "encoder", _words(inputs, ""), precision)
+    encoded = led_embedding_moments(state, prefix, "encoder", words_of(inputs, ""), precision)
     for i in range(case.layers):
         layer = Layer(state, f"{prefix}encoder.layers.{i}", case.heads, precision)
         encoded = led_encoder_layer_moments(layer, encoded, config.window(i), real, flagged)
-    x = led_embedding_moments(state, prefix, "decoder", _words(inputs, "decoder_"), precision)
+    x = led_embedding_moments(state, prefix, "decoder", words_of(inputs, "decoder_"), precision)
     for i in range(case.layers):
         layer = Layer(state, f"{prefix}decoder.layers.{i}", case.heads, precision)
         x = led_decoder_layer_moments(layer, x, encoded, real_targets(inputs), real)
     return led_logits_moments(state, x, precision)
-
-
-def _words(inputs: Arrays, prefix: str) -> np.ndarray:
-    """Ids (b, n), or embeddings (b, n, D) in their place."""
-    return inputs[f"{prefix}input_ids" if f"{prefix}input_ids" in inputs else f"{prefix}inputs_embeds"]

@@ -34,9 +34,9 @@ class ReferenceCheckpoints:
         save_file({name: array.astype(model.dtype) for name, array in model.state.items()}, directory / WEIGHTS)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """What the model that was saved there gives."""
-        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-        return self.forward(Model(architecture, config, self.stored(directory), "float64", head), inputs)
+        """What the model that was saved there gives, and its weights."""
+        config, state = json.loads((directory / CONFIG).read_text(encoding="utf-8")), self.stored(directory)
+        return {**self.forward(Model(architecture, config, state, "float64", head), inputs), "state": state}
 
     def stored(self, directory: Path) -> Arrays:
         return {name: array.astype(np.float64) for name, array in stored_arrays(directory).items()}

@@ -1,6 +1,7 @@
 """What a model let out on its way, judged tap by tap: each layer against the reference, fed the candidate's own input.
 
-`output` is what a candidate returned in the form of `witness`, `inputs` what it was given.
+`output` is what a candidate returned in the form of `witness`, `inputs` what it was given, `state` the weights that it
+should have computed with, None for those of the case.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import sigma_bound
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays
+from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import default_positions, embed
@@ -39,17 +41,21 @@ from trueband.reference.longformer import longformer_layer
 from trueband.reference.roberta import roberta_layer
 
 
-def judge_all(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Iterator[Verdict]:
+def judge_all(
+    case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
+) -> Iterator[Verdict]:
     """Every tap from the ids to the logits."""
-    yield from judge_embeddings(case, inputs, output)
-    yield from judge_layers(case, inputs, output)
+    yield from judge_embeddings(case, inputs, output, state)
+    yield from judge_layers(case, inputs, output, state)
     if case.architecture == "led":
-        yield from judge_decoder_layers(case, inputs, output)
-    yield judge_logits(case, output)
+        yield from judge_decoder_layers(case, inputs, output, state)
+    yield judge_logits(case, output, state)
 
 
-def judge_embeddings(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Iterator[Verdict]:
-    precision = Precision.of(case.dtype)
+def judge_embeddings(
+    case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
+) -> Iterator[Verdict]:
+    state, precision = case.state if state is None else state, Precision.of(case.dtype)
     if case.architecture != "led":
         given = {name: inputs.get(name) for name in ("inputs_embeds", "token_type_ids", "position_ids")}
         config, ids = encoder_config(case), inputs.get("input_ids")
@@ -59,25 +65,26 @@ def judge_embeddings(case: ModelCase, inputs: Arrays, output: dict[str, Any]) ->
         if positions is None:
             positions = default_positions(ids, words.shape[:2], config.pad_token_id)
         bound = embedding_bound(
-            case.state, case.prefix, config, words, positions, precision,
+            state, case.prefix, config, words, positions, precision,
             given["token_type_ids"],
         )  # fmt: skip
-        expected = embed(case.state, config, ids, prefix=case.prefix, **given)
+        expected = embed(state, config, ids, prefix=case.prefix, **given)
         yield judge(output["hidden_states"][0], expected, bound, "embeddings")
         return
     led = LEDConfig.from_dict(case.config)
-    for side, taps, name in (
-        ("encoder", "encoder_hidden_states", "input_ids"),
-        ("decoder", "hidden_states", "decoder_input_ids"),
-    ):
-        tokens = inputs[name]
-        expected = led_embed(case.state, case.prefix, side, led, tokens, None, tokens.shape[1])
-        bound = led_embedding_bound(case.state, case.prefix, side, tokens, precision)
+    for side, taps, prefix in (("encoder", "encoder_hidden_states", ""), ("decoder", "hidden_states", "decoder_")):
+        words = words_of(inputs, prefix)
+        ids, embeds = (words, None) if words.ndim == 2 else (None, words)
+        expected = led_embed(state, case.prefix, side, led, ids, embeds, words.shape[1])
+        bound = led_embedding_bound(state, case.prefix, side, words, precision)
         yield judge(output[taps][0], expected, bound, f"embeddings of the {side}")
 
 
-def judge_layers(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Iterator[Verdict]:
+def judge_layers(
+    case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
+) -> Iterator[Verdict]:
     """Of the encoder, or of the only stack that there is."""
+    state = case.state if state is None else state
     precision, real, flagged = Precision.of(case.dtype), real_tokens(inputs), inputs.get("global_attention_mask")
     taps = output["encoder_hidden_states" if case.architecture == "led" else "hidden_states"]
     for i, (entering, leaving) in enumerate(pairwise(taps)):
@@ -85,51 +92,53 @@ def judge_layers(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Ite
             assert flagged is not None
             led, name = LEDConfig.from_dict(case.config), f"{case.prefix}encoder.layers.{i}"
             expected = led_encoder_layer(
-                case.state, name, led, entering, window=led.window(i), attention_mask=real,
+                state, name, led, entering, window=led.window(i), attention_mask=real,
                 global_attention_mask=flagged,
             )  # fmt: skip
-            layer = Layer(case.state, name, case.heads, precision)
+            layer = Layer(state, name, case.heads, precision)
             moments = led_encoder_layer_moments(layer, entering, led.window(i), real, flagged.astype(bool))
         elif case.architecture == "longformer":
             longformer, name = LongformerConfig.from_dict(case.config), f"{case.prefix}encoder.layer.{i}"
             window = longformer.window(i)
             expected = longformer_layer(
-                case.state, name, longformer, entering, window=window, attention_mask=real,
+                state, name, longformer, entering, window=window, attention_mask=real,
                 global_attention_mask=flagged,
             )  # fmt: skip
-            moments = longformer_layer_moments(case.state, name, longformer, entering, window, real, flagged, precision)
+            moments = longformer_layer_moments(state, name, longformer, entering, window, real, flagged, precision)
         else:
             roberta, name = XLMRobertaConfig.from_dict(case.config), f"{case.prefix}encoder.layer.{i}"
             across: Any = encoder_inputs(inputs)
-            expected = roberta_layer(case.state, name, roberta, entering, real, **across)
-            moments = run_roberta_layer(case.state, name, roberta, entering, real, precision, **across).output
+            expected = roberta_layer(state, name, roberta, entering, real, **across)
+            moments = run_roberta_layer(state, name, roberta, entering, real, precision, **across).output
         yield judge(leaving, expected, sigma_bound(moments), f"layer {i} of the encoder")
 
 
-def judge_decoder_layers(case: ModelCase, inputs: Arrays, output: dict[str, Any]) -> Iterator[Verdict]:
+def judge_decoder_layers(
+    case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
+) -> Iterator[Verdict]:
     """Of LED."""
+    state = case.state if state is None else state
     led, encoded = LEDConfig.from_dict(case.config), output["encoder_hidden_states"][-1]
     real, real_encoded = real_targets(inputs), real_tokens(inputs)
     for i, (entering, leaving) in enumerate(pairwise(output["hidden_states"])):
         name = f"{case.prefix}decoder.layers.{i}"
         expected = led_decoder_layer(
-            case.state, name, led, entering, encoded, attention_mask=real, encoder_attention_mask=real_encoded
+            state, name, led, entering, encoded, attention_mask=real, encoder_attention_mask=real_encoded
         ).hidden_states
-        layer = Layer(case.state, name, case.heads, Precision.of(case.dtype))
+        layer = Layer(state, name, case.heads, Precision.of(case.dtype))
         moments = led_decoder_layer_moments(layer, entering, encoded, real, real_encoded)
         yield judge(leaving, expected, sigma_bound(moments), f"layer {i} of the decoder")
 
 
-def judge_logits(case: ModelCase, output: dict[str, Any]) -> Verdict:
+def judge_logits(case: ModelCase, output: dict[str, Any], state: Weights | None = None) -> Verdict:
+    state = case.state if state is None else state
     last, precision = output["hidden_states"][-1], Precision.of(case.dtype)
     if case.architecture == "led":
-        words, bias = case.state["led.shared.weight"], case.state["final_logits_bias"][0]
-        return judge(
-            output["logits"], led_lm_head(case.state, last), linear_bound(last, words, bias, precision), "logits"
-        )
+        words, bias = state["led.shared.weight"], state["final_logits_bias"][0]
+        return judge(output["logits"], led_lm_head(state, last), linear_bound(last, words, bias, precision), "logits")
     config = encoder_config(case)
-    expected = lm_head(case.state, last, config.layer_norm_eps, case.prefix)
-    moments = lm_head_moments(case.state, case.prefix, config, last, precision)
+    expected = lm_head(state, last, config.layer_norm_eps, case.prefix)
+    moments = lm_head_moments(state, case.prefix, config, last, precision)
     return judge(output["logits"], expected, sigma_bound(moments), "logits")
 
 
@@ -142,6 +151,11 @@ def encoder_inputs(inputs: Arrays) -> Arrays:
     """Of a decoder with cross-attention: the encoder's states and mask, as far as they are given."""
     names = ("encoder_hidden_states", "encoder_attention_mask")
     return {name: inputs[name] for name in names if name in inputs}
+
+
+def words_of(inputs: Arrays, prefix: str) -> np.ndarray:
+    """Ids (b, n), or embeddings (b, n, D) in their place."""
+    return inputs[f"{prefix}input_ids" if f"{prefix}input_ids" in inputs else f"{prefix}inputs_embeds"]
 
 
 def real_tokens(inputs: Arrays) -> np.ndarray:

@@ -31,6 +31,8 @@ class ModelTarget:
             the others.
         pruned: whether it builds models of XLM-RoBERTa with heads taken out.
         uneven_chunks: whether a length may be no multiple of the tokens that go through the feed-forward at a time.
+        deterministic: whether the same call of the same model gives the same, bit for bit. One whose order of summation
+            changes from call to call (threads, atomics) says False, and is judged by bounds alone.
     """
 
     factory: Callable[[str, str, dict[str, Any], dict[str, Any]], Any]
@@ -42,6 +44,7 @@ class ModelTarget:
     positions: tuple[str, ...] = POSITION_EMBEDDING_TYPES
     pruned: bool = True
     uneven_chunks: bool = True
+    deterministic: bool = True
 
     def __post_init__(self) -> None:
         if not callable(self.factory):
@@ -53,11 +56,18 @@ class ModelTarget:
             raise TargetError(f"architectures: expected some of {', '.join(ARCHITECTURES)}, got {told}")
         if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 1:
             raise TargetError(f"least_window: expected an int >= 1, got {self.least_window!r}")
+        if not isinstance(self.deterministic, bool):
+            raise TargetError(f"deterministic: expected a bool, got {self.deterministic!r}")
         object.__setattr__(self, "positions", tuple(self.positions))
         unknown = sorted(set(self.positions) - set(POSITION_EMBEDDING_TYPES))
         if unknown or not self.positions:
             told = ", ".join(unknown) or "none"
             raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {told}")
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Of the models, as candidates have them."""
+        return frozenset({"deterministic"}) if self.deterministic else frozenset()
 
     def fit(self, case: ModelCase) -> ModelCase:
         """The nearest case that the models can do; the case itself where nothing is declared."""

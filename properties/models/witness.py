@@ -14,15 +14,18 @@ architecture, configuration, weights, dtype and head.
     generate(model, inputs, options, seed) -> Generated: (b * num_return_sequences, longest) ids and the scores of
         beams, in float64; seed: of the draws, with do_sample
     save(model, directory) writes a model: config.json and model.safetensors
-    load(architecture, head, inputs, directory) -> what a model read from there gives: logits, as of `forward`
-    edited(model, words, inputs) -> "logits" after the word embeddings of the input have been overwritten in place
-    resized(model, size, inputs) -> "words" (size, D), "bias" (1, size), and the "hidden_states" and "logits" of led
-        with a vocabulary of another size
+    load(architecture, head, inputs, directory) -> what a model read from there gives, as of `forward`, and its "state",
+        arrays under the Hub's keys
+    edited(model, words, inputs) -> as of `forward`, after the word embeddings of the input have been overwritten in
+        place
+    resized(model, size, inputs) -> "words" (size, D), "bias" (1, size), and as of `forward`, of led with a vocabulary
+        of another size
 
 inputs: as `ModelCase.inputs`, and labels, inputs_embeds, head masks, encoder_outputs (b, n, D) in place of the ids of
 led's encoder, decoder_attention_mask of the prompt of its decoder, or output_attentions, which asks for "attentions"
 and "global_attentions" of the encoder; options: fields of a generation configuration. A candidate whose features have
-"nan_local" keeps NaN in a real token, too, from rows that do not attend it.
+"nan_local" keeps NaN in a real token, too, from rows that do not attend it; with "deterministic" the same call of the
+same model gives the same bits.
 """
 
 from __future__ import annotations
@@ -113,7 +116,7 @@ class ModelCandidate(Protocol):
 class ReferenceModels(ReferenceCheckpoints):
     """The reference as a candidate. It computes in float64 whatever the dtype asked for."""
 
-    features: frozenset[str] = frozenset({"nan_local"})
+    features: frozenset[str] = frozenset({"nan_local", "deterministic"})
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
         given = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}

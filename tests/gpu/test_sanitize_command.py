@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,15 +126,15 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str) -> None:
     assert told in done.stdout + done.stderr
 
 
-def test_ctrl_c_keeps_what_was_found(folder: Path) -> None:
+def test_ctrl_c_keeps_what_was_found(folder: Path, as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "others.py:finds_and_hangs"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        as_from_a_terminal([*COMMAND, "others.py:finds_and_hangs"]), cwd=folder, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    told, errors = process.communicate(timeout=60)
+    told, errors = process.communicate(timeout=900)  # it would hang for longer
     assert process.returncode == 130
     assert "OUT-OF-BOUNDS STORE in store" in told
     assert errors.endswith("\ntrueband: interrupted; the above had been found\n")

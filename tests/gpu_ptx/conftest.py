@@ -18,9 +18,12 @@ from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.ptx.parse import parse
+from trueband.properties.gpu.ptx.planted import planted
+from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
 
 Array = NDArray[Any]
+HERE = Path(__file__).parent
 
 # Its body finds in %rd0, %rd1, ... the addresses of its arrays, in %rd10 four times the thread, in %r0 the thread.
 FRAME = """
@@ -41,6 +44,14 @@ FRAME = """
     ret;
 }}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test for one capability needs a triton that compiles for it what can be executed here."""
+    for item in items:
+        capability = getattr(getattr(item, "callspec", None), "params", {}).get("capability")
+        if capability is not None and item.path.parent == HERE:
+            item.add_marker(pytest.mark.needs_triton(EXECUTE[capability]))
 
 
 @pytest.fixture(scope="session")
@@ -80,22 +91,25 @@ class FaultyCompiler(Compiler):
     """Compiles, and plants a fault into one kernel.
 
     Attributes:
-        fault: name of the kernel, and its text with the fault; None: no kernel is changed.
-        texts: {name: text} of the kernels that were asked for.
+        fault: name of the kernel, and the fault's name and number of `planted`; None: no kernel is changed. What a
+            kernel is specialized for decides of its text, so that each text gets the fault in its own place.
+        texts: {name: texts} of the kernels that were asked for.
     """
 
-    fault: tuple[str, str] | None = None
+    fault: tuple[str, str, int] | None = None
 
     def __init__(self, cache: Path) -> None:
         super().__init__(cache)
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, set[str]] = {}
 
     def kernel(self, request: Request) -> Kernel:
-        kernel = super().kernel(request)
-        if request.kernel not in self.texts:
-            self.texts[request.kernel] = self.compiled(request)["ptx"]
+        kernel, text = super().kernel(request), self.compiled(request)["ptx"]
+        self.texts.setdefault(request.kernel, set()).add(text)
         if self.fault is not None and self.fault[0] == request.kernel:
-            return Kernel(Executable.of(parse(self.fault[1])), kernel.shared)
+            _, fault, number = self.fault
+            for one in planted(text, (fault,)):
+                if one.number == number:
+                    return Kernel(Executable.of(parse(one.ptx)), kernel.shared)
         return kernel
 
 

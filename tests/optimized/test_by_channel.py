@@ -7,9 +7,11 @@ import torch
 
 from trueband.optimized import band_attention
 from trueband.optimized.attention import chunked_band
-from trueband.optimized.attention.chunked_block import Workspace
 from trueband.optimized.attention.chunked_plan import QUERIES, Band, Row
+from trueband.optimized.attention.chunked_space import LINE, Workspace
 from trueband.optimized.attention.chunked_tensors import COPIED, ByChannel
+
+PER_LINE = LINE // 4
 
 
 @pytest.mark.parametrize("window", [0, 3, 64, 200])
@@ -24,10 +26,12 @@ def test_keys_of_every_block(tokens: int, window: int) -> None:
         got = keys[block.keys]
         assert torch.equal(got, part[:, block.keys])
         assert got.stride(-2) == 1
-        assert keys.stop - keys.start <= COPIED * most
+        assert got.data_ptr() % LINE == block.keys.start * 4 % LINE  # as in a tensor of all keys
+        assert got.stride(-1) * 4 % LINE == 0
+        assert keys.stop - keys.start < COPIED * most + PER_LINE
         copies.add(keys.start)
     assert len(copies) <= -(-tokens // QUERIES) / COPIED + 1  # not one for each block
-    assert space.buffers["keys"].numel() == 2 * 3 * min(tokens, COPIED * most)
+    assert space.buffers["keys by channel"].numel() < 2 * 3 * (min(tokens, COPIED * most + PER_LINE) + PER_LINE)
 
 
 @pytest.mark.parametrize("window", [0, 3, 40])
@@ -57,8 +61,17 @@ def test_expanded_keys_are_stored_so_too() -> None:
 
 
 def test_keys_that_are_stored_so_are_not_copied() -> None:
-    part, space = torch.randn(2, 3, 50).mT, Workspace(torch.float32, torch.device("cpu"))
+    part, space = torch.randn(2, 3, 48).mT, Workspace(torch.float32, torch.device("cpu"))
     got = ByChannel(part, 10, space)[slice(20, 30)]
     assert got.data_ptr() == part[:, 20:].data_ptr()
     assert torch.equal(got, part[:, 20:30])
     assert not space.buffers
+
+
+@pytest.mark.parametrize("part", [torch.randn(2, 3, 50).mT, torch.randn(2, 3, 49)[..., 1:].mT], ids=["rows", "start"])
+def test_keys_that_are_stored_so_but_on_no_line_are_copied(part: torch.Tensor) -> None:
+    space = Workspace(torch.float32, torch.device("cpu"))
+    got = ByChannel(part, 10, space)[slice(20, 30)]
+    assert got.data_ptr() % LINE == 20 * 4 % LINE
+    assert torch.equal(got, part[:, 20:30])
+    assert space.buffers

@@ -96,6 +96,7 @@ kernel = Target(
             "head_mask",
             "scale",
             "backward",
+            "deterministic",
         )
     ),
     library="torch",

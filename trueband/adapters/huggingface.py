@@ -18,7 +18,7 @@ from trueband.properties.target import Target
 
 DECLARED: Any = {
     "dtypes": ("float64", "float32"),
-    "features": frozenset({"padding", "globals", "separate_globals", "backward"}),
+    "features": frozenset({"padding", "globals", "separate_globals", "backward", "deterministic"}),
     "library": "torch",
     "accumulators": {"float64": "float32"},
     "least_window": 2,

@@ -195,7 +195,9 @@ def test_replacing_needs_a_reason_and_keeps_it(
     assert "B: expected the inputs of out, got others" in capsys.readouterr().out
 
 
-def test_an_interrupt_leaves_the_old_recording(made: Made, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_the_old_recording(
+    made: Made, tmp_path: Path, as_from_a_terminal: Callable[[list[str]], list[str]]
+) -> None:
     model, out = made("longformer"), tmp_path / "out.safetensors"
     shutil.copyfile(model.recording, out)
     before = out.read_bytes()
@@ -203,10 +205,9 @@ def test_an_interrupt_leaves_the_old_recording(made: Made, tmp_path: Path) -> No
         sys.executable, "-m", "trueband", "golden", "record", str(model.folder), "--inputs", str(model.inputs), "--out",
         str(out), "--why", "interrupted", "--rows", "all",
     ]  # fmt: skip
-    # As from a terminal; a shell that starts jobs in the background may have told its children to ignore it.
     with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        as_from_a_terminal(command), cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:

@@ -1,0 +1,48 @@
+"""Two results of a candidate that are equal in exact arithmetic: bit for bit where it declares so, else within bounds.
+
+Whether two correct calls give the same bits is a property of the machine as much as of the kernel: a matrix product may
+be summed in another order at another address, for another shape, in another thread. Nobody is held to it unasked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trueband.properties.bounds import Bound
+from trueband.properties.bounds.bound import exact
+from trueband.properties.probe import Probe
+from trueband.properties.verdict import Verdict, judge
+
+SAME_CALL = "the same call again"
+
+
+def judge_same(
+    probe: Probe,
+    actual: ArrayLike,
+    expected: ArrayLike,
+    bound: Bound,
+    what: str,
+    compared: str,
+    feature: str = "deterministic",
+    rounding: Bound | None = None,
+) -> Verdict:
+    """Compare two results of a candidate.
+
+    Args:
+        bound: how far two correct results may be apart, the errors of both: what counts without the feature.
+        what: was compared, such as "output".
+        compared: with what, such as `SAME_CALL`: the subject of "... gave other bits".
+        feature: that a candidate must declare to be held to the bits.
+        rounding: what may differ even so, where numbers underflow; None: nothing.
+    """
+    if not probe.has(feature):
+        return judge(actual, expected, bound, what)
+    verdict = judge(actual, expected, exact(np.shape(expected)) if rounding is None else rounding, what)
+    if verdict.passed:
+        return verdict
+    if judge(actual, expected, bound, what).passed:
+        return replace(verdict, note=f"{compared} gave other bits; declare features without {feature} if that is meant")
+    return replace(verdict, note=f"{compared} gave other numbers, farther apart than the bounds of both")
