@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
+
+from trueband.properties.machine import machine
+from trueband.properties.target import FEATURES
 
 TESTS = Path(__file__).resolve().parents[1]
 KERNELS = Path(__file__).with_name("kernels.py")
 sys.path.insert(0, str(TESTS))
 import machines  # noqa: E402
-from machines import Broken, Checked, judged_under_call, lacking  # noqa: E402
+from machines import Broken, Checked, held_to_bits, judged_under_call, lacking  # noqa: E402
 
 COMMAND = [sys.executable, str(TESTS / "machines.py")]
 ROWS_OF_ISSUE = 20
@@ -52,7 +55,7 @@ def test_a_wrong_kernel_fails_its_cell_and_the_command(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert cells(tmp_path / "all") == [("default", "operator", "FAILED")]
     first, line, *_, last = done.stdout.splitlines()
-    assert first.startswith(machines.machine()["processor"])
+    assert first.startswith(str(machine()["processor"]))
     assert line.startswith("default, operator: FAILED: ")
     assert "small_world [float32]" in line
     assert last == "1 of 1 cells FAILED"
@@ -64,7 +67,7 @@ def test_right_kernels_are_judged_by_what_they_declare_on_a_legal_blas(tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert cells(tmp_path / "declared") == [("legal align", "operator", "ok"), ("legal call", "operator", "ok")]
     assert "legal call, operator: ok declared: " in done.stdout
-    assert "checks that need it fail, as they must" in done.stdout
+    assert "that need it fail, as they must" in done.stdout
     (tmp_path / "undeclared.py").write_text(
         f"import sys\nsys.path.insert(0, {str(KERNELS.parent)!r})\nimport kernels, trueband\n"
         "undeclared = trueband.Target(kernels.right, features=frozenset({'padding', 'globals'}))\n",
@@ -158,22 +161,33 @@ def test_a_row_that_its_library_does_not_follow_is_told() -> None:
     )
 
 
-def found(*failed: str) -> Checked:
-    return Checked(frozenset(), 100, {name: [f"{name} [float32]"] for name in failed})
+ALL = frozenset(FEATURES)
+
+
+def found(features: Collection[str], *failed: str) -> Checked:
+    return Checked(frozenset(features), 100, {name: [f"{name} [float32]"] for name in failed})
 
 
 def test_under_a_counter_exactly_what_is_declared_fails() -> None:
-    needs = machines.needing_deterministic("operator")
-    assert {"deterministic", "stateless", "batch_invariance"} <= needs
-    assert "matches_reference" not in needs
-    assert judged_under_call("operator", found(*needs), declared=True, whole=True)
-    assert judged_under_call("operator", found("deterministic"), declared=True, whole=False)
-    assert judged_under_call("operator", found(), declared=False, whole=True) == "undeclared: 100 checks"
-    for failed, declared, whole, told in (
-        ((), True, False, "expected to fail, got passed: deterministic"),
-        (("deterministic",), True, True, "expected to fail, got passed: .*stateless"),
-        ((*needs, "matches_reference"), True, True, r"got matches_reference \[float32\]"),
-        (("stateless",), False, True, r"undeclared: 1 of 100: stateless \[float32\]"),
+    held = held_to_bits("operator", ALL)
+    assert {"deterministic", "stateless", "batch_invariance"} <= held
+    assert "matches_reference" not in held
+    assert held - held_to_bits("operator", ALL - {"batch_invariant"}) == {"batch_invariance", "duplicate_rows"}
+    assert held_to_bits("operator", ALL - {"batch_invariant", "deterministic"}) == set()
+    assert "causality" not in held_to_bits("operator", ALL - {"causal"})
+    assert held_to_bits("models", {"deterministic"}) == {"deterministic"}
+
+    few = {"deterministic", "padding"}
+    assert judged_under_call("operator", found(ALL, *held), whole=True)
+    assert judged_under_call("operator", found(few, *held_to_bits("operator", few)), whole=True)
+    assert judged_under_call("operator", found(ALL, "deterministic"), whole=False)
+    assert judged_under_call("operator", found(()), whole=True) == "undeclared: 100 checks"
+    for given, whole, told in (
+        (found(ALL), False, "expected to fail, as they need deterministic: deterministic$"),
+        (found(ALL, "deterministic"), True, "expected to fail, .*stateless"),
+        (found(ALL, *held, "matches_reference"), True, r"expected to pass, .*: matches_reference \[float32\]$"),
+        (found((), "stateless"), False, r"expected to pass, .*: stateless \[float32\]$"),
+        (found(few, *held_to_bits("operator", few), "duplicate_rows"), True, "expected to pass, .*duplicate_rows"),
     ):
         with pytest.raises(Broken, match=told):
-            judged_under_call("operator", found(*failed), declared=declared, whole=whole)
+            judged_under_call("operator", given, whole=whole)
