@@ -35,6 +35,7 @@ from trueband.made_on import in_a_process, short
 from trueband.properties.checks import CHECKS
 from trueband.properties.machine import Machine, machine
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.target import FEATURES
 from trueband.reports import first_line
 from trueband.threads import VARIABLES as THREADS
 
@@ -250,11 +251,10 @@ class Matrix:
         """Where no call gives the same bits again: what fails is what a target has declared."""
         told, options = [], []
         if suite == "operator" and self.tier.bits:
-            options = ["--dtype", "float32", "-k", " or ".join(sorted(needing_deterministic(suite)))]
+            options = ["--dtype", "float32", "-k", " or ".join(sorted(held_to_bits(suite, FEATURES)))]
         for target in self._of(suite):
             found = self._check(suite, target, ROWS[f"legal {CALL}"], variables, options)
-            declared = suite == "models" or "deterministic" in found.features
-            told.append(judged_under_call(suite, found, declared, whole=suite not in self.tier.cases))
+            told.append(judged_under_call(suite, found, whole=suite not in self.tier.cases))
         return "; ".join(told)
 
     def _tests(self, variables: Mapping[str, str]) -> str:
@@ -275,35 +275,30 @@ def lacking(machine: Machine, told: Mapping[str, str]) -> str:
     return ", ".join(f"expected {name} {told[name]}, got {machine.get(name, 'none')}" for name in wrong)
 
 
-def judged_under_call(suite: str, found: Checked, declared: bool, whole: bool) -> str:
+def judged_under_call(suite: str, found: Checked, whole: bool) -> str:
     """What is to be told of a suite where no call gives the same bits again.
 
     Args:
-        declared: whether the target declares `deterministic`.
-        whole: with enough cases, every check that needs it fails; else at least the one of its name.
+        whole: with enough cases, every check fails that holds the target to its bits; else at least `deterministic`.
 
     Raises:
         Broken: other checks have failed than those that must.
     """
-    if not declared:
-        if found.failed:
-            raise Broken(f"undeclared: {found}")
-        return f"undeclared: {found}"
-    needs = needing_deterministic(suite)
-    if not found.failed.keys() <= needs:
-        others = [name for check in found.failed.keys() - needs for name in found.failed[check]]
-        raise Broken(f"declared: expected checks to pass that do not need it, got {', '.join(sorted(others))}")
-    must = needs if whole else {"deterministic"}
-    if not must <= found.failed.keys():
-        raise Broken(f"declared: expected to fail, got passed: {', '.join(sorted(must - found.failed.keys()))}")
-    return f"declared: {len(found.failed)} checks that need it fail, as they must"
+    held = held_to_bits(suite, {"deterministic"} if suite == "models" else found.features)
+    others = [name for check in found.failed.keys() - held for name in found.failed[check]]
+    if others:
+        raise Broken(f"expected to pass, as they do not need deterministic: {', '.join(sorted(others))}")
+    passed = (held if whole else held & {"deterministic"}) - found.failed.keys()
+    if passed:
+        raise Broken(f"expected to fail, as they need deterministic: {', '.join(sorted(passed))}")
+    return f"declared: {len(found.failed)} that need it fail, as they must" if held else f"undeclared: {found}"
 
 
-def needing_deterministic(suite: str) -> set[str]:
-    """Checks that compare bits of two calls: of a target that declares `deterministic`, or what includes it."""
+def held_to_bits(suite: str, features: Collection[str]) -> set[str]:
+    """Checks that compare bits of two calls of a target with these features, each declared with `deterministic`."""
     if suite == "models":
-        return {name for name, one in MODEL_CHECKS.items() if "deterministic" in one.needs}
-    return {name for name, one in CHECKS.items() if one.exact_with}
+        return {name for name, one in MODEL_CHECKS.items() if "deterministic" in one.needs & set(features)}
+    return {name for name, one in CHECKS.items() if one.exact_with in features and one.applies_to(features)}
 
 
 def table_of(cells: Collection[Cell], rows: Collection[str], columns: Collection[str]) -> Table:
