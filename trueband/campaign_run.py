@@ -68,7 +68,7 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
             progress.case(check, dtype)
 
         try:
-            for block in run_campaign(plan, candidate, shard, file.done, on_case, known):
+            for block in interrupt.through(run_campaign(plan, candidate, shard, file.done, on_case, known)):
                 blocks.append(block)
                 file.write(block)
                 (record,) = expected.settle(_records([block], plan), False)

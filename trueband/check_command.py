@@ -133,11 +133,12 @@ def run_command(options: argparse.Namespace) -> int:
             progress = stack.enter_context(Progress(total))
             on_case = _on_case(progress, interrupt)
             on_model = partial(on_case, "models", "")
-            found = chain(
+            every = chain(
                 run(plan, candidate, on_case) if plan and candidate else (),
                 (run_model_step(model_target, models, step, options.seed, on_model) for step in of_models),
                 golden_records(golden) if golden else (),
             )
+            found = interrupt.through(every)
             for record in expected.apply(found, lambda line: _again(line, options, candidate, model_target)):
                 records.append(record)
                 lines.write(record)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trueband.cli import main
+from trueband.properties.engine import TIERS
 from trueband.properties.faults import Specimen, registry
 from trueband.properties.faults.catalog import catalog
 
@@ -52,6 +53,8 @@ def test_a_survivor_is_named_and_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(registry, "FAULTS", dict(registry.FAULTS))
+    for tier in ("quick", "full"):  # no case tells it, however many there are
+        monkeypatch.setitem(TIERS, tier, (60, False))
     harmless = registry.Fault("harmless", "window", "nothing is wrong", (), Specimen(), "", frozenset({"scale"}))
     monkeypatch.setattr("trueband.properties.faults.catalog.FAULTS", {"harmless": harmless})
     catalog.cache_clear()
