@@ -101,9 +101,13 @@ class FaultyCompiler(Compiler):
     def __init__(self, cache: Path) -> None:
         super().__init__(cache)
         self.texts: dict[str, set[str]] = {}
+        self._kept: dict[str, tuple[Kernel, str]] = {}  # without a fault
 
     def kernel(self, request: Request) -> Kernel:
-        kernel, text = super().kernel(request), self.compiled(request)["ptx"]
+        key = repr(request)
+        if key not in self._kept:
+            self._kept[key] = super().kernel(request), self.compiled(request)["ptx"]
+        kernel, text = self._kept[key]
         self.texts.setdefault(request.kernel, set()).add(text)
         if self.fault is not None and self.fault[0] == request.kernel:
             _, fault, number = self.fault
