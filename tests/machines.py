@@ -35,6 +35,7 @@ from trueband.made_on import in_a_process, short
 from trueband.properties.checks import CHECKS
 from trueband.properties.machine import Machine, machine
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.target import FEATURES
 from trueband.reports import first_line
 from trueband.threads import VARIABLES as THREADS
 
@@ -43,7 +44,7 @@ sys.path.insert(0, str(HERE / "tools"))
 from legal_blas import MODES, NoCompiler, build, called, environment  # noqa: E402
 
 COLUMNS = ("operator", "models", "golden", "tests")
-OWN = ("chunked", f"{HERE / 'tools' / 'undeclared.py'}:chunked")
+OWN = ("chunked", f"{HERE / 'tools' / 'dense_softmax.py'}:undeclared")
 CALL = "call"
 # What compares numbers of two runs, or with another library's.
 TESTS = (
@@ -96,18 +97,18 @@ class Tier:
 
     Attributes:
         cases: by column, instead of those of the quick tier.
-        dtype: of the operator where everything fails that compares bits; "": all.
+        bits: of the operator under `legal call`: only the checks that compare bits, in float32.
     """
 
     rows: Collection[str]
     columns: Collection[str]
     cases: Mapping[str, int] = field(default_factory=dict)
-    dtype: str = ""
+    bits: bool = False
 
 
 TIERS = {
     # What has ever found something, with few cases: `trueband check` itself has run already.
-    "ci": Tier(("legal align", "legal call", "seed 2"), COLUMNS[:2], {"operator": 250, "models": 150}, "float32"),
+    "ci": Tier(("legal align", "legal call", "seed 2"), COLUMNS[:2], {"operator": 250, "models": 150}, bits=True),
     "nightly": Tier(tuple(ROWS), COLUMNS[:3]),
 }
 
@@ -199,7 +200,7 @@ class Matrix:
             elif row.legal == CALL and column in ("operator", "models"):
                 told = self._under_call(column, variables)
             else:
-                told = "; ".join(str(self._passed(column, target, row, variables)) for target in self._of(column)[:1])
+                told = str(self._passed(column, self._of(column)[0], row, variables))
             if self._library and row.legal and called(self._library, row.legal) == before:
                 raise Broken("no process has called the library")
         except Broken as error:
@@ -225,11 +226,13 @@ class Matrix:
             raise Broken(str(found))
         return found
 
-    def _check(self, suite: str, target: str, row: Row, variables: Mapping[str, str], dtype: str = "") -> Checked:
+    def _check(
+        self, suite: str, target: str, row: Row, variables: Mapping[str, str], options: Collection[str] = ()
+    ) -> Checked:
         report = self._folder / "records.jsonl"
         report.unlink(missing_ok=True)
         command = [sys.executable, "-m", "trueband", "check", *([target] if target else []), "--suite", suite]
-        command += ["--seed", str(row.seed), "--json", str(report), *(["--dtype", dtype] if dtype else [])]
+        command += ["--seed", str(row.seed), "--json", str(report), *options]
         command += ["--cases", str(self.tier.cases[suite])] if suite in self.tier.cases else []
         done = subprocess.run(command, env={**variables}, capture_output=True, text=True, check=False)
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
@@ -246,13 +249,12 @@ class Matrix:
 
     def _under_call(self, suite: str, variables: Mapping[str, str]) -> str:
         """Where no call gives the same bits again: what fails is what a target has declared."""
-        told = []
+        told, options = [], []
+        if suite == "operator" and self.tier.bits:
+            options = ["--dtype", "float32", "-k", " or ".join(sorted(held_to_bits(suite, FEATURES)))]
         for target in self._of(suite):
-            found = self._check(
-                suite, target, ROWS[f"legal {CALL}"], variables, self.tier.dtype * (suite == "operator")
-            )
-            declared = suite == "models" or "deterministic" in found.features
-            told.append(judged_under_call(suite, found, declared, whole=suite not in self.tier.cases))
+            found = self._check(suite, target, ROWS[f"legal {CALL}"], variables, options)
+            told.append(judged_under_call(suite, found, whole=suite not in self.tier.cases))
         return "; ".join(told)
 
     def _tests(self, variables: Mapping[str, str]) -> str:
@@ -273,35 +275,30 @@ def lacking(machine: Machine, told: Mapping[str, str]) -> str:
     return ", ".join(f"expected {name} {told[name]}, got {machine.get(name, 'none')}" for name in wrong)
 
 
-def judged_under_call(suite: str, found: Checked, declared: bool, whole: bool) -> str:
+def judged_under_call(suite: str, found: Checked, whole: bool) -> str:
     """What is to be told of a suite where no call gives the same bits again.
 
     Args:
-        declared: whether the target declares `deterministic`.
-        whole: with enough cases, every check that needs it fails; else at least the one of its name.
+        whole: with enough cases, every check fails that holds the target to its bits; else at least `deterministic`.
 
     Raises:
         Broken: other checks have failed than those that must.
     """
-    if not declared:
-        if found.failed:
-            raise Broken(f"undeclared: {found}")
-        return f"undeclared: {found}"
-    needs = needing_deterministic(suite)
-    if not found.failed.keys() <= needs:
-        others = [name for check in found.failed.keys() - needs for name in found.failed[check]]
-        raise Broken(f"declared: expected checks to pass that do not need it, got {', '.join(sorted(others))}")
-    must = needs if whole else {"deterministic"}
-    if not must <= found.failed.keys():
-        raise Broken(f"declared: expected to fail, got passed: {', '.join(sorted(must - found.failed.keys()))}")
-    return f"declared: {len(found.failed)} checks that need it fail, as they must"
+    held = held_to_bits(suite, {"deterministic"} if suite == "models" else found.features)
+    others = [name for check in found.failed.keys() - held for name in found.failed[check]]
+    if others:
+        raise Broken(f"expected to pass, as they do not need deterministic: {', '.join(sorted(others))}")
+    passed = (held if whole else held & {"deterministic"}) - found.failed.keys()
+    if passed:
+        raise Broken(f"expected to fail, as they need deterministic: {', '.join(sorted(passed))}")
+    return f"declared: {len(found.failed)} that need it fail, as they must" if held else f"undeclared: {found}"
 
 
-def needing_deterministic(suite: str) -> set[str]:
-    """Checks that compare bits of two calls: of a target that declares `deterministic`, or what includes it."""
+def held_to_bits(suite: str, features: Collection[str]) -> set[str]:
+    """Checks that compare bits of two calls of a target with these features, each declared with `deterministic`."""
     if suite == "models":
-        return {name for name, one in MODEL_CHECKS.items() if "deterministic" in one.needs}
-    return {name for name, one in CHECKS.items() if one.exact_with}
+        return {name for name, one in MODEL_CHECKS.items() if "deterministic" in one.needs & set(features)}
+    return {name for name, one in CHECKS.items() if one.exact_with in features and one.applies_to(features)}
 
 
 def table_of(cells: Collection[Cell], rows: Collection[str], columns: Collection[str]) -> Table:

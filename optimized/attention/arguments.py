@@ -20,7 +20,7 @@ def check_query(query: Any) -> None:
     check_tensor("query", query)
     if query.dtype not in DTYPES:
         raise TypeError(f"query: expected dtype float32, float64, bfloat16 or float16, got {query.dtype}")
-    if query.ndim != 4 or min(query.shape) < 1:
+    if query.ndim != 4 or 0 in query.shape:
         raise ValueError(
             f"query: expected shape (batch, heads, tokens, head_dim), all at least 1, got {tuple(query.shape)}"
         )

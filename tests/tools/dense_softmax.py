@@ -6,6 +6,8 @@ Torch, differentiable; half precision is computed in float32.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from trueband.properties.target import Target
@@ -72,3 +74,6 @@ kernel = Target(
     library="torch",
     name="dense softmax",
 )
+
+# The same where nobody knows in which order a product is summed.
+undeclared = replace(kernel, features=kernel.features - {"deterministic"}, name="dense softmax, not deterministic")

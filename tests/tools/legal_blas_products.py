@@ -84,7 +84,7 @@ def by_name(dtype: str) -> Iterator[Verdict]:
     def call(name: str, *arguments: Any) -> Any:
         function = getattr(LIBRARY, name)
         function.restype = real if "dot" in name else None
-        given = []
+        given: list[Any] = []
         for each in arguments:
             if isinstance(each, np.ndarray):
                 given.append(ctypes.c_void_p(each.ctypes.data))
@@ -250,6 +250,7 @@ def _taken(memory: Array, step: int) -> Array:
 
 def _untouched(part: Array, what: str) -> Verdict:
     """Nothing is written between the columns."""
+    assert part.base is not None
     between = np.isnan(part.base[..., part.shape[-1] :])
     return judge(between, np.ones(between.shape), Bound({"exact": np.zeros(between.shape)}), f"beside {what}")
 

@@ -57,7 +57,7 @@ def by_address(query: Any, key: Any, value: Any, **options: Any) -> Any:
 
 def by_shape(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """The order depends on the shape of the call."""
-    return summed(lambda *both: turned(*both, sum(query.shape)), (query, key, value), options)
+    return summed(lambda left, right: turned(left, right, sum(query.shape)), (query, key, value), options)
 
 
 def by_place(query: Any, key: Any, value: Any, **options: Any) -> Any:
@@ -76,7 +76,7 @@ def by_place(query: Any, key: Any, value: Any, **options: Any) -> Any:
 def by_call(query: Any, key: Any, value: Any, **options: Any) -> Any:
     """The order is another one in every call."""
     number = next(_calls)
-    return summed(lambda *both: turned(*both, number), (query, key, value), options)
+    return summed(lambda left, right: turned(left, right, number), (query, key, value), options)
 
 
 def by_threads(query: Any, key: Any, value: Any, **options: Any) -> Any:
