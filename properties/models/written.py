@@ -117,8 +117,8 @@ def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
         yield claim(False, f"shape of the ids with {options}: expected {right.shape}, got {shape}")
         return
     longest = max(shape[1], right.shape[1])
-    both = [_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right)]
-    yield replace(judge_exact(*both, f"token written with {options}"), skipped=skipped)
+    given, wanted = (_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right))
+    yield replace(judge_exact(given, wanted, f"token written with {options}"), skipped=skipped)
 
 
 def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Verdict:
