@@ -45,7 +45,7 @@ def _longformer(attention_window: int, positions: list[int], pads: int, label: s
 
 
 def missing_globals(witness: AttentionWitness, layout: Layout = dense_to_compact) -> Outcome:
-    """The columns of global tokens that a row of the batch does not have."""
+    """Exact: the columns of global tokens that a row of the batch does not have hold 0, which is not computed."""
     arguments = layer_arguments(_published("lf_tiny_attn_probs_global_filler"), "float32")
     compact = probabilities(witness, arguments, layout)
     missing = np.concatenate([compact.global_[0, :, :, 1:].ravel(), compact.local[0, :, :, 1:3].ravel()])

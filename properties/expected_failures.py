@@ -3,7 +3,8 @@
 A file is JSON or TOML: {check: reason} or {check: {"reason": ..., "case": {...}}}. "check[float16, float64]" speaks of
 those dtypes alone; for checks of models "check[led, longformer float64]" of LED, and of Longformer in float64. A case
 is a known failing input: it is tried when the search of a run finds none, so that a check is not said to pass because
-a run was short.
+a run was short. "always": false beside a reason, instead of a case, is for a failure by the last bits alone, which a
+machine shows and another does not: where the check passes, it has passed.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ class Expectation:
         meant: dtypes it speaks of, each by its words, such as {"led", "float64"}; empty: all.
         reason: why it fails, one line.
         case: a failing case, without the dtype; None: none is known.
+        always: fails on every machine; if not, one that passes is no failure.
     """
 
     check: str
     meant: tuple[frozenset[str], ...]
     reason: str
     case: Mapping[str, Any] | None = None
+    always: bool = True
 
     def speaks_of(self, check: str, dtype: str) -> bool:
         words = set(dtype.split())
@@ -118,17 +121,21 @@ class ExpectedFailures:
         name, bracket, words = key.partition("[")
         if bracket and not words.endswith("]"):
             raise ValueError(f"{self.source}: expected check or check[dtype, ...], got {key!r}")
-        case = None
+        case, always = None, True
         if isinstance(value, Mapping):
-            if not set(value) <= {"reason", "case"}:
-                raise ValueError(f"{self.source}: expected reason and case for {key}, got {', '.join(value)}")
-            value, case = value.get("reason"), value.get("case")
+            if not set(value) <= {"reason", "case", "always"} or {"case", "always"} <= set(value):
+                raise ValueError(
+                    f"{self.source}: expected reason and case, or always, for {key}, got {', '.join(value)}"
+                )
+            value, case, always = value.get("reason"), value.get("case"), value.get("always", True)
+        if not isinstance(always, bool):
+            raise ValueError(f"{self.source}: expected always of {key} to be true or false, got {always!r}")
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{self.source}: expected a reason for {key}, got {value!r}")
         if case is not None and not isinstance(case, Mapping):
             raise ValueError(f"{self.source}: expected a case of {key} to be an object, got {case!r}")
         meant = tuple(frozenset(each.split()) for each in words.removesuffix("]").split(",") if each.strip())
-        return Expectation(name.strip(), meant, value, case)
+        return Expectation(name.strip(), meant, value, case, always)
 
 
 def _agree(one: frozenset[str], two: frozenset[str]) -> bool:
@@ -150,6 +157,8 @@ def _tried(record: Record, expectation: Expectation, again: Callable[[dict[str, 
 
 
 def _judged(record: Record, expectation: Expectation) -> Record:
+    if record.passed and not expectation.always:
+        return record
     if record.passed:
         told = f"expected to fail ({expectation.reason}), passes now: take it off the expected failures"
         return replace(record, status="failed", message=told, reason=expectation.reason)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.machine import Machine
 from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
 from trueband.properties.target import TargetError
@@ -50,6 +51,7 @@ class RemoteRunner:
         time_limit: seconds for one call.
         memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
+        machine: where the candidate's process computes, as it tells itself.
         on_call: told of every call that gave a result.
     """
 
@@ -77,7 +79,7 @@ class RemoteRunner:
         self.least_window: int = hello["least_window"]
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
-        self.versions: dict[str, str] = hello["versions"]
+        self.machine: Machine = hello["machine"]
 
     def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
         """See `Runner.call`. Also raises the exceptions above."""

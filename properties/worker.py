@@ -19,6 +19,7 @@ from typing import Any
 
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
+from trueband.properties.machine import machine
 from trueband.properties.protocol import Array, receive, send
 from trueband.properties.runner import CandidateError, Cheating, Exhausted, Runner
 from trueband.properties.target import TargetError, load_target
@@ -44,7 +45,7 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
         return
     if memory_limit:
         _limit_memory(memory_limit)
-    send(answers, hello(runner))
+    send(answers, hello(runner, device))
     while True:
         try:
             request, arrays = receive(requests)
@@ -58,11 +59,8 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
         send(answers, {**header, "token": token}, result)
 
 
-def hello(runner: Runner) -> dict[str, Any]:
-    """What the judging process needs to know of the target, and the versions it runs with."""
-    versions = {
-        name: getattr(sys.modules.get(name), "__version__", None) for name in ("numpy", "torch", "triton", "jax")
-    }
+def hello(runner: Runner, device: str) -> dict[str, Any]:
+    """What the judging process needs to know of the target, and where it runs."""
     return {
         "name": runner.name,
         "library": runner.target.library,
@@ -71,7 +69,7 @@ def hello(runner: Runner) -> dict[str, Any]:
         "accumulators": dict(runner.accumulators),
         "least_window": runner.least_window,
         "may_have_gradients": runner.may_have_gradients,
-        "versions": {name: str(version) for name, version in versions.items() if version},
+        "machine": machine(device),
     }
 
 

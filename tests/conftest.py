@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from trueband.threads import use_one
 
 use_one()  # the workers share the cores; before anything imports numpy
+
+from trueband.properties.gpu.triton_version import refusal  # noqa: E402 - it imports numpy
 
 settings.register_profile(
     "gate",
@@ -21,6 +24,45 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gate")
+
+NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", NEEDS)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that the installed triton cannot run are left out, and counted: what they test refuses it, in one line.
+
+    With the triton of constraints.txt, and so in the gate, none is: tests/packaging/test_triton_versions.py.
+    """
+    unfit = [item for item in items if told_unfit(item)]
+    if unfit:
+        config.hook.pytest_deselected(items=unfit)
+        items[:] = [item for item in items if item not in unfit]
+
+
+def told_unfit(item: pytest.Item) -> list[str]:
+    """Why the installed triton cannot run a test; nothing when it can."""
+    told = [refusal(marker.args[0]) for marker in item.iter_markers("needs_triton")]
+    return [each for each in told if each is not None]
+
+
+# Takes an interrupt as every command does, and becomes the command; whoever started the tests may have told them to
+# ignore it, as a shell tells what it starts in the background, and that is inherited.
+AS_FROM_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def as_from_a_terminal() -> Callable[[list[str]], list[str]]:
+    """Makes of a command one that an interrupt reaches, however the tests were started; it begins with a path."""
+    return lambda command: [sys.executable, "-c", AS_FROM_A_TERMINAL, *command]
 
 
 @pytest.hookimpl(wrapper=True)

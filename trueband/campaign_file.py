@@ -5,21 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import hypothesis
 
-from trueband import __version__
+from trueband.made_on import apart, machines_of
 from trueband.properties.campaign import BLOCK, Block, Shard
 from trueband.properties.engine import Plan
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import to_line
 from trueband.properties.remote import RemoteRunner
+from trueband.reports import first_line
 
-# What must be the same in files that belong together. The shard is compared apart, versions of libraries are told only.
+# What must be the same in files that belong together. The shard is compared apart, machines are told only.
 SAME = (
     "trueband", "target", "features", "dtypes", "device", "cases", "small_world_dtypes", "checks", "seed", "block",
     "expected_failures",
@@ -28,27 +28,12 @@ SAME = (
 
 def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard, expected: ExpectedFailures) -> dict[str, Any]:
     """The first line of the file."""
-    return {
-        "record": "campaign",
-        "trueband": __version__,
-        "target": plan.target,
-        "name": candidate.name,
-        "library": candidate.library,
-        "features": sorted(candidate.features),
-        "dtypes": list(plan.dtypes),
-        "device": plan.device,
-        "cases": plan.cases,
-        "small_world_dtypes": list(plan.small_world_dtypes),
-        "checks": list(plan.checks),
-        "seed": plan.seed,
-        "block": BLOCK,
-        "expected_failures": expected.values,
-        "shard": str(shard),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "hypothesis": hypothesis.__version__,
-        **candidate.versions,
-    }
+    return first_line(
+        "campaign", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
+        features=sorted(candidate.features), dtypes=list(plan.dtypes), device=plan.device, cases=plan.cases,
+        small_world_dtypes=list(plan.small_world_dtypes), checks=list(plan.checks), seed=plan.seed, block=BLOCK,
+        expected_failures=expected.values, shard=str(shard), hypothesis=hypothesis.__version__,
+    )  # fmt: skip
 
 
 def plan_of(head: Mapping[str, Any]) -> Plan:
@@ -80,6 +65,8 @@ def difference(head: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def read_campaign(path: Path) -> tuple[dict[str, Any], list[Block]]:
     """The head and the blocks of a file. A last line that was being written when the run was killed is left out.
 
+    A run that was continued elsewhere has in its head "machines", all of them, beside the first one's "machine".
+
     Raises:
         OSError: the file cannot be read.
         ValueError: it is not the file of a campaign.
@@ -96,6 +83,8 @@ def read_campaign(path: Path) -> tuple[dict[str, Any], list[Block]]:
                 head = {"record": kind, **values, **{key: values[key] for key in SAME}}
             elif kind == "block" and head is not None:
                 blocks.append(Block.from_dict(values))
+            elif kind == "machine" and head is not None:
+                head["machines"] = [*machines_of(head), values["machine"]]
             else:
                 raise ValueError(f"got a line of the kind {kind!r}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -110,6 +99,8 @@ class CampaignFile:
 
     Attributes:
         done: the blocks that were there.
+        head: the first line; of a run that was continued elsewhere with all of its "machines".
+        moved: what this machine differs in from the last one that wrote the file; "" where it is the same.
     """
 
     def __init__(self, path: Path | None, head: dict[str, Any], resume: bool) -> None:
@@ -119,6 +110,7 @@ class CampaignFile:
             ValueError: it is there and is not to be continued, is of another run, or another process writes it.
         """
         self.done: list[Block] = []
+        self.head, self.moved = head, ""
         self._file: TextIO | None = None
         if path is None:
             return
@@ -153,6 +145,12 @@ class CampaignFile:
             told = f"expected shard {there['shard']}, got {head['shard']}"
         if told:
             raise ValueError(f"--resume: {path} is of another run: {told}")
+        before = machines_of(there)
+        self.moved = apart(before[-1], head["machine"]) if before else ""
+        if self.moved:
+            self.write_line({"record": "machine", "machine": head["machine"]})
+            before.append(head["machine"])
+        self.head = {**head, "machines": before} if len(before) > 1 else head
 
     def write(self, block: Block) -> None:
         """One more block is finished."""

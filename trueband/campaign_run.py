@@ -59,6 +59,8 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
         begin_files(options, plan.target)  # not before: a refused file leaves the reports of the run that it is of
         blocks = list(file.done)
         _tell_done(options.json, len(blocks), len(block_keys(plan)))
+        if file.moved:
+            print(f"trueband: {options.json} was written on another machine: {file.moved}", file=sys.stderr)
         progress = stack.enter_context(Progress(len(block_keys(plan)) - len(blocks)))
 
         def on_case(check: str, dtype: str) -> None:
@@ -66,7 +68,7 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
             progress.case(check, dtype)
 
         try:
-            for block in run_campaign(plan, candidate, shard, file.done, on_case, known):
+            for block in interrupt.through(run_campaign(plan, candidate, shard, file.done, on_case, known)):
                 blocks.append(block)
                 file.write(block)
                 (record,) = expected.settle(_records([block], plan), False)
@@ -77,7 +79,7 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
         except KeyboardInterrupt:
             interrupted, complete = True, False
         records = list(expected.settle(_records(blocks, plan), complete))
-        end_files(options, records, head, candidate, interrupted)
+        end_files(options, records, file.head, candidate, interrupted)
     if blocks:
         print_campaign(f"{plan.target}: campaign, seed {plan.seed}, shard {shard}", blocks, records)
     if interrupted:

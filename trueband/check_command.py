@@ -29,13 +29,14 @@ from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.machine import machine
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner
 from trueband.report_files import begin_files, end_files
-from trueband.reports import JsonLines, run_head
+from trueband.reports import JsonLines, first_line, run_head
 
 OWN_TARGET = "chunked"
 
@@ -102,6 +103,7 @@ def run_command(options: argparse.Namespace) -> int:
     records: list[Record] = []
     interrupted = False
     plan, candidate = None, None
+    head: dict[str, Any] = {}
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
@@ -118,22 +120,25 @@ def run_command(options: argparse.Namespace) -> int:
                     RemoteRunner(named.spec, options.device, options.time_limit, options.memory_limit)
                 )
                 plan = _plan(options, candidate)
-                lines.start(candidate, plan)
+                head = run_head(candidate, plan)
             if not golden and not of_models and not (plan and plan.checks):
                 raise ValueError(f"-k: expected a part of a check's name, got {options.pattern!r}")
             expected.check_names(known_names(suite, candidate))
             known_model_cases(expected, of_models)
+            head = head or _head(options, load=True)
+            lines.start(head)
             if plan and candidate:
                 known_cases(expected, steps(plan), candidate.features)
             total = (_count(plan) if plan else 0) + len(of_models) + len(golden) * 2
             progress = stack.enter_context(Progress(total))
             on_case = _on_case(progress, interrupt)
             on_model = partial(on_case, "models", "")
-            found = chain(
+            every = chain(
                 run(plan, candidate, on_case) if plan and candidate else (),
                 (run_model_step(model_target, models, step, options.seed, on_model) for step in of_models),
                 golden_records(golden) if golden else (),
             )
+            found = interrupt.through(every)
             for record in expected.apply(found, lambda line: _again(line, options, candidate, model_target)):
                 records.append(record)
                 lines.write(record)
@@ -146,10 +151,12 @@ def run_command(options: argparse.Namespace) -> int:
                     lines.write(record)
         except CandidateCheating as error:
             records.append(cheating_record(options.target, options.device, str(error)))
+            head = head or _head(options)
+            lines.start(head)
             lines.write(records[-1])
         except KeyboardInterrupt:
             interrupted = True
-        head = run_head(candidate, plan) if candidate and plan else {"target": options.target}
+        head = head or _head(options)
         end_files(options, records, {**head, "seed": options.seed}, candidate, interrupted)
         if options.gate:
             if candidate is not None:
@@ -162,6 +169,13 @@ def run_command(options: argparse.Namespace) -> int:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
     return exit_codes.of_records(records)
+
+
+def _head(options: argparse.Namespace, load: bool = False) -> dict[str, Any]:
+    """The first line where no kernel runs: models and goldens are computed in this process."""
+    target = options.model_target or options.target
+    seed = None if options.gate else options.seed
+    return first_line("run", machine("cpu", load), target=target, device=options.device, seed=seed)
 
 
 def _run_campaign(options: argparse.Namespace, spec: str, expected: ExpectedFailures) -> int:

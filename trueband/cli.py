@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from trueband import __version__
+from trueband.floor import too_old
 from trueband.threads import use_one
 
 DESCRIPTION = """\
@@ -38,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"exit codes:\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    main_parser.add_argument("--version", action="version", version=f"trueband {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    main_parser.add_argument("--version", action="store_true", help="print the version, and exit")
+    main_parser.add_argument("--verbose", action="store_true", help="with --version: also the machine, as the first "
+        "line of every file of results tells it: processor, libraries, threads, variables")  # fmt: skip
+    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
     every = (
         check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
         targets_command, sanitize_command, compile_command, bench_command,
@@ -49,13 +52,45 @@ def parser() -> argparse.ArgumentParser:
     return main_parser
 
 
+def print_version(options: argparse.Namespace) -> int:
+    """Print the version, with --verbose also the machine.
+
+    Raises:
+        ValueError: --verbose without --version, or a command with either.
+    """
+    from trueband.exit_codes import PASSED
+    from trueband.made_on import rows
+    from trueband.properties.machine import machine
+
+    if not options.version:
+        raise ValueError(f"--verbose: expected --version with it, got {options.command or 'nothing'}")
+    if options.command:
+        raise ValueError(f"--version: expected no command with it, got {options.command}")
+    print(f"trueband {__version__}")
+    if options.verbose:
+        told = rows(machine(load=True))
+        width = max(len(name) for name, _ in told)
+        for name, value in told:
+            print(f"{name:{width}}  {value}")
+    return PASSED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. A user's error is one line on stderr."""
     use_one()  # before the commands import numpy
     from trueband.exit_codes import INTERRUPTED, USAGE
 
-    options = parser().parse_args(arguments)
+    problem = too_old()  # before the commands import what may be too old for them
+    if problem is not None:
+        print(f"trueband: error: {problem}", file=sys.stderr)
+        return USAGE
+    main_parser = parser()
+    options = main_parser.parse_args(arguments)
+    if not (options.version or options.verbose or options.command):
+        main_parser.error("the following arguments are required: COMMAND")
     try:
+        if options.version or options.verbose:
+            return print_version(options)
         code: int = options.run(options)
     except (ValueError, OSError) as error:
         print(f"trueband: error: {error}", file=sys.stderr)

@@ -16,8 +16,9 @@ from trueband.console import print_line, report_console
 from trueband.properties.gpu.aot.gates import GATES
 from trueband.properties.gpu.aot.process import Judged, Outcome, compile_for
 from trueband.properties.gpu.aot.target import TARGETS
+from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import write_whole
+from trueband.reports import first_line, write_whole
 
 OWN = "triton"
 OWN_TARGETS = ("sm_80", "sm_90", "gfx942")
@@ -59,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--tier", choices=tuple(SPECS), help=f"how many of the package's own kernels (default: quick; of {OWN} only)")
     add("--jobs", type=positive, default=1, metavar="N", help=f"processes (default: 1; of {OWN} only)")
     add("--time-limit", type=float, metavar="SECONDS", help="for all of it (default: no limit)")
-    add("--json", type=Path, metavar="FILE", help="write one JSON line for each kernel, and one that sums up")
+    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each kernel, the sum")
     command.set_defaults(run=run_command)
 
 
@@ -76,7 +77,7 @@ def run_command(options: argparse.Namespace) -> int:
     gpus = list(dict.fromkeys(options.gpu or OWN_TARGETS))
     outcome = compile_for(spec, gpus, options.jobs, options.time_limit)
     if options.json:
-        write_whole(options.json, json_lines(outcome))
+        write_whole(options.json, json_lines(outcome, options.target))
     print_table(outcome.judged)
     print_end(outcome, options.target)
     return exit_code(outcome)
@@ -93,15 +94,16 @@ def exit_code(outcome: Outcome) -> int:
     return exit_codes.PASSED if outcome.judged else exit_codes.NOTHING_RAN
 
 
-def json_lines(outcome: Outcome) -> str:
-    """One line for each kernel, {"record": "kernel", ...}, and a last one, {"record": "end", ...}."""
+def json_lines(outcome: Outcome, target: str) -> str:
+    """What ran where, one line for each kernel, {"record": "kernel", ...}, and a last one, {"record": "end", ...}."""
+    head = first_line("run", outcome.machine or machine(), target=target)
     lines = [
         {"record": "kernel", **each.code.to_dict(), "refused": {told.gate: told.message for told in each.refusals}}
         for each in outcome.judged
     ]
     refused = sum(bool(each.refusals) for each in outcome.judged)
     end = {"record": "end", "kernels": len(lines), "refused": refused, "crash": outcome.crash}
-    return "".join(json.dumps(line) + "\n" for line in [*lines, end])
+    return "".join(json.dumps(line) + "\n" for line in [head, *lines, end])
 
 
 def print_table(judged: list[Judged]) -> None:

@@ -61,7 +61,8 @@ def run_command(options: argparse.Namespace) -> int:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(FaultLines(options.json, len(names)))
         try:
-            for row in run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix):
+            found = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
+            for row in interrupt.through(found):
                 rows.append(row)
                 lines.write(row)
                 interrupt.raise_if_asked()

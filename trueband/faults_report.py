@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from trueband import __version__
 from trueband.console import print_line
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults.campaign import Row
 from trueband.properties.faults.catalog import Entry, catalog
 from trueband.properties.faults.invisible import INVISIBLE
+from trueband.properties.machine import machine
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.reports import first_line
 
 QUICKLY = 1.0  # seconds
 GOAL_QUICKLY, GOAL_QUICK_TIER, GOAL_TOKENS = 0.95, 0.98, 4
@@ -33,7 +34,7 @@ class FaultLines:
     def __enter__(self) -> FaultLines:
         if self.path is not None:
             self._file = self.path.open("w", encoding="utf-8")
-        self._write({"record": "run", "trueband": __version__, "faults": self.total})
+        self._write(first_line("run", machine(), faults=self.total))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from trueband import exit_codes
 from trueband.console import print_line
 from trueband.golden.recordings.difference import Apart, difference
-from trueband.golden.store import read_golden
+from trueband.golden.store import Golden, read_golden
+from trueband.properties.machine import Machine, machine
+from trueband.reports import first_line
 
 DESCRIPTION = """\
 How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the
@@ -39,11 +41,11 @@ def run_diff(options: argparse.Namespace) -> int:
     found = difference(a, b)
     within = all(each.within for each in found)
     if options.json:
-        told = {"record": "diff", "a": a.id, "b": b.id, "within": within, "taps": [each.to_dict() for each in found]}
-        print(json.dumps(told))
+        told = first_line("diff", machine(), a=a.id, b=b.id, within=within, taps=[each.to_dict() for each in found])
+        print(json.dumps({**told, "machines": [machine_of(a), machine_of(b)]}))
         return exit_codes.PASSED if within else exit_codes.FAILED
     for golden in (a, b):
-        told = golden.metadata.details
+        told = {**machine_of(golden), **golden.metadata.details}
         versions = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if name in told)
         print_line(f"{golden.id}: {golden.metadata.dtype}, {versions or 'the reference alone'}")
     for line in table(found):
@@ -51,6 +53,12 @@ def run_diff(options: argparse.Namespace) -> int:
     first = next((each.name for each in found if not each.within), None)
     print_line("no layer is apart by more than rounding" if first is None else f"apart from {first} on")
     return exit_codes.PASSED if within else exit_codes.FAILED
+
+
+def machine_of(golden: Golden) -> Machine:
+    """Where a recording was made; empty where it does not tell, as those from before."""
+    told: Machine = golden.metadata.details.get("machine", {})
+    return told
 
 
 def table(found: Sequence[Apart]) -> list[str]:

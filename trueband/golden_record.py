@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from trueband.golden.store import Golden, Metadata, Source, read_golden, write_g
 from trueband.golden.store.file import check_writable
 from trueband.golden_checkpoint_files import ModelFolder, float64_states, load_model, read_folder, read_inputs
 from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.machine import machine
 from trueband.properties.verdict import Verdict
 from trueband.reference.config import LEDConfig, LongformerConfig
 
@@ -106,7 +106,8 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     run = fed_taps(optimized, model.recorded, inputs, entering(golden))
     own = {name: selected(golden, name, run["taps"][name]) for name in tap_names(golden)}
     container = np.float64 if dtype == "float64" else np.float32
-    told = golden.metadata.details | {"device": device_told(optimized)}
+    device = device_told(optimized)
+    told = golden.metadata.details | {"device": device, "machine": machine(device)}
     golden = Golden(
         dataclasses.replace(golden.metadata, details=told),
         golden.arrays | {f"own.{name}": array.astype(container) for name, array in own.items()},
@@ -158,16 +159,9 @@ def _golden(
         checkpoint=None, run=RUN, model_class=model.recorded.model_class, inputs=recipe, output="taps", dtype=dtype,
         source=Source("trueband golden record"), license="of the model's owner", generator=f"trueband {__version__}",
         inputs_sha256=sha256, weights_sha256=model.sha256, why=[*why, *([request.why] if request.why else [])],
-        details={"config": model.config, "taps": taps, "weights": model.stored, **versions()},
+        details={"config": model.config, "taps": taps, "weights": model.stored},
     )  # fmt: skip
     return Golden(metadata, arrays)
-
-
-def versions() -> dict[str, str]:
-    """Of what the recorded implementation ran on."""
-    import torch
-
-    return {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
 def _size(model: ModelFolder, inputs: Inputs) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from trueband import exit_codes
 from trueband.console import print_line
 from trueband.golden.recordings.rows import MOST
-from trueband.golden_diff_command import table
+from trueband.golden_diff_command import machine_of, table
 from trueband.golden_record import Made, Request, record
+from trueband.reports import first_line
 
 DESCRIPTION = f"""\
 Record what every layer of a model gives on inputs of yours, to find out later whether it still does: with another
@@ -82,7 +83,7 @@ def report(made: Made, out: Path) -> None:
     print_line("A number is the largest error of the optimized model, in units of the bound.")
     if made.old is not None:
         print_line("")
-        told = made.old.metadata.details.get("torch")
+        told = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
         with_torch = f" (recorded with torch {told})" if told else ""
         print_line(f"old against new{with_torch}{': ' + made.incomparable if made.incomparable else ''}")
         for line in table(made.apart):
@@ -96,9 +97,9 @@ def report(made: Made, out: Path) -> None:
 
 def report_json(made: Made, out: Path) -> None:
     """For a program."""
-    told = {
-        "record": "recording", "file": str(out), "written": made.passed, "wiring": made.wiring,
-        "taps": [verdict.to_dict() for verdict in made.verdicts], "why": made.golden.metadata.why,
-        "old_against_new": [each.to_dict() for each in made.apart], "incomparable": made.incomparable,
-    }  # fmt: skip
+    told = first_line(
+        "recording", machine_of(made.golden), file=str(out), written=made.passed, wiring=made.wiring,
+        taps=[verdict.to_dict() for verdict in made.verdicts], why=made.golden.metadata.why,
+        old_against_new=[each.to_dict() for each in made.apart], incomparable=made.incomparable,
+    )  # fmt: skip
     print(json.dumps(told))

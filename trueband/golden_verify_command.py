@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trueband import exit_codes
 from trueband.console import print_line
@@ -23,6 +24,8 @@ from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
 from trueband.properties.bounds.precision import DTYPES as PRECISIONS
+from trueband.properties.machine import machine
+from trueband.reports import first_line
 
 DESCRIPTION = """\
 Compute goldens, and compare with what was published. Without ID: all that can be computed from the package and from the
@@ -63,7 +66,8 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "reference computes in float64 always. A coarser dtype cannot meet the printed digits")  # fmt: skip
     add_checkpoint(command)
     add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
-    add("--json", action="store_true", help="print one JSON object per line as goldens finish, the summary last")
+    add("--json", action="store_true", help="print one JSON object per line: what runs where, goldens as they finish, "
+        "the sum")  # fmt: skip
     command.set_defaults(run=run_verify)
 
 
@@ -81,26 +85,26 @@ def run_verify(options: argparse.Namespace) -> int:
         raise ValueError("--as: expected it with --checkpoint DIR only, got no DIR")
     store = open_store()
     store.check()
-    records: list[GoldenRecord] = []
+    told = _Told(options)
     left_out: dict[str, str] = {}
     if options.checkpoint is not None:
-        run = partial(watch_checkpoint, options, lambda record: _tell(records, record, options.json))
+        run = partial(watch_checkpoint, options, told.add)
     else:
         contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
         chosen = choose(options.ids, options.kind, options.pattern, store)
         left_out = chosen.left_out
         load_weights(chosen.items)
-        run = partial(_watch, records, chosen, contexts, options.json)
+        run = partial(_watch, told, chosen, contexts)
     interrupted = False
     try:
         run()
     except KeyboardInterrupt:
         interrupted = True
-    _summary(records, left_out, time.perf_counter() - started, options.json)
+    told.end(left_out, time.perf_counter() - started)
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
-    return exit_code(records)
+    return exit_code(told.records)
 
 
 def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
@@ -109,16 +113,12 @@ def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
 
     if len(paths) != len(options.ids):
         raise ValueError(f"ID: expected recordings (*{ENDING}) or ids of goldens, got both")
-    records: list[GoldenRecord] = []
+    told = _Told(options)
     for path in paths:
         for record in verify_recording(path, options.checkpoint, options.dtype, options.device):
-            records.append(record)
-            if options.json:
-                print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
-            else:
-                print_line(line_of(record))
-    _summary(records, {}, sum(record.seconds for record in records), options.json)
-    return exit_code(records)
+            told.add(record)
+    told.end({}, sum(record.seconds for record in told.records))
+    return exit_code(told.records)
 
 
 def exit_code(records: Sequence[GoldenRecord]) -> int:
@@ -145,31 +145,59 @@ def line_of(record: GoldenRecord) -> str:
     return f"{status:10}  {record.name} [{record.witness}]  {detail}"
 
 
-def _watch(records: list[GoldenRecord], chosen: Chosen, contexts: list[Context], as_json: bool) -> None:
-    """Runs, appends and tells each record as it is made; on a terminal also what runs now."""
+class _Told:
+    """Tells records as they are made, as JSON lines or for a reader.
+
+    Attributes:
+        records: told so far.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.records: list[GoldenRecord] = []
+        self._options = options
+        self._begun = False
+
+    def add(self, record: GoldenRecord) -> None:
+        """One more."""
+        self.records.append(record)
+        if self._options.json:
+            self._write({"record": "golden", **record.to_dict()})
+        else:
+            print_line(line_of(record))
+
+    def end(self, left_out: dict[str, str], seconds: float) -> None:
+        """What all comes to."""
+        if self._options.json:
+            self._write({"record": "summary", "kinds": _by_kind(self.records), "left_out": left_out,
+                         "seconds": round(seconds, 3)})  # fmt: skip
+        else:
+            _print_summary(self.records, left_out, seconds)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if not self._begun:  # not before there is something to tell: what cannot run at all prints nothing
+            self._begun = True
+            loads = "optimized" in (self._options.witness or ["optimized"])
+            here = machine(self._options.device or "cpu", load=loads)
+            self._write(first_line("run", here, ids=self._options.ids, dtype=self._options.dtype))
+        print(json.dumps(line), flush=True)
+
+
+def _watch(told: _Told, chosen: Chosen, contexts: list[Context]) -> None:
+    """Runs, and tells each record as it is made; on a terminal also what runs now."""
     total, terminal = len(chosen.items) * len(contexts), sys.stderr.isatty()
 
     def before(name: str, witness: str) -> None:
         if terminal:
-            print(f"\r\033[K{len(records) + 1}/{total} {name} [{witness}]", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{len(told.records) + 1}/{total} {name} [{witness}]", end="", file=sys.stderr, flush=True)
 
     for record in run_items(chosen.items, contexts, before):
         if terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
-        _tell(records, record, as_json)
+        told.add(record)
 
 
-def _tell(records: list[GoldenRecord], record: GoldenRecord, as_json: bool) -> None:
-    """Appends a record, and prints it."""
-    records.append(record)
-    if as_json:
-        print(json.dumps({"record": "golden", **record.to_dict()}), flush=True)
-    else:
-        print_line(line_of(record))
-
-
-def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds: float, as_json: bool) -> None:
-    by_kind = {
+def _by_kind(records: Sequence[GoldenRecord]) -> dict[str, dict[str, int]]:
+    return {
         kind: {
             "passed": sum(record.passed for record in records if record.kind == kind),
             "failed": sum(not record.passed and not record.cannot_run for record in records if record.kind == kind),
@@ -178,12 +206,11 @@ def _summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds:
         }
         for kind in Counter(record.kind for record in records)
     }
-    if as_json:
-        told = {"record": "summary", "kinds": by_kind, "left_out": left_out, "seconds": round(seconds, 3)}
-        print(json.dumps(told), flush=True)
-        return
+
+
+def _print_summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds: float) -> None:
     print_line("")
-    for kind, counts in by_kind.items():
+    for kind, counts in _by_kind(records).items():
         results = ", ".join(f"{counts[key]} {key.replace('_', ' ')}" for key in ("passed", "failed", "cannot_run"))
         print_line(f"{kind:10}  {counts['goldens']:3d} {NOUNS.get(kind, 'goldens')}: {results}")
     for line in told_left_out(left_out):

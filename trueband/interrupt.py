@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable, Iterator
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Interrupt:
@@ -26,6 +30,16 @@ class Interrupt:
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         self._asked = True
         raise KeyboardInterrupt
+
+    def through(self, records: Iterable[T]) -> Iterator[T]:
+        """The same, but what is raised after an interrupt is the interrupt: a library that swallowed it, in the middle
+        of its work, may stumble over that."""
+        try:
+            yield from records
+        except Exception as error:
+            if self._asked:
+                raise KeyboardInterrupt from error
+            raise
 
     def raise_if_asked(self) -> None:
         """Call it between cases."""

@@ -11,6 +11,7 @@ from typing import Any
 from trueband import exit_codes
 from trueband.campaign_file import difference, plan_of, read_campaign
 from trueband.campaign_report import print_campaign
+from trueband.made_on import together
 from trueband.properties.campaign import Block, Shard, block_keys, sum_blocks
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.record import to_line
@@ -72,7 +73,7 @@ def run_command(options: argparse.Namespace) -> int:
 def merge(
     files: Sequence[tuple[Path, Mapping[str, Any], Sequence[Block]]],
 ) -> tuple[Mapping[str, Any], dict[Shard, list[Block]]]:
-    """The head, and the blocks of each shard. A block that is in two files counts once.
+    """The head, with the machines of all files, and the blocks of each shard. A block that is in two files counts once.
 
     Raises:
         ValueError: the files are not of one run, or tell different things of one block.
@@ -96,6 +97,8 @@ def merge(
                 )
             if drawn.setdefault(block.key, (block.digest, block.total)) != (block.digest, block.total):
                 raise ValueError(f"{path}: expected the cases of {first_path} in {_name(block)}, got others")
+    machines = together(other for _, other, _ in files)
+    head = {**{name: value for name, value in head.items() if name != "machine"}, "machines": machines}
     return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda each: each[0].index)}
 
 

@@ -13,6 +13,7 @@ def test_my_layers(golden):
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "trueband: a check of an attention kernel or a model, from trueband")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """The machine that a target is checked on, in a line."""
+    if not (config.getoption("trueband_target") or config.getoption("trueband_model_target")):
+        return None
+    from trueband.made_on import in_a_process, short
+
+    return f"trueband: {short(in_a_process(os.environ))}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO
 from xml.etree import ElementTree
 
 from trueband import __version__
 from trueband.properties.engine import Plan
+from trueband.properties.machine import Machine
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 
 
+def first_line(record: str, machine: Machine, **told: Any) -> dict[str, Any]:
+    """The first line of every file of results: what it is of, and where it was made.
+
+    Args:
+        machine: of the process that computed.
+    """
+    return {"record": record, "trueband": __version__, **told, "machine": machine}
+
+
 def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
-    """What runs where."""
-    return {
-        "record": "run",
-        "trueband": __version__,
-        "target": plan.target,
-        "name": candidate.name,
-        "library": candidate.library,
-        "features": sorted(candidate.features),
-        "dtypes": plan.dtypes,
-        "device": plan.device,
-        "cases": plan.cases,
-        "seed": None if plan.gate else plan.seed,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **candidate.versions,
-    }
+    """What runs where, of a kernel."""
+    return first_line(
+        "run", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
+        features=sorted(candidate.features), dtypes=plan.dtypes, device=plan.device, cases=plan.cases,
+        seed=None if plan.gate else plan.seed,
+    )  # fmt: skip
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -54,6 +53,7 @@ class JsonLines:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._file: TextIO | None = None
+        self._begun = False
 
     def __enter__(self) -> Self:
         if self.path is not None:
@@ -64,9 +64,11 @@ class JsonLines:
         if self._file is not None:
             self._file.close()
 
-    def start(self, candidate: RemoteRunner, plan: Plan) -> None:
-        """The first line: what runs where, {"record": "run", ...}."""
-        self._write(json.dumps(run_head(candidate, plan), separators=(",", ":")))
+    def start(self, head: Mapping[str, Any]) -> None:
+        """The first line, once: what runs where, see `first_line`."""
+        if not self._begun:
+            self._begun = True
+            self._write(json.dumps(head, separators=(",", ":")))
 
     def write(self, record: Record) -> None:
         """One record, {"record": "check", ...}."""

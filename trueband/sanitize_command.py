@@ -12,8 +12,9 @@ from trueband.adapters.interpreter import can_be_mended
 from trueband.console import print_line
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
+from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import write_whole
+from trueband.reports import first_line, write_whole
 
 OWN = "triton"
 SPECS = {OWN: "trueband.sanitize_cases:edges"}
@@ -69,7 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--time-limit", type=float, metavar="SECONDS", help="for the function (default: no limit); kernels that wait "
         "for each other may never end in the interpreter")  # fmt: skip
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
-    add("--json", type=Path, metavar="FILE", help="write one JSON line for each finding, and one that sums up")
+    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
     command.set_defaults(run=run_command)
 
 
@@ -84,7 +85,7 @@ def run_command(options: argparse.Namespace) -> int:
         write_whole(options.json, "")  # a path that cannot be written is told now
     outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "")
     if options.json:
-        write_whole(options.json, json_lines(outcome))
+        write_whole(options.json, json_lines(outcome, options.target))
     print_findings(outcome.findings, len(outcome.findings) if options.all else SHOWN)
     print_end(outcome, options.target)
     return exit_code(outcome)
@@ -101,12 +102,13 @@ def exit_code(outcome: Outcome) -> int:
     return exit_codes.PASSED if outcome.launches else exit_codes.NOTHING_RAN
 
 
-def json_lines(outcome: Outcome) -> str:
-    """One line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
+def json_lines(outcome: Outcome, target: str) -> str:
+    """What ran where, one line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
+    head = first_line("run", outcome.machine or machine(), target=target)
     lines = [json.dumps({"record": "finding", **finding.to_dict()}) for finding in outcome.findings]
     end = {"record": "end", "findings": len(lines), "launches": outcome.launches, "accesses": outcome.accesses,
            "unchecked": outcome.unchecked, "kernels": outcome.kernels, "crash": outcome.crash}  # fmt: skip
-    return "\n".join([*lines, json.dumps(end)]) + "\n"
+    return "\n".join([json.dumps(head), *lines, json.dumps(end)]) + "\n"
 
 
 def print_findings(findings: list[Finding], shown: int) -> None:

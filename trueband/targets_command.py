@@ -9,6 +9,7 @@ from typing import Any
 from trueband import exit_codes
 from trueband.adapters import Named, named_targets
 from trueband.console import print_line
+from trueband.properties.gpu.triton_version import refusal
 from trueband.properties.models.target import load_model_target
 from trueband.properties.target import TargetError, load_target
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
@@ -55,6 +56,9 @@ def describe(named: Named) -> dict[str, Any]:
     }  # fmt: skip
     if named.missing:
         return {**told, "problem": f"pip install {' '.join(named.missing)}"}
+    unfit = named.triton and refusal(named.triton)
+    if unfit:
+        return {**told, "problem": unfit}
     try:
         declared = _models(named.spec) if named.kind == "models" else _operator(named.spec)
     except TargetError as error:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+OPENMP = "OMP_NUM_THREADS"
+VARIABLES = (OPENMP, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def single(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that ask for one thread, but for those the user has set."""
+    """The variables that ask for one thread, but for those the user has set.
+
+    With OMP_NUM_THREADS the user has set all of them: where MKL and OpenBLAS are told nothing, they take its number.
+    """
     environment = os.environ if environment is None else environment
-    return {name: "1" for name in VARIABLES if name not in environment}
+    return {name: "1" for name in VARIABLES if not environment.keys() & {name, OPENMP}}
 
 
 def use_one() -> None:

@@ -75,7 +75,10 @@ def pruned(golden: Golden) -> tuple[dict[str, Any], Arrays]:
 
 @runner("peer", form="peer")
 def run_peer(golden: Golden, context: Context) -> Outcome:
-    """Every output that can be judged; told by the one that is closest to its bound, or the first that is beyond."""
+    """Every output that can be judged; told by the one that is closest to its bound, or the first that is beyond.
+
+    Bounded by 8 sigma of both runs; recorded beams exactly, whose search is clear (tests/golden/test_margins.py).
+    """
     told, witness = golden.metadata, context.witness("peer")
     config, state = pruned(golden)
     recorded, inputs = part_of(golden, "output"), golden.inputs

@@ -19,7 +19,7 @@ from trueband.golden.store import Golden
 
 @runner("bart_output", form="seq2seq")
 def first_row(golden: Golden, context: Context) -> Outcome:
-    """The first row of an output, after one step of the decoder."""
+    """The first row of an output, after one step of the decoder, within the printed digits."""
     ids = encode_word(golden.metadata.inputs["word"])
     flags = global_flags(ids, golden.metadata.inputs["global_tokens"])
     checkpoint = weights(golden, context)
@@ -29,7 +29,10 @@ def first_row(golden: Golden, context: Context) -> Outcome:
 
 @runner("bart_words", form="seq2seq")
 def words(golden: Golden, context: Context) -> Outcome:
-    """The phonemes of words, each written greedily; a word without an end has none."""
+    """The phonemes of words, each written greedily; a word without an end has none.
+
+    Letter by letter: no choice is within the errors of a float32 run (tests/golden/test_margins.py).
+    """
     checkpoint, spoken = weights(golden, context), []
     for word in golden.metadata.inputs["words"]:
         ids = encode_word(word)

@@ -14,7 +14,7 @@ from trueband.golden.store import Golden
 
 @runner("position_ids", form="position_ids")
 def position_ids(golden: Golden, context: Context) -> Outcome:
-    """Of ids, or of embeddings, which do not tell what is padding."""
+    """Of ids, or of embeddings, which do not tell what is padding. Exact: integers."""
     told = golden.metadata.inputs
     given: dict[str, Any] = {"padding_id": told["padding_idx"]}
     if "input_ids" in told:

@@ -74,14 +74,14 @@ def _mean(hidden_states: NDArray[Any], residues: slice) -> NDArray[np.float64]:
 
 @runner("sapiens_embedding", form="masked_lm")
 def embedding(golden: Golden, context: Context) -> Outcome:
-    """Mean of the last hidden states over the residues."""
+    """Mean of the last hidden states over the residues, within the printed digits."""
     output, given = _run(golden, context)
     return judge_published(golden, _mean(output.hidden_states[-1], given.residues))
 
 
 @runner("sapiens_led_embedding", form="seq2seq")
 def led_embedding(golden: Golden, context: Context) -> Outcome:
-    """The same, of the encoder of an LED."""
+    """The same, of the encoder of an LED, within the printed digits."""
     given = inputs_of(golden.metadata.inputs)
     output = run_seq2seq(
         context.witness("seq2seq"), weights(golden, context), given.input_ids, given.global_attention_mask,
@@ -100,7 +100,7 @@ def distance(golden: Golden, context: Context) -> Outcome:
 
 @runner("sapiens_probabilities", form="masked_lm")
 def probabilities(golden: Golden, context: Context) -> Outcome:
-    """Softmax over all 25 symbols; of it, the 20 residues at one place of the text."""
+    """Softmax over all 25 symbols; of it, the 20 residues at one place of the text, within the printed digits."""
     output, given = _run(golden, context)
     logits = output.logits[0, given.residues].astype(np.float64)[golden.metadata.details["residue"]]
     exponentials = np.exp(logits - logits.max())
@@ -109,7 +109,10 @@ def probabilities(golden: Golden, context: Context) -> Outcome:
 
 @runner("sapiens_infill", form="masked_lm")
 def infill(golden: Golden, context: Context) -> Outcome:
-    """The best residue, everywhere or where the text has "*"."""
+    """The best residue, everywhere or where the text has "*".
+
+    Letter by letter: no choice is within the errors of a float32 run (tests/golden/test_margins.py).
+    """
     output, given = _run(golden, context)
     best = decode_best(output.logits[0, given.residues])
     if not golden.metadata.details["everywhere"]:
@@ -120,7 +123,10 @@ def infill(golden: Golden, context: Context) -> Outcome:
 
 @runner("sapiens_accuracy", form="masked_lm")
 def accuracy(golden: Golden, context: Context) -> Outcome:
-    """The share of residues found again, each masked in a copy of its own."""
+    """The share of residues found again, each masked in a copy of its own.
+
+    A count: no choice is within the errors of a float32 run (tests/golden/test_margins.py).
+    """
     text = golden.metadata.inputs["residues"]
     ids = encode(text)
     places = np.arange(1, ids.shape[1] - 1)

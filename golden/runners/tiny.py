@@ -21,7 +21,7 @@ def _given(golden: Golden, context: Context) -> tuple[AttentionWitness, dict[str
 
 @runner("tiny_layer", form="attention")
 def layer(golden: Golden, context: Context) -> Outcome:
-    """A row of the output."""
+    """A row of the output, within the printed digits and the bound of the arithmetic."""
     witness, arguments = _given(golden, context)
     row = golden.metadata.details["row"]
     bound = Bound({"arithmetic": row_of(arithmetic(arguments), *row)})
@@ -48,14 +48,14 @@ def global_probabilities(golden: Golden, context: Context) -> Outcome:
 
 @runner("tiny_zero_rows", form="attention")
 def zero_rows(golden: Golden, context: Context) -> Outcome:
-    """Local probabilities of the global and of the masked tokens."""
+    """Local probabilities of the global and of the masked tokens. Exact: 0 is stored there, not computed."""
     local = probabilities(*_given(golden, context)).local
     return judge_published(golden, np.concatenate([local[0, :, 2:4].ravel(), local[1, :, 1:4].ravel()]))
 
 
 @runner("band_slots", form="attention")
 def band_slots(golden: Golden, context: Context) -> Outcome:
-    """How many of the 2w + 1 offsets of each row lie outside of the text: those that got no probability."""
+    """How many of the 2w + 1 offsets of each row lie outside of the text and got no probability. Exact: counts."""
     counts = []
     for case in golden.metadata.inputs["cases"]:
         tokens, heads, window = case["tokens"], case["heads"], case["window"]

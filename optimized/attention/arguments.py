@@ -11,13 +11,16 @@ from torch import Tensor
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
+# Not written as unions: torch.compile of torch 2.6 cannot trace those.
+INTEGERS, NUMBERS = (int, torch.SymInt), (int, float)
+
 
 def check_query(query: Any) -> None:
     """The one argument that sets the shape, dtype and device of the others."""
     check_tensor("query", query)
     if query.dtype not in DTYPES:
         raise TypeError(f"query: expected dtype float32, float64, bfloat16 or float16, got {query.dtype}")
-    if query.ndim != 4 or min(query.shape) < 1:
+    if query.ndim != 4 or 0 in query.shape:
         raise ValueError(
             f"query: expected shape (batch, heads, tokens, head_dim), all at least 1, got {tuple(query.shape)}"
         )
@@ -54,7 +57,7 @@ def check_head_mask(head_mask: Any, heads: int, device: torch.device) -> None:
 
 
 def check_integer(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | torch.SymInt):
+    if isinstance(value, bool) or not isinstance(value, INTEGERS):
         raise TypeError(f"{name}: expected an int >= {least}, got {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name}: expected an int >= {least}, got {value}")
@@ -75,7 +78,7 @@ def check_dilation(dilation: Any, heads: int) -> list[int]:
 def check_scale(scale: Any, head_dim: int) -> float:
     if scale is None:
         return 1 / math.sqrt(head_dim)
-    if isinstance(scale, bool) or not isinstance(scale, int | float):
+    if isinstance(scale, bool) or not isinstance(scale, NUMBERS):
         raise TypeError(f"scale: expected a finite float or None, got {type(scale).__name__}")
     if not math.isfinite(scale):
         raise ValueError(f"scale: expected a finite float or None, got {scale}")
@@ -83,7 +86,7 @@ def check_scale(scale: Any, head_dim: int) -> float:
 
 
 def check_dropout(dropout_p: Any) -> float:
-    if isinstance(dropout_p, bool) or not isinstance(dropout_p, int | float):
+    if isinstance(dropout_p, bool) or not isinstance(dropout_p, NUMBERS):
         raise TypeError(f"dropout_p: expected a float in [0, 1), got {type(dropout_p).__name__}")
     if not 0 <= dropout_p < 1:
         raise ValueError(f"dropout_p: expected a float in [0, 1), got {dropout_p}")

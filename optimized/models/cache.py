@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from trueband.optimized.models.exported import register
+
 if TYPE_CHECKING:
     from trueband.optimized.models.layers import Attended
 
@@ -61,7 +63,7 @@ class DecoderCache:
         return DecoderCache(tuple(layers), chosen(self.positions))
 
 
-torch.export.register_dataclass(DecoderCache)
+register(DecoderCache)
 
 
 def check_cache(cache: object, layers: int, batch: int) -> DecoderCache | None:

@@ -14,7 +14,7 @@ def fold_choices(arguments: Mapping[str, Any]) -> tuple[tuple[int, int], dict[st
     """(b, C) and the arguments with (b, C, n) made (b * C, n); ValueError for other shapes."""
     name = "input_ids" if arguments.get("input_ids") is not None else "inputs_embeds"
     first = arguments.get(name)
-    if not isinstance(first, Tensor) or first.ndim < 3 or min(first.shape) < 1:
+    if not isinstance(first, Tensor) or first.ndim < 3 or 0 in first.shape:
         got = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
         raise ValueError(f"{name}: expected shape (batch, choices, tokens), all at least 1, got {got}")
     shape = (first.shape[0], first.shape[1])

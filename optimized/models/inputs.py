@@ -108,7 +108,7 @@ def check_ids(name: str, ids: Any, shape: tuple[int, int] | None, count: int, de
     check_tensor(name, ids)
     if ids.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name}: expected dtype int64 or int32, got {ids.dtype}")
-    if ids.ndim != 2 or min(ids.shape) < 1 or (shape is not None and tuple(ids.shape) != shape):
+    if ids.ndim != 2 or 0 in ids.shape or (shape is not None and tuple(ids.shape) != shape):
         wanted = "(batch, tokens), both at least 1" if shape is None else f"(batch, tokens) = {shape}"
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(ids.shape)}")
     if ids.device != device:
@@ -122,7 +122,7 @@ def check_embeddings(name: str, embeddings: Any, like: Tensor) -> None:
     check_tensor(name, embeddings)
     if embeddings.dtype != like.dtype:
         raise TypeError(f"{name}: expected the dtype of the model, {like.dtype}, got {embeddings.dtype}")
-    if embeddings.ndim != 3 or min(embeddings.shape) < 1 or embeddings.shape[2] != like.shape[-1]:
+    if embeddings.ndim != 3 or 0 in embeddings.shape or embeddings.shape[2] != like.shape[-1]:
         raise ValueError(f"{name}: expected shape (batch, tokens, {like.shape[-1]}), got {tuple(embeddings.shape)}")
     if embeddings.device != like.device:
         raise ValueError(f"{name}: expected the device of the model, {like.device}, got {embeddings.device}")

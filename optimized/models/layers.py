@@ -68,6 +68,8 @@ class Intermediate(nn.Module):
 class AttentionBlock(nn.Module):
     """Attention and what follows it: `self` and `output` in the state dict."""
 
+    self: SelfAttention  # read as an attribute: torch.export of torch 2.6 does not trace get_submodule
+
     def __init__(self, config: Config, attention: SelfAttention) -> None:
         super().__init__()
         self.add_module("self", attention)
@@ -90,10 +92,10 @@ class EncoderLayer(nn.Module):
         self, hidden_states: Tensor, number: int, attend: Attend, attend_across: Attend | None = None
     ) -> tuple[Tensor, Attended, Attended | None]:
         """The layer's output and its attentions; `attend` and `attend_across` call them on the hidden states."""
-        attended = attend(self.attention.get_submodule("self"), hidden_states, number)
+        attended = attend(self.attention.self, hidden_states, number)
         x, across = self.attention.output(attended.context, hidden_states), None
         if attend_across is not None:
-            across = attend_across(self.crossattention.get_submodule("self"), x, number)
+            across = attend_across(self.crossattention.self, x, number)
             x = self.crossattention.output(across.context, x)
         return self.feed_forward(x), attended, across
 

@@ -10,10 +10,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trueband.optimized.models.cache import DecoderCache
+from trueband.optimized.models.exported import register
 
 
 @dataclass
@@ -121,4 +121,4 @@ for _output in (
     LEDSeq2SeqSequenceClassifierOutput,
     LEDSeq2SeqQuestionAnsweringModelOutput,
 ):
-    torch.export.register_dataclass(_output)  # so that torch.export takes them
+    register(_output)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from trueband.optimized.models.cache import DecoderCache
+from trueband.optimized.models.exported import register
 
 
 @dataclass
@@ -146,4 +146,4 @@ for _output in (
     LongformerTokenClassifierOutput,
     LongformerQuestionAnsweringModelOutput,
 ):
-    torch.export.register_dataclass(_output)  # so that torch.export takes them
+    register(_output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trueband.properties.target import TargetError
-
-INSTALL = "triton: expected the package triton, got none: pip install 'trueband[triton]'"
+from trueband.properties.gpu.triton_version import COMPILE, SANITIZE, require
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,11 @@ def run_children(
         time_limit: seconds for all of it; None: as long as it takes.
 
     Raises:
-        TargetError: triton is not installed. ValueError: `time_limit` is not more than 0.
+        TargetError: triton is not installed, or in another version. ValueError: `time_limit` is not more than 0.
     """
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"time_limit: expected more than 0 seconds, got {time_limit:g}")
-    if importlib.util.find_spec("triton") is None:
-        raise TargetError(INSTALL)
+    require(SANITIZE if interpret else COMPILE)
     environment = {**os.environ, "TRITON_INTERPRET": "1" if interpret else "0"}
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.jsonl") for number in range(len(arguments))]

@@ -102,14 +102,11 @@ class Child:
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        streams: list[Any] = [self._process.stdin]
-        for reader, stream in zip(self._readers, (self._process.stdout, self._process.stderr), strict=True):
+        for reader in self._readers:  # which close what they read; a process that got away may hold the other end
             reader.join(timeout=1)
-            if not reader.is_alive():  # else a process that got away holds the other end, and closing would wait for it
-                streams.append(stream)
-        for stream in streams:
-            with contextlib.suppress(OSError):
-                stream.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         os.close(self._evidence)
 
     def _end(self) -> str:
@@ -123,26 +120,27 @@ class Child:
         return f"exit code {code}"
 
     def _last_words(self) -> str:
-        self._readers[1].join(timeout=1)
+        self._readers[1].join(timeout=5)  # more only where a process that it has started holds the stream
         lines = bytes(self._words).decode(errors="replace").strip().splitlines()
         return ": " + " | ".join(line.strip()[:200] for line in lines[:2]) if lines else ""
 
     def _pump(self) -> None:
         """Read answers until the child is gone, which None stands for, or until one is not an answer."""
         assert self._process.stdout is not None
-        try:
-            while True:
-                self._answers.put(receive(self._process.stdout, lambda: self._most_bytes))  # type: ignore[arg-type]
-        except (EOFError, OSError):
-            self._answers.put(None)
-        except Exception as error:  # what is not an answer
-            self._answers.put(ValueError(f"{type(error).__name__}: {error}"))
+        with self._process.stdout as answers:
+            try:
+                while True:
+                    self._answers.put(receive(answers, lambda: self._most_bytes))  # type: ignore[arg-type]
+            except (EOFError, OSError):
+                self._answers.put(None)
+            except Exception as error:  # what is not an answer
+                self._answers.put(ValueError(f"{type(error).__name__}: {error}"))
 
     def _listen(self) -> None:
         """Keep what the process prints, and go on reading when that is enough, so that printing never blocks."""
         assert self._process.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
-            while part := self._process.stderr.read1(1 << 16):  # type: ignore[attr-defined]
+        with self._process.stderr as words, contextlib.suppress(OSError, ValueError):
+            while part := words.read1(1 << 16):  # type: ignore[attr-defined]
                 self._words += part[: max(0, KEPT_WORDS - len(self._words))]
 
 

@@ -45,6 +45,8 @@ def test_the_peer_reads_ours(
     assert_same(again.state_dict(), theirs.to(dtype).state_dict())
     if dtype == torch.float32:
         ids = torch.arange(4, 20)[None]
+        for parameter in again.parameters():  # the peer maps files: where weights lie, last bits may depend on it
+            parameter.data = parameter.data.clone()
         with torch.no_grad():
             assert torch.equal(again(ids).logits, theirs(ids).logits)
     assert_same(ours[architecture].from_pretrained(tmp_path).state_dict(), model.state_dict())

@@ -43,7 +43,8 @@ def safetensors(folder: Path, place: int, dtype: torch.dtype) -> None:
 def shards(folder: Path, place: int, dtype: torch.dtype) -> None:
     """Two files and their index."""
     safetensors(folder, place, dtype)
-    names, places = sorted(load_file(folder / "model.safetensors")), {}
+    names = sorted(load_file(folder / "model.safetensors"))
+    places: dict[str, str] = {}
     for number, some in enumerate((names[::2], names[1::2])):
         path = folder / f"model-{number}.safetensors"
         keep(folder / "model.safetensors", path, some)

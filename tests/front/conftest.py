@@ -14,16 +14,18 @@ Interrupted = Callable[[list[str], Path, int], tuple[str, str]]
 
 
 @pytest.fixture
-def interrupted() -> Interrupted:
+def interrupted(as_from_a_terminal: Callable[[list[str]], list[str]]) -> Interrupted:
     """Runs a command until its report has so many lines, interrupts it, and returns what it printed."""
 
     def run(command: list[str], report: Path, lines: int) -> tuple[str, str]:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            as_from_a_terminal(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         while not report.exists() or len(report.read_text().splitlines()) < lines:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=120)  # a run that goes on could take an hour
+        out, error = process.communicate(timeout=1800)  # a run that goes on could take an hour
         assert process.returncode == 130, error
         return out, error
 

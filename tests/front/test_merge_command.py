@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -183,18 +182,10 @@ def test_files_from_before_expected_failures_are_read(tmp_path: Path) -> None:
     assert read_campaign(file)[0] == HEAD
 
 
-def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path) -> None:
+def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path, interrupted: Any) -> None:
     file = tmp_path / "campaign.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trueband", *RIGHT, "--cases", "4000000", "--json", str(file)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
-    )  # fmt: skip
-    while not file.exists() or file.read_text().count("\n") < 2:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130
+    command = [sys.executable, "-m", "trueband", *RIGHT, "--cases", "4000000", "--json", str(file)]
+    stdout, stderr = interrupted(command, file, 2)
     assert "the same command with --resume goes on" in stderr
     assert "0 alarms in" in stdout
 

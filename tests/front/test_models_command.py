@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 def trueband(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,11 @@ def test_the_models_are_checked_by_architecture(tmp_path: Path) -> None:
     report = tmp_path / "records.jsonl"
     run = trueband("check", "--suite", "models", "-k", "logits or default_globals or greedy", "--json", report)
     assert run.returncode == 0, run.stdout + run.stderr
-    records = [json.loads(line) for line in report.read_text().splitlines()]
+    head, *records = [json.loads(line) for line in report.read_text().splitlines()]
+    assert (head["record"], head["machine"]["torch"]) == (
+        "run",
+        torch.__version__,
+    )  # models run in the command's process
     assert {(record["check"], record["dtype"]) for record in records} >= {
         ("logits", "led float32"),
         ("logits", "xlm-roberta float64"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -138,6 +139,17 @@ def run(model: Any, texts: Texts, **more: Array) -> dict[str, Any]:
     return found
 
 
+_KEPT: dict[tuple[Any, ...], Any] = {}
+
+
+def once(compute: Callable[[], Any], *key: Any) -> Any:
+    """The reference's part, once for a key; arrays count by their content. A wrong model does not change it."""
+    named = tuple(sha256(part).digest() if isinstance(part, np.ndarray) else part for part in key)
+    if named not in _KEPT:
+        _KEPT[named] = compute()
+    return _KEPT[named]
+
+
 def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> Iterator[Tap]:
     """Of the RoBERTa, as it is or as a Longformer. `changed`: what the configuration of the tested model says."""
     checkpoint = to_longformer(load_sapiens(), WINDOW, POSITIONS) if banded else load_sapiens()
@@ -151,30 +163,38 @@ def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> It
     output = run(loaded(kind, tested, state, dtype), texts, **more)
     for i, (x, leaving) in enumerate(pairwise(output["hidden_states"])):
         name = f"{prefix}encoder.layer.{i}"
-        if banded:
-            expected = longformer_layer(state, name, config, x, window=config.window(i), **masks)
-            moments = longformer_layer_moments(state, name, config, x, config.window(i), *masks.values(), precision)
-        else:
+
+        def layer(x: Array = x, name: str = name, i: int = i) -> tuple[Array, Moments]:
+            if banded:
+                window = config.window(i)
+                expected = longformer_layer(state, name, config, x, window=window, **masks)
+                return expected, longformer_layer_moments(state, name, config, x, window, *masks.values(), precision)
             expected = roberta_layer(state, name, config, x, texts.real)
-            moments = roberta_layer_moments(state, name, config, x, texts.real, precision)
-        yield Tap(f"layer {i}", leaving, expected, moments)
+            return expected, roberta_layer_moments(state, name, config, x, texts.real, precision)
+
+        yield Tap(f"layer {i}", leaving, *once(layer, banded, dtype, i, x))
     eps, last = config.layer_norm_eps, output["hidden_states"][-1]
     head = lm_head_moments(state, prefix, config, last, precision)
     yield Tap("logits", output["logits"], lm_head(state, last, eps, prefix), head)
-    if banded:
-        whole = longformer_moments(state, config, texts.ids, precision, **masks)
-    else:
-        whole = roberta_moments(state, config, texts.ids, precision, attention_mask=texts.real)
-    end = whole["last_hidden_state"]
-    logits = lm_head_moments(state, prefix, config, end, precision)
+
+    def whole() -> tuple[Moments, Moments]:
+        if banded:
+            taps = longformer_moments(state, config, texts.ids, precision, **masks)
+        else:
+            taps = roberta_moments(state, config, texts.ids, precision, attention_mask=texts.real)
+        end = taps["last_hidden_state"]
+        return end, lm_head_moments(state, prefix, config, end, precision)
+
+    end, logits = once(whole, banded, dtype)
     yield Tap("whole, last states", last, end.value, end)
     yield Tap("whole, logits", output["logits"], logits.value, logits)
 
 
 def led_taps(
-    checkpoint: Checkpoint, texts: Texts, decoder_ids: Array, dtype: str, changed: dict[str, Any] | None
-) -> Iterator[Tap]:
-    """Of encoder and decoder of an LED."""
+    model_name: str, checkpoint: Checkpoint, texts: Texts, decoder_ids: Array, dtype: str,
+    changed: dict[str, Any] | None,
+) -> Iterator[Tap]:  # fmt: skip
+    """Of encoder and decoder of an LED. `model_name` tells checkpoint and texts."""
     state, precision = rounded(checkpoint.state, dtype), Precision.of(dtype)
     config = LEDConfig.from_dict(checkpoint.config)
     tested = LEDConfig.from_dict({**checkpoint.config, **(changed or {})})
@@ -184,11 +204,19 @@ def led_taps(
     real, flagged = texts.real == 1, texts.flags == 1
     for i, (x, leaving) in enumerate(pairwise(output["encoder_hidden_states"])):
         name, window = f"led.encoder.layers.{i}", config.window(i)
-        expected = led_encoder_layer(state, name, config, x, window=window, **masks)
-        layer = Layer(state, name, config.encoder_attention_heads, precision)
-        yield Tap(f"layer {i}", leaving, expected, led_encoder_layer_moments(layer, x, window, real, flagged))
+
+        def layer(x: Array = x, name: str = name, window: int = window) -> tuple[Array, Moments]:
+            expected = led_encoder_layer(state, name, config, x, window=window, **masks)
+            layer = Layer(state, name, config.encoder_attention_heads, precision)
+            return expected, led_encoder_layer_moments(layer, x, window, real, flagged)
+
+        yield Tap(f"layer {i}", leaving, *once(layer, model_name, dtype, i, x))
     encoded, every = output["encoder_hidden_states"][-1], np.ones(decoder_ids.shape, dtype=bool)
-    whole = led_encoder_moments(state, config, texts.ids, precision, **masks)["last_hidden_state"]
+
+    def encoder() -> Moments:
+        return led_encoder_moments(state, config, texts.ids, precision, **masks)["last_hidden_state"]
+
+    whole = once(encoder, model_name, dtype)
     yield Tap("whole, last states", encoded, whole.value, whole)
     if not config.decoder_layers:
         return
@@ -200,9 +228,13 @@ def led_taps(
         yield Tap(f"decoder's layer {i}", leaving, expected, moments)
     last = output["decoder_hidden_states"][-1]
     yield Tap("logits", output["logits"], led_lm_head(state, last), led_logits_moments(state, last, precision))
-    ends = {"encoder_hidden_states": whole, "encoder_attention_mask": texts.real}
-    end = led_decoder_moments(state, config, decoder_ids, precision, **ends)["last_hidden_state"]
-    logits = led_logits_moments(state, end, precision)
+
+    def decoder() -> Moments:
+        ends = {"encoder_hidden_states": whole, "encoder_attention_mask": texts.real}
+        end = led_decoder_moments(state, config, decoder_ids, precision, **ends)["last_hidden_state"]
+        return led_logits_moments(state, end, precision)
+
+    logits = once(decoder, model_name, dtype, "logits")
     yield Tap("whole, logits", output["logits"], logits.value, logits)
 
 
@@ -212,9 +244,10 @@ def taps_of(model: str, dtype: str, changed: dict[str, Any] | None = None) -> li
     if model == "LED encoder":
         texts = antibodies()
         start = np.full((len(texts.ids), 1), 2)
-        return list(led_taps(roberta_to_led_encoder(load_sapiens(), WINDOW, POSITIONS), texts, start, dtype, changed))
+        checkpoint = roberta_to_led_encoder(load_sapiens(), WINDOW, POSITIONS)
+        return list(led_taps(model, checkpoint, texts, start, dtype, changed))
     window = NARROW if model.endswith("narrow") else 64
-    return list(led_taps(led_g2p(window), *words(), dtype, changed))
+    return list(led_taps(model, led_g2p(window), *words(), dtype, changed))
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,10 @@ from planted_registry import FAULTY, RIGHT
 
 from trueband.adapters.interpreter import mend
 from trueband.properties.gpu.sanitizer import sanitized
+from trueband.properties.gpu.triton_version import numbers
 
-MODULES = ("bounds", "forms", "lanes", "memory", "order", "races")
+NEWER = ["newer"] if numbers(triton.__version__) >= (3, 4) else []
+MODULES = ["bounds", "forms", "lanes", "memory", *NEWER, "order", "races"]
 
 
 @triton.jit

@@ -7,7 +7,6 @@ import triton
 import triton.language as tl
 from planted_lanes import double
 from planted_registry import right, same
-from triton.tools.tensor_descriptor import TensorDescriptor
 
 
 @right
@@ -31,20 +30,6 @@ def strides_of_all_kinds() -> None:
         y = torch.zeros(6, 9)[:, 3:8]
         copy_rows[(6,)](x, y, *x.stride(), *y.stride(), 5, WIDTH=8)
         same(y, x)
-
-
-@triton.jit
-def add_pair(pair, y, n, BLOCK: tl.constexpr):
-    places = tl.arange(0, BLOCK)
-    inside = places < n
-    tl.store(y + places, tl.load(pair[0] + places, mask=inside) + tl.load(pair[1] + places, mask=inside), mask=inside)
-
-
-@right
-def tuple_of_tensors() -> None:
-    x, y = torch.arange(5.0), torch.empty(5)
-    add_pair[(1,)]((x, x), y, 5, BLOCK=8)
-    same(y, 2 * x)
 
 
 @triton.jit
@@ -73,18 +58,4 @@ def block_pointers(x, y, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexp
 def block_pointers_with_checked_edges() -> None:
     x, y = torch.arange(15.0).view(3, 5), torch.empty(3, 5)
     block_pointers[(1,)](x, y, 3, 5, ROWS=4, COLUMNS=8)
-    same(y, x)
-
-
-@triton.jit
-def descriptors(source, target, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    row = tl.program_id(0) * ROWS
-    target.store([row, 0], source.load([row, 0]))
-
-
-@right
-def tensor_descriptors() -> None:
-    x, y = torch.arange(24.0).view(3, 8), torch.empty(3, 8)
-    source, target = (TensorDescriptor.from_tensor(each, [2, 8]) for each in (x, y))
-    descriptors[(2,)](source, target, ROWS=2, COLUMNS=8)
     same(y, x)

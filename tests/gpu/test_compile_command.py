@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trueband.properties.gpu.triton_version import COMPILE, installed, numbers
+
+pytestmark = pytest.mark.needs_triton(COMPILE)
 COMMAND = [sys.executable, "-m", "trueband", "compile"]
 KERNELS = str(Path(__file__).with_name("compiled.py"))
 
@@ -25,7 +29,10 @@ class Done:
         self.code, self.words = done.returncode, done.stdout + done.stderr
         path = folder / "judged.jsonl"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
+        self.head: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+        if self.lines:
+            self.head = self.lines.pop(0)
 
     @property
     def refused(self) -> list[dict[str, str]]:
@@ -61,6 +68,7 @@ def test_spills_are_refused(tmp_path: Path) -> None:
         assert set(line["refused"]) == {"spills"}
     assert "REFUSED product[*fp32%16, *fp32%16, *fp32%16, M=128, N=128, K=64, PRECISION=ieee] [sm_80]" in done.words
     assert done.lines[-1] == {"record": "end", "kernels": 2, "refused": 2, "crash": ""}
+    assert (done.head["record"], done.head["machine"]["triton"]) == ("run", version("triton"))  # of what compiled
 
 
 def test_too_much_shared_memory_is_refused(tmp_path: Path) -> None:
@@ -133,11 +141,18 @@ def test_usage(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     assert done.words == f"trueband: error: {told}\n"
 
 
+# What triton before 3.7 has no registers for: 16 bytes of each thread. The tiles were chosen with a newer one.
+SPILLED = {"sm_80": {"band_backward_key-bfloat16-d64-causal"}}
+
+
 @pytest.mark.parametrize("gpu", ["sm_80", "sm_90", "gfx942"])
 def test_the_package_itself(tmp_path: Path, gpu: str) -> None:
     """The shipped tiles for bfloat16 and heads 64 wide; `--tier nightly` has all of them."""
     done = Done(tmp_path, ("--gpu", gpu, "--jobs", "2"))
-    assert done.code == 0, done.words
+    spilled = SPILLED.get(gpu, set()) if numbers(installed() or "") < (3, 7) else set()
+    refused = {line["kernel"]: list(line["refused"]) for line in done.lines[:-1] if line["refused"]}
+    assert refused == {name: ["spills"] for name in spilled}, done.words
+    assert done.code == bool(spilled)
     names = [line["kernel"] for line in done.lines[:-1]]
     assert len(names) == len(set(names))
     kernels = {line["kernel"].partition("-")[0] for line in done.lines[:-1]}

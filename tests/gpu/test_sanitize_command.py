@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,10 @@ def test_the_example_of_the_help(folder: Path) -> None:
     line = example().splitlines().index(next(line for line in example().splitlines() if "forgets" in line)) + 1
     assert f"my_triton.py:{line} in double" in done.stdout
     assert "element  [1], the first of 63 lanes" in done.stdout
-    finding, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
+    head, finding, end = (
+        json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    assert (head["record"], head["machine"]["TRITON_INTERPRET"]) == ("run", "1")  # set where kernels run, not here
     assert (finding["kind"], finding["tensor"], finding["shape"], finding["index"]) == (
         "out-of-bounds load", "x", [1], [1],
     )  # fmt: skip
@@ -122,15 +126,15 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str) -> None:
     assert told in done.stdout + done.stderr
 
 
-def test_ctrl_c_keeps_what_was_found(folder: Path) -> None:
+def test_ctrl_c_keeps_what_was_found(folder: Path, as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "others.py:finds_and_hangs"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        as_from_a_terminal([*COMMAND, "others.py:finds_and_hangs"]), cwd=folder, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    told, errors = process.communicate(timeout=60)
+    told, errors = process.communicate(timeout=900)  # it would hang for longer
     assert process.returncode == 130
     assert "OUT-OF-BOUNDS STORE in store" in told
     assert errors.endswith("\ntrueband: interrupted; the above had been found\n")
@@ -182,7 +186,7 @@ def test_the_package_itself(folder: Path) -> None:
     """Without a target: all kernels of forward and backward passes, and nothing found."""
     done = run("--json", "found.jsonl", folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    (end,) = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
+    _, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
     assert end["kernels"] == [
         "add_parts", "band_backward_key", "band_backward_query", "band_forward", "global_keys_backward",
         "global_rows_backward_key", "global_rows_backward_query", "global_rows_forward", "global_rows_join",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.ptx.parse import parse
+from trueband.properties.gpu.ptx.planted import planted
+from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
 
 Array = NDArray[Any]
+HERE = Path(__file__).parent
 
 # Its body finds in %rd0, %rd1, ... the addresses of its arrays, in %rd10 four times the thread, in %r0 the thread.
 FRAME = """
@@ -41,6 +45,14 @@ FRAME = """
     ret;
 }}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test for one capability needs a triton that compiles for it what can be executed here."""
+    for item in items:
+        capability = getattr(getattr(item, "callspec", None), "params", {}).get("capability")
+        if capability is not None and item.path.parent == HERE:
+            item.add_marker(pytest.mark.needs_triton(EXECUTE[capability]))
 
 
 @pytest.fixture(scope="session")
@@ -80,22 +92,33 @@ class FaultyCompiler(Compiler):
     """Compiles, and plants a fault into one kernel.
 
     Attributes:
-        fault: name of the kernel, and its text with the fault; None: no kernel is changed.
-        texts: {name: text} of the kernels that were asked for.
+        fault: name of the kernel, and the fault's name and number of `planted`; None: no kernel is changed. What a
+            kernel is specialized for decides of its text, so that each text gets the fault in its own place.
+        texts: {name: texts} of the kernels that were asked for.
     """
 
-    fault: tuple[str, str] | None = None
+    fault: tuple[str, str, int] | None = None
 
     def __init__(self, cache: Path) -> None:
         super().__init__(cache)
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, set[str]] = {}
+        self._kept: dict[str, tuple[Kernel, str]] = {}  # without a fault
+
+    def keeps(self, kernel: Kernel) -> bool:
+        """Whether it is one without a fault."""
+        return any(kernel is each for each, _ in self._kept.values())
 
     def kernel(self, request: Request) -> Kernel:
-        kernel = super().kernel(request)
-        if request.kernel not in self.texts:
-            self.texts[request.kernel] = self.compiled(request)["ptx"]
+        key = repr(request)
+        if key not in self._kept:
+            self._kept[key] = super().kernel(request), self.compiled(request)["ptx"]
+        kernel, text = self._kept[key]
+        self.texts.setdefault(request.kernel, set()).add(text)
         if self.fault is not None and self.fault[0] == request.kernel:
-            return Kernel(Executable.of(parse(self.fault[1])), kernel.shared)
+            _, fault, number = self.fault
+            for one in planted(text, (fault,)):
+                if one.number == number:
+                    return Kernel(Executable.of(parse(one.ptx)), kernel.shared)
         return kernel
 
 
@@ -108,9 +131,46 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCompile
     one.close()
 
 
+class Launches:
+    """Launches of kernels without a fault, each done once for the same arguments: a fault in one kernel of several
+    leaves what the others are given, and make of it, as it was."""
+
+    def __init__(self, compiler: FaultyCompiler) -> None:
+        self._compiler = compiler
+        self._done: dict[bytes, list[tuple[Array, Array | None]]] = {}
+
+    def launch(self, kernel: Kernel, grid: tuple[int, int, int], arguments: Sequence[Pointer | int | float]) -> None:
+        """As `trueband.properties.gpu.ptx.launch.launch`."""
+        if not self._compiler.keeps(kernel):
+            launch(kernel, grid, arguments)
+            return
+        pointers = [each for each in arguments if isinstance(each, Pointer)]
+        key = sha256(repr((id(kernel), grid, [each for each in arguments if not isinstance(each, Pointer)])).encode())
+        for at, each in enumerate(pointers):
+            key.update(repr((at, each.array.shape, each.array.strides, each.array.dtype)).encode())
+            flat = each.array.reshape(-1)
+            held = True if each.written is None else each.written
+            key.update(np.where(held, flat, np.zeros_like(flat)).tobytes())  # memory that nothing wrote holds anything
+            key.update(np.asarray(held).tobytes())
+        after = self._done.get(key.digest())
+        if after is None:
+            launch(kernel, grid, arguments)  # a finding is raised, and so is not kept
+            self._done[key.digest()] = [
+                (each.array.copy(), None if each.written is None else each.written.copy()) for each in pointers
+            ]
+            return
+        for each, (array, written) in zip(pointers, after, strict=True):
+            each.array[...] = array
+            if each.written is not None:
+                each.written[...] = written
+
+
 @pytest.fixture
-def emulated(compiler: FaultyCompiler) -> Iterator[Callable[..., Runner]]:
+def emulated(
+    compiler: FaultyCompiler, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Runner]]:  # fmt: skip
     """The package's kernels on an emulated GPU, as a target in this process; afterwards the CPU is a CPU again."""
+    monkeypatch.setattr("trueband.adapters.ptx.launch", Launches(compiler).launch)
 
     def make(capability: int, dtype: str, tf32: bool = False) -> Runner:
         return Runner(dataclasses.replace(target_of(capability, tf32, compiler), dtypes=(dtype,)))

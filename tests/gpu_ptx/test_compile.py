@@ -13,6 +13,9 @@ import pytest
 from trueband.properties.gpu.ptx.compile import CompileError, Compiler, Request
 from trueband.properties.gpu.ptx.findings import Finding
 from trueband.properties.gpu.ptx.launch import Pointer, launch
+from trueband.properties.gpu.triton_version import EXECUTE
+
+pytestmark = pytest.mark.needs_triton(EXECUTE[90])
 
 SOURCE = """
 import triton

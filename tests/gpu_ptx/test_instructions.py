@@ -29,6 +29,7 @@ def quotient(x: int, y: int) -> int:
     return int(math.copysign(abs(x) // abs(y), x * y)) if x else 0
 
 
+OWN_WORD = "shl.b32 %r50, %r0, 2; st.shared.b32 [ %r50 + 0 ], { %r1 };"  # of shared memory: the first number
 ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "add.s32 %r10, %r1, %r2;": lambda x, y: x + y,
     "sub.s32 %r10, %r1, %r2;": lambda x, y: x - y,
@@ -55,6 +56,15 @@ ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "setp.lt.s32 %p1, %r1, %r2; selp.b32 %r10, 1, 0, %p1;": lambda x, y: int(x < y),
     "setp.lt.u32 %p1, %r1, %r2; selp.b32 %r10, 1, 0, %p1;": lambda x, y: int(x % 2**32 < y % 2**32),
     "mov.b32 {%rs1, %rs2}, %r1; mov.b32 %r10, {%rs2, %rs1};": lambda x, y: (x >> 16) % 2**16 + (x % 2**16 << 16),
+    # A load into a wider register.
+    f"{OWN_WORD} ld.shared.b32 %rd40, [ %r50 + 0 ]; shr.u64 %rd41, %rd40, 8; cvt.u32.u64 %r10, %rd41;": (
+        lambda x, y: x % 2**32 >> 8
+    ),
+    f"{OWN_WORD} ld.shared.s32 %rd40, [ %r50 + 0 ]; shr.s64 %rd41, %rd40, 40; cvt.u32.u64 %r10, %rd41;": (
+        lambda x, y: -1 if x < 0 else 0
+    ),
+    f"{OWN_WORD} ld.shared.u8 %r10, [ %r50 + 0 ];": lambda x, y: x % 256,
+    f"{OWN_WORD} ld.shared.s8 %r10, [ %r50 + 0 ];": lambda x, y: (x % 256 + 128) % 256 - 128,
     "mov.u32 %r10, 4; setp.gt.s32 %p1, %r1, 0; @%p1 mov.u32 %r10, 0xFFFFFFFE;": lambda x, y: -2 if x > 0 else 4,
     "mov.u32 %r10, 4; setp.gt.s32 %p1, %r1, 0; @%p1 bra $L; add.s32 %r10, %r10, %r2;\n$L:": (
         lambda x, y: 4 if x > 0 else 4 + y

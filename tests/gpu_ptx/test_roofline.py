@@ -13,6 +13,7 @@ from trueband.bench.shape import Shape
 from trueband.cli import main
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.roofline import DEVICES, Count, lines, scaled
+from trueband.properties.gpu.triton_version import EXECUTE
 
 PLAIN = Count("plain", 432, {}, registers=128, shared=40 * 1024, warps=4, product="half")
 
@@ -60,10 +61,11 @@ def test_arithmetic(assemble: Callable[..., Kernel]) -> None:
     assert found["instructions"] == 5 + 4  # three of the frame, and ret
 
 
-@pytest.mark.parametrize("device", ["a100", "h100"])
-def test_tensor_operations_of_the_band(device: str) -> None:
+@pytest.mark.parametrize(("device", "capability"), [("a100", 80), ("h100", 90)])
+def test_tensor_operations_of_the_band(device: str, capability: int) -> None:
     """4 blocks of 64 queries see 2, 3, 3, 2 blocks of 64 keys, and each a block of 16 global keys."""
-    counter = Counter(DEVICES[device].capability, Shape("operator", 256, 64, heads=3, dtype="bfloat16"))
+    assert DEVICES[device].capability == capability
+    counter = Counter(capability, Shape("operator", 256, 64, heads=3, dtype="bfloat16"))
     counter.execute()
     (band,) = [each for each in counter.counts if each.kernel == "band_forward"]
     assert band.of("tensor operations") == 3 * 4 * 64 * 64 * (10 * 64 + 4 * 16)
@@ -102,6 +104,7 @@ def test_what_it_cannot_do(changes: dict[str, object], told: str) -> None:
         roofline("a100", Shape(**{"level": "operator", "tokens": 64, "window": 8, **changes}))  # type: ignore[arg-type]
 
 
+@pytest.mark.needs_triton(EXECUTE[90])
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = ["bench", "--roofline", "a100", "--tokens", "128", "--window", "32", "--heads", "2", "--passes", "forward"]
     assert main(line) == 0

@@ -10,6 +10,7 @@ import pytest
 from trueband.adapters import SHIPPED
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.engine import reproduce
+from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
 from trueband.properties.target import load_target
 
@@ -43,6 +44,7 @@ def test_within_the_bounds(capability: int, dtype: str, tf32: bool, name: str, e
         assert record.passed, record.message
 
 
+@pytest.mark.needs_triton(EXECUTE[80])
 @pytest.mark.parametrize("check", ["locality", "nan_is_seen", "masked_rows_are_zero", "batch_invariance"])
 def test_numbers_that_are_not_finite_and_batches(check: str, emulated: Callable[..., Runner]) -> None:
     """What is not finite makes threads of a block part in the logarithm."""
@@ -51,6 +53,7 @@ def test_numbers_that_are_not_finite_and_batches(check: str, emulated: Callable[
     assert record.passed, record.message
 
 
+@pytest.mark.needs_triton(EXECUTE[90])
 def test_cut_factors_show(emulated: Callable[..., Runner]) -> None:
     """tf32 does what it says: its errors are beyond the bound of float32, and within that of tf32."""
     case = {"tokens": 40, "window": 7, "head_dim": 16, "family": "normal", "dtype": "float32"}

@@ -159,7 +159,7 @@ def _run_child(mutant: Mutant, rounds: list[list[str]], writing: int) -> None:
     told = SURVIVED
     for tests in rounds:
         first = _First()
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-n", "0",
                      "-W", "ignore::pytest.PytestAssertRewriteWarning", "--rootdir", str(ROOT), "-c",
                      str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in tests)]  # fmt: skip
         if pytest.main(arguments, plugins=[first]) != 0:

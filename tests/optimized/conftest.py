@@ -197,28 +197,40 @@ Run = Callable[[torch.nn.Module], dict[str, Tensor]]
 def bounds_on_gradients(model: torch.nn.Module, run: Run, dtype: str) -> dict[str, Bound]:
     """Bounds on the difference of gradients of two implementations; no moments are carried backwards.
 
-    Instead, an argument: a computed sum of k products is the exact one of weights that are moved by k u relative at
-    most (backward error analysis; k: the longest sum, of 52 tokens). The exact gradients of a float64 model whose
-    weights are all moved by that much, up or down at random, differ from its own by sigma in the root mean square of
-    eight draws. 8 sigma is the bound, with 8 roundings of the result itself.
+    Instead, an argument: a computed sum of k terms is the exact one of terms that are moved by k u relative at most
+    (backward error analysis; k: the longest sum, of 52 tokens). In sums of products with a weight the weight is moved;
+    in those over tokens that the gradients of weights are, the gradient of a layer's output, number by number: what a
+    sum may be off by goes with its terms, not with what they cancel to. The exact gradients of a float64 model in which
+    all are moved by that much, up or down at random, differ from its own by sigma in the root mean square of eight
+    draws. 8 sigma is the bound, with 8 roundings of the result itself.
     u: unit roundoff of `dtype`.
     """
     unit, draws, longest = float(torch.finfo(getattr(torch, dtype)).eps) / 2, 8, 52
     base = run(model)
     squares = {name: torch.zeros_like(value) for name, value in base.items()}
     generator = torch.Generator().manual_seed(11)
+
+    def factor(like: Tensor) -> Tensor:
+        return 1 + longest * unit * (torch.randint(0, 2, like.shape, generator=generator).double() * 2 - 1)
+
+    def move_gradient(_: torch.nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(lambda gradient: gradient * factor(gradient))
+
     for _ in range(draws):
         other = copy.deepcopy(model)
+        for layer in other.modules():
+            if any(True for _ in layer.parameters(recurse=False)):
+                layer.register_forward_hook(move_gradient)
         with torch.no_grad():
             for weight in other.parameters():
-                sign = torch.randint(0, 2, weight.shape, generator=generator).double() * 2 - 1
-                weight.mul_(1 + longest * unit * sign)
+                weight.mul_(factor(weight))
         for name, value in run(other).items():
             squares[name] += (value - base[name]) ** 2
     return {
         name: Bound(
             {
-                "8 sigma of moved weights": 8 * (total / draws).sqrt().detach().numpy(),
+                "8 sigma of moved terms": 8 * (total / draws).sqrt().detach().numpy(),
                 "its rounding": 8 * unit * base[name].detach().abs().numpy(),
             }
         )

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trueband.optimized.attention import chunked_band, chunked_plan
 from trueband.optimized.attention.chunked_space import LINE, Workspace, lies_on_lines
+from trueband.optimized.attention.chunked_tensors import view
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 HEAD_DIMS = (1, 3, 4, 5, 8, 16, 24, 64)
@@ -240,7 +241,7 @@ def test_other_rules_are_told_by_their_results(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_accumulators_in_the_target_are_told(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked_band, "accumulator", lambda name, target, unit, space: chunked_band.view(target, unit))
+    monkeypatch.setattr(chunked_band, "accumulator", lambda name, target, unit, space: view(target, unit))
     assert not all(same_places(*call) for call in calls(dtype, "plain"))
 
 

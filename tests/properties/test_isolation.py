@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import Plan, reproduce, run, run_check, select
+from trueband.properties.isolation.child import Child
 from trueband.properties.remote import CandidateCrash, CandidateTimeout, RemoteRunner
 from trueband.properties.target import Target, TargetError, load_target
 
@@ -69,6 +71,20 @@ def test_a_call_that_crashes_or_hangs_says_so(case: Case) -> None:
         candidate.call(inputs.arrays, inputs.options, "float32")
     with start("hangs", time_limit=1.0) as candidate, pytest.raises(CandidateTimeout, match="within 1 s"):
         candidate.call(inputs.arrays, inputs.options, "float32")
+
+
+def test_nothing_stays_open_where_the_readers_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a busy machine. A stream that is left open is a ResourceWarning in whichever test runs next."""
+    child = Child(f"{FILE}:good", "cpu", None)
+    child.answer(600, "a start")
+    with monkeypatch.context() as busy:
+        busy.setattr(threading.Thread, "join", lambda *_, **__: None)
+        busy.setattr(threading.Thread, "is_alive", lambda _: True)
+        child.end()
+    for reader in child._readers:
+        reader.join()
+    streams = (child._process.stdin, child._process.stdout, child._process.stderr)
+    assert all(stream is not None and stream.closed for stream in streams)
 
 
 @pytest.mark.parametrize(

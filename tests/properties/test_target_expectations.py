@@ -44,6 +44,13 @@ def test_an_expected_failure_that_passes_is_a_failure() -> None:
     assert "expected to fail (0 x NaN), passes now" in one.message
 
 
+def test_a_failure_that_not_every_machine_shows_may_pass() -> None:
+    values = {"a": {"reason": "last bits", "always": False}}
+    given = [record("a", "passed"), record("a", "failed")]
+    assert [one.status for one in judged(values, *given)] == ["passed", "expected"]
+    assert [one.status for one in ExpectedFailures(values).settle(given, complete=True)] == ["passed", "expected"]
+
+
 def test_a_known_case_is_tried_before_a_check_is_said_to_pass() -> None:
     lines: list[dict[str, Any]] = []
 
@@ -101,7 +108,9 @@ def test_an_unknown_name_is_an_error_that_helps() -> None:
         ({"a": ""}, "expected a reason for a, got ''"),
         ({"a": 3}, "expected a reason for a, got 3"),
         ({"a": {"case": CASE}}, "expected a reason for a, got None"),
-        ({"a": {"reason": "why", "cases": 1}}, "expected reason and case for a, got reason, cases"),
+        ({"a": {"reason": "why", "cases": 1}}, "expected reason and case, or always, for a, got reason, cases"),
+        ({"a": {"reason": "why", "case": CASE, "always": False}}, "for a, got reason, case, always"),
+        ({"a": {"reason": "why", "always": "no"}}, "expected always of a to be true or false, got 'no'"),
         ({"a": {"reason": "why", "case": "x"}}, "expected a case of a to be an object, got 'x'"),
         ({"a[float64": "why"}, r"expected check or check\[dtype, ...\], got 'a\[float64'"),
         ({"a": "why", "a[float64]": "why"}, "expected one reason for each check and dtype, got two for a"),

@@ -79,7 +79,7 @@ def test_each_row_of_the_batch_stands_alone(example: Any) -> None:
         }
         alone = everything(dataclasses.replace(example, inputs=inputs, options=options))
         del alone["head_mask"]  # its gradient sums over the batch
-        assert same(alone, {name: whole[name][b : b + 1] for name in alone})
+        assert same(alone, {name: whole[name][b : b + 1] for name in alone})  # NumPy multiplies matrix by matrix
 
 
 def reversed_in_memory(array: Array) -> Array:

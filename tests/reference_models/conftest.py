@@ -46,14 +46,22 @@ def torch_layer(
     local: np.ndarray,
     global_rows: np.ndarray | None = None,
     activation: Callable[[torch.Tensor], torch.Tensor] = functional.gelu,
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.matmul,
 ) -> np.ndarray:
     """A post-LN layer through plain PyTorch calls in `dtype`, the softmax in float32; masks (b, n, n), one key table
-    for the local and one for the global rows. Independent of both witnesses."""
+    for the local and one for the global rows. Independent of both witnesses.
+
+    `product`: of matrices (..., m, k) and (..., k, n), in the accumulator's dtype.
+    """
     kind = getattr(torch, dtype)
+    statistics = torch.float64 if kind == torch.float64 else torch.float32
     weights = {key: torch.from_numpy(value).to(kind) for key, value in state.items()}
 
     def linear(part: str, value: torch.Tensor) -> torch.Tensor:
-        return functional.linear(value, weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"])
+        weight, bias = weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"]
+        if product is torch.matmul:
+            return functional.linear(value, weight, bias)
+        return (product(value.to(statistics), weight.to(statistics).T) + bias.to(statistics)).to(kind)
 
     def norm(part: str, value: torch.Tensor) -> torch.Tensor:
         gain, shift = weights[f"{name}.{part}.weight"], weights[f"{name}.{part}.bias"]
@@ -61,7 +69,6 @@ def torch_layer(
 
     hidden = torch.from_numpy(x).to(kind)
     batch, tokens, size = hidden.shape
-    statistics = torch.float64 if kind == torch.float64 else torch.float32
     context = torch.zeros(batch, tokens, size, dtype=statistics)
     for suffix, table in (("", local), ("_global", global_rows)):
         if table is None:
@@ -71,10 +78,10 @@ def torch_layer(
             for part in ("query", "key", "value")
         )
         seen = torch.from_numpy(table)[:, None]
-        scores = (q.to(statistics) @ k.to(statistics).transpose(-1, -2)) / math.sqrt(q.shape[-1])
+        scores = product(q.to(statistics), k.to(statistics).transpose(-1, -2)) / math.sqrt(q.shape[-1])
         p = torch.softmax(scores.masked_fill(~seen, -math.inf), dim=-1).masked_fill(~seen, 0.0)
         p = p.to(kind).to(statistics)
-        context += (p @ v.to(statistics)).transpose(1, 2).reshape(batch, tokens, size)
+        context += product(p, v.to(statistics)).transpose(1, 2).reshape(batch, tokens, size)
     attended = norm("attention.output.LayerNorm", hidden + linear("attention.output.dense", context.to(kind)))
     outer = linear("output.dense", activation(linear("intermediate.dense", attended)))
     return norm("output.LayerNorm", attended + outer).double().numpy()

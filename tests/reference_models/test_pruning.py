@@ -43,10 +43,13 @@ def test_a_pruned_layer_is_one_with_masked_heads(state: dict[str, np.ndarray]) -
         masked = roberta_layer_output(state, name, CONFIG, x, mask, keep)
         ours = roberta_layer_output(pruned, name, config, x, mask, given)  # heads numbered as before
         left = config.kept_heads(i)
-        assert judge_exact(ours.attention.probabilities, masked.attention.probabilities[:, left]).passed
+        # Projections of fewer heads are products of another shape, which a BLAS may sum in another order.
+        moments = run_roberta_layer(pruned, name, config, x, mask, FLOAT64, head_mask=given)
+        p, context = moments.attention.probabilities(), moments.attention.context()
+        assert judge(ours.attention.probabilities, masked.attention.probabilities[:, left], sigma_bound(p, p)).passed
         rows = np.repeat([head in left for head in range(4)], 4)
-        assert judge_exact(ours.attention.context, masked.attention.context[..., rows]).passed
-        bound = sigma_bound(run_roberta_layer(pruned, name, config, x, mask, FLOAT64, head_mask=given).output)
+        assert judge(ours.attention.context, masked.attention.context[..., rows], sigma_bound(context, context)).passed
+        bound = sigma_bound(moments.output, moments.output)
         assert judge(ours.hidden_states, masked.hidden_states, bound).passed
         other = keep[[1, 2, 3, 0]]  # the wrong one: other heads masked
         assert not judge(ours.hidden_states, roberta_layer_output(state, name, CONFIG, x, mask, other)[0], bound).passed

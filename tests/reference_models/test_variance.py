@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from torch.nn import functional
 
 from trueband.properties.bounds import Precision, round_to
 from trueband.properties.bounds.encoder_variance import longformer_layer_moments, roberta_layer_moments
-from trueband.properties.bounds.variance import Moments, sigma_bound
+from trueband.properties.bounds.variance import SIGMAS, Moments, sigma_bound
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.longformer import longformer_layer
@@ -26,13 +27,7 @@ CONFIG = LongformerConfig(
     attention_window=2 * WINDOW,
 )  # fmt: skip
 
-# Largest error / sigma and its root mean square over 12 layers and 4 seeds, as measured and reported in
-# verification.md, 2.5. A correct layer must come out like this: far less would mean a bound that is too wide.
-REPORTED = {
-    "float32": ((0.4, 1.0), (0.15, 0.21)),
-    "bfloat16": ((2.4, 4.5), (0.7, 0.9)),
-    "float16": ((2.4, 4.5), (0.7, 0.9)),
-}
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Case(NamedTuple):
@@ -82,16 +77,42 @@ def build_stack(encoder: SimpleNamespace, dtype: str, seed: int) -> list[Case]:
     return cases
 
 
-@pytest.mark.parametrize("dtype", REPORTED)
+def one_after_another(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(..., m, k) @ (..., k, n), the products added from the first to the last: the same bits on every machine."""
+    total = a[..., :, :1] * b[..., :1, :]
+    for t in range(1, a.shape[-1]):
+        total = total + a[..., :, t : t + 1] * b[..., t : t + 1, :]
+    return total
+
+
+def mean_sigma(actual: np.ndarray, case: Case) -> float:
+    """Root mean square of error / sigma."""
+    return float(np.sqrt(((actual - case.expected) ** 2 / case.moments.variance).mean()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_correct_layers_come_out_as_reported(encoder: SimpleNamespace, stack: Stack, dtype: str, seed: int) -> None:
-    (lowest, highest), (lowest_rms, highest_rms) = REPORTED[dtype]
+def test_correct_layers_pass(encoder: SimpleNamespace, stack: Stack, dtype: str, seed: int) -> None:
+    """In the order of sums of this machine, whichever it is: below 8 sigma everywhere, and below one on the average."""
     for case in stack(dtype, seed):
         actual = run(encoder, case, dtype)
         assert verdict(actual, case).passed
-        sigmas = np.abs(actual - case.expected) / np.sqrt(case.moments.variance)
-        assert lowest < sigmas.max() < highest
-        assert lowest_rms < np.sqrt((sigmas**2).mean()) < highest_rms
+        assert mean_sigma(actual, case) < 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sigma_is_no_wider_than_it_must_be(encoder: SimpleNamespace, stack: Stack, dtype: str) -> None:
+    """It allows for sums of one term after another, so it is held against those, whose rounding no machine changes.
+
+    In the sum of k such terms of one size the partial sums have i / k of the variance of the whole; a rounding has
+    u^2 / 3 of a number's square at most, and 0.54 of that on the average over its binade. That is 0.09 k u^2 of the
+    square of the whole, where sigma has k u^2 for it and again as much for the terms: sigma is 4.7 times the error of
+    such a sum. A layer has other roundings besides: a sigma of SIGMAS times its error would be too wide.
+    """
+    case = stack(dtype, 0)[0]
+    actual = run(encoder, case, dtype, product=one_after_another)
+    assert verdict(actual, case).passed
+    assert 1 / SIGMAS < mean_sigma(actual, case) < 1
 
 
 def test_float64_layers_pass(encoder: SimpleNamespace, stack: Stack) -> None:
@@ -104,7 +125,7 @@ def test_the_carried_value_is_the_reference_itself(stack: Stack) -> None:
         assert judge(case.moments.value, case.expected, sigma_bound(case.moments)).passed
 
 
-@pytest.mark.parametrize("dtype", REPORTED)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("row", "key", "seen"), [(20, 25, False), (20, 29, True), (60, 40, False), (90, 91, True)])
 def test_one_wrong_mask_entry_is_caught(
     encoder: SimpleNamespace, stack: Stack, dtype: str, row: int, key: int, seen: bool
@@ -119,7 +140,7 @@ def test_one_wrong_mask_entry_is_caught(
     assert result.index[1] == row
 
 
-@pytest.mark.parametrize("dtype", REPORTED)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_window_one_too_small_is_caught(encoder: SimpleNamespace, stack: Stack, dtype: str) -> None:
     case = stack(dtype, 0)[0]
     narrow = case.local.copy()
@@ -129,7 +150,7 @@ def test_a_window_one_too_small_is_caught(encoder: SimpleNamespace, stack: Stack
     assert not verdict(run(encoder, case, dtype, local=narrow), case).passed
 
 
-@pytest.mark.parametrize("dtype", REPORTED)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_swapped_global_projections_are_caught(encoder: SimpleNamespace, stack: Stack, dtype: str) -> None:
     case = stack(dtype, 0)[0]
     swapped = dict(case.state)

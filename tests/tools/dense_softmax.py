@@ -6,6 +6,8 @@ Torch, differentiable; half precision is computed in float32.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from trueband.properties.target import Target
@@ -13,9 +15,10 @@ from trueband.properties.target import Target
 
 def attention(
     query, key, value, *, window, attention_mask=None, global_attention_mask=None, query_global=None, key_global=None,
-    value_global=None, dilation=1, causal=False, scale=None, head_mask=None,
+    value_global=None, dilation=1, causal=False, scale=None, head_mask=None, product=torch.matmul,
+    log_sum=torch.logsumexp,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """(b, h, n, d): the contract's operator."""
+    """(b, h, n, d): the contract's operator. `product` (of matrices) and `log_sum` are for `machine_like.py`."""
     batch, heads, tokens, size = query.shape
     wide = torch.promote_types(query.dtype, torch.float32)
     real = torch.ones(batch, tokens, dtype=torch.bool) if attention_mask is None else attention_mask
@@ -40,12 +43,12 @@ def attention(
     far = (exists & special[:, None, :, None]).expand_as(near)
     visible = torch.stack([near, far])
 
-    scores = (queries * (size**-0.5 if scale is None else scale)) @ keys.mT
+    scores = product(queries * (size**-0.5 if scale is None else scale), keys.mT)
     scores = scores.masked_fill(~visible, -torch.inf)
-    log_sum = torch.logsumexp(scores, dim=-1, keepdim=True)
+    log_total = log_sum(scores, dim=-1, keepdim=True)
     empty = ~visible.any(dim=-1, keepdim=True)
-    weights = torch.exp(scores - log_sum.masked_fill(empty, 0))
-    output = (weights @ values).sum(dim=0)
+    weights = torch.exp(scores - log_total.masked_fill(empty, 0))
+    output = product(weights, values).sum(dim=0)
     if head_mask is not None:
         output = output * head_mask.to(wide)[:, None, None]
     return output.to(query.dtype)
@@ -71,3 +74,6 @@ kernel = Target(
     library="torch",
     name="dense softmax",
 )
+
+# The same where nobody knows in which order a product is summed.
+undeclared = replace(kernel, features=kernel.features - {"deterministic"}, name="dense softmax, not deterministic")

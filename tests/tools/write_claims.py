@@ -29,12 +29,13 @@ A check may say only what is true of every correct kernel on every machine. Thre
   with 0, a sum of NaN, a count that is read off only where the bound tells one from the next, an error that is raised.
 - **Bounded**: two numbers that are equal in exact arithmetic, or one and the reference's. They are judged by the bound
   computed for the case, for two results by the sum of both bounds.
-- **Exact with a feature**: two results of one kernel that are equal in exact arithmetic, and whose bits are the same too
+- **Exact with a feature**: two results of one kernel that are equal in exact arithmetic, and whose bits are the same
   if the kernel is what it declares to be. Without the feature they are judged by the bounds of both.
 
-Whether two calls give the same bits is a property of the machine as much as of the kernel. A matrix product may be summed
-in another order at another address (MKL does, on processors that are not Intel's), for another shape, at another place
-in its tile, or by another thread; all of these are right. So nobody is held to bits without having declared:
+Whether two calls give the same bits is a property of the machine as much as of the kernel. A matrix product may be
+summed in another order at another address (MKL does so on processors that are not Intel's), for another shape, at
+another place in its tile, or by another thread; all of these are right. So nobody is held to bits without having
+declared:
 
 """
 
@@ -43,16 +44,16 @@ def page() -> str:
     """The whole page."""
     features = "".join(f"- `{name}`: {FEATURES[name]}.\n" for name in ("deterministic", "batch_invariant"))
     said = (
-        "\nA plain callable declares `deterministic`; a `trueband.Target` with features of its own declares what it names."
-        " A failure\nof a comparison bit for bit says what was compared, and what to declare if the difference is meant.\n"
+        "\nA plain callable declares `deterministic`; a `trueband.Target` with features of its own declares what it"
+        "\nnames. A failure bit for bit says what was compared, and what to declare if the difference is meant.\n"
     )
     operator = [
         (SMALL_WORLD, SMALL_WORLD_CLAIM, CHECKS["mask_decoding"].argument),
         *((name, one.claim, one.argument) for name, one in CHECKS.items()),
     ]
-    models = [(name, one.claim, _argument(one.function)) for name, one in MODEL_CHECKS.items()]
+    models = [(name, one.claim, one.argument) for name, one in MODEL_CHECKS.items()]
     golden = [(one.name, one.claim, _argument(one.run)) for one in GOLDEN_CHECKS]
-    runners = [(f"{name}", "", _argument(function)) for name, function in RUNNERS.items()]
+    runners = [(name, "what was published is met", _argument(function)) for name, function in RUNNERS.items()]
     return "".join(
         [
             HEAD, features, said,

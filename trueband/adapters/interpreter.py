@@ -12,20 +12,21 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Collection
-from importlib import metadata, util
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.gpu.scalars import replaced_for_numbers
+from trueband.properties.gpu.triton_version import MEND, refusal
+
 Array = NDArray[Any]
-WRITTEN_FOR = "3.7."  # versions of triton: the parts that are mended are not its public interface
 
 
 def can_be_mended() -> bool:
     """Whether the interpreter of the installed triton is one that `mend` knows."""
-    return util.find_spec("triton") is not None and metadata.version("triton").startswith(WRITTEN_FOR)
+    return refusal(MEND) is None
 
 
 def mend() -> None:
@@ -36,6 +37,8 @@ def mend() -> None:
 
     if isinstance(interpreter._patch_lang, PatchedOnce):
         return
+    for (owner, name), function in replaced_for_numbers().items():
+        setattr(owner, name, function)
     interpreter._patch_lang = PatchedOnce(interpreter._patch_lang, (language, core))
     builder, options = interpreter.InterpreterBuilder, interpreter.interpreter_builder.options
     builder.create_dot = product(builder.create_dot)
@@ -43,7 +46,10 @@ def mend() -> None:
     if not options.debug:  # overflows are worked out, and told in a debugged kernel only
         interpreter.interpreter_builder.options = dataclasses.replace(options, sanitize_overflow=False)
     core.block_type.__init__ = remembered_type(core.block_type.__init__, core.constexpr)
-    core.tensor.__init__ = tensor_of_remembered_shape(core.constexpr, core.tuple)
+    core.tensor.__init__ = tensor_of_remembered_shape(
+        core.constexpr,
+        getattr(core, "tuple", list),  # before triton 3.3 a shape is a list
+    )
     interpreter._get_np_dtype = remembered_scalars(interpreter._get_np_dtype, core.dtype)
 
 

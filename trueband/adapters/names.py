@@ -7,6 +7,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from trueband.properties.gpu.triton_version import EXECUTE, require
 from trueband.properties.target import TargetError
 
 GROUP = "trueband.targets"
@@ -24,6 +25,7 @@ class Named:
         packages: that it needs besides those of trueband.
         kind: "operator", or "models" for a factory of models.
         origin: the distribution that brings it.
+        triton: what of `triton_version.TESTED` its kernels need.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Named:
     packages: tuple[str, ...] = ()
     kind: str = "operator"
     origin: str = "trueband"
+    triton: str | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -74,19 +77,19 @@ SHIPPED = {
         ),
         Named(
             "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
-            ("triton",),
+            ("triton",), triton=EXECUTE[80],
         ),
         Named(
             "ptx-sm90", "trueband.adapters.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
-            ("triton",),
+            ("triton",), triton=EXECUTE[90],
         ),
         Named(
             "ptx-sm80-tf32", "trueband.adapters.ptx:sm80_tf32", "the same for sm_80, float32 products cut to tf32",
-            ("triton",),
+            ("triton",), triton=EXECUTE[80],
         ),
         Named(
             "ptx-sm90-tf32", "trueband.adapters.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
-            ("triton",),
+            ("triton",), triton=EXECUTE[90],
         ),
         Named(
             "hf", "trueband.adapters.hf_models:factory", "transformers' LED, Longformer and XLM-RoBERTa models",
@@ -128,4 +131,6 @@ def resolve(target: str, kind: str = "operator") -> Named:
     if named.missing:
         packages = " ".join(named.missing)
         raise TargetError(f"target: expected {packages} for {target!r}, got no such package: pip install {packages}")
+    if named.triton is not None:
+        require(named.triton)
     return named

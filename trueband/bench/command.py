@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trueband import __version__, exit_codes
+from trueband import exit_codes
 from trueband.bench import memory
 from trueband.bench.contenders import CONTENDERS, NAMES, OURS, Contender, contenders
 from trueband.bench.measure import Means, Measurement, measure_all
 from trueband.bench.plot import plot
+from trueband.bench.process import environment
 from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
 from trueband.check_command import positive
+from trueband.made_on import in_a_process
 from trueband.properties.gpu.roofline import DEVICES
-from trueband.reports import JsonLines, write_whole
+from trueband.reports import JsonLines, first_line, write_whole
 
 DESCRIPTION = """\
 Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the
@@ -203,26 +204,17 @@ class BenchLines(JsonLines):
     """The file of measurements."""
 
     def begin(self, options: argparse.Namespace, means: Means) -> None:
-        """The first line: what runs where, {"record": "run", ...}."""
-        packages = {name: _version(name) for name in ("torch", "transformers", "local-attention", "numpy")}
-        self._write(json.dumps({
-            "record": "run", "trueband": __version__, "processor": processor(), "threads": means.threads,
-            "rounds": means.rounds, "device": options.device, "python": platform.python_version(),
-            "platform": platform.platform(), **packages,
-        }))  # fmt: skip
+        """The first line: what runs where, {"record": "run", ...}. A process like the contenders' is asked."""
+        if self.path is None:
+            return
+        packages = {name: _version(name) for name in ("transformers", "local-attention")}
+        machine = in_a_process(environment(means.threads), options.device)
+        self.start(first_line("run", machine, threads=means.threads, rounds=means.rounds, device=options.device,
+                              **packages))  # fmt: skip
 
     def add(self, measurement: Measurement) -> None:
         """One measurement, {"record": "measurement", ...}."""
         self._write(json.dumps({"record": "measurement", **measurement.to_dict()}))
-
-
-def processor() -> str:
-    """The name of the machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _version(package: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from trueband.bench.shape import Shape
 from trueband.properties.gpu.roofline import DEVICES, Count, lines, scaled
+from trueband.properties.gpu.triton_version import EXECUTE, refusal
 
 DTYPES = ("bfloat16", "float16", "float32")
 # Heads do the same: one of two is executed. With one alone, its number would be compiled into the kernels.
@@ -31,8 +31,9 @@ def roofline(device: str, shape: Shape) -> list[str]:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)} with --roofline, got {shape.dtype}")
     if shape.padding:
         raise ValueError(f"--padding: expected none with --roofline, got {shape.padding:g}")
-    if importlib.util.find_spec("triton") is None:
-        raise ValueError("--roofline: expected the package triton, got none: pip install 'trueband[triton]'")
+    refused = refusal(EXECUTE[DEVICES[device].capability])
+    if refused is not None:
+        raise ValueError(f"--roofline: {refused}")
     counter = Counter(DEVICES[device].capability, shape)
     counter.execute()
     told = (

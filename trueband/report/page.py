@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from trueband.made_on import machines_of, rows
 from trueband.properties import histogram
 from trueband.properties.record import Record
 from trueband.report.pictures import Picture, number, spread
@@ -196,11 +197,19 @@ def _legend() -> str:
 
 
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> str:
-    left = ("record", "target")
-    told = {name: _plain(value) for name, value in run.items() if name not in left}
-    rows = "".join(f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in told.items())
-    suites = ", ".join(dict.fromkeys(record.suite for record in records))
-    return f"<h2>Environment</h2><dl>{rows}<dt>suites<dd>{escape(suites)}</dl>"
+    left = ("record", "target", "machine", "machines")
+    told = [(name, _plain(value)) for name, value in run.items() if name not in left]
+    told.append(("suites", ", ".join(dict.fromkeys(record.suite for record in records))))
+    machines = machines_of(run)
+    parts = [f"<h2>Environment</h2>{_list(told)}"]
+    for place, machine in enumerate(machines, start=1):
+        title = "Machine" if len(machines) == 1 else f"Machine {place} of {len(machines)}"
+        parts.append(f"<h3>{title}</h3>{_list(rows(machine))}")
+    return "".join(parts)
+
+
+def _list(told: Sequence[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(name)}<dd>{escape(value)}" for name, value in told) + "</dl>"
 
 
 def _plain(value: Any) -> str:

@@ -1,7 +1,8 @@
 """The process that compiles: `python -m trueband.properties.gpu.aot.child SPEC TARGET,... SHARD/SHARDS FILE`.
 
-SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line for each kernel that
-is compiled, {"code": ..., "refusals": ...}, and a last one, {"end": true}.
+SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line that tells the
+machine, {"machine": ...}, one for each kernel that is compiled, {"code": ..., "refusals": ...}, and a last one,
+{"end": true}.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trueband.properties.gpu.aot.launches import compiled_instead
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.gpu.autotuned import every_configuration
 from trueband.properties.gpu.function import load_function
+from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -49,6 +51,7 @@ def main(spec: str, targets: list[str], shard: int, shards: int, path: Path) -> 
         lines = Lines(file)
         try:
             function = load_function(spec, "target")
+            file.write(json.dumps({"machine": machine()}) + "\n")
             for name in targets:
                 with compiled_instead(TARGETS[name], lines.write if shard == 0 else lambda code: None):
                     # Within it, as a function that yields kernels may launch some as well.

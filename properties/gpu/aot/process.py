@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trueband.properties.gpu.aot.code import Code
 from trueband.properties.gpu.aot.gates import Refusal
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.gpu.processes import run_children
+from trueband.properties.machine import Machine
 from trueband.properties.target import TargetError
 
 
@@ -22,11 +23,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was compiled; how the function or its process ended, if not well; whether by Ctrl-C."""
+    """What was compiled; how the function or its process ended, if not well; whether by Ctrl-C; the machine it ran on,
+    if it came to tell."""
 
     judged: list[Judged]
     crash: str = ""
     interrupted: bool = False
+    machine: Machine = field(default_factory=dict)
 
 
 def compile_for(
@@ -47,13 +50,17 @@ def compile_for(
             raise TargetError(f"gpu: expected some of {', '.join(TARGETS)}, got {name!r}")
     arguments = [[spec, ",".join(targets), f"{job}/{jobs}"] for job in range(jobs)]
     ended = run_children("trueband.properties.gpu.aot.child", arguments, False, time_limit)
-    judged, crashes = [], []
+    judged: list[Judged] = []
+    crashes: list[str] = []
+    machine: Machine = {}
     for each in ended:
         for line in each.lines:
             if "unusable" in line:
                 raise TargetError(line["unusable"])
+            machine = machine or line.get("machine", {})
             if "code" in line:
                 refusals = [Refusal(**told) for told in line["refusals"]]
                 judged.append(Judged(Code.from_dict(line["code"]), refusals))
         crashes.append(each.lines[-1].get("crash", each.crash) if each.lines else each.crash)
-    return Outcome(judged, next((crash for crash in crashes if crash), ""), any(each.interrupted for each in ended))
+    crash = next((crash for crash in crashes if crash), "")
+    return Outcome(judged, crash, any(each.interrupted for each in ended), machine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.gpu import triton_version
 from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel
 from trueband.properties.gpu.ptx.parse import parse
@@ -72,7 +72,9 @@ class Compiler:
 
         Raises:
             CompileError: Triton refuses it. NotEmulated: its PTX cannot be executed here.
+            TargetError: triton is not installed, or in another version than the target needs.
         """
+        triton_version.require(triton_version.EXECUTE[request.capability])
         key = _key(request)
         if key not in self._ready:
             found = self.compiled(request)
@@ -124,7 +126,7 @@ class Compiler:
 
 
 def _key(request: Request) -> str:
-    text = f"{request.to_json()} {importlib.metadata.version('triton')} {_sources(request.module)}"
+    text = f"{request.to_json()} {triton_version.installed()} {_sources(request.module)}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

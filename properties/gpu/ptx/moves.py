@@ -84,19 +84,27 @@ def _pack(target: str, parts: list[str], kind: str) -> Step:
     return step
 
 
-@opcode(r"ld\.(global|shared|shared::cta)(?:\.v([24]))?\.[bsuf](8|16|32|64)")
+def held(register: str, kind: str, size: int) -> Any:
+    """What a loaded value of `size` bytes is widened to: a register may be wider, which its name tells."""
+    wide = next((bits for name, bits in (("%rd", 64), ("%rs", 16), ("%r", 32)) if register.startswith(name)), 16)
+    return TYPES[f"{'s' if kind == 's' else 'u'}{max(8 * size, wide)}"]
+
+
+@opcode(r"ld\.(global|shared|shared::cta)(?:\.v([24]))?\.([bsuf])(8|16|32|64)")
 def load(instruction: Instruction, match: re.Match[str]) -> Step:
-    space, count, size = match[1][:6], int(match[2] or 1), int(match[3]) // 8
+    """A value is widened to the size of its register, a signed one with its sign."""
+    space, count, size = match[1][:6], int(match[2] or 1), int(match[4]) // 8
     targets, place = vector(instruction.operands[0]), address(instruction.operands[1], space)
     if len(targets) != count:
         raise NotEmulated(f"vector: expected {count} registers, got {len(targets)}")
-    kind = TYPES[f"b{max(size * 8, 16)}"]  # registers have no less than 16 bits
+    given = TYPES[f"{'s' if match[3] == 's' else 'u'}{size * 8}"]
+    kinds = [held(target, match[3], size) for target in targets]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         lanes = taking(wave, mask)
         at = place(wave)[lanes]
-        data = np.ascontiguousarray(read_bytes(wave, space, at, size * count, lanes)).view(TYPES[f"b{size * 8}"])
-        for index, target in enumerate(targets):
+        data = np.ascontiguousarray(read_bytes(wave, space, at, size * count, lanes)).view(given)
+        for index, (target, kind) in enumerate(zip(targets, kinds, strict=True)):
             value = np.zeros(wave.lanes, kind)
             value[lanes] = data[:, index]
             wave.write(target, value, mask)

@@ -1,8 +1,8 @@
 """The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
 
 It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
-function that is called before all else, or is empty. FILE gets one JSON line for each launch, with what it is the first
-to have and counts so far, and a last one with all findings.
+function that is called before all else, or is empty. FILE gets one JSON line that tells the machine, one for each
+launch, with what it is the first to have and counts so far, and a last one with all findings.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from trueband.properties.gpu.function import load_function
 from trueband.properties.gpu.sanitizer.finding import Finding
 from trueband.properties.gpu.sanitizer.interpreter import sanitized
 from trueband.properties.gpu.sanitizer.report import Report
+from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
 
 
@@ -38,6 +39,7 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
             if first:
                 load_function(first)()
             function = load_function(spec, "target")  # imported while allocations are watched
+            write({"machine": machine()}, "new", [])
             function(target="cpu")
         except TargetError as error:
             end["unusable"] = str(error)

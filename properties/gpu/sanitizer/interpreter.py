@@ -15,6 +15,8 @@ from trueband.properties.gpu.sanitizer.finding import Place, place
 from trueband.properties.gpu.sanitizer.inactive import Filling, examine
 from trueband.properties.gpu.sanitizer.launch import Addresses, Grid, Lanes, Launch
 from trueband.properties.gpu.sanitizer.report import Report
+from trueband.properties.gpu.scalars import replaced_for_numbers
+from trueband.properties.gpu.triton_version import SANITIZE, require
 
 OWN = str(Path(__file__).parent)
 
@@ -37,16 +39,20 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
         a report to which launches are added as they end.
 
     Raises:
-        RuntimeError: triton was imported without its interpreter.
+        RuntimeError: triton was imported without its interpreter. TargetError: it is not of a version that is known.
     """
+    require(SANITIZE)
     import triton
     from triton.runtime import interpreter
 
     if isinstance(triton.language.cdiv, triton.runtime.JITFunction):
         raise RuntimeError(f"triton: {NEEDS_INTERPRETER}")
     watch = _Watch(interpreter, Report(), seed, str(Path(triton.__file__).parent))
+    # What `autotune` adds to a launch, for the compiler; triton 3.2's interpreter takes some of it for arguments.
+    watch.options = frozenset(triton.Config({}).all_kwargs())
     builder = interpreter.InterpreterBuilder
     replaced: dict[tuple[Any, str], Callable[..., Any]] = {
+        **replaced_for_numbers(),
         (interpreter, "_implicit_cvt"): watch.convert,
         (interpreter.GridExecutor, "__call__"): watch.launched,
         (builder, "set_grid_idx"): watch.next_program,
@@ -73,6 +79,7 @@ class _Watch:
     def __init__(self, interpreter: Any, report: Report, seed: int, foreign: str) -> None:
         self.interpreter, self.report, self.seed, self.foreign = interpreter, report, seed, foreign
         self.before: dict[str, Callable[..., Any]] = {}
+        self.options: frozenset[str] = frozenset()
         self.launch: Launch | None = None
         self.filling: Filling | None = None
         self.order: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
@@ -82,6 +89,8 @@ class _Watch:
         report.launches += 1
         name = executor.fn.__name__
         report.kernels.add(name)
+        names = inspect.getfullargspec(executor.fn).args
+        kwargs = {key: value for key, value in kwargs.items() if key in names or key not in self.options}
         launch = Launch(name, report.launches, list(_tensors(executor, args, kwargs)), report.fresh)
         self.launch = launch
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trueband.properties.gpu.processes import Ended, run_children
 from trueband.properties.gpu.sanitizer.finding import Finding
+from trueband.properties.machine import Machine
 from trueband.properties.target import TargetError
 
 
@@ -21,6 +22,7 @@ class Outcome:
         kernels: names.
         crash: how the function or its process ended, if not well.
         interrupted: by Ctrl-C; what had been found is there.
+        machine: where it ran; empty where the process ended before it could tell.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -30,6 +32,7 @@ class Outcome:
     kernels: tuple[str, ...] = ()
     crash: str = ""
     interrupted: bool = False
+    machine: Machine = field(default_factory=dict)
 
 
 def sanitize(spec: str, seed: int = 0, time_limit: float | None = None, first: str = "") -> Outcome:
@@ -62,4 +65,5 @@ def _outcome(ended: Ended) -> Outcome:
         tuple(end["kernels"]),
         end.get("crash", ended.crash),
         ended.interrupted,
+        next((line["machine"] for line in ended.lines if "machine" in line), {}),
     )

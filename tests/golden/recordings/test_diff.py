@@ -63,6 +63,7 @@ def test_it_is_symmetrical_and_tells_from_where_on(
     assert golden_cli("diff", a, b, "--json") == 1
     told = json.loads(capsys.readouterr().out)
     assert told["within"] is False
+    assert told["machines"] == [read_golden(each).metadata.details["machine"] for each in (a, b)]
     assert [each["name"] for each in told["taps"]] == tap_names(read_golden(a))
 
 

@@ -53,7 +53,7 @@ def test_what_is_told_of_a_recording(made: Made) -> None:
     told = golden.metadata
     assert (told.kind, told.model_class, told.dtype) == ("recording", "LEDForConditionalGeneration", "float32")
     assert list(told.weights_sha256) == ["model.safetensors"]
-    assert told.details["torch"] == torch.__version__
+    assert told.details["machine"]["torch"] == torch.__version__
     assert told.details["device"] == "cpu"
     assert told.details["config"]["attention_window"] == [4, 8, 6]
     assert told.why == []
@@ -96,6 +96,7 @@ def test_inputs_in_safetensors_and_rows_by_number(
     assert golden.arrays["tap.logits"].shape == (2, 3, 256)  # of 300 columns
     told = json.loads(capsys.readouterr().out)
     assert told["written"] is True
+    assert told["machine"] == golden.metadata.details["machine"]
     assert [each["what"] for each in told["taps"]] == tap_names(golden)
     assert failures(out, model.folder) == []
 
@@ -194,7 +195,9 @@ def test_replacing_needs_a_reason_and_keeps_it(
     assert "B: expected the inputs of out, got others" in capsys.readouterr().out
 
 
-def test_an_interrupt_leaves_the_old_recording(made: Made, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_the_old_recording(
+    made: Made, tmp_path: Path, as_from_a_terminal: Callable[[list[str]], list[str]]
+) -> None:
     model, out = made("longformer"), tmp_path / "out.safetensors"
     shutil.copyfile(model.recording, out)
     before = out.read_bytes()
@@ -202,10 +205,9 @@ def test_an_interrupt_leaves_the_old_recording(made: Made, tmp_path: Path) -> No
         sys.executable, "-m", "trueband", "golden", "record", str(model.folder), "--inputs", str(model.inputs), "--out",
         str(out), "--why", "interrupted", "--rows", "all",
     ]  # fmt: skip
-    # As from a terminal; a shell that starts jobs in the background may have told its children to ignore it.
     with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        as_from_a_terminal(command), cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip
         assert process.stderr is not None
         for line in process.stderr:
@@ -289,6 +291,6 @@ def test_verify_on_the_command_line(made: Made, golden_cli: Cli, capsys: pytest.
     capsys.readouterr()
     assert golden_cli("verify", model.recording, "--checkpoint", model.folder, "--dtype", "bfloat16", "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["record"] for line in lines] == [*["golden"] * 8, "summary"]
+    assert [line["record"] for line in lines] == ["run", *["golden"] * 8, "summary"]
     assert golden_cli("verify", model.recording, "--checkpoint", model.folder) == 0
     assert "recording     8 taps: 8 passed" in capsys.readouterr().out
