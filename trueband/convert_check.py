@@ -140,12 +140,15 @@ def judge_real(output: Array, expected: Moments, real: Array, what: str) -> Verd
 
 
 def judge_heads(source: Arrays, stored: Arrays, base: str) -> Verdict:
-    """Whether all arrays outside the base model, which heads are made of, are the source's, bit for bit."""
+    """Whether all arrays outside the base model, which heads are made of, are the source's, bit for bit.
+
+    Exact: they are stored numbers, copied and not computed.
+    """
     heads = [name for name in source if not name.startswith(base)]
     changed = [name for name in heads if not np.array_equal(source[name], stored.get(name, np.zeros(0)))]
     return judge_exact([float(len(changed))], [0.0], f"{len(heads)} arrays of heads, those that differ")
 
 
 def judge_positions(table: Array, learned: Array, what: str = "position table") -> Verdict:
-    """Whether every position is the learned one that it repeats, bit for bit."""
+    """Whether every position is the learned one that it repeats, bit for bit. Exact: stored numbers."""
     return judge_exact(table, learned[np.arange(len(table)) % len(learned)], what)

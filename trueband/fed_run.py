@@ -160,7 +160,7 @@ class _Run:
 
 
 def _same(given: Any, source: Any) -> bool:
-    """Bit for bit; NaN is NaN."""
+    """Bit for bit, NaN being NaN. Exact: what one stage gave is handed to the next, and nothing is computed between."""
     if source is None or given.shape != source.shape:
         return False
     return bool(((given == source) | (given.isnan() & source.isnan())).all())

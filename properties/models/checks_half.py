@@ -18,11 +18,12 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.half import LARGEST, LIMIT, to_half
 from trueband.properties.models.weights import Weights
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.verdict import Verdict, judge, judge_exact, no_evidence
 from trueband.reference.config import LEDConfig
 from trueband.reference.led_encoder import led_encoder_layer
 
 HALF = Precision.of("float16")
+BEYOND = LARGEST + 16.0  # from here on the nearest float16 is infinite
 HUGE = 2.0**15  # a gain: times a normalized number of at least 1 it leads from the largest number out of the range
 
 
@@ -54,7 +55,7 @@ def _with_nan(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
 
 
 def _overflowing(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
-    """Token 0 of row 0 is sure to overflow in the channel where it is farthest from the mean."""
+    """Token 0 of row 0 overflows in the channel where it is farthest from the mean, but for errors of the layer."""
     case, config = probe.case, LEDConfig.from_dict(probe.case.config)
     norm, i = _norm(case), case.layers - 1
     entering = probe.encode(state, case.inputs, "float16")[-2]
@@ -72,8 +73,12 @@ def _overflowing(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
     bound = sigma_bound(led_encoder_layer_moments(layer, taps[-2], config.window(i), real, flagged))
     # Clamping brings two numbers closer, never farther apart.
     yield judge(taps[-1], np.clip(computed, -LIMIT, LIMIT), bound, "a layer that overflows")
+    at = (0, 0, channel)
+    if sign * computed[at] - bound.total[at] < BEYOND:  # so near to the mean that it may not have overflowed
+        yield no_evidence("a layer that overflows", skipped=2)
+        return
     yield judge_exact(taps[-1][..., :2], _edges(taps[-1], LIMIT), "largest float16 in a layer that overflows")
-    yield judge_exact(taps[-1][0, 0, channel], sign * LIMIT, "what overflowed")
+    yield judge_exact(taps[-1][at], sign * LIMIT, "what overflowed")
 
 
 def _at_the_edge(case: ModelCase) -> Weights:

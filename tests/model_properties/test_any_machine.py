@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-from trueband.model_run import model_names
+from trueband.adapters import Named
+from trueband.model_run import model_names, reproduce_model
 from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
 from trueband.properties.models.case import ARCHITECTURES
 from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.model import Model
 from trueband.properties.models.target import ModelTarget
+from trueband.properties.target import TargetError
+from trueband.targets_command import describe
 
 Order = Callable[[torch.Tensor, torch.Tensor], int]
 PRODUCTS = {torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.bmm}
@@ -132,9 +136,17 @@ def test_a_machine_that_counts_fails_the_check_that_needs_the_declaration_and_no
     assert "the same call again gave other bits; declare deterministic=False if that is meant" in failed.message
 
 
-def test_the_declaration_of_a_target_decides() -> None:
+def test_the_declaration_of_a_target_decides(tmp_path: Path) -> None:
     declared, undeclared = (HubModels(ModelTarget(print, deterministic=each)) for each in (True, False))
     assert set(model_names(None, declared.features)) - set(model_names(None, undeclared.features)) == {"deterministic"}
+    file = tmp_path / "counting.py"
+    file.write_text("import trueband\n\ntarget = trueband.ModelTarget(print, deterministic=False)\n", encoding="utf-8")
+    told = describe(Named("counting", f"{file}:target", "a test", kind="models"))
+    assert "not deterministic" in told["declared"]
+    with pytest.raises(ValueError, match="expected one that applies to the target, got deterministic, which needs"):
+        reproduce_model({"check": "deterministic", "case": {"architecture": "led", "tokens": 2}}, f"{file}:target")
+    with pytest.raises(TargetError, match="deterministic: expected a bool, got 1"):
+        ModelTarget(print, deterministic=1)  # type: ignore[arg-type]
 
 
 def test_displaced_numbers_are_the_same_elsewhere() -> None:
