@@ -80,7 +80,11 @@ ROWS: Mapping[str, Row] = {
         f"ATEN_CPU_CAPABILITY={each}": Row.of("ATEN_CPU_CAPABILITY", each, aten=each.upper())
         for each in ("default", "avx2")
     },
-    **{f"OMP_NUM_THREADS={each}": Row.of("OMP_NUM_THREADS", each, threads=each) for each in ("1", "2", "4")},
+    **{
+        # Threads that wait must not keep a processor busy that another one needs.
+        f"OMP_NUM_THREADS={each}": Row({"OMP_NUM_THREADS": each, "OMP_WAIT_POLICY": "PASSIVE"}, {"threads": each})
+        for each in ("1", "2", "4")
+    },
     **{
         f"OPENBLAS_CORETYPE={each}": Row.of("OPENBLAS_CORETYPE", each, numpy_blas_core=each)
         for each in ("Nehalem", "Haswell")
