@@ -44,7 +44,7 @@ def test_a_target_tells_what_it_is(case: Case) -> None:
 
 def test_features_are_read_off_the_signature() -> None:
     with start("plain") as candidate:
-        assert candidate.features == {"any_window"}
+        assert candidate.features == {"any_window", "deterministic"}
         assert candidate.dtypes == ("float32",)
     with start("good") as candidate:
         assert {"globals", "padding", "backward"} <= candidate.features

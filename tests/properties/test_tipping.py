@@ -43,7 +43,7 @@ def in_order(
     return output
 
 
-KERNEL = Target(in_order, features=frozenset({"causal", "scale"}), library="numpy")
+KERNEL = Target(in_order, features=frozenset({"causal", "scale", "deterministic"}), library="numpy")
 
 
 def test_the_sum_does_tip_and_that_is_no_fault() -> None:
