@@ -67,6 +67,8 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
     while not file.exists() or file.read_text().count("\n") < 3:
         assert process.poll() is None
         time.sleep(0.02)
+    # Stopped, not running: on a busy machine it would otherwise be done before the second has started.
+    process.send_signal(signal.SIGSTOP)
     busy = trueband(*command)
     process.send_signal(signal.SIGKILL)
     process.wait()
