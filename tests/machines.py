@@ -81,8 +81,11 @@ ROWS: Mapping[str, Row] = {
         for each in ("default", "avx2")
     },
     **{
-        # Threads that wait must not keep a processor busy that another one needs.
-        f"OMP_NUM_THREADS={each}": Row({"OMP_NUM_THREADS": each, "OMP_WAIT_POLICY": "PASSIVE"}, {"threads": each})
+        # Threads that wait must not keep a processor busy that another one needs; and MKL starts as many as it is asked
+        # for, on fewer processors, too.
+        f"OMP_NUM_THREADS={each}": Row(
+            {"OMP_NUM_THREADS": each, "OMP_WAIT_POLICY": "PASSIVE", "MKL_DYNAMIC": "FALSE"}, {"threads": each}
+        )
         for each in ("1", "2", "4")
     },
     **{
