@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al., JMLR 15, 2014): in training an element is 0 with probability p, else 1 / (1 - p) times."""
+"""Dropout (JMLR 15, 2014): in training an element is 0 with probability p, and 1 / (1 - p) times itself otherwise."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """The heads of XLM-RoBERTa and Longformer in training. Every function maps the last hidden states (b, n, D) to logits
-and returns their vjp, which gives the gradient of all states. Dropout in a head is 0 here. b batch, n tokens, C classes, D hidden size.
+and returns their vjp, which gives the gradient of all states. Dropout in a head is 0 here.
+
+Shapes: b batch, n tokens, C classes, D hidden size.
 """
 
 from __future__ import annotations
