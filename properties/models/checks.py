@@ -15,6 +15,7 @@ from trueband.properties.models import (
     checks_padding,
     checks_positions,
     checks_pruning,
+    checks_training,
 )
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 
@@ -36,5 +37,6 @@ __all__ = [
     "checks_padding",
     "checks_positions",
     "checks_pruning",
+    "checks_training",
     "model_check",
 ]
