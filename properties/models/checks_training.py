@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from trueband.properties.bounds.bound import Bound
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import HEADS, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
@@ -24,6 +23,7 @@ from trueband.properties.models.training import (
     judge_loss,
     with_rates,
 )
+from trueband.properties.models.witness import ReferenceModels
 from trueband.properties.verdict import Verdict, judge, judge_exact
 from trueband.reference.losses import IGNORED
 
@@ -31,7 +31,8 @@ SCALE = 1024.0  # of a loss that is scaled, as for float16
 GRADIENTS = ("gradients",)
 
 
-@model_check("a model in training without dropout computes what it does in evaluation", needs=GRADIENTS)
+@model_check("a model in training without dropout computes what it does in evaluation", dtypes=("float32",),
+             needs=GRADIENTS)  # fmt: skip
 def check_training_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, each layer fed the model's own input, as every model in evaluation is."""
     case, inputs = probe.case, step_inputs(probe.case)
@@ -59,7 +60,7 @@ def check_head_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(case, inputs, trained, f" under the head {case.head}")
 
 
-@model_check("gradient checkpointing changes no gradient", dtypes=("float64",), needs=[*GRADIENTS, "checkpointing"])
+@model_check("gradient checkpointing changes no gradient", dtypes=("float32",), needs=[*GRADIENTS, "checkpointing"])
 def check_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: what is computed again is the same function of the same numbers, so the reference's gradients judge it.
     """
@@ -68,7 +69,7 @@ def check_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(case, inputs, _step(probe, case, inputs, Regime(checkpointing=True)), " with checkpointing")
 
 
-@model_check("a frozen layer gets no gradient, and changes that of no other", dtypes=("float64",), needs=GRADIENTS)
+@model_check("a frozen layer gets no gradient, and changes that of no other", dtypes=("float32",), needs=GRADIENTS)
 def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: there is no gradient of what requires none. Bounded: the others, by the reference."""
     case = probe.case
@@ -77,40 +78,32 @@ def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_gradients(case, Expected.of(case, inputs), trained, regime, f", {frozen} frozen")
 
 
-@model_check("a loss that is scaled scales every gradient", dtypes=("float64",), needs=GRADIENTS)
-def check_scaled_loss(probe: ModelProbe) -> Iterator[Verdict]:
-    """Bounded: gradients are linear in that of the loss, and a power of two rounds nothing."""
-    case = probe.case
-    inputs = step_inputs(case)
-    trained = probe.train(with_rates(case.model), [(inputs, SCALE)], Regime())
-    yield from judge_gradients(case, Expected.of(case, inputs), trained, what=f" of {SCALE:g} losses", factor=SCALE)
-
-
-@model_check("gradients that are summed over parts of a batch are those of the batch", dtypes=("float64",),
-             needs=GRADIENTS)  # fmt: skip
+@model_check("gradients of a scaled loss, summed over parts of a batch, are those of the batch, scaled",
+             dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
 def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
-    """Bounded: a mean over a batch is the mean of its parts, weighed by the labels that count in each; by the errors
-    of the batch and those of its parts."""
+    """Bounded: gradients are linear in that of the loss, a power of two rounds nothing, and a mean over a batch is the
+    mean of its parts, weighed by the labels that count in each. By the errors of the parts."""
     case = probe.case if probe.case.batch > 1 else _twice(probe.case)
     inputs = step_inputs(case)
     counted = _counted(case, inputs["labels"])
     parts = [
-        ({name: array[i : i + 1] for name, array in inputs.items()}, counts / counted.sum())
+        ({name: array[i : i + 1] for name, array in inputs.items()}, SCALE * counts / counted.sum())
         for i, counts in enumerate(counted)
         if counts
     ]
     trained = probe.train(with_rates(case.model), parts, Regime())
+    whole = ReferenceModels().train(with_rates(case.model), [(inputs, SCALE)], Regime())
     steps = [(Expected.of(case, part), factor) for part, factor in parts]
-
-    def more(name: str) -> Bound:
+    for name, right in whole.gradients.items():
+        if right is None:
+            continue
+        found = trained.gradients.get(name)
         bounds = [step.bound(name).scaled(factor) for step, factor in steps]
-        return sum(bounds[1:], bounds[0])
-
-    expected = Expected.of(case, inputs)
-    yield from judge_gradients(case, expected, trained, what=f" over {len(parts)} parts", more=more)
+        told = f"gradient of {name}, {SCALE:g} times, over {len(parts)} parts"
+        yield judge(np.zeros(right.shape) if found is None else found, right, sum(bounds[1:], bounds[0]), told)
 
 
-@model_check("what stands in masked tokens gets no gradient, and changes none", dtypes=("float64",), needs=GRADIENTS)
+@model_check("what stands in masked tokens gets no gradient, and changes none", dtypes=("float32",), needs=GRADIENTS)
 def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: the loss does not depend on masked tokens whose labels do not count; what reads them is multiplied by 0.
     Bounded: the same gradients for others in their place, by the errors of both."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -160,15 +160,11 @@ def judge_gradients(
     trained: Trained,
     regime: Regime = Regime(),
     what: str = "",
-    factor: float = 1.0,
-    more: Callable[[str], Bound] | None = None,
 ) -> Iterator[Verdict]:
     """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
 
     Args:
         what: is said of the step.
-        factor: by which the gradients are larger than those of the reference.
-        more: bounds of what else may differ, by name.
     """
     for name in case.state:
         if name in BUFFERS:
@@ -178,10 +174,8 @@ def judge_gradients(
         if not regime.trains(name):
             yield judge_exact(float(found is not None), 0.0, f"{told}, frozen: how many gradients it has")
             continue
-        right = factor * expected.gradient(name)
-        bound = expected.bound(name).scaled(factor)
-        bound = bound if more is None else bound + more(name)
-        verdict = judge(np.zeros(right.shape) if found is None else found, right, bound, told)
+        right = expected.gradient(name)
+        verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), told)
         yield verdict if verdict.passed or found is not None else replace(verdict, note="it has none")
 
 

@@ -1,0 +1,175 @@
+"""Checks of dropout. A model that is right fails one of them with a probability of 2^-60: they are exact tails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.checks.check import claim
+from trueband.properties.models.case import ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.checks_training import step_inputs
+from trueband.properties.models.dropout_sites import Kept, kept_at, shown, sites
+from trueband.properties.models.model import Arrays
+from trueband.properties.models.taps import judge_all
+from trueband.properties.models.training import Expected, Regime, Trained, with_rates
+from trueband.properties.verdict import Verdict, judge, judge_exact
+
+MISSED = 2.0**-60
+RATES = (0.25, 0.5, 0.1)  # of dropout
+SEEDS = 4
+NEEDS = ("gradients", "dropout")
+
+
+@model_check("dropout changes nothing in evaluation, and with a seed nothing from call to call",
+             dtypes=("float32",), needs=[*NEEDS, "deterministic"])  # fmt: skip
+def check_dropout_seeds(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact with deterministic: the same draws, the same bits. Bounded: evaluation, by the reference. Another seed, and
+    the next batch under the same one, drop other elements but for a probability that is less than 2^-60."""
+    case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
+    inputs, model = step_inputs(case), with_rates(case.model, p, p, p)
+
+    def step(seed: int, training: bool = True) -> Trained:
+        return probe.train(model, [(inputs, 1.0)] * 2, Regime(training, seed=seed))
+
+    yield from judge_all(case, inputs, step(1, training=False).outputs[0])
+    first, again, other = step(1), step(1), step(2)
+    for i, (output, same) in enumerate(zip(first.outputs, again.outputs, strict=True)):
+        yield judge_exact(same["logits"], output["logits"], f"logits of batch {i} with the same seed")
+    for name, gradient in first.gradients.items():
+        if gradient is not None:
+            yield judge_exact(again.gradients[name], gradient, f"gradient of {name} with the same seed")
+    tap = "hidden_states"
+    states = [output[tap][0] for output in (*first.outputs, other.outputs[0])]
+    for told, one, two in (("of the next batch", 0, 1), ("of another seed", 0, 2)):
+        if _alone(states[0].size, p) < MISSED:
+            same_elements = bool(((states[one] == 0) == (states[two] == 0)).all())
+            yield claim(not same_elements, f"embeddings {told}: expected other elements to be dropped, got the same")
+
+
+@model_check("the embeddings are dropped behind their LayerNorm, at the rate that was asked for, and scaled to the same "
+             "mean", dtypes=("float32",), needs=NEEDS)  # fmt: skip
+def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: what is kept is 1 / (1 - p) times the reference's. The number kept is binomial, and the mean over seeds
+    within Hoeffding's bound, each but for a probability of 2^-60."""
+    case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
+    inputs = step_inputs(case)
+    expected = Expected.of(case, inputs)
+    model = with_rates(case.model, hidden=p)
+    outputs = [probe.train(model, [(inputs, 1.0)], Regime(seed=seed)).outputs[0] for seed in range(SEEDS)]
+    stacks = {"hidden_states": expected.step.hidden_states[0]}
+    if expected.step.encoder_hidden_states is not None:
+        stacks["encoder_hidden_states"] = expected.step.encoder_hidden_states[0]
+    for tap, right in stacks.items():
+        found = np.stack([output[tap][0] for output in outputs])
+        kept = found != 0
+        bound = expected.bound_of(right).total / (1 - p) + expected.precision.accumulator * np.abs(right.value) / (1 - p)
+        scaled, told = right.value / (1 - p), f"{tap}[0]"
+        yield judge(
+            found, np.where(kept, scaled, 0.0), Bound({"scaled": np.broadcast_to(bound, found.shape)}),
+            f"{told}, what is kept",
+        )  # fmt: skip
+        yield judge_count(int(kept.sum()), kept.size, 1 - p, told)
+        mean = float((found / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
+        away = math.sqrt(math.log(2 / MISSED) / (2 * found.size)) / (1 - p)
+        yield judge(mean, 1.0, Bound({"Hoeffding": np.asarray(away)}), f"{told}, mean of kept / not dropped")
+        for first, second in pairwise(kept):
+            yield _differ(first, second, np.ones(first.shape), 1 - p, f"{told} of two seeds")
+
+
+@model_check("every layer drops where the published models do, at the rate that was asked for, and each on its own",
+             dtypes=("float32",), needs=NEEDS)  # fmt: skip
+def check_dropout_sites(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: with weights that show what is dropped, a layer gives one of the results that there may be, by the
+    reference. The number kept is binomial, and two layers, rows or heads that are independent do not keep the same,
+    each but for a probability of 2^-60."""
+    case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
+    case = case.replace(heads=1) if case.architecture == "led" else case  # 2^8 patterns inside a feed-forward
+    inputs = _whole_inputs(case)
+    for site in sites(case):
+        model = shown(case, site, p)
+        trained = probe.train(model, [(inputs, 1.0)] * 2, Regime(seed=case.seed))
+        batches = [kept_at(case, site, model, inputs, output, p) for output in trained.outputs]
+        layers = [kept for batch in batches for kept in batch]
+        yield from (kept.verdict for kept in layers)
+        total, counts = sum(kept.totals.sum() for kept in layers), sum(kept.counts.sum() for kept in layers)
+        yield judge_count(int(counts), int(total), 1 - p, site.told)
+        yield from _independent(batches, site.told, 1 - p)
+
+
+def whole(case: ModelCase) -> ModelCase:
+    """The case with enough to count: no padding, at least two rows and layers, no heads taken out."""
+    batch, layers = max(case.batch, 2), max(case.layers, 2)
+    spread: dict[str, Any] = {"windows": tuple(case.windows[i % len(case.windows)] for i in range(layers))}
+    if case.architecture == "led":
+        spread |= {"target_tokens": 5, "target_masked": ()}
+    elif case.architecture == "xlm-roberta":
+        spread = {"pruned": ()}
+    tokens = min(max(case.tokens, 6), 8) if case.architecture != "longformer" else max(case.tokens, 6)
+    flagged = tuple(case.global_[i % len(case.global_)] for i in range(batch))
+    flagged = tuple(tuple(j for j in row if j < tokens) for row in flagged)
+    return case.replace(
+        batch=batch, layers=layers, tokens=tokens, masked=((),) * batch, global_=flagged, heads=2, **spread
+    )
+
+
+def _whole_inputs(case: ModelCase) -> Arrays:
+    """With nothing of an encoder masked either."""
+    inputs = step_inputs(case)
+    if "encoder_attention_mask" in inputs:
+        inputs["encoder_attention_mask"] = np.ones_like(inputs["encoder_attention_mask"])
+    return inputs
+
+
+def judge_count(kept: int, total: int, rate: float, what: str) -> Verdict:
+    """How many of `total` are kept, each with the probability `rate` on its own."""
+    below, above = binomial_tails(kept, total, rate)
+    told = f"{what}: expected about {rate * total:.0f} of {total} elements to be kept, got {kept}"
+    return claim(min(below, above) >= MISSED, told)
+
+
+def binomial_tails(kept: int, total: int, rate: float) -> tuple[float, float]:
+    """P(at most `kept`) and P(at least `kept`)."""
+    def term(k: int) -> float:
+        choices = math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        return math.exp(choices + k * math.log(rate) + (total - k) * math.log1p(-rate))
+
+    return math.fsum(map(term, range(kept + 1))), math.fsum(map(term, range(kept, total + 1)))
+
+
+def _independent(batches: list[list[Kept]], what: str, rate: float) -> Iterator[Verdict]:
+    """Steps, layers, rows of the batch and groups of channels keep something each."""
+    first = batches[0]
+    yield _differ(first[0].counts, batches[1][0].counts, first[0].totals, rate, f"{what} in two steps")
+    for one, two in pairwise(first):
+        if (one.totals == two.totals).all():
+            yield _differ(one.counts, two.counts, one.totals, rate, f"{what} in two layers")
+    together = [np.stack([kept.counts for kept in first]), np.stack([kept.totals for kept in first])]  # (L, b, n, g)
+    for axis, told in ((1, "rows of the batch"), (2, "tokens"), (3, "heads or channels")):
+        counts, totals = (np.moveaxis(each, axis, 0) for each in together)
+        for i in range(len(counts) - 1):
+            if (totals[i] == totals[i + 1]).all():
+                yield _differ(counts[i], counts[i + 1], totals[i], rate, f"{what} in two {told}")
+
+
+def _differ(one: np.ndarray, two: np.ndarray, totals: np.ndarray, rate: float, what: str) -> Verdict:
+    """Two that are independent: not all is the same, where that is unlikely enough."""
+    unlikely = math.fsum(math.log(_same_count(int(total), rate)) for total in totals.ravel()) < math.log(MISSED)
+    same = bool((one == two).all())
+    return claim(not (unlikely and same), f"{what}: expected other elements to be dropped, got the same")
+
+
+def _same_count(total: int, rate: float) -> float:
+    """The probability that of two times `total` elements as many are kept."""
+    pmf = [math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(total + 1)]
+    return math.fsum(each**2 for each in pmf)
+
+
+def _alone(elements: int, p: float) -> float:
+    """The probability that two draws drop the same."""
+    return (p**2 + (1 - p) ** 2) ** elements
