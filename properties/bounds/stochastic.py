@@ -1,7 +1,7 @@
-"""Arrays that carry their rounding errors as random samples: the reference's own lines, run on them, bound their result.
+"""Arrays that carry their rounding errors as random samples: the reference's own lines, run on them, bound a result.
 
-Gradients of a whole model are too deep for worst cases, which multiply from step to step, and shared errors are too many
-to carry variances by hand as `variance` does for a layer. Here every operation of the reference's code is followed by a
+Gradients of a whole model are too deep for worst cases, which multiply from step to step, and share too many errors for
+variances that are written out as `variance` does it for a layer. Here every operation of the reference's code is followed by a
 random error as large as its roundings may be (Monte Carlo arithmetic: Parker, UCLA CSD-970002, 1997), in SAMPLES runs
 side by side, so that what two results share they share in every run. The standard deviations of what an operation adds
 are the bounds of `layers` and `variance`, with u the roundoff of `Precision`, the reference's own included:

@@ -62,9 +62,8 @@ def check_head_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 
 @model_check("gradient checkpointing changes no gradient", dtypes=("float32",), needs=[*GRADIENTS, "checkpointing"])
 def check_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
-    """Bounded: what is computed again is the same function of the same numbers, so the reference's gradients judge it.
-    """
-    case = probe.case
+    """Bounded: what is computed again is the same function of the same numbers; judged by the reference."""
+    case = seeing(probe.case)
     inputs = step_inputs(case)
     yield from _judged(case, inputs, _step(probe, case, inputs, Regime(checkpointing=True)), " with checkpointing")
 
@@ -72,7 +71,7 @@ def check_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
 @model_check("a frozen layer gets no gradient, and changes that of no other", dtypes=("float32",), needs=GRADIENTS)
 def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: there is no gradient of what requires none. Bounded: the others, by the reference."""
-    case = probe.case
+    case = seeing(probe.case)
     inputs, frozen = step_inputs(case), some_layer(probe)
     trained = _step(probe, case, inputs, regime := Regime(frozen=frozen))
     yield from judge_gradients(case, Expected.of(case, inputs), trained, regime, f", {frozen} frozen")
@@ -83,7 +82,7 @@ def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
 def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: gradients are linear in that of the loss, a power of two rounds nothing, and a mean over a batch is the
     mean of its parts, weighed by the labels that count in each. By the errors of the parts."""
-    case = probe.case if probe.case.batch > 1 else _twice(probe.case)
+    case = seeing(probe.case if probe.case.batch > 1 else _twice(probe.case))
     inputs = step_inputs(case)
     counted = _counted(case, inputs["labels"])
     parts = [
@@ -107,14 +106,8 @@ def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: the loss does not depend on masked tokens whose labels do not count; what reads them is multiplied by 0.
     Bounded: the same gradients for others in their place, by the errors of both."""
-    case = probe.case.replace(causal=False, encoder_tokens=0)
-    inputs = step_inputs(case)
+    case, inputs, words = _embedded(probe)
     real = case.real
-    if case.architecture != "led":
-        inputs["labels"] = np.where(real, inputs["labels"], IGNORED)
-        if not _counted(case, inputs["labels"]).any():
-            inputs["labels"][tuple(np.argwhere(real)[0])] = 0
-    words = case.words[inputs.pop("input_ids")]
     other = np.where(real[..., None], words, probe.random.standard_normal(words.shape))
     first, second = ({**inputs, "inputs_embeds": each} for each in (words, other))
     trained, changed = (_step(probe, case, each) for each in (first, second))
@@ -136,12 +129,8 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. No
     bound is claimed of bfloat16: products of 8 bits leave nothing of a whole model's gradients that could be named."""
-    case = probe.case.replace(causal=False, encoder_tokens=0)
-    inputs, real = step_inputs(case), case.real
-    if case.architecture != "led":
-        inputs["labels"] = np.where(real, inputs["labels"], IGNORED)
-        inputs["labels"][tuple(np.argwhere(real)[0])] = 0
-    words = case.words[inputs.pop("input_ids")]
+    case, inputs, words = _embedded(probe)
+    real = case.real
     regime, steps = Regime(autocast=True), []
     for _ in range(2):
         steps.append(_step(probe, case, {**inputs, "inputs_embeds": words}, regime))
@@ -163,6 +152,11 @@ def step_inputs(case: ModelCase) -> Arrays:
     return {**case.inputs, **labels(case)}
 
 
+def seeing(case: ModelCase) -> ModelCase:
+    """The case with no row of LED's decoder that sees nothing: what such a row gives is the claim of other checks."""
+    return case.replace(target_masked=tuple(tuple(i for i in row if i) for row in case.target_masked))
+
+
 def some_layer(probe: ModelProbe) -> str:
     """The beginning of the names of one layer's weights."""
     case = probe.case
@@ -170,6 +164,19 @@ def some_layer(probe: ModelProbe) -> str:
     if case.architecture != "led":
         return f"{case.prefix}encoder.layer.{i}."
     return f"{case.prefix}{('encoder', 'decoder')[case.seed % 2]}.layers.{i}."
+
+
+def _embedded(probe: ModelProbe) -> tuple[ModelCase, Arrays, np.ndarray]:
+    """An encoder with something masked, its inputs with no label that counts there, and its words (b, n, D)."""
+    case = seeing(probe.case).replace(causal=False, encoder_tokens=0)
+    if not any(case.masked):
+        case = case.replace(masked=((case.tokens - 1,), *case.masked[1:]))
+    inputs = step_inputs(case)
+    if case.architecture != "led":
+        inputs["labels"] = np.where(case.real, inputs["labels"], IGNORED)
+        inputs["labels"][tuple(np.argwhere(case.real)[0])] = 0
+    words: np.ndarray = case.words[inputs.pop("input_ids")]
+    return case, inputs, words
 
 
 def _step(probe: ModelProbe, case: ModelCase, inputs: Arrays, regime: Regime | None = None) -> Trained:

@@ -4,7 +4,7 @@ Everything that a layer adds to its residual stream is silenced (dense layers of
 
   hidden       the dense layer there gives its bias b: what is added is m_c b_c / (1 - p) for every channel c
   activation   the first dense layer gives its bias a: gelu(a_f) m_f / (1 - p) for every feature f
-  attention    queries and keys are 0, every value is v: a row adds k / (n (1 - p)) v in every head, k of its n keys kept
+  attention    queries and keys are 0, every value is v: a row adds k / (n (1 - p)) v in each head, k of its n keys kept
 
 What leaves the layer is what entered it and this, under LayerNorms that are known. So there are finitely many results,
 one for each pattern of kept elements (or number of kept keys), and the one that was computed tells the pattern.
@@ -61,6 +61,14 @@ class Site:
     part: int
     kind: str
 
+    def dense(self, i: int) -> str:
+        """Name of the dense layer that its part ends with, in layer i."""
+        return f"{self.stack.layers.format(i)}{self.stack.added[self.part][0]}"
+
+    def place(self, i: int) -> str:
+        """As `reference.dropout` names what is behind that."""
+        return self.dense(i).removesuffix(".dense")
+
     @property
     def told(self) -> str:
         dense = self.stack.added[self.part][0]
@@ -108,6 +116,13 @@ def sites(case: ModelCase) -> list[Site]:
         if case.architecture == "led":
             found.append(Site(stack, len(stack.added) - 1, "activation"))
     return found
+
+
+def embeddings(case: ModelCase) -> dict[str, str]:
+    """Where the embeddings are dropped, as `reference.dropout` names it, and the hidden states that show it."""
+    if case.architecture != "led":
+        return {f"{case.prefix}embeddings": "hidden_states"}
+    return {f"{case.prefix}encoder": "encoder_hidden_states", f"{case.prefix}decoder": "hidden_states"}
 
 
 @dataclass(frozen=True)
@@ -225,7 +240,9 @@ def _projections(state: Arrays, part: str) -> list[str]:
     """Names of the projections of an attention, those of global tokens included."""
     start = part.split("{}")[0]
     names = {name.rsplit(".", 1)[0] for name in state if name.startswith(start) and name.endswith(".bias")}
-    return [name for name in sorted(names) if name[len(start) :].split("_")[0] in ("q", "k", "v", "query", "key", "value")]
+    return [
+        name for name in sorted(names) if name[len(start) :].split("_")[0] in ("q", "k", "v", "query", "key", "value")
+    ]
 
 
 def _value(case: ModelCase, part: str) -> np.ndarray:

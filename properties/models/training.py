@@ -1,7 +1,7 @@
 """Training steps of models: what a candidate is asked for, the reference's own, and what judges them.
 
-    train(model, batches, regime) -> Trained: one backward pass for each (inputs with labels, factor of its loss) of
-        `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
+train(model, batches, regime) -> Trained: one backward pass for each (inputs with labels, factor of its loss) of
+    `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
 """
 
 from __future__ import annotations
@@ -131,11 +131,12 @@ class Expected:
     precision: Precision
 
     @classmethod
-    def of(cls, case: ModelCase, inputs: Arrays, precision: Precision | None = None) -> Expected:
-        """Without dropout."""
-        model = case.model
-        step = training_of(model.architecture)(stochastic(model.state, case.seed), model.settings, model.head, inputs)
-        return cls(step, precision or Precision.of(case.dtype))
+    def of(cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all) -> Expected:
+        """Of the model of a case, or another one for the same inputs."""
+        model = model or case.model
+        state = stochastic(model.state, case.seed)
+        step = training_of(model.architecture)(state, model.settings, model.head, inputs, keep)
+        return cls(step, Precision.of(case.dtype))
 
     def gradient(self, name: str) -> np.ndarray:
         return self.value(self.step.gradients[name])

@@ -26,7 +26,7 @@ inputs: as `ModelCase.inputs`, and labels, inputs_embeds, head masks, encoder_ou
 led's encoder, decoder_attention_mask of the prompt of its decoder, or output_attentions, which asks for "attentions"
 and "global_attentions" of the encoder; options: fields of a generation configuration. A candidate whose features have
 "nan_local" keeps NaN in a real token, too, from rows that do not attend it; with "deterministic" the same call of the
-same model gives the same bits; "gradients", "checkpointing", "dropout" and "autocast" say what its training steps can do.
+same model gives the same bits; "gradients", "checkpointing", "dropout", "autocast" say what its training steps can do.
 """
 
 from __future__ import annotations
