@@ -6,6 +6,7 @@ The form is that of `trueband.properties.models.witness`.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -234,10 +235,13 @@ def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, 
                 f"gradient_checkpointing_enable: expected a method of {type(module).__name__}, got none; a ModelTarget "
                 "says by its argument `training` what its models can do"
             )
-        module.gradient_checkpointing_enable()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of transformers, about the name
+            module.gradient_checkpointing_enable()
     module.train(regime.training)
     outputs, words = [], []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the backward pass says of itself is no verdict
         torch.manual_seed(regime.seed)
         for inputs, factor in batches:
             given = tensors(inputs, module)

@@ -1,10 +1,11 @@
 """Arrays that carry their rounding errors as random samples: the reference's own lines, run on them, bound a result.
 
 Gradients of a whole model are too deep for worst cases, which multiply from step to step, and share too many errors for
-variances that are written out as `variance` does it for a layer. Here every operation of the reference's code is followed by a
-random error as large as its roundings may be (Monte Carlo arithmetic: Parker, UCLA CSD-970002, 1997), in SAMPLES runs
-side by side, so that what two results share they share in every run. The standard deviations of what an operation adds
-are the bounds of `layers` and `variance`, with u the roundoff of `Precision`, the reference's own included:
+variances that are written out as `variance` does it for a layer. Here every operation of the reference's code is
+followed by a random error as large as its roundings may be (Monte Carlo arithmetic: Parker, UCLA CSD-970002, 1997), in
+SAMPLES runs side by side, so that what two results share they share in every run. The standard deviations of what an
+operation adds are the bounds of `layers` and `variance`, with u the roundoff of `Precision`, the reference's own
+included:
 
   x + y, x y, x / y, sqrt x    u |result|
   X Y, sums of k terms         (k + 1) u |X| |Y|, as added in any order

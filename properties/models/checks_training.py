@@ -25,6 +25,7 @@ from trueband.properties.models.training import (
 )
 from trueband.properties.models.witness import ReferenceModels
 from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.reference.led_decoder import shift_right
 from trueband.reference.losses import IGNORED
 
 SCALE = 1024.0  # of a loss that is scaled, as for float16
@@ -148,8 +149,12 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def step_inputs(case: ModelCase) -> Arrays:
-    """The inputs of a case with labels for its language model."""
-    return {**case.inputs, **labels(case)}
+    """The inputs of a case with labels for its language model; of LED, for every other seed the decoder reads these."""
+    inputs = {**case.inputs, **labels(case)}
+    if case.architecture == "led" and case.seed % 2:
+        start = case.config["decoder_start_token_id"]
+        inputs["decoder_input_ids"] = shift_right(inputs["labels"], case.pad_token_id, start)
+    return inputs
 
 
 def seeing(case: ModelCase) -> ModelCase:
