@@ -40,7 +40,9 @@ def embed(
         vjps.append(words_vjp)
     shape = added.shape[:2]
     types = inputs.get("token_type_ids")
-    tables = [("token_type_embeddings", np.zeros(shape, dtype=np.int64) if types is None else types, None)]
+    tables: list[tuple[str, Any, int | None]] = [
+        ("token_type_embeddings", np.zeros(shape, dtype=np.int64) if types is None else types, None)
+    ]
     if config.absolute_positions:
         positions = inputs.get("position_ids")
         tables.append(
@@ -112,7 +114,8 @@ def band_attention(
     )
     # Rows of the other kind see nothing and are 0: the sum of both holds each row once.
     attended = [
-        full_attention(*qkv, visible, keep(f"{name}{kind}", "attention", visible.shape)) for kind, qkv, visible in kinds
+        full_attention(query, key, value, visible, keep(f"{name}{kind}", "attention", visible.shape))
+        for kind, (query, key, value), visible in kinds
     ]
 
     def vjp(dcontext: Float, gradients: Gradients) -> Float:

@@ -41,7 +41,8 @@ def layer_norm(state: State, name: str, x: Float, eps: float) -> Float:
 
 def erf(x: Float) -> Float:
     """The error function, element by element, to float64 accuracy."""
-    result: Float = ERF(x).astype(np.float64)
+    numbers: Any = ERF(x)
+    result: Float = numbers.astype(np.float64)
     return result
 
 

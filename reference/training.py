@@ -92,8 +92,8 @@ def led_training(state: State, config: LEDConfig, head: str, inputs: dict[str, A
     given = dict(inputs)
     labels = [given.pop(name) for name in ("labels", "start_positions", "end_positions") if name in given]
     pad, start = config.pad_token_id, config.decoder_start_token_id
-    encoder_words = {name: given[name] for name in ("input_ids", "inputs_embeds") if name in given}
-    decoder_words = {
+    encoder_words: dict[str, Any] = {name: given[name] for name in ("input_ids", "inputs_embeds") if name in given}
+    decoder_words: dict[str, Any] = {
         name: given[f"decoder_{name}"] for name in ("input_ids", "inputs_embeds") if f"decoder_{name}" in given
     }
     if not decoder_words:

@@ -12,7 +12,7 @@ from trueband.properties.bounds.bound import Bound
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
-from trueband.properties.models.checks_training import step_inputs
+from trueband.properties.models.checks_training import same_gradients, step_inputs
 from trueband.properties.models.dropout_sites import Kept, embeddings, kept_at, shown, sites
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import judge_all
@@ -41,9 +41,7 @@ def check_dropout_seeds(probe: ModelProbe) -> Iterator[Verdict]:
     first, again, other = step(1), step(1), step(2)
     for i, (output, same) in enumerate(zip(first.outputs, again.outputs, strict=True)):
         yield judge_exact(same["logits"], output["logits"], f"logits of batch {i} with the same seed")
-    for name, gradient in first.gradients.items():
-        if gradient is not None:
-            yield judge_exact(again.gradients[name], gradient, f"gradient of {name} with the same seed")
+    yield from same_gradients(first, again, "with the same seed")
     tap = "hidden_states"
     states = [output[tap][0] for output in (*first.outputs, other.outputs[0])]
     for told, one, two in (("of the next batch", 0, 1), ("of another seed", 0, 2)):
@@ -62,7 +60,7 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     expected = Expected.of(case, inputs)
     model = with_rates(case.model, hidden=p)
     outputs = [probe.train(model, [(inputs, 1.0)], Regime(seed=seed)).outputs[0] for seed in range(SEEDS)]
-    stacks = {"hidden_states": expected.step.hidden_states[0]}
+    stacks: dict[str, Any] = {"hidden_states": expected.step.hidden_states[0]}
     if expected.step.encoder_hidden_states is not None:
         stacks["encoder_hidden_states"] = expected.step.encoder_hidden_states[0]
     for tap, right in stacks.items():

@@ -208,8 +208,7 @@ def _patterns(
 
 def _possible(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """(b, n, P): no group has more kept than it has."""
-    possible: np.ndarray = (counts <= totals).all(axis=-1)
-    return possible
+    return np.asarray((counts <= totals).all(axis=-1))
 
 
 def _leaving(case: ModelCase, site: Site, state: Any, layer: str, x: Any, signals: np.ndarray) -> Any:
