@@ -207,15 +207,17 @@ class OptimizedModels:
         }  # fmt: skip
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
-        """A training step. The module is as it was afterwards."""
+        """A training step. A module that is handed out again is as it was."""
         module = self.module(model)
         weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
         for name, parameter in weights.items():
-            parameter.requires_grad_(regime.trains(name))
+            parameter.requires_grad_(regime.trains(name) or not regime.backward)
         try:
             return _step(module, model, weights, batches, regime)
         finally:
-            _LAST.clear()
+            if regime.frozen or regime.checkpointing:
+                _LAST.clear()
+            module.eval().zero_grad()
 
 
 def _parameter(module: Any, name: str) -> Any:
@@ -250,7 +252,8 @@ def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, 
                 embeds.requires_grad_()
             with torch.autocast("cpu", torch.bfloat16, enabled=regime.autocast):
                 output = module(**given, output_hidden_states=True)
-            (output.loss * factor).backward()
+            if regime.backward:
+                (output.loss * factor).backward()
             taken = {
                 **_taps(output, model.architecture), **_logits(output, model.head), "loss": output.loss.item(),
             }  # fmt: skip

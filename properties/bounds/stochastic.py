@@ -142,10 +142,9 @@ class Stochastic(NDArrayOperatorsMixin):
 
     def _rounded(self, runs: Float, size: Float) -> Stochastic:
         """The runs with an error each, but for the first; size: of it, in units of the roundoff."""
-        noise = self.random.standard_normal((SAMPLES, *runs.shape[1:]))
-        noise *= STEP * np.where(np.isfinite(size), size, 0.0)
+        noise = self.random.standard_normal((SAMPLES, *runs.shape[1:]), dtype=np.float32)
         result = np.repeat(runs, 1 + SAMPLES, axis=0) if len(runs) == 1 else runs
-        result[1:] += noise
+        result[1:] += noise * (STEP * np.where(np.isfinite(size), size, 0.0))
         return self._same(result)
 
     def _axes(self, axes: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def check_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 def check_head_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: as gradients of the language model. The taps are judged as in evaluation."""
     heads = HEADS[probe.case.architecture][1:]
-    case = with_head(probe.case, heads[probe.case.seed % len(heads)])
+    case = with_head(seeing(probe.case), heads[probe.case.seed % len(heads)])
     inputs = {**head_inputs(case), **labels(case)}
     trained = _step(probe, case, inputs)
     if case.head != "choice":
@@ -83,7 +84,7 @@ def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
 def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: gradients are linear in that of the loss, a power of two rounds nothing, and a mean over a batch is the
     mean of its parts, weighed by the labels that count in each. By the errors of the parts."""
-    case = seeing(probe.case if probe.case.batch > 1 else _twice(probe.case))
+    case = seeing(probe.case) if probe.case.batch > 1 else _twice(seeing(probe.case))
     inputs = step_inputs(case)
     counted = _counted(case, inputs["labels"])
     parts = [
@@ -168,8 +169,12 @@ def step_inputs(case: ModelCase) -> Arrays:
 
 
 def seeing(case: ModelCase) -> ModelCase:
-    """The case with no row of LED's decoder that sees nothing: what such a row gives is the claim of other checks."""
-    return case.replace(target_masked=tuple(tuple(i for i in row if i) for row in case.target_masked))
+    """The case with two rows and layers at most, and none of LED's decoder's rows seeing nothing: what such a row gives
+    is the claim of other checks."""
+    rows: dict[str, Any] = {name: getattr(case, name)[:2] for name in ("masked", "global_")}
+    rows["target_masked"] = tuple(tuple(i for i in row if i) for row in case.target_masked[:2])
+    layers: dict[str, Any] = {"windows": case.windows[:2], "pruned": case.pruned[:2]}
+    return case.replace(batch=min(case.batch, 2), layers=min(case.layers, 2), **rows, **layers)
 
 
 def some_layer(probe: ModelProbe) -> str:

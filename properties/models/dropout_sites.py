@@ -27,10 +27,13 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import with_rates
 from trueband.properties.verdict import Verdict, judge
+from trueband.reference.dropout import keep_all
+from trueband.reference.encoder_vjp import embed
 from trueband.reference.full_attention import visible_keys
 from trueband.reference.layers import gelu
 from trueband.reference.layers_vjp import layer_norm
 from trueband.reference.led_encoder import EPS
+from trueband.reference.led_vjp import led_embed
 from trueband.reference.masks import visible_to_global_rows, visible_to_local_rows
 
 
@@ -123,6 +126,19 @@ def embeddings(case: ModelCase) -> dict[str, str]:
     if case.architecture != "led":
         return {f"{case.prefix}embeddings": "hidden_states"}
     return {f"{case.prefix}encoder": "encoder_hidden_states", f"{case.prefix}decoder": "hidden_states"}
+
+
+def embedded(case: ModelCase, inputs: Arrays) -> dict[str, Any]:
+    """What these places are given, `Stochastic`, by the hidden states that show it."""
+    state, config = stochastic(case.state, case.seed), case.model.settings
+    if case.architecture != "led":
+        return {"hidden_states": embed(state, config, inputs, keep_all, case.prefix)[0]}
+    return {
+        tap: led_embed(state, config, case.prefix, side, {"input_ids": inputs[name]}, keep_all)[0]
+        for tap, side, name in (
+            ("encoder_hidden_states", "encoder", "input_ids"), ("hidden_states", "decoder", "decoder_input_ids"),
+        )
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class NotSeeded(ReferenceModels):
         return super().keep(model, batch, replace(regime, seed=int(self.random.integers(2**40))))
 
 
-@faulty_candidate("every batch of a step drops the same", EVERYWHERE, "dropout_seeds dropout_sites")
+@faulty_candidate("every batch of a step drops the same", EVERYWHERE, "dropout_seeds embedding_dropout")
 class SameInEveryBatch(ReferenceModels):
     def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
         return super().keep(model, 0, regime)

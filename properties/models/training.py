@@ -1,7 +1,7 @@
 """Training steps of models: what a candidate is asked for, the reference's own, and what judges them.
 
-train(model, batches, regime) -> Trained: one backward pass for each (inputs with labels, factor of its loss) of
-    `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
+train(model, batches, regime) -> Trained: a forward and a backward pass for each (inputs with labels, factor of its
+    loss) of `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Regime:
         checkpointing: with gradient checkpointing.
         autocast: in bfloat16, by `torch.autocast`; the weights keep their dtype.
         seed: of the draws of the whole step.
+        backward: whether there is a backward pass; False: the outputs are all that is asked for.
     """
 
     training: bool = True
@@ -44,10 +45,11 @@ class Regime:
     checkpointing: bool = False
     autocast: bool = False
     seed: int = 0
+    backward: bool = True
 
     def trains(self, name: str) -> bool:
         """Whether a weight gets a gradient."""
-        return name not in BUFFERS and not (self.frozen and name.startswith(self.frozen))
+        return self.backward and name not in BUFFERS and not (self.frozen and name.startswith(self.frozen))
 
 
 @dataclass(frozen=True)
