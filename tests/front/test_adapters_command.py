@@ -45,7 +45,7 @@ def test_the_targets_are_listed_with_what_they_can_do_and_whether_they_are_there
     assert told["chunked"]["features"] == sorted(told["chunked"]["features"])
     assert "globals" in told["hf-led"]["features"]
     assert "globals" not in told["local-attention"]["features"]
-    assert told["hf-led"]["declared"] == ["windows from 2 on", "float64 accumulates in float32"]
+    assert told["hf-led"]["declared"] == ["window: from 2 on", "float64 accumulates in float32"]
     assert (told["theirs"]["origin"], told["theirs"]["features"]) == (
         "their-kernels", ["any_window", "deterministic", "globals", "padding"],
     )  # fmt: skip
