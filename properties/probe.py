@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.case import Case
+from trueband.properties.covered import Covered
 from trueband.properties.inputs import Inputs
 from trueband.properties.limits import Limits, NotTaken
+from trueband.properties.production.shapes import Shape
 
 Array = NDArray[Any]
 
@@ -28,6 +30,16 @@ class Candidate(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @property
+    def covered(self) -> Covered: ...
+
+    slowest: float
+
+    def memory(self) -> float: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
