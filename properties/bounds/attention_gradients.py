@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """What some rows give to one gradient. Of disjoint rows the parts of a key's gradient add up, field by field.
 
     Rows whose dO is 0 give nothing at all: their dP, D and dS are sums of products with 0, which are 0 in any order,
-    and an addition of 0 rounds nothing. They do not count.
+    and an addition of 0 rounds nothing. They need not be counted.
 
     Attributes:
         exact: the gradient, (b, h, n, d).
