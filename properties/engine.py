@@ -39,6 +39,7 @@ TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, 
 SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6
+MOST_WEIGHT = 8  # of a check that is asked for every shape of production
 SMALL = 8  # tokens of a case that one can read
 SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
@@ -206,22 +207,23 @@ def steps(plan: Plan) -> list[Step]:
                     found.append(Step(name, dtype, 0))
                 continue
             if name in CHECKS and CHECKS[name].structure.production:
-                found.append(Step(name, dtype, shapes_asked(plan, dtype)))
+                found.append(Step(name, dtype, shapes_asked(plan, dtype, CHECKS[name])))
                 continue
             share = round(plan.cases * weights[name] / sum(weights.values()))
             found.append(Step(name, dtype, max(share, LEAST_CASES)))
     return found
 
 
-def shapes_asked(plan: Plan, dtype: str) -> int:
-    """How many shapes of production a check is asked for in a dtype: all in the first, a quarter in the others.
+def shapes_asked(plan: Plan, dtype: str, check: Check) -> int:
+    """How many shapes of production a check is asked for in a dtype.
 
-    With fewer cases than the tier's they are fewer in proportion, and in a campaign others follow around them.
+    All in the first and a quarter in the others, by the weight of the check; with fewer cases than the tier's, fewer in
+    proportion; with more, as in a campaign, others follow around them.
     """
     of_tier, everywhere = TIERS[plan.tier]
-    count = len(plan.to_walk) if dtype == plan.dtypes[0] or everywhere else -(-len(plan.to_walk) // 4)
-    wanted = round(count * plan.cases / of_tier)
-    return max(wanted if plan.cases <= of_tier else count, min(LEAST_CASES, count), len(plan.shapes))
+    share = check.weight / MOST_WEIGHT * (1 if dtype == plan.dtypes[0] or everywhere else 1 / 4)
+    wanted = round(len(plan.to_walk) * share * plan.cases / of_tier)
+    return max(wanted, LEAST_CASES, len(plan.shapes))
 
 
 def run_production(

@@ -28,7 +28,8 @@ def production_case(
     """Case `number` of a check: of the shapes first, then of others around them."""
     choices = RandomChoices(random.Random(f"{seed} {check.name} {dtype} {number}"))
     shape = shapes[number] if number < len(shapes) else any_shape(choices, tier, limits)
-    bare = Case(shape.tokens, shape.window, shape.head_dim, shape.batch, shape.heads, dtype=dtype)
+    batch = max(shape.batch, check.structure.batch[0])
+    bare = Case(shape.tokens, shape.window, shape.head_dim, batch, shape.heads, dtype=dtype)
     return limits.fitted(dressed(choices, bare, features, check.structure))
 
 
