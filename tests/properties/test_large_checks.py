@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def correct_kernels() -> dict[str, Target]:
     assert isinstance(chunked, Target)
     return {
         "dense": dense_softmax.kernel, "online": online_softmax.kernel, "chunked": chunked,
-        "banded": target_of(Banded(), "banded"),
+        "banded": target_of(Banded(), "banded"), "undeclared": dense_softmax.undeclared,
     }  # fmt: skip
 
 
@@ -111,8 +112,11 @@ def test_a_failed_count_is_told_as_a_count_at_its_place() -> None:
     assert failure is not None
     assert failure.verdict is not None
     batch, head, row, channel = failure.verdict.index
-    assert batch == 0
-    assert head < wrong.case.heads
-    assert row >= 600 - wrong.case.window
-    assert channel < wrong.case.head_dim
-    assert "keys of the row: 0 instead of" in failure.message
+    assert (batch, head < 2, row >= 600 - wrong.case.window, channel < 16) == (0, True, True, True)
+    told = re.search(
+        r"row attends (\d+) keys; times the (\d+) keys of the row: (\d+) instead of (\d+)", failure.message
+    )
+    assert told is not None
+    keys, same, counted, expected = map(int, told.groups())
+    assert keys == same
+    assert counted > expected, "the weights of fewer keys are larger"
