@@ -20,7 +20,7 @@ class Banded(Specimen):
 
     def sequence(self, call: Call, b: int) -> Array:
         call.index = b
-        output = np.zeros(call.local[0].shape[1:], call.wide)
+        output: Array = np.zeros(call.local[0].shape[1:], call.wide)
         for far, rows, columns, seen in self.blocks(call, b):
             query, key, value = self.inputs(call, b, far)
             p = self.softmax(call, self.scores(call, query[:, rows], key[:, columns]), seen)
@@ -72,7 +72,7 @@ class Banded(Specimen):
     @np.errstate(all="ignore")
     def gradients(self, query: Array, key: Array, value: Array, grad_output: Array, **options: Any) -> dict[str, Array]:
         call = self.read(query, key, value, **options)
-        totals = [[np.zeros(query.shape, call.wide) for _ in range(3)] for _ in range(2)]
+        totals: list[list[Array]] = [[np.zeros(query.shape, call.wide) for _ in range(3)] for _ in range(2)]
         for b in range(len(query)):
             call.index = b
             upstream = self.upstream(call, b, grad_output)

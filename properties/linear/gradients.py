@@ -131,8 +131,8 @@ def _gathered(
 
 def _nothing(shape: tuple[int, ...], to_add: bool) -> Part:
     """A part of no rows, in memory of its own only where others are added."""
-    wide = [np.zeros(shape) if to_add else np.broadcast_to(0.0, shape) for _ in range(4)]
-    return Part(*wide, np.zeros((*shape[:3], 1)))
+    exact, error, size, lost = (np.zeros(shape) if to_add else np.broadcast_to(0.0, shape) for _ in range(4))
+    return Part(exact, error, size, lost, np.zeros((*shape[:3], 1)))
 
 
 def _add(total: Part, part: Part, positions: Positions, wanted: Positions) -> None:

@@ -41,7 +41,7 @@ class _Base(NamedTuple):
         terms: (n, d) how many terms its sum has in each channel.
         error, size, lost: of one term, at most; as of `Part`, (n, 1) or scalars.
         rounding: of `exact` itself.
-        count: (n, 1).
+        number: of its terms, (n, 1).
     """
 
     exact: Float
@@ -50,13 +50,13 @@ class _Base(NamedTuple):
     size: Float | float
     lost: float
     rounding: float
-    count: Float
+    number: Float
 
     def part(self, code: NDArray[np.int64]) -> Part:
         """In the channels of one head: `code` of each."""
         terms = self.terms[:, code]
-        error = self.error * terms + self.rounding * (self.count > 0)
-        return Part(self.exact[:, code], error, self.size * terms, self.lost * terms, self.count)
+        error = self.error * terms + self.rounding * (self.number > 0)
+        return Part(self.exact[:, code], error, self.size * terms, self.lost * terms, self.number)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class UniformCall:
                 size=float(share.max()) * size,
                 lost=0.0,
                 rounding=size * _rounding(shares),
-                count=sight.seen_by,
+                number=sight.seen_by,
             )
             scale = self.inputs.structure.scale
             lost = abs(scale) * precision.tiny_stored
@@ -158,7 +158,7 @@ class UniformCall:
                     size=abs(scale) * errors.score_gradient_size,
                     lost=lost,
                     rounding=0.0,
-                    count=sight.keys,
+                    number=sight.keys,
                 )
             else:
                 means = shares * sum_of_values / keys
@@ -170,7 +170,7 @@ class UniformCall:
                     size=abs(scale) * float(errors.score_gradient_size.max()),
                     lost=lost,
                     rounding=abs(scale) * size * (largest * _rounding(shares) + _rounding(means)),
-                    count=sight.seen_by,
+                    number=sight.seen_by,
                 )
             found.append(gradients)
         return found
