@@ -72,10 +72,9 @@ class Inputs:
     @cached_property
     def structure(self) -> Arguments:
         """The checked arguments with one channel of every floating array only: all that costs no copy of them."""
-        narrow = {name: self.arrays[name][..., :1] for name in self.floating}
+        narrow = self.map_arrays(lambda array: array[..., :1], self.floating)
         scale = self.options.get("scale")
-        options = {**self.options, "scale": 1 / math.sqrt(self.shape[3]) if scale is None else scale}
-        return check_arguments(**{**self.arrays, **narrow}, **options)
+        return check_arguments(**{**narrow._call, "scale": 1 / math.sqrt(self.shape[3]) if scale is None else scale})
 
     @cached_property
     def precision(self) -> Precision:

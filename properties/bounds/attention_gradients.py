@@ -47,14 +47,14 @@ class Part(NamedTuple):
         error: what the errors of p (dV) or of dS (dQ, dK) do to it, (b, h, n, d).
         size: sum of the sizes of its terms, (b, h, n, d).
         lost: what underflow of dS does to it, (b, h, n, d).
-        count: of its terms, (b, h, n, 1).
+        number: of its terms, (b, h, n, 1).
     """
 
     exact: Float
     error: Float
     size: Float
     lost: Float
-    count: Float
+    number: Float
 
 
 def attention_gradient_bounds(
@@ -91,11 +91,11 @@ def _finished(name: str, part: Part, precision: Precision) -> Bound:
     u, of_p = precision.accumulator, name == "value"
     terms = {
         "probability" if of_p else "score gradient": part.error,
-        "sum": ((part.count + (1 if of_p else 2)) * u + precision.product) * part.size,
+        "sum": ((part.number + (1 if of_p else 2)) * u + precision.product) * part.size,
         "output": precision.output * np.abs(part.exact),
-        "underflow": part.lost + (part.count > 0) * precision.tiny_output + part.count * precision.tiny_accumulator,
+        "underflow": part.lost + (part.number > 0) * precision.tiny_output + part.number * precision.tiny_accumulator,
     }
-    return Bound(terms, part.count.astype(np.int64))
+    return Bound(terms, part.number.astype(np.int64))
 
 
 def gradient_parts(

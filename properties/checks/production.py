@@ -127,14 +127,15 @@ def _unattended(probe: Probe, inputs: Inputs) -> tuple[Rows, np.ndarray]:
     """A few local rows of each sequence, (b, r), and the tokens that none of them attends in any head, (b, n)."""
     structure, rows = inputs.structure, _rows(probe, inputs)
     others = np.ones(inputs.real.shape, dtype=bool)
-    chosen = []
-    for batch, of_sequence in enumerate(rows):
-        local = of_sequence[(inputs.real & ~inputs.is_global)[batch, of_sequence]]
-        candidates = local if local.size else of_sequence
-        few = np.sort(probe.random.choice(candidates, FEW))
+    local = [
+        of_sequence[kind[of_sequence]] for of_sequence, kind in zip(rows, inputs.real & ~inputs.is_global, strict=True)
+    ]
+    candidates = [some if some.size else every for some, every in zip(local, rows, strict=True)]
+    count = min(FEW, *(len(some) for some in candidates))
+    chosen = np.stack([np.sort(probe.random.choice(some, count, replace=False)) for some in candidates])
+    for batch, few in enumerate(chosen):
         others[batch, few] = False
-        for patch in patches(structure, batch, np.unique(few), inputs.shape[3]):
+        for patch in patches(structure, batch, few, inputs.shape[3]):
             seen = patch.visible(structure, np.s_[:]).any(axis=(0, 1, 2))
             others[batch, patch.columns[seen]] = False
-        chosen.append(few)
-    return np.stack(chosen), others
+    return chosen, others

@@ -101,18 +101,22 @@ def _judged(computed: dict[str, Float], expected: Iterable[SomeGradients], input
 
 
 def _of_some_keys(probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray) -> Iterator[SomeGradients]:
-    """Keys beside one of the rows, others for each head, as far as their cost allows."""
-    structure, left = inputs.structure, COST
+    """Keys beside one of the rows, others for each head, as far as their cost allows; where it does not, those at an
+    end of the sequence, which fewer rows see.
+    """
+    tokens, head_dim, left = inputs.shape[2], inputs.shape[3], COST
     local = inputs.real & ~inputs.is_global
     for head in probe.random.permutation(inputs.shape[1]):
         batch = int(probe.random.integers(inputs.shape[0]))
-        near = int(probe.random.choice(rows[batch])) + np.arange(-1, ADJACENT - 1)
-        keys = near[(near >= 0) & (near < inputs.shape[2])]
-        keys = keys[local[batch, keys]]
-        if not keys.size:
-            continue
-        seeing = len(rows_seeing(structure, batch, keys))
-        left -= seeing * min(inputs.shape[2], 2 * seeing) * inputs.shape[3]
-        if left < 0:
-            return
-        yield from gradients_of_keys(inputs, grad_output, batch, int(head), keys)
+        for near in (int(probe.random.choice(rows[batch])), int(probe.random.choice((1, tokens - 2)))):
+            keys = near + np.arange(-1, ADJACENT - 1)
+            keys = keys[(keys >= 0) & (keys < tokens)]
+            keys = keys[local[batch, keys]]
+            if not keys.size:
+                continue
+            seeing = len(rows_seeing(inputs.structure, batch, keys))
+            cost = seeing * min(tokens, 2 * seeing) * head_dim
+            if cost <= left:
+                left -= cost
+                yield from gradients_of_keys(inputs, grad_output, batch, int(head), keys)
+                break

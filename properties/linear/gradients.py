@@ -45,7 +45,7 @@ def gradients_of_rows(inputs: Inputs, grad_output: Float, rows: NDArray[np.int64
 
     Args:
         grad_output: (b, h, r, d), of the rows.
-        rows: (b, r) positions, in order.
+        rows: (b, r) positions, in order, each once.
     """
     _, heads, tokens, head_dim = inputs.shape
     for batch, chosen in enumerate(rows):
@@ -103,7 +103,11 @@ def _gathered(
 ) -> Iterator[SomeGradients]:
     """The parts of all patches at the wanted positions, put together."""
     head_dim, count = inputs.shape[3], len(range(*heads.indices(inputs.shape[1])))
-    kinds = [{name: _nothing((1, count, len(place), head_dim)) for name, place in positions.items()} for _ in range(2)]
+    there = {patch.is_global for patch in found}
+    kinds = [
+        {name: _nothing((1, count, len(place), head_dim), kind in there) for name, place in positions.items()}
+        for kind in (False, True)
+    ]
     for patch, grad in zip(found, grads, strict=True):
         rows, arrays, arguments = patch.computed(inputs, heads)
         parts = gradient_parts(rows, arrays, arguments, grad[None], inputs.precision)
@@ -125,8 +129,10 @@ def _gathered(
             yield SomeGradients(each, batch, heads, place, exact[each][0], bound.at(0))
 
 
-def _nothing(shape: tuple[int, ...]) -> Part:
-    return Part(*(np.zeros(shape) for _ in range(4)), np.zeros((*shape[:3], 1)))
+def _nothing(shape: tuple[int, ...], to_add: bool) -> Part:
+    """A part of no rows, in memory of its own only where others are added."""
+    exact, error, size, lost = (np.zeros(shape) if to_add else np.broadcast_to(0.0, shape) for _ in range(4))
+    return Part(exact, error, size, lost, np.zeros((*shape[:3], 1)))
 
 
 def _add(total: Part, part: Part, positions: Positions, wanted: Positions) -> None:

@@ -49,7 +49,7 @@ def reference_at(inputs: Inputs, rows: Rows) -> SomeRows:
     """The reference of some rows; of masked tokens exactly 0.
 
     Args:
-        rows: (b, r) positions, in order.
+        rows: (b, r) positions, in order, each once.
     """
     _, heads, _, head_dim = inputs.shape
     shape = (len(rows), heads, rows.shape[1], head_dim)

@@ -1,7 +1,7 @@
 """With queries or keys 0 the gradients are counts, too: the expected numbers of every head and token, and their bounds.
 
-With n_i keys of row i, dO_i = g_i in the channel of the code of i and 0 elsewhere, values a_j in all channels, and A_i
-the sum of a_j over the keys of i (each sum over who sees whom, the head mask apart):
+With n_i keys of row i, dO_i = g_i in the channel of the code of i and 0 elsewhere, values a_j in all channels (0 or a
+number of the head's), and A_i the sum of a_j over the keys of i (each sum over who sees whom, the head mask apart):
 
     dV_jc = sum_i (g_i / n_i) [code of i is c]                                        g_i = n_i: a count of rows
     dQ_ic = scale (g_i / n_i) sum_j (a_j - A_i / n_i) k_jc                             queries 0; dK is exactly 0
@@ -28,20 +28,20 @@ from trueband.properties.linear.gradients import SomeGradients
 from trueband.properties.linear.sums import Sight
 from trueband.reference.arguments import Float
 
-LARGEST = 3  # value
+SIZES = 3  # values are 0, or 1, 2 or 3 in the heads of a group of three; float16 holds 3 n
 ROUNDOFF = 2.0**-53
 CODED = {"query": "key", "key": "query"}  # by what is 0
 
 
 class _Base(NamedTuple):
-    """One gradient from one kind of rows, in the channels of the codes, for all heads of one dilation and head mask.
+    """One gradient from one kind of rows, in the channels of the codes, for all heads that have all else in common.
 
     Attributes:
         exact: (n, d).
         terms: (n, d) how many terms its sum has in each channel.
         error, size, lost: of one term, at most; as of `Part`, (n, 1) or scalars.
         rounding: of `exact` itself.
-        count: (n, 1).
+        number: of its terms, (n, 1).
     """
 
     exact: Float
@@ -50,13 +50,13 @@ class _Base(NamedTuple):
     size: Float | float
     lost: float
     rounding: float
-    count: Float
+    number: Float
 
     def part(self, code: NDArray[np.int64]) -> Part:
         """In the channels of one head: `code` of each."""
         terms = self.terms[:, code]
-        error = self.error * terms + self.rounding * (self.count > 0)
-        return Part(self.exact[:, code], error, self.size * terms, self.lost * terms, self.count)
+        error = self.error * terms + self.rounding * (self.number > 0)
+        return Part(self.exact[:, code], error, self.size * terms, self.lost * terms, self.number)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class UniformCall:
         grad_output: (b, h, n, d).
         zero: "query" or "key", what is 0.
         which: code of the positions.
-        values: (2, b, n) integers from 0 to `LARGEST`: a_j of value, and of value_global.
+        values: (2, b, n) of 0 and 1: value and value_global, but for the size of the head.
     """
 
     inputs: Inputs
@@ -82,13 +82,13 @@ class UniformCall:
         """With the structure of any inputs, whose numbers and head_dim do not matter."""
         batch, heads, tokens, _ = structure.shape
         shape, code = (batch, heads, tokens, head_dim), codes(tokens, head_dim, which)
-        values = random.integers(0, LARGEST + 1, (2, batch, tokens))
+        values, sizes = random.integers(0, 2, (2, batch, tokens)), 1.0 + np.arange(heads)[:, None, None] % SIZES
         ends = ("", "_global")[: 1 + ("value_global" in structure.arrays)]
         arrays = {}
         for kind, end in enumerate(ends):
             arrays[f"{zero}{end}"] = np.zeros(shape)
             arrays[f"{CODED[zero]}{end}"] = coded(code, batch, heads, head_dim, batch * heads * (1 + kind))
-            arrays[f"value{end}"] = np.broadcast_to(values[kind, :, None, :, None], shape).astype(np.float64)
+            arrays[f"value{end}"] = np.broadcast_to(values[kind, :, None, :, None] * sizes, shape).copy()
         inputs, grad_output = structure.with_arrays(**arrays), coded(code, batch, heads, head_dim)
         if len(ends) == 1:
             values[1] = values[0]
@@ -103,14 +103,14 @@ class UniformCall:
         batch, heads, tokens, head_dim = self.inputs.shape
         structure, separate = self.inputs.structure, "value_global" in self.inputs.arrays
         for b in range(batch):
-            kept: dict[tuple[int, float], list[dict[str, _Base]]] = {}
+            kept: dict[tuple[int, float, int], list[dict[str, _Base]]] = {}
             for h, dilation in enumerate(structure.dilations):
-                weight = float(structure.head_mask[h])
-                if (dilation, weight) not in kept:
-                    kept[dilation, weight] = self._bases(b, dilation, weight)
+                like = dilation, float(structure.head_mask[h]), 1 + h % SIZES
+                if like not in kept:
+                    kept[like] = self._bases(b, *like)
                 for name in INPUTS:
                     parts = []
-                    for kind, bases in enumerate(kept[dilation, weight]):
+                    for kind, bases in enumerate(kept[like]):
                         table = 0 if name == "value" else 1 + (kind if separate else 0)
                         number = b * heads + h + batch * heads * table
                         parts.append(bases[name].part(code_of_channel(head_dim, number)))
@@ -121,30 +121,30 @@ class UniformCall:
                         places = np.arange(tokens)
                         yield SomeGradients(each, b, slice(h, h + 1), places, gradient[None], bound.at(None))
 
-    def _bases(self, batch: int, dilation: int, weight: float) -> list[dict[str, _Base]]:
-        """For each kind of rows the gradients by argument."""
+    def _bases(self, batch: int, dilation: int, weight: float, largest: int) -> list[dict[str, _Base]]:
+        """For each kind of rows the gradients by argument, of heads whose values are 0 or `largest`."""
         _, _, tokens, head_dim = self.inputs.shape
         sights, precision = _sights(self.inputs, batch, dilation), self.inputs.precision
         grad = _gradient_sizes(sights, self.inputs.dtype)
         code = one_hot(codes(tokens, head_dim, self.which), head_dim)
         found = []
-        for sight, values in zip(sights, self.values[:, batch, :, None].astype(np.float64), strict=True):
+        for sight, values in zip(sights, largest * self.values[:, batch, :, None].astype(np.float64), strict=True):
             keys = np.maximum(sight.keys, 1.0)
             share = np.where(sight.rows[:, None], grad / keys, 0.0)
             sum_of_values = sight.over_keys(values)
             errors = uniform_row_errors(
-                sight.keys, grad, sum_of_values / keys, float(LARGEST), weight, head_dim, precision
+                sight.keys, grad, sum_of_values / keys, float(largest), weight, head_dim, precision
             )
             gradients = {name: _nothing(tokens, head_dim) for name in INPUTS}
-            rows_of_code, size = sight.over_rows(code), abs(weight)
+            rows_of_code, size, shares = sight.over_rows(code), abs(weight), share * code
             gradients["value"] = _Base(
-                exact=weight * sight.over_rows(share * code),
+                exact=weight * sight.over_rows(shares),
                 terms=rows_of_code,
                 error=float((errors.probability * grad).max()) * size,
                 size=float(share.max()) * size,
                 lost=0.0,
-                rounding=size * _rounding(share),
-                count=sight.seen_by,
+                rounding=size * _rounding(shares),
+                number=sight.seen_by,
             )
             scale = self.inputs.structure.scale
             lost = abs(scale) * precision.tiny_stored
@@ -158,19 +158,19 @@ class UniformCall:
                     size=abs(scale) * errors.score_gradient_size,
                     lost=lost,
                     rounding=0.0,
-                    count=sight.keys,
+                    number=sight.keys,
                 )
             else:
-                mean = share * sum_of_values / keys
-                exact = values * sight.over_rows(share * code) - sight.over_rows(mean * code)
+                means = shares * sum_of_values / keys
+                exact = values * sight.over_rows(shares) - sight.over_rows(means)
                 gradients["key"] = _Base(
                     exact=scale * weight * exact,
                     terms=rows_of_code,
                     error=abs(scale) * float(errors.score_gradient.max()),
                     size=abs(scale) * float(errors.score_gradient_size.max()),
                     lost=lost,
-                    rounding=abs(scale) * size * (LARGEST * _rounding(share) + _rounding(mean)),
-                    count=sight.seen_by,
+                    rounding=abs(scale) * size * (largest * _rounding(shares) + _rounding(means)),
+                    number=sight.seen_by,
                 )
             found.append(gradients)
         return found
@@ -187,10 +187,10 @@ def _gradient_sizes(sights: tuple[Sight, Sight], dtype: str) -> Float:
 
 
 def _rounding(terms: Float) -> float:
-    """What prefix sums of these (n, 1), each in one channel, round at most; they are exact for integers."""
+    """What differences of prefix sums of these (n, d) round at most; they are exact for integers."""
     if (terms == np.rint(terms)).all():
         return 0.0
-    return 2 * (len(terms) + 2) * ROUNDOFF * float(np.abs(terms).sum())
+    return 2 * (len(terms) + 2) * ROUNDOFF * float(np.abs(terms).sum(axis=0).max())
 
 
 def _nothing(tokens: int, head_dim: int) -> _Base:
