@@ -217,11 +217,11 @@ def steps(plan: Plan) -> list[Step]:
 def shapes_asked(plan: Plan, dtype: str, check: Check) -> int:
     """How many shapes of production a check is asked for in a dtype.
 
-    All in the first and a quarter in the others, by the weight of the check; with fewer cases than the tier's, fewer in
+    All in the first and a sixth in the others, by the weight of the check; with fewer cases than the tier's, fewer in
     proportion; with more, as in a campaign, others follow around them.
     """
     of_tier, everywhere = TIERS[plan.tier]
-    share = check.weight / MOST_WEIGHT * (1 if dtype == plan.dtypes[0] or everywhere else 1 / 4)
+    share = check.weight / MOST_WEIGHT * (1 if dtype == plan.dtypes[0] or everywhere else 1 / 6)
     wanted = round(len(plan.to_walk) * share * plan.cases / of_tier)
     return max(wanted, LEAST_CASES, len(plan.shapes))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
     from trueband.properties.case import Case
 
-MIB = 2**20
+NOTABLE = 64.0  # mebibytes: what a process grows by in its first calls tells nothing of larger ones
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Guard:
         """What the slowest call of a case took, and by how much the process has grown in it."""
         if seconds > self.seconds:
             self.slow.append((_sizes(case), seconds))
-        if mebibytes > self.growth[1]:
+        if mebibytes > max(self.growth[1], NOTABLE):
             self.growth = _scores(case), mebibytes
 
 

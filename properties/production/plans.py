@@ -26,7 +26,8 @@ TOKENS = (
 WINDOWS = (5, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 200, 255, 256, 257, 300, 511, 512, 513,
            1000, 1023, 1024, 1025, 2048)  # fmt: skip
 MODEL_HEADS, MODEL_HEAD_DIMS = (2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 64), (32, 64, 72, 80, 96, 104, 128, 192, 256)
-LENGTHS = (130, 300, 600, 1100, 2100)
+DEAR = 1_300  # tokens
+LENGTHS = (130, 300, 600, 1100)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(4_160, 800_000, 20_000_000, 1.0),
+    "quick": Budget(4_160, 400_000, 4_200_000, 1.0),
     "full": Budget(8_192, 4_000_000, 100_000_000, 10.0),
     "nightly": Budget(16_384, 40_000_000, 1_000_000_000, 60.0),
 }
@@ -73,6 +74,7 @@ def _all(tier: str) -> tuple[Shape, ...]:
         *(Shape(tokens, _window(number, tokens), 1, 8) for number, tokens in enumerate(TOKENS)),
         *(Shape(2 * window + 37, window, 1, 16) for window in WINDOWS),
         *(Shape(tokens, tokens // 5, 1, head_dim) for tokens in LENGTHS for head_dim in MODEL_HEAD_DIMS),
+        *(Shape(tokens, 90, 1, head_dim) for tokens in (2100, 4100) for head_dim in (64, 128)),
         *(Shape(tokens, 40, heads, 8) for tokens in (130, 520) for heads in MODEL_HEADS),
         *(Shape(140, 30, 2, 64, batch) for batch in (3, 8, 17)),
         *of_models(budget.tokens, budget.numbers, budget.pairs),
@@ -82,8 +84,9 @@ def _all(tier: str) -> tuple[Shape, ...]:
 
 
 def _window(number: int, tokens: int) -> int:
-    """Narrow, wide, and the whole sequence."""
-    return (1, tokens // 9, tokens // 3, 64, tokens)[number % 5]
+    """Narrow, wide, and the whole sequence, which is dear where it is long."""
+    wide = (tokens // 9, tokens // 3, tokens) if tokens < DEAR else (33, 128, 300)
+    return (1, 64, *wide)[number % 5]
 
 
 def any_shape(choices: Choices, tier: str, limits: Limits) -> Shape:
