@@ -10,12 +10,14 @@ from typing import Any
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
 from trueband.properties.isolation.errors import Raised
+from trueband.properties.isolation.watch import is_own
 from trueband.properties.limits import Limits
 from trueband.properties.machine import Machine
 from trueband.properties.production.guard import resident
 from trueband.properties.production.shapes import Shape
 from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
+from trueband.properties.survey import merged
 from trueband.properties.target import TargetError
 
 START_SECONDS = 120.0
@@ -59,6 +61,7 @@ class RemoteRunner:
         starts: how often a child was started.
         machine: where the candidate's process computes, as it tells itself.
         on_call: told of every call that gave a result.
+        undeclared, refusal: what it raises for without declaring it, and the first error that says so.
         covered: what was asked for.
         slowest: seconds of the slowest request since somebody set it to 0.
     """
@@ -87,6 +90,10 @@ class RemoteRunner:
         self.accumulators: dict[str, str] = hello["accumulators"]
         self.limits = Limits.from_dict(hello["limits"])
         self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
+        self.undeclared, self.refusal = self._finds_limits()
+        self.limits = merged(self.limits, self.undeclared)
+        if not self.limits.of("window").takes(0):
+            self.features -= {"any_window"}
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
@@ -148,6 +155,15 @@ class RemoteRunner:
             return bool(self._ask({"do": "find gradients"}, {}, {})[0]["has_gradients"])
         except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
             return False  # the checks will meet it again, and tell
+
+    def _finds_limits(self) -> tuple[Limits, str]:
+        if is_own(self.spec):
+            return Limits(), ""
+        try:
+            found, _ = self._ask({"do": "find limits"}, {}, {})
+            return Limits.from_dict(found["limits"]), str(found["refusal"])
+        except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
+            return Limits(), ""  # the checks will meet it again, and tell
 
     def _ask(
         self, request: dict[str, Any], arrays: dict[str, Array], expected: dict[str, tuple[int, ...]]

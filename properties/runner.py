@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from trueband.properties.arrays import NotDifferentiable, library
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.desk import Desk
-from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, judged
+from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, Raised, judged
+from trueband.properties.limits import Limits
 from trueband.properties.production.guard import resident
+from trueband.properties.survey import survey
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
@@ -28,6 +30,7 @@ class Runner:
 
     Attributes:
         features, accumulators, limits, shapes: what the target declares.
+        undeclared, refusal: what it does not take without declaring it, and the error; found by `RemoteRunner` only.
         covered: what it was asked for.
         slowest: seconds of the slowest call since somebody set it to 0.
         may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
@@ -47,6 +50,7 @@ class Runner:
         self.accumulators: Mapping[str, str] = self.target.accumulators
         self.limits = self.target.limits
         self.shapes = self.target.shapes
+        self.undeclared, self.refusal = Limits(), ""
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
@@ -177,6 +181,25 @@ class Runner:
         except CandidateError as error:
             return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
         return True
+
+    def find_limits(self) -> tuple[Limits, str]:
+        """What it raises for beyond what it declares, and the first error; see `survey`."""
+        dtype = self.dtypes[0]
+
+        def ask(sizes: dict[str, int], left: bool) -> str:
+            ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
+            arrays = dict.fromkeys(("query", "key", "value"), ones)
+            if left:
+                arrays["attention_mask"] = np.broadcast_to(np.arange(sizes["tokens"]) > 0, ones.shape[::2]).copy()
+            try:
+                self.call(arrays, {"window": sizes["window"]}, dtype)
+            except Raised as error:
+                return str(error)
+            except CandidateError:
+                pass  # the checks will meet it again, and tell
+            return ""
+
+        return survey(ask, self.target.limits, "padding" in self.features)
 
     def _turn(self, array: Any) -> Any:
         """Between (b, h, n, d) and the layout of the target; the same both ways."""

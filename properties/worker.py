@@ -84,6 +84,7 @@ def answer(
         "call": lambda: ({}, {"output": runner.call(arrays, options, request["dtype"], request["layout"])}),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "find limits": lambda: (_limits(runner), {}),
         "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
     }
     try:
@@ -103,6 +104,11 @@ def _gradients(
 ) -> dict[str, Array]:
     inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
     return runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"])
+
+
+def _limits(runner: Runner) -> dict[str, Any]:
+    found, refusal = runner.find_limits()
+    return {"limits": found.to_dict(), "refusal": refusal}
 
 
 def _limit_memory(megabytes: int) -> None:

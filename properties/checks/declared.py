@@ -10,7 +10,18 @@ from trueband.properties.isolation.errors import Raised
 from trueband.properties.limits import LEAST, Limits, right_padded
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
+from trueband.properties.survey import to_declare
 from trueband.properties.verdict import Verdict
+
+
+@check("every size is taken that the target does not declare otherwise", Structure(families=("uniform",), long=False))
+def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
+    """Exact: the contract takes every size, and what a kernel does not take is declared. The other checks keep to what
+    was found out.
+    """
+    found = probe.candidate.undeclared
+    told = f"{probe.candidate.refusal}; declare {to_declare(found)} if that is meant, as all other checks took it"
+    yield claim(not found, told)
 
 
 @check(
