@@ -318,4 +318,5 @@ def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: 
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),
         skipped=found.skipped,
+        called=failure.called if failure else (),
     )

@@ -34,6 +34,8 @@ class Record:
             that is not counted.
         skipped: comparisons that were left out, because two correct implementations may differ there (near-ties of
             decoding). A check of which all were left out has failed.
+        called: what the kernel was really called with in `case`, where that is not the case as it is: one object for
+            each call of the failed comparison; see `trueband.properties.called`.
     """
 
     suite: str
@@ -54,6 +56,7 @@ class Record:
     worst_case: dict[str, Any] | None = None
     histogram: tuple[int, ...] = ()
     skipped: int = 0
+    called: tuple[dict[str, Any], ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trueband.properties.called import shown_all
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
@@ -132,6 +133,8 @@ def print_failures(failures: Sequence[Record]) -> None:
         console.print(Text(f"  claim      {record.claim}"))
         if record.case is not None:
             console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
+        if record.called:
+            console.print(Text(f"  called     with {shown_all(record.called)}"))
         console.print(Text(f"  verdict    {record.message}"))
         if record.reproduce:
             console.print(Text(f"  reproduce  {record.reproduce}"))
