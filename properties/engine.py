@@ -204,8 +204,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
-    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
+    every = cases(dtype, candidate.features, check.structure, candidate.limits)
     found = Found()
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -240,7 +240,7 @@ def walk_small_world(
 ) -> Found:
     """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
     failure, walked = None, 0
-    for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
+    for world in filter(only, worlds(candidate.features, dtype, candidate.limits)):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)

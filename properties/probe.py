@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trueband.properties.called import Call, Calls
 from trueband.properties.case import Case
 from trueband.properties.inputs import Inputs
+from trueband.properties.limits import Limits, NotTaken
 
 Array = NDArray[Any]
 
@@ -27,7 +28,7 @@ class Candidate(Protocol):
     def accumulators(self) -> Mapping[str, str]: ...
 
     @property
-    def least_window(self) -> int: ...
+    def limits(self) -> Limits: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
@@ -66,12 +67,20 @@ class Probe:
 
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
         """The candidate's output, (b, h, n, d) float64."""
-        inputs = inputs or self.inputs
+        inputs = self._taken(inputs)
         self.calls.add(Call(inputs, layout))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
     def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
         """The candidate's gradients of the floating arguments that are passed, by name."""
-        inputs = inputs or self.inputs
+        inputs = self._taken(inputs)
         self.calls.add(Call(inputs, grad_output=grad_output))
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
+
+    def _taken(self, inputs: Inputs | None) -> Inputs:
+        """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""
+        inputs = inputs or self.inputs
+        refused = self.candidate.limits.refuses(inputs)
+        if refused:
+            raise NotTaken(refused)
+        return inputs

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.isolation.errors import Raised
+from trueband.properties.limits import Limits
 from trueband.properties.machine import Machine
 from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
@@ -76,7 +78,7 @@ class RemoteRunner:
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
         self.accumulators: dict[str, str] = hello["accumulators"]
-        self.least_window: int = hello["least_window"]
+        self.limits = Limits.from_dict(hello["limits"])
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
@@ -141,7 +143,8 @@ class RemoteRunner:
             self._start()
         header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
         for key, error in (
-            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("broken", CandidateError),
+            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("raised an error", Raised),
+            ("broken", CandidateError),
         ):  # fmt: skip
             if key in header:
                 raise error(header[key])

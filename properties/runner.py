@@ -24,7 +24,7 @@ class Runner:
     """One target on one device.
 
     Attributes:
-        features, accumulators, least_window: what the target declares.
+        features, accumulators, limits: what the target declares.
         may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
     """
 
@@ -40,7 +40,7 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.accumulators: Mapping[str, str] = self.target.accumulators
-        self.least_window = self.target.least_window
+        self.limits = self.target.limits
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
 
@@ -154,8 +154,9 @@ class Runner:
 
     def find_gradients(self) -> bool:
         """Whether the target can be differentiated in a tiny call."""
-        ones, names = np.ones((1, 1, 2, 4)), ["query", "key", "value"]
-        window = {"window": max(1, self.least_window)}
+        fit, names = self.limits.fit, ["query", "key", "value"]
+        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
+        window = {"window": fit("window", 1)}
         try:
             self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
         except CandidateError as error:

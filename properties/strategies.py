@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trueband.properties.case import Case, Positions
 from trueband.properties.choices import Choices, HypothesisChoices
 from trueband.properties.families import FAMILIES
+from trueband.properties.limits import Limits
 
 # The field of a case that has a value of its own where the case has the feature.
 _FIELDS = {
@@ -17,6 +18,7 @@ _FIELDS = {
     "dilation": "dilation", "head_mask": "head_mask", "scale": "scale",
 }  # fmt: skip
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
+POWERS_OF_4 = (1, 4, 16, 64, 256)
 SCALES = (None, 1.0, 0.5, 0.3)
 LONG = (120, 330)  # tokens: past the block sizes of kernels
 
@@ -34,6 +36,7 @@ class Structure:
         dense: the window covers the sequence.
         families: of numbers.
         head_dims: sizes of a head.
+        exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
     """
 
     require: frozenset[str] = frozenset()
@@ -45,6 +48,14 @@ class Structure:
     dense: bool = False
     families: tuple[str, ...] = tuple(FAMILIES)
     head_dims: tuple[int, ...] = HEAD_DIMS
+    exact_scale: bool = False
+
+    def suits(self, case: Case) -> bool:
+        """Whether the sizes of a case allow the claim."""
+        least, most = self.tokens
+        of_length = least != most or case.tokens == most
+        dense = not self.dense or case.window >= case.tokens - 1
+        return of_length and dense and (not self.exact_scale or case.head_dim in POWERS_OF_4)
 
     def at_most(self, tokens: int) -> Structure:
         """The same with at most so many tokens (as many as it needs, if that is more)."""
@@ -71,29 +82,32 @@ class Structure:
             raise ValueError(f"window: expected at least {case.tokens - 1} for this check, got {case.window}")
         if case.family not in self.families:
             raise ValueError(f"family: expected one of {', '.join(self.families)} for this check, got {case.family!r}")
-        if self.head_dims != HEAD_DIMS and case.head_dim not in self.head_dims:
-            raise ValueError(f"head_dim: expected one of {self.head_dims} for this check, got {case.head_dim}")
+        if case.head_dim < min(self.head_dims):
+            raise ValueError(f"head_dim: expected at least {min(self.head_dims)} for this check, got {case.head_dim}")
+        if self.exact_scale and case.head_dim not in POWERS_OF_4:
+            raise ValueError(f"head_dim: expected a power of 4 for this check, got {case.head_dim}")
 
 
 ANY = Structure()
+NO_LIMITS = Limits()
 
 
 def cases(
-    dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+    dtype: str, features: Collection[str], structure: Structure = ANY, limits: Limits = NO_LIMITS
 ) -> st.SearchStrategy[Case]:
-    """Cases of a structure that a target with these features, and windows from the least on, can serve."""
-    return _cases(dtype, frozenset(features), structure, least_window)
+    """Cases of a structure that a target with these features and limits can serve."""
+    return _cases(dtype, frozenset(features), structure, limits)
 
 
 @st.composite
-def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
-    return choose_case(HypothesisChoices(draw), dtype, features, structure, least_window)
+def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, limits: Limits) -> Case:
+    return choose_case(HypothesisChoices(draw), dtype, features, structure, limits)
 
 
 def choose_case(
-    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, limits: Limits = NO_LIMITS
 ) -> Case:
-    """One case of a structure that a target with these features, and windows from the least on, can serve."""
+    """One case of a structure that a target with these features and limits can serve."""
 
     def has(feature: str) -> bool:
         if feature in structure.require:
@@ -104,10 +118,9 @@ def choose_case(
     is_long = structure.long and choices.integer((0, 11)) == 11
     tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
     window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
-    window = max(window, least_window)
     batch = choices.integer(structure.batch)
     heads = choices.integer(structure.heads)
-    head_dim = choices.one_of(structure.head_dims[:-1] if tokens > 100 else structure.head_dims)
+    head_dim = choices.one_of(structure.head_dims[:-1] or structure.head_dims if tokens > 100 else structure.head_dims)
 
     masked = global_ = None
     separate = False
@@ -124,7 +137,7 @@ def choose_case(
         dilation = choices.integer((1, 3))
         if "dilation_per_head" in features and choices.flag():
             dilation = tuple(choices.integer((1, 3)) for _ in range(heads))
-    return Case(
+    case = Case(
         tokens=tokens,
         window=window,
         head_dim=head_dim,
@@ -141,6 +154,18 @@ def choose_case(
         seed=choices.integer((0, 2**16)),
         dtype=dtype,
     )
+    return _fitted(case, structure, limits)
+
+
+def _fitted(case: Case, structure: Structure, limits: Limits) -> Case:
+    """A case with sizes that a target takes, dense and of an exact scale where there are such."""
+    fitted = limits.fitted(case)
+    if structure.dense and fitted.window < fitted.tokens - 1:
+        fitted = limits.fitted(fitted.replace(window=fitted.tokens - 1))
+    if structure.exact_scale and fitted.head_dim not in POWERS_OF_4:
+        taken = [size for size in POWERS_OF_4 if limits.of("head_dim").takes(size)]
+        fitted = fitted.replace(head_dim=min(taken, default=fitted.head_dim))
+    return fitted
 
 
 def _window(choices: Choices, tokens: int) -> int:

@@ -180,6 +180,8 @@ def _cell(record: Record | None) -> Text:
         return Text(record.status.upper(), style="bold red")
     if record.status == "expected":
         return Text("expected", style="yellow")
+    if record.status == "not asked":
+        return Text("not asked", style="yellow")
     return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")
 
 
@@ -189,7 +191,9 @@ def _sum(records: Sequence[Record]) -> Text:
     failed = sum(not record.passed for record in records)
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     expected = sum(record.status == "expected" for record in records)
-    passed = f"{len(records) - expected} checks passed, {expected} failed as expected"
+    left = sum(record.status == "not asked" for record in records)
+    passed = f"{'' if expected or left else 'all '}{len(records) - expected - left} checks passed"
     what = f"{failed} of {len(records)} checks FAILED" if failed else passed
-    what = what if failed or expected else f"all {len(records)} checks passed"
+    what += f", {expected} failed as expected" if expected and not failed else ""
+    what += f", {left} not asked (no case within what the target declares to take)" if left else ""
     return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -56,12 +56,15 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
 def headline(records: Sequence[Record]) -> str:
     """The verdict in one line."""
     failed = sum(not record.passed for record in records)
-    expected = sum(record.status == "expected" for record in records)
+    expected, left = (sum(record.status == status for record in records) for status in ("expected", "not asked"))
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     if not records:
         return "Nothing ran"
-    told = f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected} checks passed"
+    told = (
+        f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected - left} checks passed"
+    )
     more = f", {expected} failed as expected" if expected else ""
+    more += f", {left} not asked" if left else ""
     return f"{told}{more}: {cases:,} cases in {seconds:.0f} s"
 
 
@@ -133,6 +136,8 @@ def _cell(record: Record | None, links: set[str]) -> str:
         return f'<a href="#{_anchor(record)}">{told}</a>' if _anchor(record) in links else told
     if record.status == "expected":
         return "<span class=warn>expected</span>"
+    if record.status == "not asked":
+        return "not asked"
     return "<span class=good>ok</span>" + (f" {number(record.worst)}" if record.worst else "")
 
 
