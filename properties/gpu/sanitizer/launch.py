@@ -110,7 +110,7 @@ class Launch:
         """Accesses inside of a tensor, at these bytes of its storage."""
         memory = argument.memory
         if kind != "load":
-            memory.keep()
+            memory.keep(starts, size)
         if self.again:
             return
         if memory.fresh is not None:
