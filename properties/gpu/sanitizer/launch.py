@@ -162,6 +162,7 @@ class Launch:
             Finding(
                 kind, self.kernel, self.number, place, argument.name, argument.dtype, argument.shape,
                 argument.index(int(offsets[lanes][0])), int(lanes.sum()), self.program, self.grid, other, other_place,
+                unwrapped=argument.unwrapped(int(offsets[lanes][0])),
             )
         )  # fmt: skip
 
