@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,8 @@ def check_signature(target: Target, spec: str) -> None:
     Raises:
         TargetError: it cannot; the message has an adapter to paste.
     """
-    try:
-        signature = inspect.signature(target.function)
-    except (TypeError, ValueError):  # some built-in functions do not tell
+    signature = signature_of(target)
+    if signature is None:
         return
     given = [*TENSORS, "window", *_declared(target)]
     try:
@@ -47,6 +46,14 @@ def check_signature(target: Target, spec: str) -> None:
             f"{error}. Paste this below it, or into a file beside it, look at the comments, and {made.then}:\n\n"
             f"{made.source}"
         ) from error
+
+
+def signature_of(target: Target) -> inspect.Signature | None:
+    """Of the function of a target; None where it does not tell, as some that are built in."""
+    try:
+        return inspect.signature(_callee(target.function))
+    except (TypeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
     body += ["    )"]
     imports = ["import torch"] if any("torch." in line for line, _ in lines) else []
     then, of_target = f"check {place}:{own}", target != Target(target.function)
-    declared = _declarations(target, layout)
+    declared = _declarations(target, layout, [filling.declares for _, filling in fillings])
     if of_target:
         then = f"give it to the trueband.Target in place of {name}"
     elif declared:
@@ -122,8 +129,9 @@ def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspe
             if found is None or found.argument != tensor:
                 known[parameter.name] = Filling(tensor, tensor, BY_PLACE)
     if not any(each.argument == "window" for each in known.values() if each):
-        left = [each for each in parameters if known[each.name] is None]
-        for parameter in sorted(left, key=_has_default)[:1]:
+        unknown = [each for each in parameters if known[each.name] is None]
+        likely = [each for each in unknown if re.search("win|band|radius|local|span", each.name.lower())]
+        for parameter in [*likely, *(each for each in unknown if not _has_default(each))][:1]:
             known[parameter.name] = Filling("window", "window", BY_PLACE)
     filled: set[str] = set()
     for parameter in parameters:
@@ -147,7 +155,7 @@ def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Fill
         value = filling.required
     value = value.format(heads=f"query.shape[{2 if layout == 'bnhd' else 1}]",
                          tokens=f"query.shape[{1 if layout == 'bnhd' else 2}]")  # fmt: skip
-    return Filling(filling.argument, value, doubt)
+    return replace(filling, value=value, doubt=doubt)
 
 
 def _passed(parameter: inspect.Parameter, filling: Filling) -> str:
@@ -164,11 +172,12 @@ def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
     return [f"    # {note}" for note in notes]
 
 
-def _declarations(target: Target, layout: str) -> str:
+def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
     """What trueband would not find out by itself of an adapter in a file of its own."""
     library = target.resolved().library
     told = [f'layout="{layout}"'] if layout == "bnhd" else []
     told += [f'library="{library}"'] if library != "torch" else []
+    told += [each for each in of_arguments if each]
     return ", ".join(told)
 
 
@@ -176,8 +185,15 @@ def _has_default(parameter: inspect.Parameter) -> bool:
     return parameter.default is not parameter.empty
 
 
+def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What has the arguments of a function: a module's own call takes anything, and hands it to `forward`."""
+    found: Callable[..., Any] = getattr(function, "forward", function)
+    return found
+
+
 def _layout(function: Callable[..., Any]) -> str:
     """The layout that docstring, annotations and source of a kernel show; "" where they show none."""
+    function = _callee(function)
     annotations = [str(each) for each in getattr(function, "__annotations__", {}).values()]
     words = [inspect.getdoc(function) or "", *annotations]
     try:

@@ -15,12 +15,14 @@ class Filling:
         value: the expression that fills it, in terms of the contract's arguments.
         doubt: what has to be looked at, because kernels differ in what they mean by the name; "" where they do not.
         required: the expression where the kernel does not take None; "" where that is no other.
+        declares: what the adapter's Target has to say for it.
     """
 
     argument: str
     value: str
     doubt: str = ""
     required: str = ""
+    declares: str = ""
 
 
 ONE_SIDED = "one-sided here, |i - j| <= window: change it if {name} counts otherwise"
@@ -71,6 +73,13 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
         Filling("attention_mask", f"{NONE_OR}attention_mask[:, None, None, :]",
                 "(b, 1, 1, n), True for a real token: change it if {name} is otherwise"),
     ),
+    (
+        "lengths seq_lens seqlens kv_lens valid_lens valid_lengths seq_lengths input_lengths lens real_lengths",
+        Filling(
+            "attention_mask", f"{NONE_OR}attention_mask.sum(-1)", "(b,), real tokens of each sequence",
+            declares='padding="right"',
+        ),
+    ),
     ("causal is_causal use_causal causal_mask autoregressive", Filling("causal", "causal")),
     (
         "scale sm_scale softmax_scale scaling scale_factor qk_scale attn_scale attention_scale softmax_scaling",
@@ -90,6 +99,10 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
     ("batch batch_size b bsz", Filling("", "query.shape[0]")),
     ("heads num_heads n_heads nheads h nh n_head num_head", Filling("", "{heads}")),
     ("tokens seq_len seqlen n length seq_length n_ctx t max_seqlen num_tokens", Filling("", "{tokens}")),
+    (
+        "block_size block block_m block_n block_q block_k tile tile_size chunk chunk_size bucket_size",
+        Filling("", "64", "a {name} that suits the kernel"),
+    ),
     ("head_dim d dim d_head headdim dim_head head_size", Filling("", "query.shape[-1]")),
 )  # fmt: skip
 

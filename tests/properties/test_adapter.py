@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties.adapter import Adapter, adapter, check_signature
+from trueband.properties.adapter import Adapter, adapter, check_signature, signature_of
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.runner import Runner
@@ -68,6 +68,17 @@ KERNELS = {
         "    return dense(queries, keys, values, attention_window // 2, real)",
         {"padding"},
     ),
+    "lengths_alone": (
+        "def lengths_alone(q, k, v, lengths, window_size, block_size):\n    # [b, h, t, d]\n"
+        "    real = None if lengths is None else torch.arange(q.shape[2]) < lengths[:, None]\n"
+        "    return dense(q, k, v, window_size, real)",
+        {"padding"},
+    ),
+    "module": (
+        "class Module(torch.nn.Module):\n    def forward(self, q, k, v, window_size):\n"
+        "        return dense(q, k, v, window_size)\n\nmodule = Module()",
+        set(),
+    ),
     "packed": (
         'def packed(qkv, window_size):\n    """(b, n, 3, h, d)"""\n    # b n h d\n'
         "    return turned(*qkv.unbind(2), window_size)",
@@ -89,14 +100,17 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def made(file: Path, name: str) -> Adapter:
     target = load_target(f"{file}:{name}")
-    return adapter(target, inspect.signature(target.function), f"{file}:{name}")
+    signature = signature_of(target)
+    assert signature is not None
+    return adapter(target, signature, f"{file}:{name}")
 
 
 def passes(target: Target) -> bool:
     """Whether it gives the reference's numbers where heads, tokens, window and scale all matter."""
     more = {"causal": True} if "causal" in target.resolved().features else {}  # type: ignore[operator]
     more |= {"scale": 0.5} if "scale" in target.resolved().features else {}  # type: ignore[operator]
-    more |= {"masked": ((1, 6), (0,))} if "padding" in target.resolved().features else {}  # type: ignore[operator]
+    masked = ((6,), (4, 5, 6)) if target.padding == "right" else ((1, 6), (0,))
+    more |= {"masked": masked} if "padding" in target.resolved().features else {}  # type: ignore[operator]
     case = Case(7, 2, head_dim=4, batch=2, heads=3, family="normal")
     found = [try_case(CHECKS["matches_reference"], Runner(target), each) for each in (case, case.replace(**more))]
     return all(one.failure is None for one in found)
@@ -141,6 +155,18 @@ def test_what_is_not_certain_has_a_comment(file: Path) -> None:
 def test_an_argument_that_nobody_knows_is_left_to_fill_in(file: Path) -> None:
     file.write_text("def strange(q, k, v, window, zeta): return q\n", encoding="utf-8")
     assert "zeta=...,  # trueband does not know what zeta is: fill it in" in made(file, "strange").source
+
+
+def test_a_library_that_a_file_of_its_own_would_not_show_is_declared(file: Path) -> None:
+    file.write_text("import numpy\ndef right(q, k, v, window_size): return q\n", encoding="utf-8")
+    assert 'right_target = trueband.Target(right_adapter, library="numpy")' in made(file, "right").source
+
+
+def test_an_optional_argument_of_another_meaning_is_no_window(file: Path) -> None:
+    file.write_text("def full(q, k, v, attn_bias=None): return q\n", encoding="utf-8")
+    source = made(file, "full").source
+    assert "attn_bias" not in source
+    assert "# full takes no window" in source
 
 
 def test_declared_features_are_asked_for(file: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 LARGE = 1 << 26  # bytes; what is smaller is filled
 CHUNK = 1 << 24  # bytes of a number in a row
 
-_FIXED, _ANONYMOUS = 0x10, mmap.MAP_ANONYMOUS
+_FIXED = 0x10
 Function = Callable[..., Any]
 
 
@@ -33,11 +33,8 @@ def fill(address: int, size: int, number: bytes) -> bool:
     first, last = -(-address // page) * page, (address + size) // page * page
     if size < LARGE or page % len(number) or address % len(number) or not hasattr(os, "memfd_create"):
         return False
-    zero = not any(number)
-    step = last - first if zero else CHUNK
-    for start in range(first, last, step):
-        length = min(step, last - start)
-        if not _map(start, length, -1 if zero else _chunk(number)):
+    for start in range(first, last, CHUNK):
+        if not _map(start, min(CHUNK, last - start), _chunk(number)):
             return False if start == first else _write(start, address + size - start, number)
     _write(address, first - address, number)
     return _write(last, address + size - last, number)
@@ -102,8 +99,8 @@ def _libc() -> Any:
 
 
 def _map(address: int, length: int, descriptor: int) -> bool:
-    flags = _FIXED | mmap.MAP_PRIVATE | (_ANONYMOUS if descriptor < 0 else 0)
-    found = _libc().mmap(address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor, 0)
+    protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, _FIXED | mmap.MAP_PRIVATE
+    found = _libc().mmap(address, length, protection, flags, descriptor, 0)
     return bool(found == address)
 
 

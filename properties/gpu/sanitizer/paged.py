@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Units = NDArray[np.int64]
-PAGE = 1 << 12  # units
+PAGE = 1 << 10  # units
 
 
 class Paged:
