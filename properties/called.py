@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.case import Case
 from trueband.properties.inputs import MASKS, Inputs
 
 Array = NDArray[Any]
 KEPT = 3  # calls of one verdict; more are told by none
 NAMED_TOKENS = 8  # more are not listed
+MOST_NUMBERS = 1 << 20  # of an array; in larger ones nobody looks for what differs
 PLURALS = {"query": "queries", "key": "keys", "value": "values", "query_global": "queries of globals",
            "key_global": "keys of globals", "value_global": "values of globals"}  # fmt: skip
 
@@ -42,11 +44,12 @@ class Calls:
     """The calls of a check since its last verdict.
 
     Args:
-        inputs, grad_output: give those of the case itself.
+        case: of the check.
+        inputs: gives those of the case itself.
     """
 
-    def __init__(self, inputs: Callable[[], Inputs], grad_output: Callable[[], Array]) -> None:
-        self._inputs, self._grad_output = inputs, grad_output
+    def __init__(self, case: Case, inputs: Callable[[], Inputs]) -> None:
+        self._case, self._inputs = case, inputs
         self._calls: deque[Call] = deque(maxlen=KEPT)
         self._judged = False
 
@@ -65,10 +68,37 @@ class Calls:
         """What they were called with, the last first, each once; nothing of those that called the case as it is."""
         found: list[dict[str, Any]] = []
         for call in reversed(self._calls):
-            one = _described(call, self._inputs(), self._grad_output)
+            one = self._described(call)
             if one and one not in found:
                 found.append(one)
         return tuple(found)
+
+    def _described(self, call: Call) -> dict[str, Any]:
+        """A call in JSON's terms: all sizes, and what differs from the case. Empty where nothing does."""
+        inputs, case = call.inputs, self._case
+        batch, heads, tokens, head_dim = shape = inputs.shape
+        own_shape = (case.batch, case.heads, case.tokens, case.head_dim)
+        arrays = self._arrays(call) if max(inputs.arrays["query"].size, np.prod(own_shape)) <= MOST_NUMBERS else []
+        own = case.options()
+        changed = {
+            name: inputs.options.get(name)
+            for name in dict.fromkeys((*own, *inputs.options))
+            if inputs.options.get(name) != own.get(name)
+        }
+        layout = {} if call.layout == "contiguous" else {"layout": call.layout}
+        if not arrays and not changed and not layout and shape == own_shape:
+            return {}
+        changed.pop("window", None)
+        sizes = {"batch": batch, "tokens": tokens, "window": inputs.options["window"], "heads": heads}
+        return {**sizes, "head_dim": head_dim, **changed, "arrays": arrays, **layout}
+
+    def _arrays(self, call: Call) -> list[str]:
+        """What is not the case's of the arrays of a call."""
+        inputs, own = call.inputs.arrays, self._inputs().arrays
+        found = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
+        if call.grad_output is not None and call.inputs.shape == self._inputs().shape:
+            found.append(_array("grad_output", call.grad_output, self._case.grad_output()))
+        return [told for told in found if told]
 
 
 def shown(called: Mapping[str, Any]) -> str:
@@ -82,25 +112,6 @@ def shown(called: Mapping[str, Any]) -> str:
 def shown_all(called: Sequence[Mapping[str, Any]]) -> str:
     """All calls in words, in one line; "" where there are none."""
     return "; and with ".join(shown(each) for each in called)
-
-
-def _described(call: Call, own: Inputs, grad_output: Callable[[], Array]) -> dict[str, Any]:
-    """A call in JSON's terms: all sizes, and what differs from the case. Empty where nothing does."""
-    inputs = call.inputs
-    batch, heads, tokens, head_dim = inputs.shape
-    names = list(dict.fromkeys([*own.arrays, *inputs.arrays]))
-    arrays = [told for name in names if (told := _array(name, inputs.arrays.get(name), own.arrays.get(name)))]
-    if call.grad_output is not None and inputs.shape == own.shape:
-        told = _array("grad_output", call.grad_output, grad_output())
-        arrays += [told] if told else []
-    options = {name: inputs.options.get(name) for name in (*own.options, *inputs.options)}
-    changed = {name: value for name, value in options.items() if value != own.options.get(name)}
-    layout = {} if call.layout == "contiguous" else {"layout": call.layout}
-    if not arrays and not changed and not layout and inputs.shape == own.shape:
-        return {}
-    changed.pop("window", None)
-    return {"batch": batch, "tokens": tokens, "window": inputs.options["window"], "heads": heads, "head_dim": head_dim,
-            **changed, "arrays": arrays, **layout}  # fmt: skip
 
 
 def _array(name: str, array: Array | None, own: Array | None) -> str:

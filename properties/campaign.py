@@ -31,6 +31,9 @@ from trueband.properties.engine import (
 from trueband.properties.histogram import BINS, add
 from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate
+from trueband.properties.production.guard import Guard, half_of_memory
+from trueband.properties.production.plans import BUDGETS
+from trueband.properties.production.walk import production_case, shape_of, timed
 from trueband.properties.record import Record
 from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.small_world import worlds
@@ -137,6 +140,9 @@ class Block:
 def case_of(plan: Plan, step: Step, features: Collection[str], number: int, limits: Limits = NO_LIMITS) -> Case:
     """Case `number` (from 0) of a check and dtype."""
     structure = CHECKS[step.check].structure
+    if structure.production:
+        every = plan.to_walk
+        return production_case(CHECKS[step.check], step.dtype, features, limits, every, number, plan.seed, plan.tier)
     if number % SMALL_EVERY == 0:
         structure = structure.at_most(SMALL)
     source = RandomChoices(random.Random(f"{plan.seed} {step.check} {step.dtype} {number}"))
@@ -197,8 +203,12 @@ def _random_block(
         *first,
         *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers),
     ]
+    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory()) if check.structure.production else None
     for case in filter(shard.has, drawn):
-        tried = Found.of(case, try_case(check, candidate, case))
+        if guard is not None and (why := guard.against(case)):
+            candidate.covered.leave_out(shape_of(case), why)
+            continue
+        tried = Found.of(case, timed(check, candidate, case, guard) if guard else try_case(check, candidate, case))
         failure = tried.failure
         found += dataclasses.replace(tried, failure=None)
         on_progress(step.check, step.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -69,18 +70,25 @@ class Inputs:
         return check_arguments(**self._call)
 
     @cached_property
+    def structure(self) -> Arguments:
+        """The checked arguments with one channel of every floating array only: all that costs no copy of them."""
+        narrow = self.map_arrays(lambda array: array[..., :1], self.floating)
+        scale = self.options.get("scale")
+        return check_arguments(**{**narrow._call, "scale": 1 / math.sqrt(self.shape[3]) if scale is None else scale})
+
+    @cached_property
     def precision(self) -> Precision:
         return Precision.of(self.dtype, self.accumulator)
 
     @cached_property
     def real(self) -> NDArray[np.bool_]:
         """(b, n): real tokens."""
-        return self.arguments.real
+        return self.structure.real
 
     @cached_property
     def is_global(self) -> NDArray[np.bool_]:
         """(b, n): global tokens."""
-        return self.arguments.is_global
+        return self.structure.is_global
 
     @cached_property
     def visible(self) -> NDArray[np.bool_]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from trueband.properties.case import Case
-from trueband.properties.inputs import Inputs
+if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
+    from trueband.properties.case import Case
+    from trueband.properties.inputs import Inputs
 
 # The sizes of a call, and the least of the contract.
 LEAST = {"batch": 1, "heads": 1, "tokens": 1, "head_dim": 1, "window": 0, "dilation": 1, "globals": 0}

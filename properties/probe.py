@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from trueband.properties.called import Call, Calls
 from trueband.properties.case import Case
+from trueband.properties.covered import Covered
 from trueband.properties.inputs import Inputs
 from trueband.properties.limits import Limits, NotTaken
+from trueband.properties.production.shapes import Shape
 
 Array = NDArray[Any]
 
@@ -29,6 +31,16 @@ class Candidate(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @property
+    def covered(self) -> Covered: ...
+
+    slowest: float
+
+    def memory(self) -> float: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
@@ -52,7 +64,7 @@ class Probe:
     def __init__(self, candidate: Candidate, case: Case) -> None:
         self.candidate, self.case = candidate, case
         self.random = np.random.default_rng([case.seed, 1])
-        self.calls = Calls(lambda: self.inputs, case.grad_output)
+        self.calls = Calls(case, lambda: self.inputs)
 
     @cached_property
     def inputs(self) -> Inputs:

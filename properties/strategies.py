@@ -37,6 +37,8 @@ class Structure:
         families: of numbers.
         head_dims: sizes of a head.
         exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
+        production: the sizes are those of `trueband.properties.production`; tokens, batch, heads and head_dims above
+            are not asked then.
     """
 
     require: frozenset[str] = frozenset()
@@ -49,6 +51,7 @@ class Structure:
     families: tuple[str, ...] = tuple(FAMILIES)
     head_dims: tuple[int, ...] = HEAD_DIMS
     exact_scale: bool = False
+    production: bool = False
 
     def suits(self, case: Case) -> bool:
         """Whether the sizes of a case allow the claim."""
@@ -74,6 +77,8 @@ class Structure:
                 raise ValueError(f"{name}: expected one for this check, got none")
             if feature in self.without and name in given:
                 raise ValueError(f"{name}: expected none for this check, got {given[name]!r}")
+        if self.production:
+            return
         least, most = self.tokens
         if case.tokens < least or (case.tokens > most and not self.long):
             told = f"at least {least}" if self.long else f"{least}..{most}"
@@ -108,27 +113,39 @@ def choose_case(
     choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, limits: Limits = NO_LIMITS
 ) -> Case:
     """One case of a structure that a target with these features and limits can serve."""
+    least, most = structure.tokens
+    is_long = structure.long and choices.integer((0, 11)) == 11
+    tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
+    bare = Case(
+        tokens=tokens,
+        window=choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens),
+        batch=choices.integer(structure.batch),
+        heads=choices.integer(structure.heads),
+        head_dim=choices.one_of(
+            structure.head_dims[:-1] or structure.head_dims if tokens > 100 else structure.head_dims
+        ),
+        dtype=dtype,
+    )
+    return _fitted(dressed(choices, bare, features, structure), structure, limits)
+
+
+def dressed(choices: Choices, bare: Case, features: Collection[str], structure: Structure = ANY) -> Case:
+    """A case with the sizes of another, and with what the structure and the features leave: masks, options, numbers."""
 
     def has(feature: str) -> bool:
         if feature in structure.require:
             return True
         return feature in features and feature not in structure.without and choices.flag()
 
-    least, most = structure.tokens
-    is_long = structure.long and choices.integer((0, 11)) == 11
-    tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
-    window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
-    batch = choices.integer(structure.batch)
-    heads = choices.integer(structure.heads)
-    head_dim = choices.one_of(structure.head_dims[:-1] or structure.head_dims if tokens > 100 else structure.head_dims)
-
+    tokens, batch = bare.tokens, bare.batch
+    flagged = _few if structure.production else _flagged
     masked = global_ = None
     separate = False
     if has("padding"):
         masked = _rows([_masked(choices, tokens) for _ in range(batch)], "padding" in structure.require)
     causal = "causal" in structure.require
     if not causal and has("globals"):
-        global_ = _rows([_flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
+        global_ = _rows([flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
         separate = "separate_globals" in features and "separate_globals" not in structure.without and choices.flag()
     else:
         causal = has("causal")
@@ -136,13 +153,8 @@ def choose_case(
     if has("dilation"):
         dilation = choices.integer((1, 3))
         if "dilation_per_head" in features and choices.flag():
-            dilation = tuple(choices.integer((1, 3)) for _ in range(heads))
-    case = Case(
-        tokens=tokens,
-        window=window,
-        head_dim=head_dim,
-        batch=batch,
-        heads=heads,
+            dilation = tuple(choices.integer((1, 3)) for _ in range(bare.heads))
+    return bare.replace(
         masked=masked,
         global_=global_,
         separate_globals=separate,
@@ -152,9 +164,7 @@ def choose_case(
         scale=choices.one_of(SCALES) if "scale" in features and "scale" not in structure.without else None,
         family=choices.one_of(structure.families),
         seed=choices.integer((0, 2**16)),
-        dtype=dtype,
     )
-    return _fitted(case, structure, limits)
 
 
 def _fitted(case: Case, structure: Structure, limits: Limits) -> Case:
@@ -188,6 +198,12 @@ def _masked(choices: Choices, tokens: int) -> tuple[int, ...]:
         return choices.subset(tokens, 6)
     count = choices.integer((0, tokens))
     return tuple(range(tokens - count, tokens) if kind == "tail" else range(count))
+
+
+def _few(choices: Choices, tokens: int) -> tuple[int, ...]:
+    """Some of the first, the last and others: a row of a global token costs as much as a hundred others."""
+    some = [0, 1, tokens // 2, tokens - 1, choices.integer((0, tokens - 1)), choices.integer((0, tokens - 1))]
+    return tuple(sorted({position for position in some if position < tokens and choices.flag()}))
 
 
 def _flagged(choices: Choices, tokens: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
 from trueband.properties.limits import Limits, Sizes
+from trueband.properties.production.shapes import Shape, demanded, shapes_of
 
 FEATURES = {
     "padding": "takes attention_mask",
@@ -75,6 +76,8 @@ class Target:
         sizes: {name: Sizes} of what it does not take in every size, by name: batch, heads, tokens, head_dim, window,
             dilation, globals (flagged tokens of a sequence). `Sizes(multiple=64)`, `Sizes(only=(64, 128))`,
             `Sizes(least=1, most=512)`. It is asked for nothing else, and must raise where it is.
+        shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
+            batch)`; others are checked as far as the time for a call reaches.
         padding: "any"; "right": masked tokens stand behind all real ones only.
     """
 
@@ -89,6 +92,7 @@ class Target:
     accumulators: Mapping[str, str] = field(default_factory=dict, hash=False)
     sizes: Mapping[str, Sizes] = field(default_factory=dict, hash=False)
     padding: str = "any"
+    shapes: tuple[Shape, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -110,7 +114,7 @@ class Target:
         _names("accumulators", self.accumulators, self.dtypes)
         _names("accumulators", self.accumulators.values(), ACCUMULATORS)
         try:
-            _ = self.limits
+            object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
         except ValueError as error:
             raise TargetError(str(error)) from error
 

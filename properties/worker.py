@@ -72,6 +72,7 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
         "features": sorted(runner.features),
         "accumulators": dict(runner.accumulators),
         "limits": runner.limits.to_dict(),
+        "shapes": [shape.to_dict() for shape in runner.shapes],
         "may_have_gradients": runner.may_have_gradients,
         "machine": machine(device),
     }

@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from trueband.properties.called import shown_all
+from trueband.properties.covered import Covered
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 
 SHOWN_FAILURES = 3
+SHOWN_LEFT_OUT = 3
 SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
 
@@ -98,10 +100,12 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
         console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
         console.print(_table(golden, "Published trained weights: checks by witness"))
+    if candidate is not None and operator:
+        print_covered(candidate.covered)
     if records:
         console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
     if candidate is not None and operator:
-        missing = [name for name in FEATURES if name not in candidate.features]
+        missing = [name for name in FEATURES if name not in candidate.features and name != "limits"]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
         if "deterministic" in missing:
@@ -109,6 +113,18 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     console.print(_sum(records))
+
+
+def print_covered(covered: Covered) -> None:
+    """The sizes that a kernel was asked for, and those that were too much for it."""
+    console = report_console()
+    if covered:
+        console.print(Text(f"Covered: {covered}."))
+    for shape, why in list(covered.left_out.items())[:SHOWN_LEFT_OUT]:
+        console.print(Text(f"  left out: {shape}: {why}"))
+    rest = len(covered.left_out) - SHOWN_LEFT_OUT
+    if rest > 0:
+        console.print(Text(f"  left out: {rest} more (all of them with --json FILE)"))
 
 
 def print_expected(expected: Sequence[Record]) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from trueband import __version__
 from trueband.properties.called import shown_all
+from trueband.properties.covered import Covered
 from trueband.properties.engine import Plan
 from trueband.properties.machine import Machine
 from trueband.properties.record import Record
@@ -78,6 +79,11 @@ class JsonLines:
     def tell_seed(self, seed: int) -> None:
         """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
         self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
+
+    def tell_covered(self, covered: Covered) -> None:
+        """The sizes that a kernel was asked for, when it is over: {"record": "covered", ...}."""
+        if covered:
+            self._write(json.dumps({"record": "covered", **covered.to_dict()}, separators=(",", ":")))
 
     def _write(self, line: str) -> None:
         if self._file is not None:

@@ -64,6 +64,24 @@ def attention_bound(arguments: Arguments, precision: Precision, *, exact_product
     return Bound(bound.terms, keys)
 
 
+class Sums(NamedTuple):
+    """What the bound of a row is made of, (b, h, n, d) or broadcast to it.
+
+    Attributes:
+        keys: n_i.
+        score: what the errors of the scores and of the exponentials do to the output.
+        size: sum_j p_ij |v_jc|.
+        output: |o_ic|, before the head mask.
+        smallest: sum_{j visible} |v_jc| / Z_i.
+    """
+
+    keys: Float
+    score: Float
+    size: Float
+    output: Float
+    smallest: Float
+
+
 def rows_bound(
     rows: Rows,
     query: Float,
@@ -73,10 +91,9 @@ def rows_bound(
     precision: Precision,
     exact_products: bool = False,
 ) -> Bound:
-    """The bound for one kind of rows; 0 for the others."""
-    u, weights = precision.accumulator, np.abs(arguments.head_mask)[:, None, None]
+    """The bound for one kind of rows; 0 for the others. There may be fewer rows than keys."""
     softmax = softmax_errors(rows, query, key, arguments.scale, precision, exact_products)
-    p, seen, size = rows.probabilities, softmax.keys > 0, np.abs(value)
+    p, size = rows.probabilities, np.abs(value)
     mean_size = p @ size
     output = np.abs(p @ value)
     first_order = (p * softmax.argument) @ size + output * (p * softmax.argument).sum(axis=-1, keepdims=True)
@@ -84,16 +101,28 @@ def rows_bound(
     score = np.where(first_order_holds, softmax.growth, 1.0) * first_order
     if not first_order_holds.all():
         score = np.where(first_order_holds, score, output + size_of_visible(rows.visible, size))
+    smallest = (rows.visible.astype(float) @ size) / softmax.normaliser
+    sums = Sums(softmax.keys, score, mean_size, output, smallest)
+    return bound_of_sums(sums, arguments.head_mask[:, None, None], precision)
+
+
+def bound_of_sums(sums: Sums, head_mask: Float, precision: Precision) -> Bound:
+    """The terms of the bound; 0 for rows without keys.
+
+    Args:
+        head_mask: broadcasts to the output.
+    """
+    u, weights, seen = precision.accumulator, np.abs(head_mask), sums.keys > 0
     terms = {
-        "score": score,
-        "stored p": precision.stored * mean_size,
-        "sum": ((2 * softmax.keys + 3) * u + precision.product) * mean_size,
-        "normaliser": (2 * softmax.keys + 3) * u * output,
-        "output": precision.output * output,
-        "underflow": precision.tiny_stored * (rows.visible.astype(float) @ size) / softmax.normaliser,
+        "score": sums.score,
+        "stored p": precision.stored * sums.size,
+        "sum": ((2 * sums.keys + 3) * u + precision.product) * sums.size,
+        "normaliser": (2 * sums.keys + 3) * u * sums.output,
+        "output": precision.output * sums.output,
+        "underflow": precision.tiny_stored * sums.smallest,
     }
     terms = {name: weights * np.where(seen, term, 0.0) for name, term in terms.items()}
-    terms["underflow"] += seen * (precision.tiny_output + softmax.keys * precision.tiny_accumulator)
+    terms["underflow"] += seen * (precision.tiny_output + sums.keys * precision.tiny_accumulator)
     return Bound(terms)
 
 

@@ -37,34 +37,11 @@ def beside(case: Case, limits: Limits, features: frozenset[str]) -> Iterator[tup
         for value in sizes.beside(LEAST[name]):
             if (name == "globals" and "globals" not in features) or (name == "dilation" and "dilation" not in features):
                 continue
-            changed = with_size(case, name, value)
-            if changed is not None:
-                yield f"{name} {value}", changed
+            if name != "globals":
+                yield f"{name} {value}", case.with_size(name, value)
+            elif value <= case.tokens and not case.causal:
+                yield f"globals {value}", case.replace(global_=(tuple(range(value)),) * case.batch)
     if limits.padding == "right" and case.tokens > 1 and "padding" in features:
         left = case.replace(masked=((0,),) * case.batch)
         if not right_padded(left.inputs()):
             yield "padding on the left", left
-
-
-def with_size(case: Case, name: str, value: int) -> Case | None:
-    """A case with another value of one size, and what depends on it as long; None where there is no such case."""
-    if name == "globals":
-        if value > case.tokens or case.causal:
-            return None
-        return case.replace(global_=(tuple(range(value)),) * case.batch)
-    if name == "batch":
-        masked, flagged = (
-            None if rows is None else tuple(rows[row % len(rows)] for row in range(value))
-            for rows in (case.masked, case.global_)
-        )
-        return case.replace(batch=value, masked=masked, global_=flagged)
-    if name == "tokens":
-        masked, flagged = (
-            None if rows is None else tuple(tuple(i for i in row if i < value) for row in rows)
-            for rows in (case.masked, case.global_)
-        )
-        return case.replace(tokens=value, masked=masked, global_=flagged)
-    if name == "heads" and isinstance(case.dilation, tuple):
-        dilation = tuple(case.dilation[head % len(case.dilation)] for head in range(value))
-        return case.replace(heads=value, dilation=dilation)
-    return case.replace(**{name: value})

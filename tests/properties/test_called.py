@@ -21,7 +21,7 @@ CASE = Case(7, 2, batch=2, masked=((), (6,)), family="normal")
 
 
 def told(*changed: Inputs, layout: str = "contiguous") -> list[str]:
-    calls = Calls(CASE.inputs, CASE.grad_output)
+    calls = Calls(CASE, CASE.inputs)
     for inputs in changed:
         calls.add(Call(inputs, layout))
     return [shown(each) for each in calls.told()]
@@ -65,8 +65,17 @@ def test_what_differs_is_told_in_words(change: Any, words: str) -> None:
     assert words in line.split(", ")
 
 
+def test_large_arrays_are_not_searched_for_what_differs() -> None:
+    case = Case(1 << 20, 2, head_dim=2)
+    inputs = CASE.inputs().map_arrays(lambda array: np.broadcast_to(array[:1, :, :1], (1, 1, 1 << 20, 2)), ["query"])
+    calls = Calls(case, lambda: pytest.fail("the case was drawn"))
+    calls.add(Call(inputs.with_options(window=3)))
+    (told,) = calls.told()
+    assert shown(told) == "tokens 1048576, window 3, heads 1, head_dim 2"
+
+
 def test_calls_before_the_last_verdict_are_not_told() -> None:
-    inputs, calls = CASE.inputs(), Calls(CASE.inputs, CASE.grad_output)
+    inputs, calls = CASE.inputs(), Calls(CASE, CASE.inputs)
     calls.add(Call(inputs.with_options(window=0)))
     calls.judged()
     assert "window 0" in shown_all(calls.told())  # a second verdict on the same call

@@ -36,6 +36,7 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
     parts = [
         f"<header><p class=soft>trueband {escape(str(run.get('trueband', '')))}</p><h1>{escape(target)}</h1>",
         _verdict(records, failed, expected, interrupted),
+        _covered(run),
         "</header>",
         *_failures(failed, drawn),
         *_expected(expected),
@@ -206,8 +207,17 @@ def _legend() -> str:
     return f"<p class=key>{drawn}<span>x3: token 3 is masked; G3: it is global</span></p>"
 
 
+def _covered(run: Mapping[str, Any]) -> str:
+    """The sizes that a kernel was asked for, and what was too much for it."""
+    if not run.get("covered"):
+        return ""
+    left = "".join(f"<li>{escape(shape)}: {escape(why)}" for shape, why in run.get("left_out", {}).items())
+    listed = f"<details><summary>Left out</summary><ul>{left}</ul></details>" if left else ""
+    return f"<p>Covered: {escape(str(run['covered']))}.</p>{listed}"
+
+
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> str:
-    left = ("record", "target", "machine", "machines")
+    left = ("record", "target", "machine", "machines", "covered", "left_out")
     told = [(name, _plain(value)) for name, value in run.items() if name not in left]
     told.append(("suites", ", ".join(dict.fromkeys(record.suite for record in records))))
     machines = machines_of(run)
