@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+NO_ANSWER = ("crashed", "timeout", "out of memory")  # statuses of checks that the kernel did not live to answer
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ class Record:
     def to_json(self) -> str:
         """One JSON line."""
         return to_line(self.to_dict())
+
+
+def without_answer(records: Iterable[Record]) -> str:
+    """Of failures, those that say nothing about numbers: ", 1 of them without an answer (1 out of memory)"; or ""."""
+    counts = Counter(record.status for record in records if record.status in NO_ANSWER)
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f", {sum(counts.values())} of them without an answer ({told})" if counts else ""
 
 
 def to_line(values: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from trueband.properties.evidence import gather
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.report import page, pictures
+from trueband.report.page import headline
 from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
 
@@ -94,6 +95,14 @@ def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     lines = summary.read_text(encoding="utf-8")
     assert "| mask_decoding [float32] | row 0 sees the keys [0] instead of [0, 1]" in lines
     assert "| operator | float32 | 1 | 3 | 0 |" in lines
+
+
+def test_what_gave_no_answer_is_told_apart_from_wrong_numbers() -> None:
+    killed = record("one", "out of memory", message="killed (out of memory?)", case={"tokens": 1})
+    assert headline([killed, record("two", "failed"), record("three")]).startswith(
+        "2 of 3 checks failed, 1 of them without an answer (1 out of memory): "
+    )
+    assert headline([record("two", "failed")]).startswith("1 of 1 checks failed: ")
 
 
 def test_what_a_kernel_says_cannot_break_the_page() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from trueband.made_on import machines_of, rows
 from trueband.properties import histogram
 from trueband.properties.called import shown_all
-from trueband.properties.record import Record
+from trueband.properties.record import Record, without_answer
 from trueband.report.pictures import Picture, number, spread
 from trueband.report.style import STYLE
 from trueband.report.svg import Cell, swatch
@@ -61,9 +61,8 @@ def headline(records: Sequence[Record]) -> str:
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     if not records:
         return "Nothing ran"
-    told = (
-        f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected - left} checks passed"
-    )
+    told = f"{failed} of {len(records)} checks failed{without_answer(records)}"
+    told = told if failed else f"All {len(records) - expected - left} checks passed"
     more = f", {expected} failed as expected" if expected else ""
     more += f", {left} not asked" if left else ""
     return f"{told}{more}: {cases:,} cases in {seconds:.0f} s"
