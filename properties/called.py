@@ -6,6 +6,7 @@ head_dim: whoever mends a kernel has to know with what it was called.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Calls:
         inputs, case = call.inputs, self._case
         batch, heads, tokens, head_dim = shape = inputs.shape
         own_shape = (case.batch, case.heads, case.tokens, case.head_dim)
-        arrays = self._arrays(call) if max(inputs.arrays["query"].size, np.prod(own_shape)) <= MOST_NUMBERS else []
+        arrays = self._arrays(call) if max(math.prod(shape), math.prod(own_shape)) <= MOST_NUMBERS else []
         own = case.options()
         changed = {
             name: inputs.options.get(name)
