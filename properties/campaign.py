@@ -90,7 +90,7 @@ class Block:
         seconds: they took.
         worst, worst_case: largest error/bound of what passed, and its case; None where nothing had an error.
         histogram: see `trueband.properties.histogram`; empty for the small world.
-        status, case, message, verdict: of the smallest failure, as in a `Record`.
+        status, case, message, verdict, called: of the smallest failure, as in a `Record`.
     """
 
     check: str
@@ -108,6 +108,7 @@ class Block:
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None
+    called: tuple[dict[str, Any], ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -128,7 +129,7 @@ class Block:
         histogram = tuple(values.get("histogram", ()))
         if histogram and len(histogram) != BINS:
             raise ValueError(f"block: expected a histogram of {BINS} bins, got {len(histogram)}")
-        return cls(**{**values, "histogram": histogram})
+        return cls(**{**values, "histogram": histogram, "called": tuple(values.get("called", ()))})
 
     @property
     def outcome(self) -> tuple[Any, ...]:
@@ -254,6 +255,7 @@ def _block(
         case=failure.case.to_dict() if failure else None,
         message=failure.message if failure else "",
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
+        called=failure.called if failure else (),
     )
 
 
@@ -287,6 +289,7 @@ def sum_blocks(blocks: Iterable[Block], target: str, device: str, seed: int) -> 
                 verdict=failed.verdict if failed else None,
                 worst_case=worst.worst_case,
                 histogram=histogram,
+                called=failed.called if failed else (),
             )
         )
     return records

@@ -146,6 +146,10 @@ class Case:
             arrays["global_attention_mask"] = self._flags(self.global_)
         if self.head_mask:
             arrays["head_mask"] = np.array([0.5, 0.0, 1.0])[(np.arange(self.heads) + self.seed) % 3]
+        return Inputs(arrays, self.options(), self.dtype)
+
+    def options(self) -> dict[str, Any]:
+        """The options that the case passes."""
         options: dict[str, Any] = {"window": self.window}
         if self.dilation != 1:
             options["dilation"] = self.dilation
@@ -153,7 +157,7 @@ class Case:
             options["causal"] = True
         if self.scale is not None:
             options["scale"] = self.scale
-        return Inputs(arrays, options, self.dtype)
+        return options
 
     def grad_output(self) -> np.ndarray:
         """(b, h, n, d): a gradient of the output, on the grid of the dtype."""

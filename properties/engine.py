@@ -399,4 +399,5 @@ def _record(
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),
         skipped=found.skipped,
+        called=failure.called if failure else (),
     )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.called import Call, Calls
 from trueband.properties.case import Case
 from trueband.properties.covered import Covered
 from trueband.properties.inputs import Inputs
@@ -63,11 +64,13 @@ class Probe:
 
     Attributes:
         random: numbers that depend on the case alone.
+        calls: what the candidate has been called with since the last verdict.
     """
 
     def __init__(self, candidate: Candidate, case: Case) -> None:
         self.candidate, self.case = candidate, case
         self.random = np.random.default_rng([case.seed, 1])
+        self.calls = Calls(case, lambda: self.inputs)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -83,11 +86,13 @@ class Probe:
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
         """The candidate's output, (b, h, n, d) float64."""
         inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, layout))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
     def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
         """The candidate's gradients of the floating arguments that are passed, by name."""
         inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, grad_output=grad_output))
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
 
     def _taken(self, inputs: Inputs | None) -> Inputs:

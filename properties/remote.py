@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.covered import Covered
-from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildKilled, ChildSilent
 from trueband.properties.isolation.errors import Raised
 from trueband.properties.isolation.watch import is_own
 from trueband.properties.limits import Limits
@@ -32,7 +32,7 @@ class CandidateTimeout(Exception):
 
 
 class CandidateExhausted(Exception):
-    """The candidate ran out of memory."""
+    """The candidate ran out of memory: its own limit, or the system killed it. It says nothing about its numbers."""
 
 
 class CandidateCheating(Exception):
@@ -143,7 +143,7 @@ class RemoteRunner:
         self._child = Child(self.spec, self.device, self.memory_limit)
         try:
             hello, _ = self._judged(lambda child: child.answer(START_SECONDS, "a start"))
-        except (CandidateCrash, CandidateTimeout) as error:
+        except (CandidateCrash, CandidateTimeout, CandidateExhausted) as error:
             raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
         if "unusable" in hello:
             self.close()
@@ -180,12 +180,19 @@ class RemoteRunner:
             ("broken", CandidateError),
         ):  # fmt: skip
             if key in header:
-                raise error(header[key])
+                told = header[key]
+                raise error(self._within_limit(told) if error is CandidateExhausted else told)
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
             raise CandidateCheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
+
+    def _within_limit(self, told: str) -> str:
+        """An end for lack of memory, with what limited it."""
+        if not self.memory_limit:
+            return told
+        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has (--memory-limit)"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
         """What the child says, unless it is gone, silent, or has shown itself to cheat."""
@@ -210,6 +217,8 @@ class RemoteRunner:
             )
         if isinstance(failed, ChildSilent):
             raise CandidateTimeout(str(failed)) from failed
+        if isinstance(failed, ChildKilled):
+            raise CandidateExhausted(self._within_limit(str(failed))) from failed
         if failed is not None:
             raise CandidateCrash(str(failed)) from failed
         return header, result

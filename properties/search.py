@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
+from trueband.properties.called import Calls
 from trueband.properties.limits import NotTaken
 from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
@@ -31,12 +32,14 @@ class Failure:
         status: one of those of a `Record`, but "passed".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
+        called: what the candidate was called with, where the case does not say it; see `properties.called`.
     """
 
     case: Any
     status: str
     message: str
     verdict: Verdict | None = None
+    called: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,16 +168,21 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
         probe: what the check's function gets, made of the candidate and the case.
     """
     worst, evidence, skipped = 0.0, 0, 0
+    asked = probe(candidate, case)
+    calls: Calls | None = getattr(asked, "calls", None)
 
     def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
-        return Tried(Failure(case, status, message, verdict), worst, evidence, skipped)
+        called = () if calls is None else calls.told()
+        return Tried(Failure(case, status, message, verdict, called), worst, evidence, skipped)
 
     if not suits(check, case):
         return Tried(None, not_taken=True)
     try:
-        for verdict in check.function(probe(candidate, case)):
+        for verdict in check.function(asked):
             if not verdict.passed:
                 return failed("cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict)
+            if calls is not None:
+                calls.judged()
             worst = max(worst, verdict.ratio)
             evidence += verdict.evidence
             skipped += verdict.skipped
@@ -248,10 +256,6 @@ def search(
         pass
     except hypothesis.errors.Flaky:
         assert found.failure is not None
-        found.failure = Failure(
-            found.failure.case,
-            found.failure.status,
-            f"not every time, for the same input: {found.failure.message}",
-            found.failure.verdict,
-        )
+        told = f"not every time, for the same input: {found.failure.message}"
+        found.failure = replace(found.failure, message=told)
     return found

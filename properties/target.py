@@ -36,7 +36,7 @@ FEATURES = {
     "validation": "rejects bad input with the contract's errors",
 }
 # What a plain callable claims by taking an argument of the contract.
-_BY_ARGUMENT = {
+BY_ARGUMENT = {
     "attention_mask": ("padding",),
     "global_attention_mask": ("globals",),
     "query_global": ("separate_globals",),
@@ -192,7 +192,7 @@ def _features(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset()
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     names = {parameter.name for parameter in parameters}
-    claimed = [features for name, features in _BY_ARGUMENT.items() if takes_all or name in names]
+    claimed = [features for name, features in BY_ARGUMENT.items() if takes_all or name in names]
     return frozenset(feature for features in claimed for feature in features)
 
 

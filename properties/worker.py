@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.adapter import check_signature
 from trueband.properties.isolation.errors import Raised
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
@@ -40,7 +41,9 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
     if not is_own(spec):
         watch(evidence.tell)
     try:
-        runner = Runner(load_target(spec), device)
+        target = load_target(spec)
+        check_signature(target, spec)
+        runner = Runner(target, device)
     except (TargetError, ValueError) as error:
         send(answers, {"unusable": str(error)})
         return

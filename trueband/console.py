@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
-from trueband.properties.record import Record
+from trueband.properties.record import Record, without_answer
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 
@@ -148,6 +149,8 @@ def print_failures(failures: Sequence[Record]) -> None:
         console.print(Text(f"  claim      {record.claim}"))
         if record.case is not None:
             console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
+        if record.called:
+            console.print(Text(f"  called     with {shown_all(record.called)}"))
         console.print(Text(f"  verdict    {record.message}"))
         if record.reproduce:
             console.print(Text(f"  reproduce  {record.reproduce}"))
@@ -206,7 +209,7 @@ def _sum(records: Sequence[Record]) -> Text:
     expected = sum(record.status == "expected" for record in records)
     left = sum(record.status == "not asked" for record in records)
     passed = f"{'' if expected or left else 'all '}{len(records) - expected - left} checks passed"
-    what = f"{failed} of {len(records)} checks FAILED" if failed else passed
+    what = f"{failed} of {len(records)} checks FAILED{without_answer(records)}" if failed else passed
     what += f", {expected} failed as expected" if expected and not failed else ""
     what += f", {left} not asked (no case within what the target declares to take)" if left else ""
     return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO
 from xml.etree import ElementTree
 
 from trueband import __version__
+from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
 from trueband.properties.engine import Plan
 from trueband.properties.machine import Machine
@@ -115,7 +116,8 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
                 told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
-                told.text = _xml_text(f"{record.claim}\n{record.message}\n{record.reproduce}")
+                called = f"called with {shown_all(record.called)}\n" if record.called else ""
+                told.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
     write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 

@@ -73,7 +73,9 @@ def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
         arrays |= {"query_global": arrays["query"], "key_global": arrays["key"], "value_global": -arrays["value"]}
     inputs = probe.inputs.with_arrays(**arrays)
     bound = attention_bound(inputs.arguments, inputs.precision, exact_products=True)
-    yield judge(probe.run(inputs), inputs.output, bound, f"recall of token {wanted}")
+    yield judge(
+        probe.run(inputs), inputs.output, bound, f"output for queries that match the key of token {wanted} alone"
+    )
 
 
 @check(
@@ -108,7 +110,8 @@ def check_reachability(probe: Probe) -> Iterator[Verdict]:
     larger = inputs.map_arrays(lambda array: _add(array, token, 64.0), ["value", "value_global"])
     step = np.where(inputs.visible[..., token], 64.0 / np.maximum(inputs.visible.sum(axis=-1), 1), 0.0)
     expected = probe.run(inputs) + step[..., None]
-    yield judge(probe.run(larger), expected, inputs.bound + larger.bound, f"effect of token {token}")
+    what = f"output with 64 added to the value of token {token}"
+    yield judge(probe.run(larger), expected, inputs.bound + larger.bound, what, "as without it and 64 times its weight")
 
 
 @check("no row depends on a later token", Structure(require=frozenset({"causal"}), tokens=(2, 40)), weight=2,
@@ -134,7 +137,8 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     one[:, :, token] = 1.0
     inputs = inputs.map_arrays(lambda _: one, ["value", "value_global"])
     reached = probe.run(inputs) != 0
-    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), f"reach of token {token}")
+    what = f"whether the value of token {token} reaches the output"
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), what)
 
 
 def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:

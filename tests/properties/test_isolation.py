@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trueband.exit_codes import CRASHED, of_records
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import Plan, reproduce, run, run_check, select
@@ -57,6 +58,21 @@ def test_a_crash_is_a_record_and_the_run_goes_on() -> None:
         assert "SIGABRT" in records[0].message or "Abort" in records[0].message or "exit code" in records[0].message
         assert records[0].case is not None
         assert candidate.starts == 2
+
+
+def test_a_process_that_the_system_kills_is_not_counted_as_wrong_numbers() -> None:
+    with start("is_killed") as candidate:
+        records = list(run(plan("is_killed"), candidate))
+        assert [record.status for record in records] == ["out of memory", "passed"]
+        assert "killed (out of memory?)" in records[0].message
+        assert of_records(records) == CRASHED
+
+
+def test_a_target_that_is_killed_while_it_loads_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "heavy.py"
+    path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", encoding="utf-8")
+    with pytest.raises(TargetError, match=r"to load, got: .*killed \(out of memory\?\)"):
+        RemoteRunner(f"{path}:kernel")
 
 
 def test_a_hang_ends_at_the_time_limit_and_the_run_goes_on() -> None:

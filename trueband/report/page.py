@@ -9,7 +9,8 @@ from typing import Any
 
 from trueband.made_on import machines_of, rows
 from trueband.properties import histogram
-from trueband.properties.record import Record
+from trueband.properties.called import shown_all
+from trueband.properties.record import Record, without_answer
 from trueband.report.pictures import Picture, number, spread
 from trueband.report.style import STYLE
 from trueband.report.svg import Cell, swatch
@@ -60,9 +61,8 @@ def headline(records: Sequence[Record]) -> str:
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     if not records:
         return "Nothing ran"
-    told = (
-        f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected - left} checks passed"
-    )
+    told = f"{failed} of {len(records)} checks failed{without_answer(records)}"
+    told = told if failed else f"All {len(records) - expected - left} checks passed"
     more = f", {expected} failed as expected" if expected else ""
     more += f", {left} not asked" if left else ""
     return f"{told}{more}: {cases:,} cases in {seconds:.0f} s"
@@ -83,7 +83,7 @@ def _failures(failed: Sequence[Record], drawn: Pictures) -> Iterator[str]:
             f'<section class=case id="{_anchor(record)}"><h3><span class=bad>{escape(record.status.upper())}</span> '
             f"{escape(record.check)} [{escape(record.dtype)}]</h3><p class=soft>{escape(record.claim)}</p>"
             f"<p><b>{escape(record.message)}</b></p>{_case(record.case)}"
-            f"{_figures(drawn.get((record.check, record.dtype)))}"
+            f"{_called(record)}{_figures(drawn.get((record.check, record.dtype)))}"
             + (f"<p class=soft>See it again:</p><pre>{escape(record.reproduce)}</pre>" if record.reproduce else "")
             + "</section>"
         )
@@ -178,6 +178,10 @@ def _case(case: Mapping[str, Any] | None, what: str = "The smallest case") -> st
     if case is None:
         return ""
     return f"<p>{what}: <code>{escape(json.dumps(case))}</code></p>"
+
+
+def _called(record: Record) -> str:
+    return f"<p>Called with {escape(shown_all(record.called))}.</p>" if record.called else ""
 
 
 def _figures(picture: Picture | None) -> str:
