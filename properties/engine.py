@@ -5,14 +5,21 @@ from __future__ import annotations
 import fnmatch
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from trueband.properties.boundary import boundaries
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
+from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate
+from trueband.properties.production.guard import Guard, half_of_memory
+from trueband.properties.production.plans import BUDGETS, shapes
+from trueband.properties.production.shapes import Shape, demanded
+from trueband.properties.production.walk import failing, production_case, walk
 from trueband.properties.record import Record
 from trueband.properties.remote import (
     CandidateCheating,
@@ -22,16 +29,17 @@ from trueband.properties.remote import (
     RemoteRunner,
 )
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import SHRUNK, Found, search, try_case
+from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
-from trueband.properties.strategies import cases
+from trueband.properties.strategies import NO_LIMITS, cases
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
 TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, True), "nightly": (100_000, True)}
 SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6
+MOST_WEIGHT = 8  # of a check that is asked for every shape of production
 SMALL = 8  # tokens of a case that one can read
 SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
@@ -49,6 +57,9 @@ class Plan:
         seed: of the search.
         checks: names to run, in order; see `select`.
         gate: the seed is a secret until the end, and a second process is asked too.
+        tier: of `TIERS`, for the shapes of production.
+        shapes: that must be checked.
+        limits: of the target.
     """
 
     target: str
@@ -59,6 +70,14 @@ class Plan:
     device: str = "cpu"
     seed: int = 0
     gate: bool = False
+    tier: str = "quick"
+    shapes: tuple[Shape, ...] = ()
+    limits: Limits = NO_LIMITS
+
+    @property
+    def to_walk(self) -> tuple[Shape, ...]:
+        """Shapes of production: those that must be checked, then those of the tier."""
+        return tuple(dict.fromkeys([*self.shapes, *shapes(self.tier, self.limits)]))
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,7 @@ def make_plan(
     device: str = "cpu",
     seed: int = 0,
     gate: bool = False,
+    demanded_shapes: Sequence[Shape] = (),
 ) -> Plan:
     """The plan for a candidate (with `dtypes` and `features`).
 
@@ -105,9 +125,10 @@ def make_plan(
         dtypes: None or empty: all that the candidate has.
         pattern: see `select`.
         gate: the seed is a secret while it runs, and a second process is asked the same.
+        demanded_shapes: that must be checked, beside those that the target declares.
 
     Raises:
-        ValueError: there is no such tier or dtype, or the number of cases is not positive.
+        ValueError: there is no such tier or dtype, the number of cases is not positive, or a shape is not taken.
     """
     asked = tuple(dict.fromkeys(dtypes or ()))
     check_amount(tier, TIERS, cases, asked)
@@ -122,6 +143,9 @@ def make_plan(
         device=device,
         seed=seed,
         gate=gate,
+        tier=tier,
+        shapes=tuple(dict.fromkeys([*candidate.shapes, *demanded(demanded_shapes, candidate.limits)])),
+        limits=candidate.limits,
     )
 
 
@@ -172,7 +196,9 @@ def run(
 
 def steps(plan: Plan) -> list[Step]:
     """What a plan runs, in order, but for the second process of a gate. All fronts take their checks from here."""
-    weights = {name: CHECKS[name].weight for name in plan.checks if name in CHECKS}
+    weights = {
+        name: CHECKS[name].weight for name in plan.checks if name in CHECKS and not CHECKS[name].structure.production
+    }
     found = []
     for dtype in plan.dtypes:
         for name in plan.checks:
@@ -180,9 +206,51 @@ def steps(plan: Plan) -> list[Step]:
                 if dtype in plan.small_world_dtypes:
                     found.append(Step(name, dtype, 0))
                 continue
+            if name in CHECKS and CHECKS[name].structure.production:
+                found.append(Step(name, dtype, shapes_asked(plan, dtype, CHECKS[name])))
+                continue
             share = round(plan.cases * weights[name] / sum(weights.values()))
             found.append(Step(name, dtype, max(share, LEAST_CASES)))
     return found
+
+
+def shapes_asked(plan: Plan, dtype: str, check: Check) -> int:
+    """How many shapes of production a check is asked for in a dtype.
+
+    All in the first and a quarter in the others, by the weight of the check; with fewer cases than the tier's, fewer in
+    proportion; with more, as in a campaign, others follow around them.
+    """
+    of_tier, everywhere = TIERS[plan.tier]
+    share = check.weight / MOST_WEIGHT * (1 if dtype == plan.dtypes[0] or everywhere else 1 / 4)
+    wanted = round(len(plan.to_walk) * share * plan.cases / of_tier)
+    return max(wanted, LEAST_CASES, len(plan.shapes))
+
+
+def run_production(
+    plan: Plan,
+    check: Check,
+    candidate: Candidate,
+    dtype: str,
+    examples: int,
+    on_progress: Callable[[str, str], None] = lambda *_: None,
+) -> Record:
+    """Lead a candidate through the shapes of production with one check in one dtype."""
+    start = time.monotonic()
+    every, demanded_first = plan.to_walk, len(plan.shapes)
+    chosen = [*range(demanded_first), *spread(demanded_first, len(every), examples - demanded_first)]
+    drawn = [
+        production_case(check, dtype, candidate.features, candidate.limits, every, number, plan.seed, plan.tier)
+        for number in chosen
+    ]
+    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory())
+    found = walk(check, candidate, drawn, guard, demanded_first, lambda: on_progress(check.name, dtype))
+    return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+
+
+def spread(first: int, last: int, count: int) -> list[int]:
+    """So many of the numbers from `first` to before `last`, evenly, the last one always."""
+    count = max(min(count, last - first), 0)
+    return [last - 1 - (each * (last - first)) // count for each in range(count)][::-1] if count else []
 
 
 def run_step(
@@ -191,6 +259,8 @@ def run_step(
     """One step of a plan. Its record depends on nothing that ran before."""
     if step.check == SMALL_WORLD:
         return run_small_world(plan, candidate, step.dtype, on_progress)
+    if CHECKS[step.check].structure.production:
+        return run_production(plan, CHECKS[step.check], candidate, step.dtype, step.examples, on_progress)
     return run_check(plan, CHECKS[step.check], candidate, step.dtype, step.examples, on_progress)
 
 
@@ -204,8 +274,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
-    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
+    every = cases(dtype, candidate.features, check.structure, candidate.limits)
     found = Found()
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -220,7 +290,14 @@ def run_check(
         found += search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
         if found.failure is not None and found.failure.case.tokens <= SMALL:
             break
-    return _record(plan, check.name, check.claim, dtype, found, start)
+    return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+
+
+def where_it_begins(check: Check, candidate: Candidate, failure: Failure) -> str:
+    """What the sizes next to those of a failing case do; "" where that tells nothing."""
+    if failure.status not in SHRUNK or failure.case is None:
+        return ""
+    return "; ".join(boundaries(failure.case, failing(check, candidate, failure.status), candidate.limits))
 
 
 def run_small_world(
@@ -240,7 +317,7 @@ def walk_small_world(
 ) -> Found:
     """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
     failure, walked = None, 0
-    for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
+    for world in filter(only, worlds(candidate.features, dtype, candidate.limits)):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
@@ -298,8 +375,12 @@ def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Che
     return check, case
 
 
-def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float) -> Record:
+def _record(
+    plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float,
+    begins: Callable[[Failure], str] = lambda _: "",
+) -> Record:  # fmt: skip
     failure = found.failure
+    beginning = begins(failure) if failure else ""
     return Record(
         suite="operator",
         check=name,
@@ -313,7 +394,7 @@ def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: 
         worst=found.worst,
         seed=None if plan.gate else plan.seed,
         case=failure.case.to_dict() if failure and failure.case else None,
-        message=found.message,
+        message=f"{found.message} ({beginning})" if beginning else found.message,
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),

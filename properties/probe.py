@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.case import Case
+from trueband.properties.covered import Covered
 from trueband.properties.inputs import Inputs
+from trueband.properties.limits import Limits, NotTaken
+from trueband.properties.production.shapes import Shape
 
 Array = NDArray[Any]
 
@@ -26,7 +29,17 @@ class Candidate(Protocol):
     def accumulators(self) -> Mapping[str, str]: ...
 
     @property
-    def least_window(self) -> int: ...
+    def limits(self) -> Limits: ...
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @property
+    def covered(self) -> Covered: ...
+
+    slowest: float
+
+    def memory(self) -> float: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
@@ -63,10 +76,18 @@ class Probe:
 
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
         """The candidate's output, (b, h, n, d) float64."""
-        inputs = inputs or self.inputs
+        inputs = self._taken(inputs)
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
     def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
         """The candidate's gradients of the floating arguments that are passed, by name."""
-        inputs = inputs or self.inputs
+        inputs = self._taken(inputs)
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
+
+    def _taken(self, inputs: Inputs | None) -> Inputs:
+        """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""
+        inputs = inputs or self.inputs
+        refused = self.candidate.limits.refuses(inputs)
+        if refused:
+            raise NotTaken(refused)
+        return inputs

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trueband.properties.covered import Covered
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.isolation.errors import Raised
+from trueband.properties.limits import Limits
 from trueband.properties.machine import Machine
+from trueband.properties.production.guard import resident
+from trueband.properties.production.shapes import Shape
 from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
 from trueband.properties.target import TargetError
@@ -53,6 +59,8 @@ class RemoteRunner:
         starts: how often a child was started.
         machine: where the candidate's process computes, as it tells itself.
         on_call: told of every call that gave a result.
+        covered: what was asked for.
+        slowest: seconds of the slowest request since somebody set it to 0.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class RemoteRunner:
     ) -> None:
         self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
         self.starts = 0
+        self.covered, self.slowest = Covered(), 0.0
         self.on_call: Callable[[PastCall], None] = lambda _: None
         self._child: Child | None = None
         try:
@@ -76,7 +85,8 @@ class RemoteRunner:
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
         self.accumulators: dict[str, str] = hello["accumulators"]
-        self.least_window: int = hello["least_window"]
+        self.limits = Limits.from_dict(hello["limits"])
+        self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
@@ -85,6 +95,7 @@ class RemoteRunner:
         """See `Runner.call`. Also raises the exceptions above."""
         request = {"do": "call", "options": options, "dtype": dtype, "layout": layout}
         _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        self.covered.add(arrays, options)
         self.on_call(PastCall(arrays, options, dtype, layout, result["output"]))
         return result["output"]
 
@@ -103,6 +114,10 @@ class RemoteRunner:
         header, _ = self._ask({"do": "raises", "options": options, "plain": plain}, real, {})
         kind, message = header["raised"]
         return kind, message
+
+    def memory(self) -> float:
+        """Mebibytes that the child has had at most; 0 where there is none."""
+        return 0.0 if self._child is None else resident(self._child.pid)
 
     def close(self) -> None:
         """End the child."""
@@ -139,9 +154,14 @@ class RemoteRunner:
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         if self._child is None:
             self._start()
-        header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        start = time.monotonic()
+        try:
+            header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
         for key, error in (
-            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("broken", CandidateError),
+            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("raised an error", Raised),
+            ("broken", CandidateError),
         ):  # fmt: skip
             if key in header:
                 raise error(header[key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.arrays import NotDifferentiable, library
+from trueband.properties.covered import Covered
 from trueband.properties.isolation.desk import Desk
 from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, judged
+from trueband.properties.production.guard import resident
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
@@ -24,7 +27,9 @@ class Runner:
     """One target on one device.
 
     Attributes:
-        features, accumulators, least_window: what the target declares.
+        features, accumulators, limits, shapes: what the target declares.
+        covered: what it was asked for.
+        slowest: seconds of the slowest call since somebody set it to 0.
         may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
     """
 
@@ -40,7 +45,9 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.accumulators: Mapping[str, str] = self.target.accumulators
-        self.least_window = self.target.least_window
+        self.limits = self.target.limits
+        self.shapes = self.target.shapes
+        self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
 
@@ -61,7 +68,12 @@ class Runner:
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"], dtype)
         self.desk.check_inputs()
+        self.covered.add(arrays, options)
         return self._turn(self.desk.take(output))
+
+    def memory(self) -> float:
+        """Mebibytes that the process of the target has had at most."""
+        return resident()
 
     def gradients(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
@@ -134,12 +146,15 @@ class Runner:
         return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
     def _run(self, function: Any, given: dict[str, Any], options: dict[str, Any]) -> Any:
+        start = time.monotonic()
         try:
             return function(**given, **options)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
             raise judged(error, "a result") from error
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
 
     def _differentiated(
         self, given: dict[str, Any], options: dict[str, Any], upstream: Any, names: list[str]
@@ -154,8 +169,9 @@ class Runner:
 
     def find_gradients(self) -> bool:
         """Whether the target can be differentiated in a tiny call."""
-        ones, names = np.ones((1, 1, 2, 4)), ["query", "key", "value"]
-        window = {"window": max(1, self.least_window)}
+        fit, names = self.limits.fit, ["query", "key", "value"]
+        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
+        window = {"window": fit("window", 1)}
         try:
             self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
         except CandidateError as error:

@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
+from trueband.properties.limits import Limits, Sizes
+from trueband.properties.production.shapes import Shape, demanded, shapes_of
 
 FEATURES = {
     "padding": "takes attention_mask",
@@ -29,7 +31,8 @@ FEATURES = {
     "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
     "numbers lie; deterministic, too",
     "nan_local": "a non-finite value reaches no row that does not attend it",
-    "any_window": "takes every window from 0 on (declared by least_window)",
+    "any_window": "takes a window of 0 (as every target that does not declare its windows in sizes)",
+    "limits": "declares what it does not take, and refuses that (declared by sizes and padding)",
     "validation": "rejects bad input with the contract's errors",
 }
 # What a plain callable claims by taking an argument of the contract.
@@ -70,7 +73,12 @@ class Target:
         accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
             for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
             the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
-        least_window: the least window it takes. The contract's is 0.
+        sizes: {name: Sizes} of what it does not take in every size, by name: batch, heads, tokens, head_dim, window,
+            dilation, globals (flagged tokens of a sequence). `Sizes(multiple=64)`, `Sizes(only=(64, 128))`,
+            `Sizes(least=1, most=512)`. It is asked for nothing else, and must raise where it is.
+        shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
+            batch)`; others are checked as far as the time for a call reaches.
+        padding: "any"; "right": masked tokens stand behind all real ones only.
     """
 
     function: Callable[..., Any]
@@ -82,7 +90,9 @@ class Target:
     layout: str = "bhnd"
     devices: tuple[str, ...] | None = None
     accumulators: Mapping[str, str] = field(default_factory=dict, hash=False)
-    least_window: int = 0
+    sizes: Mapping[str, Sizes] = field(default_factory=dict, hash=False)
+    padding: str = "any"
+    shapes: tuple[Shape, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -103,8 +113,15 @@ class Target:
             raise TargetError(f"accumulators: expected {{dtype: format}}, got {type(self.accumulators).__name__}")
         _names("accumulators", self.accumulators, self.dtypes)
         _names("accumulators", self.accumulators.values(), ACCUMULATORS)
-        if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 0:
-            raise TargetError(f"least_window: expected an int >= 0, got {self.least_window!r}")
+        try:
+            object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
+        except ValueError as error:
+            raise TargetError(str(error)) from error
+
+    @property
+    def limits(self) -> Limits:
+        """What it does not take."""
+        return Limits(self.sizes, self.padding)
 
     def resolved(self) -> Target:
         """The same target with nothing left to infer, except whether a torch kernel has gradients."""
@@ -113,7 +130,8 @@ class Target:
         if features is None:
             features = _features(self.function) | {"deterministic"} | ({"backward"} if self.gradients else set())
         features = features | {"deterministic"} if "batch_invariant" in features else features
-        features = features - {"any_window"} if self.least_window else features | {"any_window"}
+        derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
+        features = features - derived.keys() | {name for name, holds in derived.items() if holds}
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.isolation.errors import Raised
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
 from trueband.properties.machine import machine
@@ -67,7 +68,8 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
         "accumulators": dict(runner.accumulators),
-        "least_window": runner.least_window,
+        "limits": runner.limits.to_dict(),
+        "shapes": [shape.to_dict() for shape in runner.shapes],
         "may_have_gradients": runner.may_have_gradients,
         "machine": machine(device),
     }
@@ -90,6 +92,8 @@ def answer(
         return {"cheating": str(error)}, {}
     except Exhausted as error:
         return {"exhausted": str(error)}, {}
+    except Raised as error:
+        return {"raised an error": str(error)}, {}
     except CandidateError as error:
         return {"broken": str(error)}, {}
 

@@ -64,6 +64,8 @@ class BoundCheck:
             raise CheckFailed(self.record)
         if self.record.status == "expected":
             pytest.xfail(self.record.reason)
+        if self.record.status == "not asked":
+            pytest.skip(self.record.message)
         return self.record
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from trueband.properties.checks import (
     batch,
     calls,
+    declared,
     global_tokens,
     gradients,
     memory,
@@ -21,7 +22,7 @@ from trueband.properties.checks.check import Check, check, claim, registered
 # What tells most comes first: a kernel with a wrong mask should hear of its mask.
 _ORDER = (
     visibility, values, validation, padding, global_tokens, gradients, scores, sequence, batch, options, memory, calls,
-    production, production_gradients,
+    production, production_gradients, declared,
 )  # fmt: skip
 CHECKS: dict[str, Check] = {name: one for module in _ORDER for name, one in registered(module.__name__).items()}
 

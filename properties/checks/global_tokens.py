@@ -45,7 +45,7 @@ def check_all_global_is_full_attention(probe: Probe) -> Iterator[Verdict]:
     everywhere = inputs.with_arrays(global_attention_mask=np.ones(inputs.real.shape, dtype=bool))
     arrays = {name: inputs.arrays.get(f"{name}_global", inputs.arrays[name]) for name in ("query", "key", "value")}
     dropped = dict.fromkeys([*SEPARATE, "global_attention_mask"])
-    window = max(inputs.shape[2], probe.candidate.least_window)
+    window = probe.candidate.limits.covering(inputs.shape[2])
     full = inputs.with_arrays(**{**arrays, **dropped}).with_options(window=window, dilation=None)
     yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound)
 

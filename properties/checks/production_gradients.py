@@ -9,7 +9,7 @@ import numpy as np
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradients import BACKWARD, LARGEST_FLOAT16
 from trueband.properties.checks.judging import judge_gradient, worst
-from trueband.properties.checks.production import structure_only
+from trueband.properties.checks.production import FULL, PRODUCTION, structure_only
 from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.codes import CODES
@@ -28,12 +28,12 @@ from trueband.properties.verdict import Verdict, judge_exact
 from trueband.reference.arguments import Float
 
 ADJACENT = 3  # keys at once
-COST = 2**28  # rows times keys times channels of all heads whose keys are judged
-COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}))
+COST = 2**27  # rows times keys times channels of all heads whose keys are judged
+COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=True)
 
 
 @check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
-       needs=BACKWARD)  # fmt: skip
+       PRODUCTION, BACKWARD, weight=FULL)  # fmt: skip
 def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound; what another row adds is a product with 0, exactly 0, so
     that the bound of a key counts these rows only, and the gradient of another row's query is exactly 0.
@@ -53,7 +53,8 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
             yield judge_exact(others, np.zeros_like(others), f"gradient of {name} at rows without one")
 
 
-@check("of a gradient in all rows, some queries and some keys get the reference's gradients", needs=BACKWARD)
+@check("of a gradient in all rows, some queries and some keys get the reference's gradients", PRODUCTION,
+       BACKWARD, weight=2)  # fmt: skip
 def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Keys are judged from all rows that see them, so they are
     local ones, of some heads where the window is wide, and none where it is very wide.
@@ -66,7 +67,7 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
-       COUNTS, BACKWARD)  # fmt: skip
+       COUNTS, BACKWARD, weight=2)  # fmt: skip
 def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.
@@ -75,7 +76,7 @@ def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("with keys 0 gradients of values count rows, those of keys count rows, too, and those of queries are exactly 0",
-       COUNTS, BACKWARD)  # fmt: skip
+       COUNTS, BACKWARD, weight=2)  # fmt: skip
 def check_key_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.

@@ -47,8 +47,9 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
 @check("a window longer than the sequence is as long as the sequence")
 def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another window may be another path."""
-    tokens = max(probe.inputs.shape[2], probe.candidate.least_window)
-    just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=4 * tokens + 1)
+    tokens = probe.candidate.limits.covering(probe.inputs.shape[2])
+    longer = probe.candidate.limits.covering(4 * tokens + 1)
+    just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=longer)
     yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound)
 
 
@@ -73,7 +74,7 @@ def check_repeated_sequence(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     tokens = inputs.shape[2]
     twice = inputs.map_arrays(lambda array: np.concatenate([array, array], axis=2), inputs.floating)
-    twice = twice.with_options(window=2 * max(tokens, probe.candidate.least_window))
+    twice = twice.with_options(window=probe.candidate.limits.covering(2 * tokens))
     once, bound = probe.run(inputs), inputs.bound
     output = probe.run(twice)
     for half in (np.s_[:, :, :tokens], np.s_[:, :, tokens:]):

@@ -24,7 +24,7 @@ def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "with integer queries and keys every score is exact, and the output is right within the tighter bound",
-    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+    Structure(families=("integer",), head_dims=(1, 4, 16), exact_scale=True, without=frozenset({"scale"})),
     weight=2,
 )
 def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
@@ -36,7 +36,7 @@ def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "with far apart scores the output is the mean of the values of the largest score, and finite",
-    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+    Structure(families=("integer",), head_dims=(1, 4, 16), exact_scale=True, without=frozenset({"scale"})),
 )
 def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exact in any order, and every order of what follows is within the bound."""

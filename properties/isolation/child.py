@@ -62,6 +62,11 @@ class Child:
         self._words = bytearray()
         self._readers = [_in_background(self._pump), _in_background(self._listen)]
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
         """One question, and its answer."""
         if not self._answers.empty() and self._answers.queue[0] is not None:

@@ -37,8 +37,10 @@ def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(kernel: st
     report = tmp_path / "records.jsonl"
     run = trueband("check", f"{KERNELS}:{kernel}", "--cases", 600, "--json", report)
     assert run.returncode == 1
-    head, *records = map(json.loads, report.read_text().splitlines())
+    head, *records, covered = map(json.loads, report.read_text().splitlines())
     assert (head["record"], head["dtypes"]) == ("run", ["float32"])
+    assert covered["record"] == "covered"
+    assert covered["sizes"]["tokens"][0] == 1
     failed = [record for record in records if record["status"] == "failed"]
     assert {"small_world", "mask_decoding", "matches_reference"} <= {record["check"] for record in failed}
     assert max(record["case"]["tokens"] for record in failed) <= 8

@@ -80,18 +80,22 @@ def test_no_correct_kernel_exceeds_them_and_some_come_near(dtype: str) -> None:
                 verdict = judge(gradient, expected, bounds[name], f"gradient of {name}")
                 assert verdict.passed, (str(verdict), case)
                 worst[name] = max(worst[name], verdict.ratio)
-    # Where rounding to the dtype dominates the bound is near; in the wide formats it counts every sum at its worst.
-    least = 0.4 if dtype in ("bfloat16", "float16") else 0.03
-    assert min(worst.values()) > least, worst
+    # In half precision what is rounded last dominates, and rounds alike on every machine. How near the bound of every
+    # sum comes in the wide formats is a matter of the machine's order.
+    if dtype in ("bfloat16", "float16"):
+        assert min(worst.values()) > 0.4, worst
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_an_accumulator_of_half_precision_exceeds_them(dtype: str) -> None:
-    """Named wrong implementation: sums kept in the narrow dtype."""
+@pytest.mark.parametrize(
+    ("dtype", "sums"),
+    [("bfloat16", "bfloat16"), ("float16", "float16"), ("float32", "bfloat16"), ("float64", "float32")],
+)
+def test_an_accumulator_that_is_too_narrow_exceeds_them(dtype: str, sums: str) -> None:
+    """Named wrong implementation: sums kept in a narrower format."""
     found = False
     for seed in range(20):
         case = Case(tokens=200, window=64, head_dim=16, heads=2, family="normal", seed=seed, dtype=dtype)
-        output, _ = tiled(case, 4, getattr(torch, dtype))
+        output, _ = tiled(case, 4, getattr(torch, sums))
         found |= not judge(output, case.inputs().output, case.inputs().bound).passed
     assert found
 

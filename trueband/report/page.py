@@ -35,6 +35,7 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
     parts = [
         f"<header><p class=soft>trueband {escape(str(run.get('trueband', '')))}</p><h1>{escape(target)}</h1>",
         _verdict(records, failed, expected, interrupted),
+        _covered(run),
         "</header>",
         *_failures(failed, drawn),
         *_expected(expected),
@@ -55,12 +56,15 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
 def headline(records: Sequence[Record]) -> str:
     """The verdict in one line."""
     failed = sum(not record.passed for record in records)
-    expected = sum(record.status == "expected" for record in records)
+    expected, left = (sum(record.status == status for record in records) for status in ("expected", "not asked"))
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     if not records:
         return "Nothing ran"
-    told = f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected} checks passed"
+    told = (
+        f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected - left} checks passed"
+    )
     more = f", {expected} failed as expected" if expected else ""
+    more += f", {left} not asked" if left else ""
     return f"{told}{more}: {cases:,} cases in {seconds:.0f} s"
 
 
@@ -132,6 +136,8 @@ def _cell(record: Record | None, links: set[str]) -> str:
         return f'<a href="#{_anchor(record)}">{told}</a>' if _anchor(record) in links else told
     if record.status == "expected":
         return "<span class=warn>expected</span>"
+    if record.status == "not asked":
+        return "not asked"
     return "<span class=good>ok</span>" + (f" {number(record.worst)}" if record.worst else "")
 
 
@@ -196,8 +202,17 @@ def _legend() -> str:
     return f"<p class=key>{drawn}<span>x3: token 3 is masked; G3: it is global</span></p>"
 
 
+def _covered(run: Mapping[str, Any]) -> str:
+    """The sizes that a kernel was asked for, and what was too much for it."""
+    if not run.get("covered"):
+        return ""
+    left = "".join(f"<li>{escape(shape)}: {escape(why)}" for shape, why in run.get("left_out", {}).items())
+    listed = f"<details><summary>Left out</summary><ul>{left}</ul></details>" if left else ""
+    return f"<p>Covered: {escape(str(run['covered']))}.</p>{listed}"
+
+
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> str:
-    left = ("record", "target", "machine", "machines")
+    left = ("record", "target", "machine", "machines", "covered", "left_out")
     told = [(name, _plain(value)) for name, value in run.items() if name not in left]
     told.append(("suites", ", ".join(dict.fromkeys(record.suite for record in records))))
     machines = machines_of(run)
