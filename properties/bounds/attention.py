@@ -9,8 +9,9 @@ With u the accumulator's roundoff, s the scores, p the probabilities, o the outp
   (sum)        ((n_i + 2 + T_i) u + c) sum_j p_ij |v_jc|
   (normaliser) (n_i + 2 + T_i) u |o_ic|
   (output)     u_o |o_ic|
-  (underflow)  tiny_p sum_{j visible} |v_jc| / Z_i + n_i tiny + tiny_o     Z_i = sum_j exp(s_ij - m_i)
+  (underflow)  tiny_p sum_{j visible} |v_jc| + n_i tiny + tiny_o
 
+What is stored is p_ij, or exp(s_ij - m_i) to be divided by the sum of these, Z_i >= 1, which makes the error no larger.
 c is what a product loses before it is summed: 0, unless the kernel reads its factors as tf32.
 T_i is the number of rescalings of an online softmax; at worst every key is a tile of its own, T_i = n_i. The factor
 exp(4 max E) makes the first order rigorous: along the path from the exact to the computed scores a probability grows
@@ -36,7 +37,7 @@ class Softmax(NamedTuple):
     Attributes:
         argument: E_ij.
         growth: exp(4 max_j E_ij), inf where the first order does not hold.
-        normaliser: Z_i, 1 for a row without keys.
+        normaliser: Z_i = sum_j exp(s_ij - m_i), 1 for a row without keys.
         row_max: m_i, 0 for a row without keys.
         keys: n_i.
     """
@@ -72,7 +73,7 @@ class Sums(NamedTuple):
         score: what the errors of the scores and of the exponentials do to the output.
         size: sum_j p_ij |v_jc|.
         output: |o_ic|, before the head mask.
-        smallest: sum_{j visible} |v_jc| / Z_i.
+        smallest: sum_{j visible} |v_jc|.
     """
 
     keys: Float
@@ -101,8 +102,7 @@ def rows_bound(
     score = np.where(first_order_holds, softmax.growth, 1.0) * first_order
     if not first_order_holds.all():
         score = np.where(first_order_holds, score, output + size_of_visible(rows.visible, size))
-    smallest = (rows.visible.astype(float) @ size) / softmax.normaliser
-    sums = Sums(softmax.keys, score, mean_size, output, smallest)
+    sums = Sums(softmax.keys, score, mean_size, output, rows.visible.astype(float) @ size)
     return bound_of_sums(sums, arguments.head_mask[:, None, None], precision)
 
 

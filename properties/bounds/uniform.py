@@ -1,9 +1,9 @@
 """Bounds where all weights of a row are equal, because the queries (or the keys) are 0: closed forms in n_i.
 
-Every score is a sum of products with 0, and 0 in any order: E_ij = c_e u, p_ij = 1/n_i, Z_i = n_i, m_i = 0. What is
-left of the general bounds (see `attention` and `attention_gradients`, whose names are kept) depends on n_i and on sums
-over the visible keys alone. The backward pass is bounded for dO_i that is g_i >= 0 in one channel and 0 in the others,
-and values that are a_j >= 0 in all channels, a_j <= a:
+Every score is a sum of products with 0, and 0 in any order: E_ij = c_e u, p_ij = 1/n_i, m_i = 0. What is left
+of the general bounds (see `attention` and `attention_gradients`, whose names are kept) depends on n_i and on sums over
+the visible keys alone. The backward pass is bounded for dO_i that is g_i >= 0 in one channel and 0 in the others, and
+values that are a_j >= 0 in all channels, a_j <= a:
 
   dP_ij = g_i a_j        F_ij <= F_i = ((d + 1) u + c) g_i a        |dP_ij - D_i| <= g_i a
 
@@ -33,7 +33,7 @@ def uniform_bound(keys: Float, size: Float, output: Float, head_mask: Float | fl
     """
     argument = precision.accumulator * precision.exp_result
     score = np.exp(4 * argument) * argument * (size + output)
-    return bound_of_sums(Sums(keys, score, size, output, size), np.asarray(head_mask), precision)
+    return bound_of_sums(Sums(keys, score, size, output, keys * size), np.asarray(head_mask), precision)
 
 
 class RowErrors(NamedTuple):

@@ -33,7 +33,7 @@ from trueband.properties.target import FEATURES
 from trueband.properties.verdict import judge
 from trueband.reference.attention import global_rows, local_rows
 
-CASES = 40
+CASES = 24
 ROUNDOFF = 2.0**-53
 
 
