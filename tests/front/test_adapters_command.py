@@ -14,7 +14,7 @@ from trueband.adapters import names
 from trueband.adapters.names import SHIPPED, Named, named_targets, resolve
 from trueband.properties.target import TargetError
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 LINE = '{"check":"matches_reference","case":{"tokens":3,"window":1}}'
 
 

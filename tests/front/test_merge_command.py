@@ -18,7 +18,7 @@ from trueband.properties.campaign import Block, Shard, block_keys
 from trueband.properties.engine import Plan
 from trueband.properties.histogram import BINS, empty
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 RIGHT = ("check", f"{KERNELS}:right", "--tier", "nightly", "-k", "single_token or masked_rows_are_zero")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 SUITE = """
 import trueband
 from own_kernels import right, window_one_short
