@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 SUITE = """
 import trueband
 from own_kernels import right, window_one_short
@@ -77,7 +77,7 @@ def test_what_cannot_be_loaded_is_an_error_of_the_collection(suite: Path) -> Non
 def test_a_kernel_may_stand_in_the_file_of_its_tests(suite: Path) -> None:
     kernel = "\n\ndef passes(query, key, value, *, window):\n    return right(query, key, value, window=window)\n\n"
     text = SUITE.replace("\n\n@", f"{kernel}\n@").replace("[right, window_one_short]", "[passes]")
-    (suite / "test_own.py").write_text(text, encoding="utf-8")
+    (suite / "test_own.py").write_text(f"import numpy\n{text}", encoding="utf-8")  # the library of its arrays
     made = run_pytest(suite)
     assert "3 passed" in made.stdout, made.stdout
 

@@ -22,7 +22,8 @@ from trueband.report.page import headline
 from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
+OF_TORCH = Path(__file__).with_name("kernels.py")  # which have gradients
 VOID = {"meta"}
 IMPLIED = {"tr", "td", "th", "thead", "dt", "dd"}  # HTML closes these by itself
 
@@ -61,7 +62,7 @@ def record(check: str, status: str = "passed", **fields: object) -> Record:
 def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     report, summary = tmp_path / "report.html", tmp_path / "summary.md"
     made = subprocess.run(
-        [sys.executable, "-m", "trueband", "check", f"{KERNELS}:window_one_short", "--cases", "40", "--html",
+        [sys.executable, "-m", "trueband", "check", f"{OF_TORCH}:window_one_short", "--cases", "40", "--html",
          str(report), "-k", "mask_decoding or matches_reference or single_token or gradients_match"],
         capture_output=True, text=True, env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
     )  # fmt: skip
@@ -126,7 +127,7 @@ def test_a_junit_file_tells_what_was_called(tmp_path: Path) -> None:
 def test_pictures_tell_a_right_kernel_from_a_wrong_one() -> None:
     """Of one case with padding and a global token; the masked key that is read takes half of the weight."""
     case = Case(tokens=5, window=1, masked=((4,),), global_=((0,),), family="normal")
-    with RemoteRunner(f"{KERNELS}:right") as right:
+    with RemoteRunner(f"{OF_TORCH}:right") as right:
         shown = gather(right, case, gradients=True)
     assert shown is not None
     assert not shown.alarming

@@ -11,7 +11,7 @@ from trueband.properties.engine import SMALL, SMALL_WORLD, Plan, run_check, run_
 from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
 from trueband.properties.faults.catalog import LEVELS, catalog
 from trueband.properties.faults.chunked import Chunked
-from trueband.properties.faults.detection import detect, kills, operator_trials
+from trueband.properties.faults.detection import LONG_ROUND, detect, kills, operator_trials
 from trueband.properties.faults.invisible import INVISIBLE, Invisible
 from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
 from trueband.properties.faults.tiled import Tiled
@@ -102,7 +102,8 @@ def test_a_correct_kernel_passes(check: str, dtype: str) -> None:
 def test_the_other_specimens_are_correct(kernel: type[Specimen]) -> None:
     features = SPECIMEN_FEATURES | ({"validation"} if kernel is Validating else set())
     for trial in operator_trials(target_of(kernel(), kernel.__name__, features), ("float32", "float16"), "quick"):
-        for number, cases in enumerate(trial.cases[:-1]):
+        # A specimen has its tiles and its order in every dtype alike: a few cases of the second, more of the first.
+        for number, cases in enumerate(trial.cases[: -1 if trial.dtype == "float32" else LONG_ROUND + 1]):
             failure = trial.search(number, 3, True).failure if cases else None
             assert failure is None, failure
 

@@ -15,6 +15,8 @@ from trueband.properties.target import Target, load_target
 
 FILE = Path(__file__).resolve().parents[1] / "tools" / "machine_like.py"
 DECLARED, UNDECLARED = ("address", "shape", "place"), ("call", "threads")
+# A kernel turns its sums in the same way in all dtypes: each is tried in one more than float32, and each dtype by two.
+OTHER = {"address": "float64", "shape": "float16", "place": "float64", "call": "float16", "threads": "float64"}
 BITS = " or ".join(name for name, one in CHECKS.items() if one.exact_with)
 
 
@@ -29,10 +31,10 @@ def records(wanted: Target, pattern: str | None, cases: int, dtypes: tuple[str, 
     return list(run(make_plan("machine-like", runner, cases=cases, dtypes=dtypes, pattern=pattern), runner))
 
 
-@pytest.mark.parametrize("name", DECLARED + UNDECLARED)
-def test_no_alarm(name: str) -> None:
+@pytest.mark.parametrize(("name", "dtype"), OTHER.items(), ids=OTHER)
+def test_no_alarm(name: str, dtype: str) -> None:
     found = [
-        *records(target(name), "not small_world", 30, ("float64", "float16")),
+        *records(target(name), "not small_world", 30, (dtype,)),
         *records(target(name), "not small_world", 200, ("float32",)),
         *records(target(name), BITS, 120, ("float32", "bfloat16")),
     ]
