@@ -13,6 +13,7 @@ ORDER = ("batch", "heads", "head_dim", "tokens", "window")
 READABLE = {"batch": 2, "heads": 3, "head_dim": 4, "tokens": 12, "window": 4}
 NAMES = {"batch": "sequences", "heads": "heads", "head_dim": "channels of a head", "tokens": "tokens",
          "window": "of window"}  # fmt: skip
+BLOCKS = (16, 64)  # what is wrong for parts of blocks is right for whole ones
 SIMPLER = (
     {"head_mask": False}, {"scale": None}, {"separate_globals": False}, {"dilation": 1}, {"global_": None},
     {"masked": None}, {"causal": False},
@@ -65,13 +66,13 @@ def boundaries(case: Case, fails: Fails, limits: Limits) -> list[str]:
         smaller = _next_below(name, value, limits)
         if value <= READABLE[name] or smaller is None or fails(case.with_size(name, smaller)):
             continue
-        larger = [limits.fit(name, each) for each in (value + 1, 2 * value)]
-        wrong = [fails(case.with_size(name, each)) for each in larger if each > value]
+        beyond = (value + 1, 2 * value, *(value // block * block + block for block in BLOCKS))
+        larger = sorted({limits.fit(name, each) for each in beyond})
+        right = next((each for each in larger if each > value and not fails(case.with_size(name, each))), None)
         what = NAMES[name]
-        if all(wrong):
+        if right is None:
             told.append(f"wrong from {value:,} {what} on, right with {smaller:,}")
         else:
-            right = next(each for each, is_wrong in zip(larger, wrong, strict=False) if not is_wrong)
             told.append(f"wrong with {value:,} {what}, right with {smaller:,} and {right:,}")
     return told
 
