@@ -1,0 +1,124 @@
+"""Sums of gradients over many tokens, of which the exact value is known so well that a sum in a narrow format shows.
+
+The probes have weights that are all the same power of two, and values and a gradient of the output for which every
+gradient of a score is plus or minus one. The sum that is looked at has one term of 16 n, at either end, and n - 1 small
+ones: kept in the narrow format, it is rounded whenever some of these are added.
+
+Nothing that a kernel may store in the narrow format on its way (probabilities, their gradients and those of the scores)
+is rounded there, if it is exact: the format holds it. If it is not, the nearest number that the format holds is off by
+at most as much again as what is stored, so that the error doubles: twice, of the gradients of the scores and of what
+they come of. That is what the bound allows, and not the roundings of the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from trueband.properties.bounds import Bound
+from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
+from trueband.properties.checks.check import check
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Array, Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge
+
+BACKWARD = ["backward"]
+# Many tokens in most cases: a kernel may keep its sums from one block of 64 or 128 to the next. Head dims of which the
+# square root is a power of two.
+WIDE = Structure(
+    without=frozenset({"padding", "causal", "dilation", "head_mask", "scale"}), tokens=(8, 330), long=False,
+    batch=(1, 2), heads=(1, 2), dense=True, head_dims=(1, 4, 16, 64),
+)  # fmt: skip
+CLAIM = "where every weight is the same power of two, a gradient of the {} is the sum over the {}, rounded once"
+STORED_TWICE = 4.0
+
+
+@check(CLAIM.format("values", "rows"), WIDE, BACKWARD)
+def check_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: weights are a power of two, so that any order of a sum in the accumulator is within the bound."""
+    inputs = _alike(probe, "query", np.zeros(_shape(probe)))
+    yield from _judged(probe, inputs, _terms(probe), "value")
+
+
+@check(CLAIM.format("queries", "keys"), WIDE, BACKWARD)
+def check_query_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: scores are 0 and gradients of the scores plus or minus one, so that any order of a sum in the accumulator
+    is within the bound.
+    """
+    signs, grad_output = _signs_and_grad_output(probe)
+    inputs = _alike(probe, "query", np.zeros(_shape(probe)))
+    inputs = _alike(probe, "key", _terms(probe) * signs, inputs)
+    yield from _judged(probe, _alike(probe, "value", _in_one_channel(signs, inputs), inputs), grad_output, "query")
+
+
+@check(CLAIM.format("keys", "rows"), WIDE, BACKWARD)
+def check_key_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: as of the queries."""
+    signs, grad_output = _signs_and_grad_output(probe)
+    inputs = _alike(probe, "key", np.zeros(_shape(probe)))
+    inputs = _alike(probe, "query", _terms(probe), inputs)
+    yield from _judged(probe, _alike(probe, "value", _in_one_channel(signs, inputs), inputs), grad_output, "key")
+
+
+def _shape(probe: Probe) -> tuple[int, int, int, int]:
+    """(b, h, n, d) with n a power of two."""
+    case = probe.case
+    return case.batch, case.heads, 1 << (case.tokens.bit_length() - 1), case.head_dim
+
+
+def _terms(probe: Probe) -> Array:
+    """One of them 16 n, at either end, the others small."""
+    shape = _shape(probe)
+    terms = probe.random.integers(1, 128, shape) / 64
+    terms[:, :, probe.random.choice((0, -1))] = 16 * shape[2]
+    return terms
+
+
+def _signs_and_grad_output(probe: Probe) -> tuple[Array, Array]:
+    """Values of plus and minus one, as many of each, and a gradient of the output in one channel that makes the
+    gradient of every score plus or minus one.
+    """
+    shape = _shape(probe)
+    signs = probe.random.permutation(np.resize([1.0, -1.0], shape[2]))[:, None]
+    grad_output = np.zeros(shape)
+    grad_output[..., 0] = shape[2]
+    return signs, grad_output
+
+
+def _in_one_channel(signs: Array, inputs: Inputs) -> Array:
+    values = np.zeros(inputs.shape)
+    values[..., :1] = signs
+    return values
+
+
+def _alike(probe: Probe, name: str, array: Array, inputs: Inputs | None = None) -> Inputs:
+    """The inputs with the same numbers for local and global rows."""
+    if inputs is None:
+        tokens = array.shape[2]
+        kept = None if probe.case.global_ is None else tuple(
+            tuple(position for position in row if position < tokens) for row in probe.case.global_
+        )  # fmt: skip
+        inputs = probe.inputs_of(probe.case.replace(tokens=tokens, global_=kept))
+    return inputs.map_arrays(lambda _: array, [name, f"{name}_global"])
+
+
+def _judged(probe: Probe, inputs: Inputs, grad_output: Array, what: str) -> Iterator[Verdict]:
+    separate = tuple(f"{name}_global" in inputs.arrays for name in ("query", "key", "value"))
+    stored_exactly = replace(inputs.precision, stored=0.0)
+    bounds = attention_gradient_bounds(inputs.arguments, grad_output, stored_exactly, separate)  # type: ignore[arg-type]
+    expected, computed = inputs.gradients(grad_output), probe.gradients(grad_output, inputs)
+    for name in (what, f"{what}_global"):
+        if name in inputs.arrays:
+            yield judge(computed[name], getattr(expected, name), _doubled(bounds[name]), f"gradient of {name}")
+
+
+def _doubled(bound: Bound) -> Bound:
+    """With the errors of what may be stored as large as storing can make them."""
+    terms = {
+        name: term * (STORED_TWICE if name in ("score gradient", "probability") else 1.0)
+        for name, term in bound.terms.items()
+    }
+    return Bound(terms, bound.keys)
