@@ -50,5 +50,5 @@ def head_mask_gradient_bound(arguments: Arguments, grad_output: Float, precision
         "sum": (count + 1) * u * np.maximum(products, pairs),
         "stored products": precision.output * products,
         "output": precision.output * np.abs(exact),
-        "underflow": (count + 1) * precision.tiny_output + count * precision.tiny_accumulator,
+        "underflow": np.full(heads, (count + 1) * precision.tiny_output + count * precision.tiny_accumulator),
     })  # fmt: skip

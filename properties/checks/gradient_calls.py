@@ -44,7 +44,7 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
         names = [name for name in inputs.floating if name in subset]
         if names:
             computed = probe.gradients(grad_output, names=names)
-            yield from right.judge(computed, f"where {', '.join(names)} alone require gradients")
+            yield from right.judge(computed, f"with gradients of {', '.join(names)} alone")
 
 
 @check("the same call gives the same gradients, bit for bit", needs=["backward", "deterministic_gradients"],

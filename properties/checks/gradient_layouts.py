@@ -33,12 +33,12 @@ def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
        Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3)), STRIDED)  # fmt: skip
 def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path. The gradient is that of every element of the expanded input."""
-    grad_output, axis = probe.case.grad_output(), int(probe.random.integers(2))
-    every = probe.inputs.floating
-    chosen = [name for name in every if probe.random.integers(2)] or [str(probe.random.choice(every))]
-    inputs = probe.inputs.map_arrays(lambda array: np.repeat(array.take([0], axis), array.shape[axis], axis), chosen)
-    computed = probe.gradients(grad_output, inputs, how=Backward("expanded", tuple(chosen)))
-    yield from RightGradients(inputs, grad_output).judge(computed, f"with {' and '.join(chosen)} expanded")
+    grad_output, every = probe.case.grad_output(), probe.inputs.floating
+    for axis, of in enumerate(("one row of the batch", "one head")):
+        chosen = [name for name in every if probe.random.integers(2)] or [str(probe.random.choice(every))]
+        inputs = probe.inputs.map_arrays(lambda each, axis=axis: _equal_along(each, axis), chosen)
+        computed = probe.gradients(grad_output, inputs, how=Backward("expanded", tuple(chosen)))
+        yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
 
 
 @check("gradients are right however the gradient of the output lies in memory: transposed, offset, of stride 0",
@@ -55,9 +55,13 @@ def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
     yield from RightGradients(probe.inputs, equal).judge(computed, f"from {told}, of stride 0")
 
 
+def _equal_along(array: Array, axis: int) -> Array:
+    return np.repeat(array.take([0], axis), array.shape[axis], axis)
+
+
 def _equal(probe: Probe, grad_output: Array) -> tuple[Array, str]:
     """A gradient of the output as a sum over all of it, or over the tokens, leaves it; and what it is."""
     if probe.random.integers(2):
         number = float(probe.random.choice([1.0, 0.5, -2.0]))
         return np.full_like(grad_output, number), f"a gradient of the output of {number:g}"
-    return np.repeat(grad_output[:, :, :1], grad_output.shape[2], axis=2), "a gradient of the output of equal rows"
+    return _equal_along(grad_output, 2), "a gradient of the output of equal rows"
