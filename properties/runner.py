@@ -111,7 +111,7 @@ class Runner:
         if before is not None:
             gradients = {name: each - already_there(each.shape) for name, each in gradients.items()}
         if not np.array_equal(self.library.back(output), plain, equal_nan=True):
-            raise CandidateError("output: expected a result that stays as it is, got one that its backward pass changed")
+            raise CandidateError("output: expected a result that stays as it is, got one its backward pass changed")
         self.desk.take(output)
         self.desk.burn(there)
         return Gradients(gradients, self._turn(plain))
@@ -123,13 +123,13 @@ class Runner:
         if way == "after another":
             floating = {name for name in given if not name.endswith("_mask")} | {"head_mask"}
             other = {name: self.library.negative(each) if name in floating else each for name, each in given.items()}
-            kept = self.library.forward(function, other, names)
+            kept = self.library.forward(function, other, names)  # what it saves is alive during the backward pass
             found: dict[str, Any] = backward(upstream)
-            del kept  # what it had saved was alive until now
-            return found
-        if way == "twice":
-            backward(upstream, again=True)
-        found = backward(upstream)
+            del kept
+        else:
+            if way == "twice":
+                backward(upstream, again=True)
+            found = backward(upstream)
         return found
 
     def _read_gradients(

@@ -25,8 +25,8 @@ FEATURES = {
     "scale": "takes scale",
     "backward": "has gradients",
     "head_mask_gradient": "has the gradient of head_mask, too",
-    "deterministic": "the same call gives the same, bit for bit, whether or not gradients are asked for: a row depends "
-    "on nothing but the shapes, masks and options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "deterministic": "the same call gives the same, bit for bit, with gradients and without: a row depends on nothing "
+    "but the shapes, masks and options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
     "deterministic_gradients": "the same call gives the same gradients, bit for bit: each depends on nothing but the "
     "shapes, masks and options, which gradients are asked for, where the arrays lie modulo 64 bytes, and the numbers "
     "that count for it",

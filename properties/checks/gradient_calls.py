@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueband.properties.backward import Backward, already_there
+import numpy as np
+
+from trueband.properties.backward import Backward, Gradients, already_there
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients, representable
 from trueband.properties.checks.same import SAME_GRADIENTS, judge_same
+from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
 from trueband.properties.verdict import Verdict, judge
@@ -53,7 +56,7 @@ def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic_gradients, which is declared; asked of nobody else."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     first, bounds = probe.gradients(grad_output), inputs.gradient_bounds(grad_output)
-    if not representable(inputs, first.values()):
+    if not _comparable(inputs, first):
         return
     for _ in range(2):
         for name, again in probe.gradients(grad_output).items():
@@ -70,12 +73,13 @@ def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     once, twice = probe.gradients(grad_output), probe.gradients(grad_output, how=Backward(way="twice"))
     bounds = inputs.gradient_bounds(grad_output)
-    if not representable(inputs, once.values()):
+    if not _comparable(inputs, once):
         return
     for name, gradient in twice.items():
+        told = f"gradient of {name} of a second backward pass"
         yield judge_same(
-            probe, gradient, once[name], bounds[name].scaled(2), f"gradient of {name} of a second backward pass",
-            "the first backward pass", "deterministic_gradients", again=lambda name=name: probe.gradients(grad_output)[name],
+            probe, gradient, once[name], bounds[name].scaled(2), told, "the first backward pass",
+            "deterministic_gradients", again=lambda name=name: probe.gradients(grad_output)[name],
         )  # fmt: skip
 
 
@@ -106,3 +110,8 @@ def check_gradients_same_address(probe: Probe) -> Iterator[Verdict]:
     probe.gradients(probe.case.grad_output())
     computed = probe.gradients(grad_output, other, how=Backward("reused"))
     yield from RightGradients(other, grad_output).judge(computed, "for other numbers in the same memory")
+
+
+def _comparable(inputs: Inputs, gradients: Gradients) -> bool:
+    """False where a gradient is not finite: it is not the same as itself, and the claim of other checks."""
+    return representable(inputs, gradients.values()) and all(np.isfinite(each).all() for each in gradients.values())

@@ -118,8 +118,8 @@ def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
 @check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD,
        exact_with="deterministic_gradients")  # fmt: skip
 def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic_gradients: a power of two commutes with every rounding of the same operations, where nothing
-    underflows or is tipped by what does; bounded without.
+    """Exact with deterministic_gradients: a power of two commutes with every rounding of the same operations, where
+    nothing underflows or is tipped by what does; bounded without.
     """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     once, twice = probe.gradients(grad_output), probe.gradients(2 * grad_output)
@@ -138,8 +138,8 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
             rounding = both
         compared = "twice the gradient of the output"
         yield judge_same(
-            probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, "deterministic_gradients", rounding,
-            again=lambda name=name: 2 * probe.gradients(grad_output)[name],
+            probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, "deterministic_gradients",
+            rounding=rounding, again=lambda name=name: 2 * probe.gradients(grad_output)[name],
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Faults of the backward pass that are of precision: narrow sums, saved statistics; and the gradient of the head mask."""
+"""Faults of the backward pass: sums and saved statistics in a narrow format, and the gradient of the head mask."""
 
 from __future__ import annotations
 

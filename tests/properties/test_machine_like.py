@@ -30,7 +30,7 @@ def records(wanted: Target, pattern: str | None, cases: int, dtypes: tuple[str, 
     return list(run(make_plan("machine-like", runner, cases=cases, dtypes=dtypes, pattern=pattern), runner))
 
 
-@pytest.mark.parametrize("name", (*DECLARED, *UNDECLARED, BACKWARD))
+@pytest.mark.parametrize("name", [*DECLARED, *UNDECLARED, BACKWARD])
 def test_no_alarm(name: str) -> None:
     found = [
         *records(target(name), "not small_world", 30, ("float64", "float16")),

@@ -78,4 +78,8 @@ kernel = Target(
 )
 
 # The same where nobody knows in which order a product is summed.
-undeclared = replace(kernel, features=kernel.features - {"deterministic", "deterministic_gradients"}, name="dense softmax, not deterministic")
+undeclared = replace(
+    kernel,
+    features=kernel.features - {"deterministic", "deterministic_gradients"},
+    name="dense softmax, not deterministic",
+)
