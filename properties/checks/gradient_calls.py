@@ -9,7 +9,7 @@ import numpy as np
 from trueband.properties.backward import Backward, Gradients, already_there
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients, representable
-from trueband.properties.checks.same import SAME_GRADIENTS, judge_same
+from trueband.properties.checks.same import SAME_GRADIENTS, gradient_again, judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
@@ -79,7 +79,7 @@ def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
         told = f"gradient of {name} of a second backward pass"
         yield judge_same(
             probe, gradient, once[name], bounds[name].scaled(2), told, "the first backward pass",
-            "deterministic_gradients", again=lambda name=name: probe.gradients(grad_output)[name],
+            "deterministic_gradients", again=gradient_again(probe, name, grad_output),
         )  # fmt: skip
 
 

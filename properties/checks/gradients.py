@@ -11,7 +11,7 @@ from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_m
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
 from trueband.properties.checks.right_gradients import RightGradients, representable
-from trueband.properties.checks.same import judge_same
+from trueband.properties.checks.same import gradient_again, judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
@@ -78,7 +78,7 @@ def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
         what, compared = f"gradient of {name}", "the same gradient with other numbers in masked tokens"
         yield judge_same(
             probe, gradient, before[name], bounds[name].scaled(2), what, compared, "deterministic_gradients",
-            again=lambda name=name: probe.gradients(counted)[name],
+            again=gradient_again(probe, name, counted),
         )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
         compared = "twice the gradient of the output"
         yield judge_same(
             probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, "deterministic_gradients",
-            rounding=rounding, again=lambda name=name: 2 * probe.gradients(grad_output)[name],
+            rounding=rounding, again=gradient_again(probe, name, grad_output, 2.0),
         )  # fmt: skip
 
 

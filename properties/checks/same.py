@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.bound import exact
-from trueband.properties.probe import Probe
+from trueband.properties.probe import Array, Probe
 from trueband.properties.verdict import Verdict, judge
 
 SAME_CALL = "the same call again"
@@ -41,8 +41,8 @@ def judge_same(
         compared: with what, such as `SAME_CALL`: the subject of "... gave other bits".
         feature: that a candidate must declare to be held to the bits.
         rounding: what may differ even so, where numbers underflow; None: nothing.
-        again: the call that gave `expected`, once more. Where that gives other bits, it is the check of the feature
-            that says so, and not a claim about something else: this one is judged by the bound.
+        again: `expected` from the same call once more. Where that is other bits, it is the check of the feature that
+            says so, and no claim about something else: this one is judged by the bound.
     """
     if not probe.has(feature):
         return judge(actual, expected, bound, what)
@@ -55,3 +55,8 @@ def judge_same(
             return loose
         return replace(verdict, note=f"{compared} gave other bits; declare features without {feature} if that is meant")
     return replace(verdict, note=f"{compared} gave other numbers, farther apart than the bounds of both")
+
+
+def gradient_again(probe: Probe, name: str, grad_output: Array, factor: float = 1.0) -> Callable[[], Array]:
+    """What `judge_same` asks again: a gradient of the case, times a factor."""
+    return lambda: factor * probe.gradients(grad_output)[name]

@@ -38,7 +38,7 @@ def log_sum_exp_saved_in_half(
     top = scores.max(axis=-1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     total = np.exp(scores - top).sum(axis=-1, keepdims=True)
-    saved = (top + np.log(np.where(total == 0, 1, total))).astype(np.float16).astype(call.wide)
+    saved: Array = (top + np.log(np.where(total == 0, 1, total))).astype(np.float16).astype(call.wide)
     p = np.exp(scores - saved)
     grad_s = self.grad_scores(call, p, upstream @ value.transpose(0, 2, 1), keys)
     return self.grad_query(call, grad_s, key), self.grad_key(call, grad_s, query), self.grad_value(call, p, upstream)
@@ -51,7 +51,7 @@ def output_saved_in_half(
 ) -> tuple[Array, Array, Array]:
     query, key, value = inputs
     p, output = self.rows(call, inputs, keys)
-    saved = output.astype(np.float16).astype(call.wide)
+    saved: Array = output.astype(np.float16).astype(call.wide)
     delta = (saved * upstream).sum(axis=-1, keepdims=True)
     grad_s = p * (upstream @ value.transpose(0, 2, 1) - delta)
     return self.grad_query(call, grad_s, key), self.grad_key(call, grad_s, query), self.grad_value(call, p, upstream)

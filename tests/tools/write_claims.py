@@ -45,8 +45,8 @@ def page() -> str:
     """The whole page."""
     features = "".join(f"- `{name}`: {FEATURES[name]}.\n" for name in DECLARED)
     said = (
-        "\nA plain callable declares the first two; a `trueband.Target` with features of its own declares what it names."
-        "\nA failure bit for bit says what was compared, and what to declare if the difference is meant.\n"
+        "\nA plain callable declares the first two; a `trueband.Target` with features of its own declares what it"
+        "\nnames. A failure bit for bit says what was compared, and what to declare if the difference is meant.\n"
     )
     operator = [
         (SMALL_WORLD, SMALL_WORLD_CLAIM, CHECKS["mask_decoding"].argument),
