@@ -2,7 +2,7 @@
 
 The probes have weights that are all the same power of two, and values and a gradient of the output for which every
 gradient of a score is plus or minus one. The sum that is looked at has one term of 16 n, at either end, and n - 1 small
-ones: kept in the narrow format, it is rounded whenever some of these are added.
+ones: kept in the narrow format, from one term or block of terms to the next, it loses them all.
 
 Nothing that a kernel may store in the narrow format on its way (probabilities, their gradients and those of the scores)
 is rounded there, if it is exact: the format holds it. If it is not, the nearest number that the format holds is off by
@@ -34,6 +34,7 @@ WIDE = Structure(
 SCALED = replace(WIDE, without=WIDE.without | {"scale"}, head_dims=(1, 4, 16, 64))
 CLAIM = "where every weight is the same power of two, a gradient of the {} is the sum over the {}, rounded once"
 STORED_TWICE = 4.0
+NARROW = 2.0**-8  # roundoff of bfloat16: of the sums that are looked for where the dtype is a wide one
 
 
 @check(CLAIM.format("values", "rows"), WIDE, BACKWARD)
@@ -48,19 +49,19 @@ def check_query_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
     """Bounded: scores are 0 and their gradients plus or minus one, so that any order of a sum in the accumulator is
     within the bound.
     """
-    signs, grad_output = _signs_and_grad_output(probe)
+    value, grad_output = _value_and_grad_output(probe)
     inputs = _alike(probe, "query", np.zeros(_shape(probe)))
-    inputs = _alike(probe, "key", _terms(probe) * signs, inputs)
-    yield from _judged(probe, _alike(probe, "value", _in_one_channel(signs, inputs), inputs), grad_output, "query")
+    inputs = _alike(probe, "key", _terms(probe) * np.sign(value[..., :1]), inputs)
+    yield from _judged(probe, _alike(probe, "value", value, inputs), grad_output, "query")
 
 
 @check(CLAIM.format("keys", "rows"), SCALED, BACKWARD)
 def check_key_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
     """Bounded: as of the queries."""
-    signs, grad_output = _signs_and_grad_output(probe)
+    value, grad_output = _value_and_grad_output(probe)
     inputs = _alike(probe, "key", np.zeros(_shape(probe)))
     inputs = _alike(probe, "query", _terms(probe), inputs)
-    yield from _judged(probe, _alike(probe, "value", _in_one_channel(signs, inputs), inputs), grad_output, "key")
+    yield from _judged(probe, _alike(probe, "value", value, inputs), grad_output, "key")
 
 
 def _shape(probe: Probe) -> tuple[int, int, int, int]:
@@ -70,28 +71,29 @@ def _shape(probe: Probe) -> tuple[int, int, int, int]:
 
 
 def _terms(probe: Probe) -> Array:
-    """One of them 16 n, at either end, the others small."""
-    shape = _shape(probe)
-    terms = probe.random.integers(1, 128, shape) / 64
-    terms[:, :, probe.random.choice((0, -1))] = 16 * shape[2]
+    """In every channel 16 n at either end, and else one number: so many of it as a block of some size has add up to
+    7/16 of the distance from 16 n to the next number of the format, and are lost where the sum of blocks is kept in it.
+    """
+    shape = batch, heads, tokens, channels = _shape(probe)
+    large = 16.0 * tokens
+    spacing = 2 * (probe.inputs.precision.output or NARROW) * large
+    blocks = 2.0 ** probe.random.integers(0, max(tokens.bit_length() - 1, 1), (batch, heads, 1, channels))
+    terms = np.broadcast_to(7 / 16 * spacing / blocks, shape).copy()
+    at_end = probe.random.integers(2, size=(batch, heads, channels)) == 1
+    terms[:, :, -1] = np.where(at_end, large, terms[:, :, -1])
+    terms[:, :, 0] = np.where(at_end, terms[:, :, 0], large)
     return terms
 
 
-def _signs_and_grad_output(probe: Probe) -> tuple[Array, Array]:
-    """Values of plus and minus one, as many of each, and a gradient of the output in one channel that makes the
-    gradient of every score plus or minus one.
+def _value_and_grad_output(probe: Probe) -> tuple[Array, Array]:
+    """Values of plus and minus one in one channel, as many of each, and a gradient of the output in that channel: the
+    output is 0, and the gradient of every score plus or minus one.
     """
-    shape = _shape(probe)
-    signs = probe.random.permutation(np.resize([1.0, -1.0], shape[2]))[:, None]
-    grad_output = np.zeros(shape)
-    grad_output[..., 0] = shape[2]
-    return signs, grad_output
-
-
-def _in_one_channel(signs: Array, inputs: Inputs) -> Array:
-    values = np.zeros(inputs.shape)
-    values[..., :1] = signs
-    return values
+    value, grad_output = np.zeros(_shape(probe)), np.zeros(_shape(probe))
+    tokens = value.shape[2]
+    value[..., 0] = probe.random.permutation(np.resize([1.0, -1.0], tokens))
+    grad_output[..., 0] = tokens
+    return value, grad_output
 
 
 def _alike(probe: Probe, name: str, array: Array, inputs: Inputs | None = None) -> Inputs:
