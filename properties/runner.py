@@ -61,6 +61,7 @@ class Runner:
         self.desk.poison(arrays["query"].shape, dtype)
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
         self.desk.check_inputs()
         return self._turn(self.desk.take(output))
 
@@ -104,6 +105,7 @@ class Runner:
         with _differentiating():
             output, backward = self.library.forward(function, given, names, before)
         self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
         with _differentiating():
             found = self._backward(function, backward, given, names, upstream, how.way)

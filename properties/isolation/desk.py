@@ -81,6 +81,9 @@ class Desk:
                 raise CandidateError(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
             if result.device.type != self._device.partition(":")[0]:
                 raise CandidateError(f"{what}: expected device {self._device}, got {result.device}")
+
+    def check_own_memory(self, what: str, result: Any) -> None:
+        """Of an output: it has memory for every element. A gradient need not: it may be the output's, expanded."""
         if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
             raise CandidateError(f"{what}: expected memory for every element, got elements that share it")
 
