@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import random
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,6 +16,7 @@ from trueband.properties.boundary import boundaries
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
+from trueband.properties.choices import RandomChoices
 from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate
 from trueband.properties.production.guard import Guard, half_of_memory
@@ -32,7 +35,7 @@ from trueband.properties.runner import CandidateError
 from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
-from trueband.properties.strategies import NO_LIMITS, cases
+from trueband.properties.strategies import NO_LIMITS, Structure, cases, choose_case
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
 TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, True), "nightly": (100_000, True)}
@@ -41,6 +44,8 @@ SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded 
 LEAST_CASES = 6
 MOST_WEIGHT = 8  # of a check that is asked for every shape of production
 SMALL = 8  # tokens of a case that one can read
+TINY = Structure(without=frozenset({"globals"}), tokens=(1, 4), long=False, batch=(1, 1), heads=(1, 1))
+LOST = (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout)
 SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
 
@@ -322,7 +327,7 @@ def walk_small_world(
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
-        except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
+        except LOST:
             failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
@@ -332,6 +337,7 @@ def walk_small_world(
 
 def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
     """Ask a new process what the first was asked, in another order: a record for each dtype."""
+    ask_something(plan, candidate, past)
     candidate.close()
     for dtype in plan.dtypes:
         start = time.monotonic()
@@ -340,6 +346,16 @@ def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Ite
         tried = try_case(check, candidate, None, lambda asked, _: asked)
         found = Found(len(calls), tried.worst, tried.failure, histogram=[])
         yield _record(plan, check.name, check.claim, dtype, found, start)
+
+
+def ask_something(plan: Plan, candidate: RemoteRunner, past: Memory) -> None:
+    """A small call in every dtype of which no call is remembered, for the second process to be asked."""
+    for dtype in plan.dtypes:
+        if not past.of(dtype):
+            source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
+            inputs = choose_case(source, dtype, candidate.features, TINY, candidate.least_window).inputs()
+            with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
+                candidate.call(inputs.arrays, inputs.options, dtype)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound, Precision, attention_bound, attention_gradient_bounds
+from trueband.properties.bounds.head_mask_gradient import head_mask_gradient_bound
 from trueband.reference.arguments import Arguments, check_arguments
 from trueband.reference.attention import band_attention, global_rows, local_rows
 from trueband.reference.attention_vjp import BandAttentionGradients, band_attention_vjp
@@ -113,6 +114,10 @@ class Inputs:
         """Bounds on the errors of the gradients of the floating arguments that are passed."""
         separate = tuple(f"{name}_global" in self.arrays for name in ("query", "key", "value"))
         return attention_gradient_bounds(self.arguments, grad_output, self.precision, separate)  # type: ignore[arg-type]
+
+    def head_mask_gradient_bound(self, grad_output: Float) -> Bound:
+        """Bound on the error of the gradient of the head mask."""
+        return head_mask_gradient_bound(self.arguments, grad_output, self.precision)
 
 
 def different(array: Float) -> Float:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.backward import ONCE, Backward, Gradients
 from trueband.properties.called import Call, Calls
 from trueband.properties.case import Case
 from trueband.properties.covered import Covered
@@ -53,8 +54,14 @@ class Candidate(Protocol):
     ) -> Array: ...
 
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]: ...
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients: ...
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]: ...
 
@@ -89,11 +96,14 @@ class Probe:
         self.calls.add(Call(inputs, layout))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
-    def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
-        """The candidate's gradients of the floating arguments that are passed, by name."""
+    def gradients(
+        self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
+    ) -> Gradients:
+        """The candidate's gradients of the named arguments; None: of the floating ones that are passed."""
         inputs = self._taken(inputs)
-        self.calls.add(Call(inputs, grad_output=grad_output))
-        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
+        self.calls.add(Call(inputs, how.layout, grad_output=grad_output))
+        names = inputs.floating if names is None else names
+        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
 
     def _taken(self, inputs: Inputs | None) -> Inputs:
         """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""

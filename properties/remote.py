@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trueband.properties.backward import ONCE, Backward, Gradients
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildKilled, ChildSilent
 from trueband.properties.isolation.errors import Raised
@@ -50,6 +51,22 @@ class PastCall:
     output: Array
 
 
+@dataclass(frozen=True)
+class PastGradients:
+    """A call that gave gradients."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    grad_output: Array
+    names: list[str]
+    how: Backward
+    gradients: Gradients
+
+
+Past = PastCall | PastGradients
+
+
 class RemoteRunner:
     """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
@@ -72,7 +89,7 @@ class RemoteRunner:
         self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
         self.starts = 0
         self.covered, self.slowest = Covered(), 0.0
-        self.on_call: Callable[[PastCall], None] = lambda _: None
+        self.on_call: Callable[[Past], None] = lambda _: None
         self._child: Child | None = None
         try:
             self._introduce()
@@ -107,12 +124,24 @@ class RemoteRunner:
         return result["output"]
 
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]:
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients:
         """See `Runner.gradients`. Also raises the exceptions above."""
-        request = {"do": "gradients", "options": options, "dtype": dtype, "names": names}
+        request = {"do": "gradients", "options": options, "dtype": dtype, "names": names, "how": how.to_dict()}
         expected = {name: arrays[name].shape for name in names}
-        return self._ask(request, {**arrays, "grad_output": grad_output}, expected)[1]
+        if "autograd" in self.features:
+            expected["output"] = arrays["query"].shape
+        _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
+        output = result.pop("output", None)
+        found = Gradients(result, output)
+        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
+        return found
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """See `Runner.raises`. Also raises the exceptions above."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.arrays import NotDifferentiable, library
+from trueband.properties.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.desk import Desk
 from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, Raised, judged
@@ -20,7 +22,6 @@ from trueband.properties.survey import survey
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
-LAYOUTS = ("contiguous", "transposed", "offset", "expanded", "reused")
 
 __all__ = ["LAYOUTS", "CandidateError", "Cheating", "Exhausted", "Runner"]
 
@@ -60,17 +61,18 @@ class Runner:
 
         Args:
             layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
-                slice of larger storage full of NaN; "expanded", one row of the batch repeated without copying;
-                "reused", the memory of the call before, overwritten, where it has the same size. For a target of
-                layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
+                slice of larger storage full of NaN; "expanded", one row of the batch, or one head, repeated without
+                copying; "reused", the memory of the call before, overwritten, where it has the same size. For a
+                target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
 
         Raises:
             CandidateError: it raised, changed its inputs, or returned something else than asked for.
         """
-        given = self._given(arrays, dtype, layout)
+        given = self._given(arrays, dtype, Backward(layout))
         self.desk.poison(arrays["query"].shape, dtype)
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
         return self._turn(self.desk.take(output))
@@ -80,27 +82,89 @@ class Runner:
         return resident()
 
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]:
-        """Gradients of the named arguments as float64; one that the result does not depend on is 0."""
-        given = self._given(arrays, dtype, "contiguous")
-        upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, "contiguous")
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients:
+        """Gradients of the named arguments as float64; one that the result does not depend on is 0.
+
+        Args:
+            names: of the arguments that require gradients; no other does.
+            how: the passes are run, and how things lie in memory.
+
+        Returns:
+            They come with the output that they belong to, which is held to the rules of `call`.
+
+        Raises:
+            CandidateError: as of `call`.
+        """
+        given = self._given(arrays, dtype, how)
+        upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         self.desk.poison(arrays["query"].shape, dtype)
         if self.target.gradients is not None:
+            if how.way != "once":
+                raise ValueError(f"way: expected 'once' for a target with gradients of its own, got {how.way!r}")
             found = self._run(self.target.gradients, {**given, "grad_output": upstream}, options)
+            gradients, there = self._read_gradients(found, arrays, names, dtype)
+            self.desk.check_last()
+            self.desk.forget_last()
+            self.desk.burn(there)
+            return Gradients(gradients)
+        function = functools.partial(self.target.function, **options)
+        before = None
+        if how.way == "added":
+            before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
+        with _differentiating():
+            output, backward = self.library.forward(function, given, names, before)
+        self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
+        plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
+        with _differentiating():
+            found = self._backward(function, backward, given, names, upstream, how.way)
+        gradients, there = self._read_gradients(found, arrays, names, dtype)
+        if before is not None:
+            gradients = {name: each - already_there(each.shape) for name, each in gradients.items()}
+        if not np.array_equal(self.library.back(output), plain, equal_nan=True):
+            raise CandidateError("output: expected a result that stays as it is, got one its backward pass changed")
+        self.desk.take(output)
+        self.desk.burn(there)
+        return Gradients(gradients, self._turn(plain))
+
+    def _backward(
+        self, function: Any, backward: Any, given: dict[str, Any], names: list[str], upstream: Any, way: str
+    ) -> dict[str, Any]:  # fmt: skip
+        """The gradients as the library gives them."""
+        if way == "after another":
+            floating = {name for name in given if not name.endswith("_mask")} | {"head_mask"}
+            other = {name: self.library.negative(each) if name in floating else each for name, each in given.items()}
+            kept = self.library.forward(function, other, names)  # what it saves is alive during the backward pass
+            found: dict[str, Any] = backward(upstream)
+            del kept
         else:
-            found = self._differentiated(given, options, upstream, names)
-        result = {}
+            if way == "twice":
+                backward(upstream, again=True)
+            found = backward(upstream)
+        return found
+
+    def _read_gradients(
+        self, found: dict[str, Any], arrays: dict[str, Array], names: list[str], dtype: str
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """As float64, and as they lie there."""
+        result, there = {}, {}
         for name in names:
             gradient = found.get(name)
             if gradient is None:
                 result[name] = np.zeros(arrays[name].shape)
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name], dtype)
-            result[name] = self._turn(self.library.back(gradient))
+            result[name] = self._turn(np.array(self.library.back(gradient)))
+            there[f"gradient of {name}"] = gradient
         self.desk.check_inputs()
-        self.desk.check_last()
-        return result
+        return result, there
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """(type, message) of what the target raises for arrays handed over as they are; ("", "") for nothing."""
@@ -118,9 +182,11 @@ class Runner:
             self.desk.forget_last()
         return "", ""
 
-    def _given(self, arrays: dict[str, Array], dtype: str, layout: str) -> dict[str, Any]:
-        self.desk.clear(keep=layout == "reused")
-        return {name: self._lay_out(name, self._turn(array), dtype, layout) for name, array in arrays.items()}
+    def _given(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
+        self.desk.clear(keep=how.layout == "reused")
+        return {
+            name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name)) for name, array in arrays.items()
+        }
 
     def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
         if array.ndim == 2 and layout in ("transposed", "offset"):
@@ -136,9 +202,14 @@ class Runner:
             guarded[inside] = array
             return self.desk.put(name, guarded, dtype)[inside]
         if layout == "expanded":
-            if not (array == array[:1]).all():
-                raise ValueError("layout: expected equal rows of the batch to expand, got different ones")
-            return self.library.broadcast(self.desk.put(name, array[:1], dtype), array.shape)
+            axes = range(4) if name == "grad_output" else (0, 2 if self.target.layout == "bnhd" else 1)
+            one = array
+            for axis in axes:
+                first = one.take([0], axis)
+                one = first if (one == first).all() else one
+            if one.shape == array.shape and array.size > 1:
+                raise ValueError(f"layout: expected equal {name} in a batch or in heads to expand, got different ones")
+            return self.library.broadcast(self.desk.put(name, one, dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
 
     def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
@@ -159,17 +230,6 @@ class Runner:
             raise judged(error, "a result") from error
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
-
-    def _differentiated(
-        self, given: dict[str, Any], options: dict[str, Any], upstream: Any, names: list[str]
-    ) -> dict[str, Any]:
-        function = functools.partial(self.target.function, **options)
-        try:
-            return self.library.gradients(function, given, names, upstream)
-        except NotDifferentiable as error:
-            raise CandidateError(f"expected an output that has gradients, got {error}") from error
-        except Exception as error:
-            raise judged(error, "gradients") from error
 
     def find_gradients(self) -> bool:
         """Whether the target can be differentiated in a tiny call."""
@@ -216,3 +276,14 @@ class Runner:
         if got_dtype != dtype:
             raise CandidateError(f"{what}: expected dtype {dtype}, got {got_dtype}")
         self.desk.check_form(what, result)
+
+
+@contextlib.contextmanager
+def _differentiating() -> Iterator[None]:
+    """What the candidate raises on the way is told as what it lacks."""
+    try:
+        yield
+    except NotDifferentiable as error:
+        raise CandidateError(f"expected an output that has gradients, got {error}") from error
+    except Exception as error:
+        raise judged(error, "gradients") from error

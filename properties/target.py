@@ -26,13 +26,20 @@ FEATURES = {
     "head_mask": "takes head_mask",
     "scale": "takes scale",
     "backward": "has gradients",
-    "deterministic": "the same call gives the same, bit for bit: a row depends on nothing but the shapes, masks and "
-    "options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "head_mask_gradient": "has the gradient of head_mask, too",
+    "deterministic": "the same call gives the same, bit for bit, with gradients and without: a row depends on nothing "
+    "but the shapes, masks and options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "deterministic_gradients": "the same call gives the same gradients, bit for bit: each depends on nothing but the "
+    "shapes, masks and options, which gradients are asked for, where the arrays lie modulo 64 bytes, and the numbers "
+    "that count for it",
     "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
     "numbers lie; deterministic, too",
     "nan_local": "a non-finite value reaches no row that does not attend it",
     "any_window": "takes a window of 0 (as every target that does not declare its windows in sizes)",
     "limits": "declares what it does not take, and refuses that (declared by sizes and padding)",
+    "strided": "takes arrays of any strides (follows from its library: torch, numpy)",
+    "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
+    "accumulates": "adds gradients to those that are there (follows from its library: torch)",
     "validation": "rejects bad input with the contract's errors",
 }
 # What a plain callable claims by taking an argument of the contract.
@@ -42,10 +49,16 @@ BY_ARGUMENT = {
     "query_global": ("separate_globals",),
     "causal": ("causal",),
     "dilation": ("dilation", "dilation_per_head"),
-    "head_mask": ("head_mask",),
+    "head_mask": ("head_mask", "head_mask_gradient"),
     "scale": ("scale",),
 }
-LIBRARIES = ("torch", "numpy", "jax")
+# What follows from the library, declared or not.
+_BY_LIBRARY = {
+    "torch": frozenset({"strided", "autograd", "accumulates"}),
+    "numpy": frozenset({"strided"}),
+    "jax": frozenset({"autograd"}),
+}
+LIBRARIES = tuple(_BY_LIBRARY)
 LAYOUTS = ("bhnd", "bnhd")
 
 
@@ -61,8 +74,9 @@ class Target:
         function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
             layout "bnhd".
         dtypes: it accepts, of float64, float32, bfloat16, float16.
-        features: it has, of `FEATURES`; None: read off its signature, and deterministic. One that adds in another order
-            in every call (atomics, split keys, threads) names its features without "deterministic".
+        features: it has, of `FEATURES`; None: read off its signature, and deterministic, gradients included. One that
+            adds in another order in every call (atomics, split keys, threads) names its features without
+            "deterministic", or without "deterministic_gradients" where its backward pass alone does so.
         library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
             function imports, torch if it cannot be told.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
@@ -128,10 +142,13 @@ class Target:
         library = self.library or _library(self.function)
         features = self.features
         if features is None:
-            features = _features(self.function) | {"deterministic"} | ({"backward"} if self.gradients else set())
+            features = _features(self.function) | {"deterministic", "deterministic_gradients"}
+            features |= {"backward"} if self.gradients else set()
         features = features | {"deterministic"} if "batch_invariant" in features else features
         derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
         features = features - derived.keys() | {name for name, holds in derived.items() if holds}
+        of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
+        features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trueband.properties.adapter import check_signature
+from trueband.properties.backward import Backward
 from trueband.properties.isolation.errors import Raised
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
@@ -106,7 +107,9 @@ def _gradients(
     runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
 ) -> dict[str, Array]:
     inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
-    return runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"])
+    how = Backward.from_dict(request["how"])
+    found = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    return {**found} if found.output is None else {**found, "output": found.output}
 
 
 def _limits(runner: Runner) -> dict[str, Any]:

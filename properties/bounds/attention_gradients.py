@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trueband.properties.bounds.attention import rows_bound, softmax_errors
+from trueband.properties.bounds.attention import Softmax, rows_bound, softmax_errors
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import Precision
 from trueband.reference.arguments import Arguments
@@ -98,13 +98,31 @@ def _finished(name: str, part: Part, precision: Precision) -> Bound:
     return Bound(terms, part.number.astype(np.int64))
 
 
-def gradient_parts(
+class RowSums(NamedTuple):
+    """What the backward pass of one kind of rows begins with, and its errors.
+
+    Attributes:
+        softmax: of the forward pass.
+        p_error: dp_ij, (b, h, n, n).
+        grad_p, grad_p_error: dP_ij and F_ij, (b, h, n, n).
+        delta, delta_error: D_i and G_i, (b, h, n, 1).
+    """
+
+    softmax: Softmax
+    p_error: Float
+    grad_p: Float
+    grad_p_error: Float
+    delta: Float
+    delta_error: Float
+
+
+def row_sums(
     rows: Rows, inputs: tuple[Float, Float, Float], arguments: Arguments, grad_output: Float, precision: Precision
-) -> tuple[Part, Part, Part]:
-    """For dQ, dK, dV what one kind of rows gives. There may be fewer rows than keys."""
+) -> RowSums:
+    """For one kind of rows, up to D_i."""
     query, key, value = inputs
     u, u_p, tiny, c = precision.accumulator, precision.stored, precision.tiny_stored, precision.product
-    scale, head_dim, p = abs(arguments.scale), query.shape[-1], rows.probabilities
+    head_dim, p = query.shape[-1], rows.probabilities
     softmax = softmax_errors(rows, query, key, arguments.scale, precision)
     forward = rows_bound(rows, query, key, value, arguments, precision).total
     raw_grad, grad_output = np.abs(grad_output), grad_output * arguments.head_mask[:, None, None]
@@ -131,6 +149,21 @@ def gradient_parts(
         -1, keepdims=True
     )
     delta_error = np.maximum(delta_from_output, delta_from_rows)
+    return RowSums(softmax, p_error, grad_p, grad_p_error, delta, delta_error)
+
+
+def gradient_parts(
+    rows: Rows, inputs: tuple[Float, Float, Float], arguments: Arguments, grad_output: Float, precision: Precision
+) -> tuple[Part, Part, Part]:
+    """For dQ, dK, dV what one kind of rows gives. There may be fewer rows than keys."""
+    query, key, value = inputs
+    u, u_p, tiny = precision.accumulator, precision.stored, precision.tiny_stored
+    scale, p = abs(arguments.scale), rows.probabilities
+    softmax, p_error, grad_p, grad_p_error, delta, delta_error = row_sums(
+        rows, inputs, arguments, grad_output, precision
+    )
+    grad_output = grad_output * arguments.head_mask[:, None, None]
+    size = np.abs(grad_output)
 
     grad_s = p * (grad_p - delta)
     around = grad_p_error + delta_error

@@ -12,6 +12,7 @@ from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
 from trueband.properties.faults.catalog import LEVELS, catalog
 from trueband.properties.faults.chunked import Chunked
 from trueband.properties.faults.detection import LONG_ROUND, detect, kills, operator_trials
+from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.faults.invisible import INVISIBLE, Invisible
 from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
 from trueband.properties.faults.tiled import Tiled
@@ -92,13 +93,14 @@ def test_an_invisible_fault_stays_below_the_bound_where_it_is_said_to(each: Invi
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("check", [name for name in CHECKS if name not in ("rejects_bad_input", "nan_stays_local")])
 def test_a_correct_kernel_passes(check: str, dtype: str) -> None:
-    candidate = Runner(target_of(Specimen(), "specimen"))
+    kernel = Differentiated() if CHECKS[check].needs & {"autograd", "accumulates"} else Specimen()
+    candidate = Runner(target_of(kernel, "specimen"))
     assert CHECKS[check].applies_to(candidate.features)
     record = run_check(plan("specimen"), CHECKS[check], candidate, dtype, 25)
     assert record.passed, record
 
 
-@pytest.mark.parametrize("kernel", [Chunked, Tiled, Validating])
+@pytest.mark.parametrize("kernel", [Chunked, Differentiated, Tiled, Validating])
 def test_the_other_specimens_are_correct(kernel: type[Specimen]) -> None:
     features = SPECIMEN_FEATURES | ({"validation"} if kernel is Validating else set())
     for trial in operator_trials(target_of(kernel(), kernel.__name__, features), ("float32", "float16"), "quick"):

@@ -37,7 +37,7 @@ def test_a_target_tells_what_it_is(case: Case) -> None:
     with start("declared") as candidate:
         assert (candidate.name, candidate.library) == ("declared", "numpy")
         assert candidate.dtypes == ("float64", "float32")
-        assert candidate.features == {"any_window"}
+        assert candidate.features == {"any_window", "strided"}
         inputs = case.inputs()
         output = candidate.call(inputs.arrays, inputs.options, "float32")
         assert np.abs(output - inputs.output).max() <= inputs.bound.total.max()
@@ -45,7 +45,7 @@ def test_a_target_tells_what_it_is(case: Case) -> None:
 
 def test_features_are_read_off_the_signature() -> None:
     with start("plain") as candidate:
-        assert candidate.features == {"any_window", "deterministic"}
+        assert candidate.features == {"deterministic", "deterministic_gradients", "any_window", "strided"}
         assert candidate.dtypes == ("float32",)
     with start("good") as candidate:
         assert {"globals", "padding", "backward"} <= candidate.features
