@@ -353,7 +353,7 @@ def ask_something(plan: Plan, candidate: RemoteRunner, past: Memory) -> None:
     for dtype in plan.dtypes:
         if not past.of(dtype):
             source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
-            inputs = choose_case(source, dtype, candidate.features, TINY, candidate.least_window).inputs()
+            inputs = choose_case(source, dtype, candidate.features, TINY, candidate.limits).inputs()
             with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
                 candidate.call(inputs.arrays, inputs.options, dtype)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from trueband.properties.checks.check import check
-from trueband.properties.checks.gradients import BACKWARD, LARGEST_FLOAT16
+from trueband.properties.checks.gradients import BACKWARD
 from trueband.properties.checks.judging import judge_gradient, worst
 from trueband.properties.checks.production import FULL, PRODUCTION, structure_only
+from trueband.properties.checks.right_gradients import LARGEST_FLOAT16
 from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.codes import CODES
