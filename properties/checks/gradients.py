@@ -34,13 +34,17 @@ def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
 )
 def check_head_mask_gradient(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case. Asked of those that declare it: a kernel may
-    take the head mask as a constant, as most do, and is right all the same.
+    take the head mask as a constant, as most do, and is right all the same. With values of 1 and a gradient of the
+    output that is positive, nothing cancels, and a term that is lost or counted twice is beyond the bound.
     """
-    inputs, grad_output = probe.inputs, probe.case.grad_output()
-    expected, bound = inputs.gradients(grad_output).head_mask, inputs.head_mask_gradient_bound(grad_output)
-    if representable(inputs, [bound.total + np.abs(expected)]):
-        computed = probe.gradients(grad_output, names=["query", "key", "value", "head_mask"])["head_mask"]
-        yield judge(computed, expected, bound, "gradient of head_mask")
+    positive = probe.random.integers(1, 9, probe.inputs.shape) / 64
+    ones = probe.inputs.map_arrays(np.ones_like, ["value", "value_global"])
+    for inputs, grad_output in ((probe.inputs, probe.case.grad_output()), (ones, positive)):
+        expected, bound = inputs.gradients(grad_output).head_mask, inputs.head_mask_gradient_bound(grad_output)
+        if representable(inputs, [bound.total + np.abs(expected)]):
+            names = ["query", "key", "value", "head_mask"]
+            computed = probe.gradients(grad_output, inputs, names)["head_mask"]
+            yield judge(computed, expected, bound, "gradient of head_mask")
 
 
 @check(
