@@ -42,7 +42,9 @@ TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, 
 SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6
-MOST_WEIGHT = 8  # of a check that is asked for every shape of production
+NIGHTLY = "nightly"
+ALL_SHAPES, MOST_SHAPES = 8, 7  # weights of checks that are asked for all shapes of production, or most
+FEW_SHAPES, OTHER_DTYPES = 16, 12  # for one of so many shapes; in other dtypes than the first
 SMALL = 8  # tokens of a case that one can read
 TINY = Structure(without=frozenset({"globals"}), tokens=(1, 4), long=False, batch=(1, 1), heads=(1, 1))
 LOST = (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout)
@@ -201,34 +203,40 @@ def run(
 
 def steps(plan: Plan) -> list[Step]:
     """What a plan runs, in order, but for the second process of a gate. All fronts take their checks from here."""
-    weights = {
-        name: CHECKS[name].weight for name in plan.checks if name in CHECKS and not CHECKS[name].structure.production
-    }
+    asked = [name for name in plan.checks if name in CHECKS]
+    # A campaign goes on with other shapes around those of the tier; elsewhere they are walked, and counted apart.
+    counted = [name for name in asked if plan.tier == NIGHTLY or not CHECKS[name].structure.production]
+    weights = {name: 1 if CHECKS[name].structure.production else CHECKS[name].weight for name in counted}
     found = []
     for dtype in plan.dtypes:
         for name in plan.checks:
             if name == SMALL_WORLD:
                 if dtype in plan.small_world_dtypes:
                     found.append(Step(name, dtype, 0))
-                continue
-            if name in CHECKS and CHECKS[name].structure.production:
-                found.append(Step(name, dtype, shapes_asked(plan, dtype, CHECKS[name])))
-                continue
-            share = round(plan.cases * weights[name] / sum(weights.values()))
-            found.append(Step(name, dtype, max(share, LEAST_CASES)))
+            elif name in weights:
+                share = round(plan.cases * weights[name] / sum(weights.values()))
+                found.append(Step(name, dtype, max(share, LEAST_CASES)))
+            else:
+                found.append(Step(name, dtype, len(walked(plan, dtype, CHECKS[name]))))
     return found
 
 
-def shapes_asked(plan: Plan, dtype: str, check: Check) -> int:
-    """How many shapes of production a check is asked for in a dtype.
+def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
+    """Which shapes of production a check is asked for in a dtype, by their place in `to_walk`.
 
-    All in the first and a sixth in the others, by the weight of the check; with fewer cases than the tier's, fewer in
-    proportion; with more, as in a campaign, others follow around them.
+    Those that must be checked, and of the tier's: in the first dtype all, or all but two of three of the dear ones, or
+    one of 16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
     """
     of_tier, everywhere = TIERS[plan.tier]
-    share = check.weight / MOST_WEIGHT * (1 if dtype == plan.dtypes[0] or everywhere else 1 / 6)
-    wanted = round(len(plan.to_walk) * share * plan.cases / of_tier)
-    return max(wanted, LEAST_CASES, len(plan.shapes))
+    first, last = len(plan.shapes), len(plan.to_walk)
+    dear = last - (last - first) // 4
+    chosen = list(range(first, last))
+    if check.weight < ALL_SHAPES:
+        chosen = [*range(first, dear), *range(last - 1, dear - 1, -3)[::-1]]
+    share = min(plan.cases / of_tier, 1.0) * (1.0 if dtype == plan.dtypes[0] or everywhere else 1 / OTHER_DTYPES)
+    share *= 1.0 if check.weight >= MOST_SHAPES else 1 / FEW_SHAPES
+    count = max(round(len(chosen) * share), LEAST_CASES)
+    return [*range(first), *(chosen[each] for each in spread(0, len(chosen), count))]
 
 
 def run_production(
@@ -242,10 +250,10 @@ def run_production(
     """Lead a candidate through the shapes of production with one check in one dtype."""
     start = time.monotonic()
     every, demanded_first = plan.to_walk, len(plan.shapes)
-    chosen = [*range(demanded_first), *spread(demanded_first, len(every), examples - demanded_first)]
+    numbers = range(examples) if plan.tier == NIGHTLY else walked(plan, dtype, check)
     drawn = [
         production_case(check, dtype, candidate.features, candidate.limits, every, number, plan.seed, plan.tier)
-        for number in chosen
+        for number in numbers
     ]
     guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory())
     found = walk(check, candidate, drawn, guard, demanded_first, lambda: on_progress(check.name, dtype))

@@ -9,7 +9,7 @@ import numpy as np
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradients import BACKWARD
 from trueband.properties.checks.judging import judge_gradient, worst
-from trueband.properties.checks.production import FULL, PRODUCTION, structure_only
+from trueband.properties.checks.production import MOST, PRODUCTION, structure_only
 from trueband.properties.checks.right_gradients import LARGEST_FLOAT16
 from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
@@ -34,7 +34,7 @@ COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), producti
 
 
 @check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
-       PRODUCTION, BACKWARD, weight=FULL)  # fmt: skip
+       PRODUCTION, BACKWARD, weight=MOST)  # fmt: skip
 def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound; what another row adds is a product with 0, exactly 0, so
     that the bound of a key counts these rows only, and the gradient of another row's query is exactly 0.
@@ -55,7 +55,7 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("of a gradient in all rows, some queries and some keys get the reference's gradients", PRODUCTION,
-       BACKWARD, weight=2)  # fmt: skip
+       BACKWARD)  # fmt: skip
 def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Keys are judged from all rows that see them, so they are
     local ones, of some heads where the window is wide, and none where it is very wide.
@@ -68,7 +68,7 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
-       COUNTS, BACKWARD, weight=2)  # fmt: skip
+       COUNTS, BACKWARD)  # fmt: skip
 def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.
@@ -77,7 +77,7 @@ def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("with keys 0 gradients of values count rows, those of keys count rows, too, and those of queries are exactly 0",
-       COUNTS, BACKWARD, weight=2)  # fmt: skip
+       COUNTS, BACKWARD)  # fmt: skip
 def check_key_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.
