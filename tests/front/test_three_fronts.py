@@ -27,7 +27,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 def told(lines: list[str]) -> list[dict[str, object]]:
     """What a record says besides how long it took; in the order of the checks' names."""
-    records = [record for record in map(json.loads, lines) if record["record"] == "check"]
+    records = [record for record in map(json.loads, lines) if record.get("record", "check") == "check"]
     return sorted(({name: each[name] for name in SAME} for each in records), key=lambda each: str(each["check"]))
 
 
