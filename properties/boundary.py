@@ -9,6 +9,7 @@ from trueband.properties.case import Case
 from trueband.properties.limits import LEAST, Limits
 
 ORDER = ("batch", "heads", "head_dim", "tokens", "window")
+HALVED = (*ORDER, "tokens")  # a narrow window may allow a shorter sequence
 # A size that is larger is told with where it begins to be wrong; smaller ones can be read off the case.
 READABLE = {"batch": 2, "heads": 3, "head_dim": 4, "tokens": 12, "window": 4}
 NAMES = {"batch": "sequences", "heads": "heads", "head_dim": "channels of a head", "tokens": "tokens",
@@ -34,7 +35,7 @@ def smallest(case: Case, fails: Fails, limits: Limits, seconds: float) -> Case:
         simpler = case.replace(**changes)
         if simpler != case and time.process_time() < until and fails(simpler):
             case = simpler
-    for name in ORDER:
+    for name in HALVED:
         case = _halved(case, name, fails, limits, until)
     return case
 
@@ -47,12 +48,23 @@ def _halved(case: Case, name: str, fails: Fails, limits: Limits, until: float) -
         value = limits.fit(name, max(middle, LEAST[name]))
         if not passes < value < getattr(case, name):
             return case
-        smaller = case.with_size(name, value)
+        smaller = _shorter(case, value) if name == "tokens" else case.with_size(name, value)
         if fails(smaller):
             case = smaller
         else:
             passes = value
     return case
+
+
+def _shorter(case: Case, tokens: int) -> Case:
+    """Fewer tokens; a sequence that has masked or global tokens keeps one."""
+    shorter = case.with_size("tokens", tokens)
+    kept = {}
+    for field, place in (("masked", tokens - 1), ("global_", 0)):
+        before, after = getattr(case, field), getattr(shorter, field)
+        if before is not None:
+            kept[field] = tuple(now or (place,) * bool(had) for had, now in zip(before, after, strict=True))
+    return shorter.replace(**kept)
 
 
 def boundaries(case: Case, fails: Fails, limits: Limits) -> list[str]:

@@ -74,6 +74,8 @@ def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
     expected = expectations(name)
     expected.check_names(select(None, runner.features))
     for each in expected.expectations:
+        if not each.always:  # it may pass here
+            continue
         assert each.case is not None
         dtypes = [next(iter(words)) for words in each.meant] or list(runner.dtypes)
         for dtype in dtypes:

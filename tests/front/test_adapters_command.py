@@ -53,7 +53,8 @@ def test_the_targets_are_listed_with_what_they_can_do_and_whether_they_are_there
     assert "globals" not in told["local-attention"]["features"]
     assert told["hf-led"]["declared"] == ["window: from 2 on", "float64 accumulates in float32"]
     assert (told["theirs"]["origin"], told["theirs"]["features"]) == (
-        "their-kernels", ["any_window", "deterministic", "globals", "padding"],
+        "their-kernels",
+        ["any_window", "deterministic", "deterministic_gradients", "globals", "padding", "strided"],
     )  # fmt: skip
     assert "none of that name" in told["lost"]["problem"]
     plain = trueband("targets", path=plugin)

@@ -83,7 +83,7 @@ def test_only_what_a_target_takes_is_asked() -> None:
         (lambda b, h, n, d, w: n > 512, "wrong from 513 tokens on, right with 512"),
         (lambda b, h, n, d, w: d in (72, 104), "wrong with 72 channels of a head, right with 71 and 73"),
         (lambda b, h, n, d, w: w > 256 and n > 300, "wrong from 257 of window on, right with 256"),
-        (lambda b, h, n, d, w: n % 16 and n > 100, "wrong with 113 tokens, right with 112 and 128"),
+        (lambda b, h, n, d, w: n % 16 and n > 100, "wrong with 101 tokens, right with 100 and 112"),
     ],
 )
 def test_what_is_wrong_in_some_sizes_only_is_found_with_where_it_begins(wrong: Any, told: str) -> None:
