@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Generator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trueband.threads import use_one
 
 use_one()  # the workers share the cores; before anything imports numpy
 
-from trueband.properties.gpu.triton_version import refusal  # noqa: E402 - it imports numpy
+from trueband.properties.gpu.triton_version import numbers, refusal  # noqa: E402 - it imports numpy
 
 settings.register_profile(
     "gate",
@@ -39,10 +40,12 @@ LONGEST = (
     "reference/test_gradients.py",
 )  # fmt: skip
 NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
+NEEDS_TORCH = "needs_torch(version): a test of what an older torch, of those that the package allows, cannot do"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", NEEDS)
+    config.addinivalue_line("markers", NEEDS_TORCH)
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,8 +69,10 @@ def place_of(file: Path) -> int:
 
 
 def told_unfit(item: pytest.Item) -> list[str]:
-    """Why the installed triton cannot run a test; nothing when it can."""
+    """Why the installed triton or torch cannot run a test; nothing when it can."""
     told = [refusal(marker.args[0]) for marker in item.iter_markers("needs_triton")]
+    asked = [marker.args[0] for marker in item.iter_markers("needs_torch")]
+    told += [f"torch: expected {least} or newer" for least in asked if numbers(version("torch")) < numbers(least)]
     return [each for each in told if each is not None]
 
 

@@ -62,7 +62,8 @@ def place(own: str, foreign: str) -> Place:
     """Where the kernel is that is being interpreted.
 
     Args:
-        own: folder of the sanitizer; its frame `run_programs` stands between the kernel and who launched it.
+        own: folder of the sanitizer and of what mends the interpreter; the frame `run_programs` of it stands between
+            the kernel and who launched it.
         foreign: folder of triton, whose frames are not the user's.
     """
     told = []

@@ -18,7 +18,7 @@ from trueband.properties.gpu.sanitizer.report import Report
 from trueband.properties.gpu.scalars import replaced_for_numbers
 from trueband.properties.gpu.triton_version import SANITIZE, require
 
-OWN = str(Path(__file__).parent)
+OWN = str(Path(__file__).parents[1])  # with what mends the interpreter, which stands between a kernel and it, too
 
 NEEDS_INTERPRETER = (
     "expected Triton's interpreter, got triton imported without it: set TRITON_INTERPRET=1 in the environment before "
