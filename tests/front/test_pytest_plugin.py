@@ -51,7 +51,8 @@ def test_a_test_function_is_called_with_each_check(suite: Path, workers: tuple[s
 
 def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: Path) -> None:
     known = suite / "known.json"
-    known.write_text('{"reachability": "the window is one short"}', encoding="utf-8")
+    case = '{"tokens": 2, "window": 1, "family": "integer"}'
+    known.write_text(f'{{"reachability": {{"reason": "the window is one short", "case": {case}}}}}', encoding="utf-8")
     made = run_pytest(suite, "--trueband-target=own_kernels.py:window_one_short", "--trueband-cases=30",
         f"--trueband-expected-failures={known}", "--trueband-dtype=float32", "-m", "trueband", "-rA",
         "--deselect=test_own.py", "-k", "mask_decoding or reachability or masked_rows_are")  # fmt: skip
