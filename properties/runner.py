@@ -248,7 +248,7 @@ class Runner:
 
         def ask(sizes: dict[str, int], left: bool) -> str:
             ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
-            arrays = dict.fromkeys(("query", "key", "value"), ones)
+            arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
             if left:
                 arrays["attention_mask"] = np.broadcast_to(np.arange(sizes["tokens"]) > 0, ones.shape[::2]).copy()
             try:
