@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Backwards = Callable[..., dict[str, Any]]  # (upstream, again=False) -> gradients by name, None where there is none
 
 
 class NotDifferentiable(Exception):
@@ -39,10 +40,17 @@ class Library(Protocol):
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
         """A view of another shape, where the library has views."""
 
-    def gradients(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
-    ) -> dict[str, Any]:
-        """Gradients of `function(**given)` by name, None for what it does not depend on. `NotDifferentiable`."""
+    def negative(self, array: Any) -> Any:
+        """Another array with the opposite numbers."""
+
+    def forward(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+    ) -> tuple[Any, Backwards]:
+        """`function(**given)` with gradients asked for by name, and its backward pass. `NotDifferentiable`.
+
+        Args:
+            there: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
+        """
 
 
 class NumpyLibrary:
@@ -79,9 +87,12 @@ class NumpyLibrary:
     def broadcast(self, array: Array, shape: tuple[int, ...]) -> Array:
         return np.broadcast_to(array, shape)
 
-    def gradients(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
-    ) -> dict[str, Any]:
+    def negative(self, array: Array) -> Array:
+        return -array
+
+    def forward(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+    ) -> tuple[Any, Backwards]:
         raise NotDifferentiable("numpy arrays")
 
 
@@ -123,17 +134,31 @@ class TorchLibrary:
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
         return array.expand(shape)
 
-    def gradients(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
-    ) -> dict[str, Any]:
+    def negative(self, array: Any) -> Any:
+        return -array.detach()
+
+    def forward(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+    ) -> tuple[Any, Backwards]:
         for name in names:
             given[name].requires_grad_()
+            given[name].grad = None if there is None else there[name]
         output = function(**given)
         if not getattr(output, "requires_grad", False):
-            raise NotDifferentiable("an output that does not require grad")
+            # One argument alone may be one that the output does not depend on, such as the global key of no token.
+            if {"query", "key", "value"} <= set(names):
+                raise NotDifferentiable("an output that does not require grad")
+            return output, lambda *_, **__: there or {}
         inputs = [given[name] for name in names]
-        found = self.torch.autograd.grad(output, inputs, upstream, allow_unused=True)
-        return dict(zip(names, found, strict=True))
+
+        def backward(upstream: Any, again: bool = False) -> dict[str, Any]:
+            if there is not None:
+                output.backward(upstream, retain_graph=again)
+                return {name: given[name].grad for name in names}
+            found = self.torch.autograd.grad(output, inputs, upstream, retain_graph=again, allow_unused=True)
+            return dict(zip(names, found, strict=True))
+
+        return output, backward
 
 
 class JaxLibrary:
@@ -175,17 +200,21 @@ class JaxLibrary:
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
         return self.jax.numpy.broadcast_to(array, shape)
 
-    def gradients(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], upstream: Any
-    ) -> dict[str, Any]:
+    def negative(self, array: Any) -> Any:
+        return -array
+
+    def forward(
+        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+    ) -> tuple[Any, Backwards]:
+        if there is not None:
+            raise ValueError("there: expected None for jax, which has no .grad")
         fixed = {name: array for name, array in given.items() if name not in names}
         chosen = {name: given[name] for name in names}
         try:
-            _, backward = self.jax.vjp(lambda inputs: function(**inputs, **fixed), chosen)
+            output, vjp = self.jax.vjp(lambda inputs: function(**inputs, **fixed), chosen)
         except Exception as error:  # jax tells by whatever it cannot trace
             raise NotDifferentiable(f"{type(error).__name__}: {error}") from error
-        found: dict[str, Any] = backward(upstream)[0]
-        return found
+        return output, lambda upstream, **_: dict(vjp(upstream)[0])
 
 
 def library(name: str, device: str) -> Library:

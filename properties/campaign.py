@@ -29,11 +29,15 @@ from trueband.properties.engine import (
     walk_small_world,
 )
 from trueband.properties.histogram import BINS, add
+from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate
+from trueband.properties.production.guard import Guard, half_of_memory
+from trueband.properties.production.plans import BUDGETS
+from trueband.properties.production.walk import production_case, shape_of, timed
 from trueband.properties.record import Record
 from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.small_world import worlds
-from trueband.properties.strategies import cases, choose_case
+from trueband.properties.strategies import NO_LIMITS, cases, choose_case
 
 BLOCK = 500  # cases: what an interrupt may lose
 SMALL_EVERY = 3  # every third case is small
@@ -86,7 +90,7 @@ class Block:
         seconds: they took.
         worst, worst_case: largest error/bound of what passed, and its case; None where nothing had an error.
         histogram: see `trueband.properties.histogram`; empty for the small world.
-        status, case, message, verdict: of the smallest failure, as in a `Record`.
+        status, case, message, verdict, called: of the smallest failure, as in a `Record`.
     """
 
     check: str
@@ -104,6 +108,7 @@ class Block:
     case: dict[str, Any] | None = None
     message: str = ""
     verdict: dict[str, Any] | None = None
+    called: tuple[dict[str, Any], ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -124,7 +129,7 @@ class Block:
         histogram = tuple(values.get("histogram", ()))
         if histogram and len(histogram) != BINS:
             raise ValueError(f"block: expected a histogram of {BINS} bins, got {len(histogram)}")
-        return cls(**{**values, "histogram": histogram})
+        return cls(**{**values, "histogram": histogram, "called": tuple(values.get("called", ()))})
 
     @property
     def outcome(self) -> tuple[Any, ...]:
@@ -132,13 +137,16 @@ class Block:
         return dataclasses.astuple(dataclasses.replace(self, seconds=0.0))
 
 
-def case_of(plan: Plan, step: Step, features: Collection[str], number: int, least_window: int = 0) -> Case:
+def case_of(plan: Plan, step: Step, features: Collection[str], number: int, limits: Limits = NO_LIMITS) -> Case:
     """Case `number` (from 0) of a check and dtype."""
     structure = CHECKS[step.check].structure
+    if structure.production:
+        every = plan.to_walk
+        return production_case(CHECKS[step.check], step.dtype, features, limits, every, number, plan.seed, plan.tier)
     if number % SMALL_EVERY == 0:
         structure = structure.at_most(SMALL)
     source = RandomChoices(random.Random(f"{plan.seed} {step.check} {step.dtype} {number}"))
-    case = choose_case(source, step.dtype, features, structure, least_window)
+    case = choose_case(source, step.dtype, features, structure, limits)
     return case.replace(seed=plan.seed * SEEDS + number)
 
 
@@ -193,10 +201,14 @@ def _random_block(
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
     drawn = [
         *first,
-        *(case_of(plan, step, candidate.features, each, candidate.least_window) for each in numbers),
+        *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers),
     ]
+    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory()) if check.structure.production else None
     for case in filter(shard.has, drawn):
-        tried = Found.of(case, try_case(check, candidate, case))
+        if guard is not None and (why := guard.against(case)):
+            candidate.covered.leave_out(shape_of(case), why)
+            continue
+        tried = Found.of(case, timed(check, candidate, case, guard) if guard else try_case(check, candidate, case))
         failure = tried.failure
         found += dataclasses.replace(tried, failure=None)
         on_progress(step.check, step.dtype)
@@ -208,7 +220,7 @@ def _random_block(
         if failure.status not in SHRUNK:
             break  # each costs a new process
     if smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
-        small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
+        small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
         smallest = search(check, candidate, small, SMALL_AGAIN, plan.seed).failure or smallest
     return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)
 
@@ -217,7 +229,7 @@ def _small_world_block(
     plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress
 ) -> Block:
     start = time.monotonic()
-    walk = list(worlds(candidate.features, step.dtype, candidate.least_window))
+    walk = list(worlds(candidate.features, step.dtype, candidate.limits))
     found = walk_small_world(candidate, step.dtype, on_progress, shard.has)
     total, failure = sum(world.batch for world in walk), found.failure
     return _block(step, number, total, walk, found, int(failure is not None), start, failure)
@@ -243,6 +255,7 @@ def _block(
         case=failure.case.to_dict() if failure else None,
         message=failure.message if failure else "",
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
+        called=failure.called if failure else (),
     )
 
 
@@ -276,6 +289,7 @@ def sum_blocks(blocks: Iterable[Block], target: str, device: str, seed: int) -> 
                 verdict=failed.verdict if failed else None,
                 worst_case=worst.worst_case,
                 histogram=histogram,
+                called=failed.called if failed else (),
             )
         )
     return records

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,6 +22,8 @@ from trueband.properties.families import FAMILIES, draw
 from trueband.properties.inputs import Inputs
 
 Positions = tuple[tuple[int, ...], ...]
+LONGEST_RUN = 8  # of positions that are written one by one
+MOST_POSITION = 1 << 24  # what is written may be anything
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,11 @@ class Case:
 
     def to_dict(self) -> dict[str, Any]:
         """Fields that differ from their defaults, and the sizes."""
-        fields = dataclasses.fields(self)
-        return {f.name: getattr(self, f.name) for f in fields if getattr(self, f.name) != f.default}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        for name in ("masked", "global_"):
+            if fields.get(name) is not None:
+                fields[name] = tuple(_runs(row) for row in fields[name])
+        return fields
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), separators=(",", ":"))
@@ -104,10 +111,27 @@ class Case:
         missing = sorted({"tokens", "window"} - set(values))
         if missing:
             raise ValueError(f"case: expected the fields tokens and window, got no {', '.join(missing)}")
-        return cls(**{name: _tuples(value) for name, value in values.items()})
+        written = {name: _tuples(value) for name, value in values.items()}
+        for name in ("masked", "global_"):
+            if isinstance(written.get(name), tuple):
+                written[name] = tuple(_positions(name, row) for row in written[name])
+        return cls(**written)
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)
+
+    def with_size(self, name: str, value: int) -> Self:
+        """The case with another value of one size, and what depends on it as long. Rows and heads repeat."""
+        changes: dict[str, Any] = {name: value}
+        if name == "heads" and isinstance(self.dilation, tuple):
+            changes["dilation"] = tuple(self.dilation[head % len(self.dilation)] for head in range(value))
+        for field in ("masked", "global_"):
+            rows = getattr(self, field)
+            if rows is not None and name == "batch":
+                changes[field] = tuple(rows[row % len(rows)] for row in range(value))
+            elif rows is not None and name == "tokens":
+                changes[field] = tuple(tuple(i for i in row if i < value) for row in rows)
+        return self.replace(**changes)
 
     def inputs(self) -> Inputs:
         """The arrays and options of the case. Arguments that the case leaves out are left out."""
@@ -122,6 +146,10 @@ class Case:
             arrays["global_attention_mask"] = self._flags(self.global_)
         if self.head_mask:
             arrays["head_mask"] = np.array([0.5, 0.0, 1.0])[(np.arange(self.heads) + self.seed) % 3]
+        return Inputs(arrays, self.options(), self.dtype)
+
+    def options(self) -> dict[str, Any]:
+        """The options that the case passes."""
         options: dict[str, Any] = {"window": self.window}
         if self.dilation != 1:
             options["dilation"] = self.dilation
@@ -129,7 +157,7 @@ class Case:
             options["causal"] = True
         if self.scale is not None:
             options["scale"] = self.scale
-        return Inputs(arrays, options, self.dtype)
+        return options
 
     def grad_output(self) -> np.ndarray:
         """(b, h, n, d): a gradient of the output, on the grid of the dtype."""
@@ -141,6 +169,29 @@ class Case:
         for row, positions in enumerate(rows):
             flags[row, list(positions)] = True
         return flags
+
+
+def _runs(row: tuple[int, ...]) -> tuple[int | str, ...]:
+    """Positions in order, runs of more than `LONGEST_RUN` as "first..last"."""
+    found: list[int | str] = []
+    for _, run in itertools.groupby(enumerate(row), lambda each: each[1] - each[0]):
+        positions = [position for _, position in run]
+        long = len(positions) > LONGEST_RUN
+        found += [f"{positions[0]}..{positions[-1]}"] if long else positions
+    return tuple(found)
+
+
+def _positions(name: str, row: Any) -> Any:
+    """What `_runs` has written; anything else as it is, to be refused by the case."""
+    if not isinstance(row, tuple):
+        return row
+    found: list[Any] = []
+    for each in row:
+        match = re.fullmatch(r"(\d+)\.\.(\d+)", each) if isinstance(each, str) else None
+        if isinstance(each, str) and match is None:
+            raise ValueError(f'{name}: expected positions, or runs of them as "3..20", got {each!r}')
+        found += [each] if match is None else range(int(match[1]), min(int(match[2]), MOST_POSITION) + 1)
+    return tuple(found)
 
 
 def _tuples(value: Any) -> Any:

@@ -49,7 +49,7 @@ class HypothesisChoices:
         return truth
 
     def one_of(self, options: Sequence[Chosen]) -> Chosen:
-        option: Chosen = self.draw(st.sampled_from(options))
+        option: Chosen = self.draw(_options(tuple(options)))
         return option
 
     def subset(self, size: int, most: int) -> tuple[int, ...]:
@@ -73,6 +73,11 @@ class RandomChoices:
 
     def subset(self, size: int, most: int) -> tuple[int, ...]:
         return tuple(sorted(self.random.sample(range(size), self.random.randint(0, min(size, most)))))
+
+
+@cache
+def _options(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(options)  # a new one for each choice would be examined by Hypothesis each time
 
 
 @cache

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import random
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from trueband.properties.boundary import boundaries
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
+from trueband.properties.choices import RandomChoices
+from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate
+from trueband.properties.production.guard import Guard, half_of_memory
+from trueband.properties.production.plans import BUDGETS, shapes
+from trueband.properties.production.shapes import Shape, demanded
+from trueband.properties.production.walk import failing, production_case, walk
 from trueband.properties.record import Record
 from trueband.properties.remote import (
     CandidateCheating,
@@ -22,17 +32,22 @@ from trueband.properties.remote import (
     RemoteRunner,
 )
 from trueband.properties.runner import CandidateError
-from trueband.properties.search import SHRUNK, Found, search, try_case
+from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
-from trueband.properties.strategies import cases
+from trueband.properties.strategies import NO_LIMITS, Structure, cases, choose_case
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
 TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, True), "nightly": (100_000, True)}
 SMALL_WORLD = "small_world"
 SMALL_WORLD_CLAIM = "every length up to 6, window up to 3 and pattern of padded and global tokens decodes exactly"
 LEAST_CASES = 6
+NIGHTLY = "nightly"
+ALL_SHAPES, MOST_SHAPES = 8, 7  # weights of checks that are asked for all shapes of production, or most
+FEW_SHAPES, OTHER_DTYPES = 16, 12  # for one of so many shapes; in other dtypes than the first
 SMALL = 8  # tokens of a case that one can read
+TINY = Structure(without=frozenset({"globals"}), tokens=(1, 4), long=False, batch=(1, 1), heads=(1, 1))
+LOST = (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout)
 SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
 
@@ -49,6 +64,9 @@ class Plan:
         seed: of the search.
         checks: names to run, in order; see `select`.
         gate: the seed is a secret until the end, and a second process is asked too.
+        tier: of `TIERS`, for the shapes of production.
+        shapes: that must be checked.
+        limits: of the target.
     """
 
     target: str
@@ -59,6 +77,14 @@ class Plan:
     device: str = "cpu"
     seed: int = 0
     gate: bool = False
+    tier: str = "quick"
+    shapes: tuple[Shape, ...] = ()
+    limits: Limits = NO_LIMITS
+
+    @property
+    def to_walk(self) -> tuple[Shape, ...]:
+        """Shapes of production: those that must be checked, then those of the tier."""
+        return tuple(dict.fromkeys([*self.shapes, *shapes(self.tier, self.limits)]))
 
 
 @dataclass(frozen=True)
@@ -96,6 +122,7 @@ def make_plan(
     device: str = "cpu",
     seed: int = 0,
     gate: bool = False,
+    demanded_shapes: Sequence[Shape] = (),
 ) -> Plan:
     """The plan for a candidate (with `dtypes` and `features`).
 
@@ -105,9 +132,10 @@ def make_plan(
         dtypes: None or empty: all that the candidate has.
         pattern: see `select`.
         gate: the seed is a secret while it runs, and a second process is asked the same.
+        demanded_shapes: that must be checked, beside those that the target declares.
 
     Raises:
-        ValueError: there is no such tier or dtype, or the number of cases is not positive.
+        ValueError: there is no such tier or dtype, the number of cases is not positive, or a shape is not taken.
     """
     asked = tuple(dict.fromkeys(dtypes or ()))
     check_amount(tier, TIERS, cases, asked)
@@ -122,6 +150,9 @@ def make_plan(
         device=device,
         seed=seed,
         gate=gate,
+        tier=tier,
+        shapes=tuple(dict.fromkeys([*candidate.shapes, *demanded(demanded_shapes, candidate.limits)])),
+        limits=candidate.limits,
     )
 
 
@@ -172,17 +203,67 @@ def run(
 
 def steps(plan: Plan) -> list[Step]:
     """What a plan runs, in order, but for the second process of a gate. All fronts take their checks from here."""
-    weights = {name: CHECKS[name].weight for name in plan.checks if name in CHECKS}
+    asked = [name for name in plan.checks if name in CHECKS]
+    # A campaign goes on with other shapes around those of the tier; elsewhere they are walked, and counted apart.
+    counted = [name for name in asked if plan.tier == NIGHTLY or not CHECKS[name].structure.production]
+    weights = {name: 1 if CHECKS[name].structure.production else CHECKS[name].weight for name in counted}
     found = []
     for dtype in plan.dtypes:
         for name in plan.checks:
             if name == SMALL_WORLD:
                 if dtype in plan.small_world_dtypes:
                     found.append(Step(name, dtype, 0))
-                continue
-            share = round(plan.cases * weights[name] / sum(weights.values()))
-            found.append(Step(name, dtype, max(share, LEAST_CASES)))
+            elif name in weights:
+                share = round(plan.cases * weights[name] / sum(weights.values()))
+                found.append(Step(name, dtype, max(share, LEAST_CASES)))
+            else:
+                found.append(Step(name, dtype, len(walked(plan, dtype, CHECKS[name]))))
     return found
+
+
+def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
+    """Which shapes of production a check is asked for in a dtype, by their place in `to_walk`.
+
+    Those that must be checked, and of the tier's: in the first dtype all, or all but two of three of the dear ones, or
+    one of 16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
+    """
+    of_tier, everywhere = TIERS[plan.tier]
+    first, last = len(plan.shapes), len(plan.to_walk)
+    dear = last - (last - first) // 4
+    chosen = list(range(first, last))
+    if check.weight < ALL_SHAPES:
+        chosen = [*range(first, dear), *range(last - 1, dear - 1, -3)[::-1]]
+    share = min(plan.cases / of_tier, 1.0) * (1.0 if dtype == plan.dtypes[0] or everywhere else 1 / OTHER_DTYPES)
+    share *= 1.0 if check.weight >= MOST_SHAPES else 1 / FEW_SHAPES
+    count = max(round(len(chosen) * share), LEAST_CASES)
+    return [*range(first), *(chosen[each] for each in spread(0, len(chosen), count))]
+
+
+def run_production(
+    plan: Plan,
+    check: Check,
+    candidate: Candidate,
+    dtype: str,
+    examples: int,
+    on_progress: Callable[[str, str], None] = lambda *_: None,
+) -> Record:
+    """Lead a candidate through the shapes of production with one check in one dtype."""
+    start = time.monotonic()
+    every, demanded_first = plan.to_walk, len(plan.shapes)
+    numbers = range(examples) if plan.tier == NIGHTLY else walked(plan, dtype, check)
+    drawn = [
+        production_case(check, dtype, candidate.features, candidate.limits, every, number, plan.seed, plan.tier)
+        for number in numbers
+    ]
+    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory())
+    found = walk(check, candidate, drawn, guard, demanded_first, lambda: on_progress(check.name, dtype))
+    return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+
+
+def spread(first: int, last: int, count: int) -> list[int]:
+    """So many of the numbers from `first` to before `last`, evenly, the last one always."""
+    count = max(min(count, last - first), 0)
+    return [last - 1 - (each * (last - first)) // count for each in range(count)][::-1] if count else []
 
 
 def run_step(
@@ -191,6 +272,8 @@ def run_step(
     """One step of a plan. Its record depends on nothing that ran before."""
     if step.check == SMALL_WORLD:
         return run_small_world(plan, candidate, step.dtype, on_progress)
+    if CHECKS[step.check].structure.production:
+        return run_production(plan, CHECKS[step.check], candidate, step.dtype, step.examples, on_progress)
     return run_check(plan, CHECKS[step.check], candidate, step.dtype, step.examples, on_progress)
 
 
@@ -204,8 +287,8 @@ def run_check(
 ) -> Record:
     """Search a case that breaks one check in one dtype."""
     start = time.monotonic()
-    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.least_window)
-    every = cases(dtype, candidate.features, check.structure, candidate.least_window)
+    small = cases(dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
+    every = cases(dtype, candidate.features, check.structure, candidate.limits)
     found = Found()
     # Small cases first; and where only a large one fails, small ones once more, for a counterexample one can read.
     for phase, strategy, share in (
@@ -220,7 +303,14 @@ def run_check(
         found += search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
         if found.failure is not None and found.failure.case.tokens <= SMALL:
             break
-    return _record(plan, check.name, check.claim, dtype, found, start)
+    return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+
+
+def where_it_begins(check: Check, candidate: Candidate, failure: Failure) -> str:
+    """What the sizes next to those of a failing case do; "" where that tells nothing."""
+    if failure.status not in SHRUNK or failure.case is None:
+        return ""
+    return "; ".join(boundaries(failure.case, failing(check, candidate, failure.status), candidate.limits))
 
 
 def run_small_world(
@@ -240,12 +330,12 @@ def walk_small_world(
 ) -> Found:
     """Walk the small world in one dtype, or `only` some of it. A failure is told as a case of `mask_decoding`."""
     failure, walked = None, 0
-    for world in filter(only, worlds(candidate.features, dtype, candidate.least_window)):
+    for world in filter(only, worlds(candidate.features, dtype, candidate.limits)):
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
-        except (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout):
+        except LOST:
             failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
@@ -255,6 +345,7 @@ def walk_small_world(
 
 def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
     """Ask a new process what the first was asked, in another order: a record for each dtype."""
+    ask_something(plan, candidate, past)
     candidate.close()
     for dtype in plan.dtypes:
         start = time.monotonic()
@@ -263,6 +354,16 @@ def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Ite
         tried = try_case(check, candidate, None, lambda asked, _: asked)
         found = Found(len(calls), tried.worst, tried.failure, histogram=[])
         yield _record(plan, check.name, check.claim, dtype, found, start)
+
+
+def ask_something(plan: Plan, candidate: RemoteRunner, past: Memory) -> None:
+    """A small call in every dtype of which no call is remembered, for the second process to be asked."""
+    for dtype in plan.dtypes:
+        if not past.of(dtype):
+            source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
+            inputs = choose_case(source, dtype, candidate.features, TINY, candidate.limits).inputs()
+            with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
+                candidate.call(inputs.arrays, inputs.options, dtype)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:
@@ -298,8 +399,12 @@ def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Che
     return check, case
 
 
-def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float) -> Record:
+def _record(
+    plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float,
+    begins: Callable[[Failure], str] = lambda _: "",
+) -> Record:  # fmt: skip
     failure = found.failure
+    beginning = begins(failure) if failure else ""
     return Record(
         suite="operator",
         check=name,
@@ -313,9 +418,10 @@ def _record(plan: Plan, name: str, claim: str, dtype: str, found: Found, start: 
         worst=found.worst,
         seed=None if plan.gate else plan.seed,
         case=failure.case.to_dict() if failure and failure.case else None,
-        message=found.message,
+        message=f"{found.message} ({beginning})" if beginning else found.message,
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),
         skipped=found.skipped,
+        called=failure.called if failure else (),
     )

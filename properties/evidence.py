@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.case import Case
-from trueband.properties.decode import DIGITS, decoding_inputs
+from trueband.properties.decode import base_of, decoding_inputs, shares_by_digit
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Candidate, Probe
 from trueband.properties.verdict import error_over_bound
@@ -174,14 +174,14 @@ def _gradient_ratios(candidate: Candidate, case: Case, inputs: Inputs) -> dict[s
 def _shares(candidate: Candidate, inputs: Inputs) -> tuple[Float, Float]:
     """(b, h, n, n): the weight of each key in each row, for queries 0, read off one-hot values; bound on their sum."""
     batch, heads, tokens, _ = inputs.shape
-    probing = decoding_inputs(inputs.with_arrays(head_mask=None))
+    bare = inputs.with_arrays(head_mask=None)
+    base, probing = base_of(bare, candidate.limits), decoding_inputs(bare, candidate.limits)
     shares, slack = np.zeros((batch, heads, tokens, tokens)), np.zeros((batch, heads, tokens))
-    for first in range(0, tokens, DIGITS):  # a block of keys that have different digits
-        last = min(first + DIGITS, tokens) - 1
+    for first in range(0, tokens, base):  # a block of keys that have different digits
+        last = min(first + base, tokens) - 1
         block = _only(probing, (first, last))
         output = candidate.call(block.arrays, block.options, block.dtype)
-        tables = output.reshape(batch, heads, tokens, -1, DIGITS).sum(axis=-2)
-        shares[..., first : last + 1] = tables[..., : last + 1 - first]
+        shares[..., first : last + 1] = shares_by_digit(output, base)[..., : last + 1 - first]
         slack += block.bound.total.sum(axis=-1)
     return shares, slack
 

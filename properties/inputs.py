@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound, Precision, attention_bound, attention_gradient_bounds
+from trueband.properties.bounds.head_mask_gradient import head_mask_gradient_bound
 from trueband.reference.arguments import Arguments, check_arguments
 from trueband.reference.attention import band_attention, global_rows, local_rows
 from trueband.reference.attention_vjp import BandAttentionGradients, band_attention_vjp
@@ -69,18 +71,25 @@ class Inputs:
         return check_arguments(**self._call)
 
     @cached_property
+    def structure(self) -> Arguments:
+        """The checked arguments with one channel of every floating array only: all that costs no copy of them."""
+        narrow = self.map_arrays(lambda array: array[..., :1], self.floating)
+        scale = self.options.get("scale")
+        return check_arguments(**{**narrow._call, "scale": 1 / math.sqrt(self.shape[3]) if scale is None else scale})
+
+    @cached_property
     def precision(self) -> Precision:
         return Precision.of(self.dtype, self.accumulator)
 
     @cached_property
     def real(self) -> NDArray[np.bool_]:
         """(b, n): real tokens."""
-        return self.arguments.real
+        return self.structure.real
 
     @cached_property
     def is_global(self) -> NDArray[np.bool_]:
         """(b, n): global tokens."""
-        return self.arguments.is_global
+        return self.structure.is_global
 
     @cached_property
     def visible(self) -> NDArray[np.bool_]:
@@ -105,6 +114,10 @@ class Inputs:
         """Bounds on the errors of the gradients of the floating arguments that are passed."""
         separate = tuple(f"{name}_global" in self.arrays for name in ("query", "key", "value"))
         return attention_gradient_bounds(self.arguments, grad_output, self.precision, separate)  # type: ignore[arg-type]
+
+    def head_mask_gradient_bound(self, grad_output: Float) -> Bound:
+        """Bound on the error of the gradient of the head mask."""
+        return head_mask_gradient_bound(self.arguments, grad_output, self.precision)
 
 
 def different(array: Float) -> Float:

@@ -75,7 +75,8 @@ def _torch(device: str, load: bool, intel: bool) -> Machine:
             return {}
     if torch is None:
         return {}
-    told: Machine = {"torch": str(torch.__version__), "aten": torch.backends.cpu.get_cpu_capability()}
+    aten = torch.backends.cpu.get_cpu_capability().replace("NO AVX", "DEFAULT")  # the name it had in torch 2.6
+    told: Machine = {"torch": str(torch.__version__), "aten": aten}
     told |= blas_of_torch(torch, intel)
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
     told |= {"onednn": onednn[1]} if onednn else {}

@@ -10,8 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.backward import ONCE, Backward, Gradients
+from trueband.properties.called import Call, Calls
 from trueband.properties.case import Case
+from trueband.properties.covered import Covered
 from trueband.properties.inputs import Inputs
+from trueband.properties.limits import Limits, NotTaken
+from trueband.properties.production.shapes import Shape
 
 Array = NDArray[Any]
 
@@ -26,15 +31,37 @@ class Candidate(Protocol):
     def accumulators(self) -> Mapping[str, str]: ...
 
     @property
-    def least_window(self) -> int: ...
+    def limits(self) -> Limits: ...
+
+    @property
+    def undeclared(self) -> Limits: ...
+
+    @property
+    def refusal(self) -> str: ...
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @property
+    def covered(self) -> Covered: ...
+
+    slowest: float
+
+    def memory(self) -> float: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
     ) -> Array: ...
 
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]: ...
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients: ...
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]: ...
 
@@ -44,11 +71,13 @@ class Probe:
 
     Attributes:
         random: numbers that depend on the case alone.
+        calls: what the candidate has been called with since the last verdict.
     """
 
     def __init__(self, candidate: Candidate, case: Case) -> None:
         self.candidate, self.case = candidate, case
         self.random = np.random.default_rng([case.seed, 1])
+        self.calls = Calls(case, lambda: self.inputs)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -63,10 +92,23 @@ class Probe:
 
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
         """The candidate's output, (b, h, n, d) float64."""
-        inputs = inputs or self.inputs
+        inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, layout))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
 
-    def gradients(self, grad_output: Array, inputs: Inputs | None = None) -> dict[str, Array]:
-        """The candidate's gradients of the floating arguments that are passed, by name."""
+    def gradients(
+        self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
+    ) -> Gradients:
+        """The candidate's gradients of the named arguments; None: of the floating ones that are passed."""
+        inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, how.layout, grad_output=grad_output))
+        names = inputs.floating if names is None else names
+        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
+
+    def _taken(self, inputs: Inputs | None) -> Inputs:
+        """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""
         inputs = inputs or self.inputs
-        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, inputs.floating)
+        refused = self.candidate.limits.refuses(inputs)
+        if refused:
+            raise NotTaken(refused)
+        return inputs

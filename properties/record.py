@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+NO_ANSWER = ("crashed", "timeout", "out of memory")  # statuses of checks that the kernel did not live to answer
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Record:
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
             "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
-            failure that was expected).
+            failure that was expected), "not asked" (no case of it lies within what the target declares to take).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.
@@ -34,6 +38,8 @@ class Record:
             that is not counted.
         skipped: comparisons that were left out, because two correct implementations may differ there (near-ties of
             decoding). A check of which all were left out has failed.
+        called: what the kernel was really called with in `case`, where that is not the case as it is: one object for
+            each call of the failed comparison; see `trueband.properties.called`.
     """
 
     suite: str
@@ -54,11 +60,12 @@ class Record:
     worst_case: dict[str, Any] | None = None
     histogram: tuple[int, ...] = ()
     skipped: int = 0
+    called: tuple[dict[str, Any], ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether all is as it should be: it passed, or failed as expected."""
-        return self.status in ("passed", "expected")
+        return self.status in ("passed", "expected", "not asked")
 
     @property
     def reproduce(self) -> str:
@@ -77,6 +84,13 @@ class Record:
     def to_json(self) -> str:
         """One JSON line."""
         return to_line(self.to_dict())
+
+
+def without_answer(records: Iterable[Record]) -> str:
+    """Of failures, those that say nothing about numbers: ", 1 of them without an answer (1 out of memory)"; or ""."""
+    counts = Counter(record.status for record in records if record.status in NO_ANSWER)
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f", {sum(counts.values())} of them without an answer ({told})" if counts else ""
 
 
 def to_line(values: dict[str, Any]) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildSilent
+from trueband.properties.backward import ONCE, Backward, Gradients
+from trueband.properties.covered import Covered
+from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildKilled, ChildSilent
+from trueband.properties.isolation.errors import Raised
+from trueband.properties.isolation.watch import is_own
+from trueband.properties.limits import Limits
 from trueband.properties.machine import Machine
+from trueband.properties.production.guard import resident
+from trueband.properties.production.shapes import Shape
 from trueband.properties.protocol import Array
 from trueband.properties.runner import CandidateError
+from trueband.properties.survey import merged
 from trueband.properties.target import TargetError
 
 START_SECONDS = 120.0
@@ -24,7 +33,7 @@ class CandidateTimeout(Exception):
 
 
 class CandidateExhausted(Exception):
-    """The candidate ran out of memory."""
+    """The candidate ran out of memory: its own limit, or the system killed it. It says nothing about its numbers."""
 
 
 class CandidateCheating(Exception):
@@ -42,6 +51,22 @@ class PastCall:
     output: Array
 
 
+@dataclass(frozen=True)
+class PastGradients:
+    """A call that gave gradients."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    grad_output: Array
+    names: list[str]
+    how: Backward
+    gradients: Gradients
+
+
+Past = PastCall | PastGradients
+
+
 class RemoteRunner:
     """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
@@ -53,6 +78,9 @@ class RemoteRunner:
         starts: how often a child was started.
         machine: where the candidate's process computes, as it tells itself.
         on_call: told of every call that gave a result.
+        undeclared, refusal: what it raises for without declaring it, and the first error that says so.
+        covered: what was asked for.
+        slowest: seconds of the slowest request since somebody set it to 0.
     """
 
     def __init__(
@@ -60,7 +88,8 @@ class RemoteRunner:
     ) -> None:
         self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
         self.starts = 0
-        self.on_call: Callable[[PastCall], None] = lambda _: None
+        self.covered, self.slowest = Covered(), 0.0
+        self.on_call: Callable[[Past], None] = lambda _: None
         self._child: Child | None = None
         try:
             self._introduce()
@@ -76,7 +105,12 @@ class RemoteRunner:
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
         self.accumulators: dict[str, str] = hello["accumulators"]
-        self.least_window: int = hello["least_window"]
+        self.limits = Limits.from_dict(hello["limits"])
+        self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
+        self.undeclared, self.refusal = self._finds_limits()
+        self.limits = merged(self.limits, self.undeclared)
+        if not self.limits.of("window").takes(0):
+            self.features -= {"any_window"}
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
@@ -85,16 +119,29 @@ class RemoteRunner:
         """See `Runner.call`. Also raises the exceptions above."""
         request = {"do": "call", "options": options, "dtype": dtype, "layout": layout}
         _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        self.covered.add(arrays, options)
         self.on_call(PastCall(arrays, options, dtype, layout, result["output"]))
         return result["output"]
 
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]:
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients:
         """See `Runner.gradients`. Also raises the exceptions above."""
-        request = {"do": "gradients", "options": options, "dtype": dtype, "names": names}
+        request = {"do": "gradients", "options": options, "dtype": dtype, "names": names, "how": how.to_dict()}
         expected = {name: arrays[name].shape for name in names}
-        return self._ask(request, {**arrays, "grad_output": grad_output}, expected)[1]
+        if "autograd" in self.features:
+            expected["output"] = arrays["query"].shape
+        _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
+        output = result.pop("output", None)
+        found = Gradients(result, output)
+        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
+        return found
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """See `Runner.raises`. Also raises the exceptions above."""
@@ -103,6 +150,10 @@ class RemoteRunner:
         header, _ = self._ask({"do": "raises", "options": options, "plain": plain}, real, {})
         kind, message = header["raised"]
         return kind, message
+
+    def memory(self) -> float:
+        """Mebibytes that the child has had at most; 0 where there is none."""
+        return 0.0 if self._child is None else resident(self._child.pid)
 
     def close(self) -> None:
         """End the child."""
@@ -121,7 +172,7 @@ class RemoteRunner:
         self._child = Child(self.spec, self.device, self.memory_limit)
         try:
             hello, _ = self._judged(lambda child: child.answer(START_SECONDS, "a start"))
-        except (CandidateCrash, CandidateTimeout) as error:
+        except (CandidateCrash, CandidateTimeout, CandidateExhausted) as error:
             raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
         if "unusable" in hello:
             self.close()
@@ -134,22 +185,43 @@ class RemoteRunner:
         except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
             return False  # the checks will meet it again, and tell
 
+    def _finds_limits(self) -> tuple[Limits, str]:
+        if is_own(self.spec):
+            return Limits(), ""
+        try:
+            found, _ = self._ask({"do": "find limits"}, {}, {})
+            return Limits.from_dict(found["limits"]), str(found["refusal"])
+        except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
+            return Limits(), ""  # the checks will meet it again, and tell
+
     def _ask(
         self, request: dict[str, Any], arrays: dict[str, Array], expected: dict[str, tuple[int, ...]]
     ) -> tuple[dict[str, Any], dict[str, Array]]:
         if self._child is None:
             self._start()
-        header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        start = time.monotonic()
+        try:
+            header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
         for key, error in (
-            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("broken", CandidateError),
+            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("raised an error", Raised),
+            ("broken", CandidateError),
         ):  # fmt: skip
             if key in header:
-                raise error(header[key])
+                told = header[key]
+                raise error(self._within_limit(told) if error is CandidateExhausted else told)
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
             raise CandidateCheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
+
+    def _within_limit(self, told: str) -> str:
+        """An end for lack of memory, with what limited it."""
+        if not self.memory_limit:
+            return told
+        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has (--memory-limit)"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
         """What the child says, unless it is gone, silent, or has shown itself to cheat."""
@@ -174,6 +246,8 @@ class RemoteRunner:
             )
         if isinstance(failed, ChildSilent):
             raise CandidateTimeout(str(failed)) from failed
+        if isinstance(failed, ChildKilled):
+            raise CandidateExhausted(self._within_limit(str(failed))) from failed
         if failed is not None:
             raise CandidateCrash(str(failed)) from failed
         return header, result

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.arrays import NotDifferentiable, library
+from trueband.properties.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
+from trueband.properties.covered import Covered
 from trueband.properties.isolation.desk import Desk
-from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, judged
+from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, Raised, judged
+from trueband.properties.limits import Limits
+from trueband.properties.production.guard import resident
+from trueband.properties.survey import survey
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
-LAYOUTS = ("contiguous", "transposed", "offset", "expanded", "reused")
 
 __all__ = ["LAYOUTS", "CandidateError", "Cheating", "Exhausted", "Runner"]
 
@@ -24,7 +30,10 @@ class Runner:
     """One target on one device.
 
     Attributes:
-        features, accumulators, least_window: what the target declares.
+        features, accumulators, limits, shapes: what the target declares.
+        undeclared, refusal: what it does not take without declaring it, and the error; found by `RemoteRunner` only.
+        covered: what it was asked for.
+        slowest: seconds of the slowest call since somebody set it to 0.
         may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
     """
 
@@ -40,7 +49,10 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.accumulators: Mapping[str, str] = self.target.accumulators
-        self.least_window = self.target.least_window
+        self.limits = self.target.limits
+        self.shapes = self.target.shapes
+        self.undeclared, self.refusal = Limits(), ""
+        self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
 
@@ -49,42 +61,110 @@ class Runner:
 
         Args:
             layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
-                slice of larger storage full of NaN; "expanded", one row of the batch repeated without copying;
-                "reused", the memory of the call before, overwritten, where it has the same size. For a target of
-                layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
+                slice of larger storage full of NaN; "expanded", one row of the batch, or one head, repeated without
+                copying; "reused", the memory of the call before, overwritten, where it has the same size. For a
+                target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
 
         Raises:
             CandidateError: it raised, changed its inputs, or returned something else than asked for.
         """
-        given = self._given(arrays, dtype, layout)
+        given = self._given(arrays, dtype, Backward(layout))
         self.desk.poison(arrays["query"].shape, dtype)
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
         self.desk.check_inputs()
+        self.covered.add(arrays, options)
         return self._turn(self.desk.take(output))
 
+    def memory(self) -> float:
+        """Mebibytes that the process of the target has had at most."""
+        return resident()
+
     def gradients(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, grad_output: Array, names: list[str]
-    ) -> dict[str, Array]:
-        """Gradients of the named arguments as float64; one that the result does not depend on is 0."""
-        given = self._given(arrays, dtype, "contiguous")
-        upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, "contiguous")
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients:
+        """Gradients of the named arguments as float64; one that the result does not depend on is 0.
+
+        Args:
+            names: of the arguments that require gradients; no other does.
+            how: the passes are run, and how things lie in memory.
+
+        Returns:
+            They come with the output that they belong to, which is held to the rules of `call`.
+
+        Raises:
+            CandidateError: as of `call`.
+        """
+        given = self._given(arrays, dtype, how)
+        upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         self.desk.poison(arrays["query"].shape, dtype)
         if self.target.gradients is not None:
+            if how.way != "once":
+                raise ValueError(f"way: expected 'once' for a target with gradients of its own, got {how.way!r}")
             found = self._run(self.target.gradients, {**given, "grad_output": upstream}, options)
+            gradients, there = self._read_gradients(found, arrays, names, dtype)
+            self.desk.check_last()
+            self.desk.forget_last()
+            self.desk.burn(there)
+            return Gradients(gradients)
+        function = functools.partial(self.target.function, **options)
+        before = None
+        if how.way == "added":
+            before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
+        with _differentiating():
+            output, backward = self.library.forward(function, given, names, before)
+        self._check_result("output", output, arrays["query"], dtype)
+        self.desk.check_own_memory("output", output)
+        plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
+        with _differentiating():
+            found = self._backward(function, backward, given, names, upstream, how.way)
+        gradients, there = self._read_gradients(found, arrays, names, dtype)
+        if before is not None:
+            gradients = {name: each - already_there(each.shape) for name, each in gradients.items()}
+        if not np.array_equal(self.library.back(output), plain, equal_nan=True):
+            raise CandidateError("output: expected a result that stays as it is, got one its backward pass changed")
+        self.desk.take(output)
+        self.desk.burn(there)
+        return Gradients(gradients, self._turn(plain))
+
+    def _backward(
+        self, function: Any, backward: Any, given: dict[str, Any], names: list[str], upstream: Any, way: str
+    ) -> dict[str, Any]:  # fmt: skip
+        """The gradients as the library gives them."""
+        if way == "after another":
+            floating = {name for name in given if not name.endswith("_mask")} | {"head_mask"}
+            other = {name: self.library.negative(each) if name in floating else each for name, each in given.items()}
+            kept = self.library.forward(function, other, names)  # what it saves is alive during the backward pass
+            found: dict[str, Any] = backward(upstream)
+            del kept
         else:
-            found = self._differentiated(given, options, upstream, names)
-        result = {}
+            if way == "twice":
+                backward(upstream, again=True)
+            found = backward(upstream)
+        return found
+
+    def _read_gradients(
+        self, found: dict[str, Any], arrays: dict[str, Array], names: list[str], dtype: str
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        """As float64, and as they lie there."""
+        result, there = {}, {}
         for name in names:
             gradient = found.get(name)
             if gradient is None:
                 result[name] = np.zeros(arrays[name].shape)
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name], dtype)
-            result[name] = self._turn(self.library.back(gradient))
+            result[name] = self._turn(np.array(self.library.back(gradient)))
+            there[f"gradient of {name}"] = gradient
         self.desk.check_inputs()
-        self.desk.check_last()
-        return result
+        return result, there
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """(type, message) of what the target raises for arrays handed over as they are; ("", "") for nothing."""
@@ -102,9 +182,11 @@ class Runner:
             self.desk.forget_last()
         return "", ""
 
-    def _given(self, arrays: dict[str, Array], dtype: str, layout: str) -> dict[str, Any]:
-        self.desk.clear(keep=layout == "reused")
-        return {name: self._lay_out(name, self._turn(array), dtype, layout) for name, array in arrays.items()}
+    def _given(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
+        self.desk.clear(keep=how.layout == "reused")
+        return {
+            name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name)) for name, array in arrays.items()
+        }
 
     def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
         if array.ndim == 2 and layout in ("transposed", "offset"):
@@ -120,9 +202,14 @@ class Runner:
             guarded[inside] = array
             return self.desk.put(name, guarded, dtype)[inside]
         if layout == "expanded":
-            if not (array == array[:1]).all():
-                raise ValueError("layout: expected equal rows of the batch to expand, got different ones")
-            return self.library.broadcast(self.desk.put(name, array[:1], dtype), array.shape)
+            axes = range(4) if name == "grad_output" else (0, 2 if self.target.layout == "bnhd" else 1)
+            one = array
+            for axis in axes:
+                first = one.take([0], axis)
+                one = first if (one == first).all() else one
+            if one.shape == array.shape and array.size > 1:
+                raise ValueError(f"layout: expected equal {name} in a batch or in heads to expand, got different ones")
+            return self.library.broadcast(self.desk.put(name, one, dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
 
     def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
@@ -134,33 +221,45 @@ class Runner:
         return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
     def _run(self, function: Any, given: dict[str, Any], options: dict[str, Any]) -> Any:
+        start = time.monotonic()
         try:
             return function(**given, **options)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
             raise judged(error, "a result") from error
-
-    def _differentiated(
-        self, given: dict[str, Any], options: dict[str, Any], upstream: Any, names: list[str]
-    ) -> dict[str, Any]:
-        function = functools.partial(self.target.function, **options)
-        try:
-            return self.library.gradients(function, given, names, upstream)
-        except NotDifferentiable as error:
-            raise CandidateError(f"expected an output that has gradients, got {error}") from error
-        except Exception as error:
-            raise judged(error, "gradients") from error
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
 
     def find_gradients(self) -> bool:
         """Whether the target can be differentiated in a tiny call."""
-        ones, names = np.ones((1, 1, 2, 4)), ["query", "key", "value"]
-        window = {"window": max(1, self.least_window)}
+        fit, names = self.limits.fit, ["query", "key", "value"]
+        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
+        window = {"window": fit("window", 1)}
         try:
             self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
         except CandidateError as error:
             return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
         return True
+
+    def find_limits(self) -> tuple[Limits, str]:
+        """What it raises for beyond what it declares, and the first error; see `survey`."""
+        dtype = self.dtypes[0]
+
+        def ask(sizes: dict[str, int], left: bool) -> str:
+            ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
+            arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
+            if left:
+                arrays["attention_mask"] = np.broadcast_to(np.arange(sizes["tokens"]) > 0, ones.shape[::2]).copy()
+            try:
+                self.call(arrays, {"window": sizes["window"]}, dtype)
+            except Raised as error:
+                return str(error)
+            except CandidateError:
+                pass  # the checks will meet it again, and tell
+            return ""
+
+        return survey(ask, self.target.limits, "padding" in self.features)
 
     def _turn(self, array: Any) -> Any:
         """Between (b, h, n, d) and the layout of the target; the same both ways."""
@@ -177,3 +276,14 @@ class Runner:
         if got_dtype != dtype:
             raise CandidateError(f"{what}: expected dtype {dtype}, got {got_dtype}")
         self.desk.check_form(what, result)
+
+
+@contextlib.contextmanager
+def _differentiating() -> Iterator[None]:
+    """What the candidate raises on the way is told as what it lacks."""
+    try:
+        yield
+    except NotDifferentiable as error:
+        raise CandidateError(f"expected an output that has gradients, got {error}") from error
+    except Exception as error:
+        raise judged(error, "gradients") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis
@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
+from trueband.properties.called import Calls
+from trueband.properties.limits import NotTaken
 from trueband.properties.probe import Probe
 from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
 from trueband.properties.runner import CandidateError
@@ -30,12 +32,14 @@ class Failure:
         status: one of those of a `Record`, but "passed".
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
+        called: what the candidate was called with, where the case does not say it; see `properties.called`.
     """
 
     case: Any
     status: str
     message: str
     verdict: Verdict | None = None
+    called: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Tried:
         worst: largest error/bound of what passed.
         evidence: verdicts that compared something.
         skipped: comparisons that were left out.
+        not_taken: a call that the candidate declares not to take ended it.
     """
 
     failure: Failure | None
     worst: float = 0.0
     evidence: int = 0
     skipped: int = 0
+    not_taken: bool = False
 
 
 @dataclass
@@ -68,6 +74,7 @@ class Found:
         histogram: of error/bound, of the cases up to the first that failed; see `properties.histogram`.
         evidence: verdicts that compared something.
         skipped: comparisons that were left out, because two correct implementations may differ there.
+        not_taken: cases that ended at a call that the candidate declares not to take.
     """
 
     cases: int = 0
@@ -78,6 +85,7 @@ class Found:
     histogram: list[int] = field(default_factory=histogram.empty)
     evidence: int = 0
     skipped: int = 0
+    not_taken: int = 0
 
     @classmethod
     def of(cls, case: Any, tried: Tried) -> Found:
@@ -93,6 +101,7 @@ class Found:
         self.cases += 1
         self.evidence += tried.evidence
         self.skipped += tried.skipped
+        self.not_taken += tried.not_taken
         if worst > self.worst:
             self.worst, self.worst_case = worst, case
         if self.failure is not None:
@@ -114,6 +123,7 @@ class Found:
             self.histogram if self.failure else histogram.add([self.histogram, other.histogram]),
             self.evidence + other.evidence,
             self.skipped + other.skipped,
+            self.not_taken + other.not_taken,
         )
 
     @property
@@ -121,6 +131,8 @@ class Found:
         """As of a `Record`. A search of which every comparison was left out has shown nothing, and has not passed."""
         if self.failure is not None:
             return self.failure.status
+        if self.not_taken and not self.evidence:
+            return "not asked"
         return "failed" if self.skipped and not self.evidence else "passed"
 
     @property
@@ -130,6 +142,8 @@ class Found:
             return self.failure.message
         if self.status == "passed":
             return ""
+        if self.status == "not asked":
+            return "no case of it lies within what the target declares to take"
         return f"expected evidence, got none: all {self.skipped} comparisons were too close to call"
 
 
@@ -141,6 +155,12 @@ class _Died(BaseException):
     """Ends a search at once: each further try would cost a new process."""
 
 
+def suits(check: Any, case: Any) -> bool:
+    """Whether the claim of a check is about a case: one that was fitted to declared sizes may be out of its reach."""
+    structure = getattr(check, "structure", None)
+    return structure is None or case is None or structure.suits(case)
+
+
 def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe) -> Tried:
     """Run a check on one case, up to its first failure.
 
@@ -148,17 +168,26 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
         probe: what the check's function gets, made of the candidate and the case.
     """
     worst, evidence, skipped = 0.0, 0, 0
+    asked = probe(candidate, case)
+    calls: Calls | None = getattr(asked, "calls", None)
 
     def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
-        return Tried(Failure(case, status, message, verdict), worst, evidence, skipped)
+        called = () if calls is None else calls.told()
+        return Tried(Failure(case, status, message, verdict, called), worst, evidence, skipped)
 
+    if not suits(check, case):
+        return Tried(None, not_taken=True)
     try:
-        for verdict in check.function(probe(candidate, case)):
+        for verdict in check.function(asked):
             if not verdict.passed:
                 return failed("cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict)
+            if calls is not None:
+                calls.judged()
             worst = max(worst, verdict.ratio)
             evidence += verdict.evidence
             skipped += verdict.skipped
+    except NotTaken:
+        return Tried(None, worst, evidence, skipped, not_taken=True)
     except (CandidateError, ShapeMismatch) as error:
         return failed("failed", str(error))
     except CandidateCrash as error:
@@ -227,10 +256,6 @@ def search(
         pass
     except hypothesis.errors.Flaky:
         assert found.failure is not None
-        found.failure = Failure(
-            found.failure.case,
-            found.failure.status,
-            f"not every time, for the same input: {found.failure.message}",
-            found.failure.verdict,
-        )
+        told = f"not every time, for the same input: {found.failure.message}"
+        found.failure = replace(found.failure, message=told)
     return found

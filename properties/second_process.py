@@ -10,7 +10,7 @@ import numpy as np
 
 from trueband.properties.checks import Check
 from trueband.properties.inputs import Inputs
-from trueband.properties.remote import PastCall
+from trueband.properties.remote import Past, PastGradients
 from trueband.properties.verdict import Verdict, judge
 
 NAME = "second_process"
@@ -23,13 +23,17 @@ class Memory:
     """A random sample of the calls of a run, the same number for each dtype."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[PastCall]] = {}
+        self._kept: dict[str, list[Past]] = {}
         self._seen: dict[str, int] = {}
         self._random = random.Random(0)  # which calls are kept tells nothing
 
-    def add(self, call: PastCall) -> None:
+    def add(self, call: Past) -> None:
         """Keep it, in the place of another when there are enough; not if it is large or holds what is not finite."""
-        arrays = call.arrays.values()
+        arrays = [*call.arrays.values()]
+        if isinstance(call, PastGradients):
+            if call.how.layout == "reused" or call.how.way == "added":
+                return  # what lay there before counts, and is not told; a sum is rounded by more than a gradient
+            arrays += [call.grad_output, *call.gradients.values()]
         if sum(array.size for array in arrays) > MOST_NUMBERS or not all(np.isfinite(array).all() for array in arrays):
             return
         dtype = call.dtype
@@ -42,20 +46,30 @@ class Memory:
         if place < KEPT:
             kept[place] = call
 
-    def of(self, dtype: str) -> list[PastCall]:
+    def of(self, dtype: str) -> list[Past]:
         """The calls of a dtype, the last first."""
         return self._kept.get(dtype, [])[::-1]
 
 
-def second_process(calls: Sequence[PastCall]) -> Check:
+def second_process(calls: Sequence[Past]) -> Check:
     """The check of these calls; its function takes the candidate itself."""
 
     def check_second_process(candidate: Any) -> Iterator[Verdict]:
         for call in calls:
+            inputs = Inputs(call.arrays, call.options, call.dtype, candidate.accumulators.get(call.dtype))
+            if isinstance(call, PastGradients):
+                yield from _same_gradients(candidate, call, inputs)
+                continue
             layout = "contiguous" if call.layout == "reused" else call.layout
             output = candidate.call(call.arrays, call.options, call.dtype, layout)
-            accumulator = candidate.accumulators.get(call.dtype)
-            bound = Inputs(call.arrays, call.options, call.dtype, accumulator).bound
-            yield judge(output, call.output, bound + bound, "output in a second process")
+            yield judge(output, call.output, inputs.bound.scaled(2), "output in a second process")
 
     return Check(NAME, CLAIM, check_second_process)
+
+
+def _same_gradients(candidate: Any, call: PastGradients, inputs: Inputs) -> Iterator[Verdict]:
+    found = candidate.gradients(call.arrays, call.options, call.dtype, call.grad_output, call.names, call.how)
+    bounds = inputs.gradient_bounds(call.grad_output)
+    for name in sorted(bounds.keys() & found.keys()):
+        what = f"gradient of {name} in a second process"
+        yield judge(found[name], call.gradients[name], bounds[name].scaled(2), what)

@@ -8,33 +8,43 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from trueband.properties.case import Case
 from trueband.properties.checks.visibility import check_mask_decoding
+from trueband.properties.limits import Limits
 from trueband.properties.probe import Candidate, Probe
+from trueband.properties.strategies import NO_LIMITS
 
+Pattern = tuple[tuple[int, ...], tuple[int, ...]]  # masked and flagged positions
 MOST_TOKENS, MOST_TOKENS_DILATED, MOST_WINDOW = 6, 4, 3
 MOST_ROWS = 512  # of a batch: a kernel that is slow, such as an interpreted one, has to answer a call in time
 
 
-def worlds(features: Collection[str], dtype: str, least_window: int = 0) -> Iterator[Case]:
+def worlds(features: Collection[str], dtype: str, limits: Limits = NO_LIMITS) -> Iterator[Case]:
     """The cases of each length, window and kind of attention that the features allow: batches of patterns."""
-    windows = range(least_window, max(MOST_WINDOW, least_window) + 1)
+    windows = sorted({limits.fit("window", window) for window in range(MOST_WINDOW + 1)})
     for tokens, window in itertools.product(range(1, MOST_TOKENS + 1), windows):
+        if "padding" not in features and not limits.of("tokens").takes(tokens):
+            continue
         subsets = [tuple(i for i in range(tokens) if bits >> i & 1) for bits in range(1 << tokens)]
         masked = subsets if "padding" in features else [()]
+        if limits.padding == "right":
+            masked = [each for each in masked if each == tuple(range(tokens - len(each), tokens))]
         flagged = subsets if "globals" in features else [()]
-        patterns = list(itertools.product(masked, flagged))
-        for first in range(0, len(patterns), MOST_ROWS):
-            yield _world(tokens, window, patterns[first : first + MOST_ROWS], features, dtype)
+        kinds: list[tuple[list[Pattern], dict[str, Any]]] = [(list(itertools.product(masked, flagged)), {})]
         if "causal" in features:
-            yield _world(tokens, window, [(m, ()) for m in masked], features, dtype, causal=True)
-        if "dilation" in features and tokens <= MOST_TOKENS_DILATED:
-            yield _world(tokens, window, patterns, features, dtype, dilation=2)
+            kinds.append(([(each, ()) for each in masked], {"causal": True}))
+        if "dilation" in features and tokens <= MOST_TOKENS_DILATED and limits.of("dilation").takes(2):
+            kinds.append((kinds[0][0], {"dilation": 2}))
+        most = min(limits.of("batch").most or MOST_ROWS, MOST_ROWS)
+        for patterns, options in kinds:
+            for first in range(0, len(patterns), most):
+                yield limits.fitted(_world(tokens, window, patterns[first : first + most], features, dtype, **options))
 
 
 def _world(
-    tokens: int, window: int, patterns: list[tuple[tuple[int, ...], tuple[int, ...]]], features: Collection[str],
+    tokens: int, window: int, patterns: list[Pattern], features: Collection[str],
     dtype: str, causal: bool = False, dilation: int = 1,
 ) -> Case:  # fmt: skip
     has_globals = "globals" in features and not causal

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trueband.properties.case import Case, Positions
 from trueband.properties.choices import Choices, HypothesisChoices
 from trueband.properties.families import FAMILIES
+from trueband.properties.limits import Limits
 
 # The field of a case that has a value of its own where the case has the feature.
 _FIELDS = {
@@ -17,6 +18,7 @@ _FIELDS = {
     "dilation": "dilation", "head_mask": "head_mask", "scale": "scale",
 }  # fmt: skip
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
+POWERS_OF_4 = (1, 4, 16, 64, 256)
 SCALES = (None, 1.0, 0.5, 0.3)
 LONG = (120, 330)  # tokens: past the block sizes of kernels
 
@@ -34,6 +36,9 @@ class Structure:
         dense: the window covers the sequence.
         families: of numbers.
         head_dims: sizes of a head.
+        exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
+        production: the sizes are those of `trueband.properties.production`; tokens, batch, heads and head_dims above
+            are not asked then.
     """
 
     require: frozenset[str] = frozenset()
@@ -45,6 +50,15 @@ class Structure:
     dense: bool = False
     families: tuple[str, ...] = tuple(FAMILIES)
     head_dims: tuple[int, ...] = HEAD_DIMS
+    exact_scale: bool = False
+    production: bool = False
+
+    def suits(self, case: Case) -> bool:
+        """Whether the sizes of a case allow the claim."""
+        least, most = self.tokens
+        of_length = least != most or case.tokens == most
+        dense = not self.dense or case.window >= case.tokens - 1
+        return of_length and dense and (not self.exact_scale or case.head_dim in POWERS_OF_4)
 
     def at_most(self, tokens: int) -> Structure:
         """The same with at most so many tokens (as many as it needs, if that is more)."""
@@ -63,6 +77,8 @@ class Structure:
                 raise ValueError(f"{name}: expected one for this check, got none")
             if feature in self.without and name in given:
                 raise ValueError(f"{name}: expected none for this check, got {given[name]!r}")
+        if self.production:
+            return
         least, most = self.tokens
         if case.tokens < least or (case.tokens > most and not self.long):
             told = f"at least {least}" if self.long else f"{least}..{most}"
@@ -71,51 +87,65 @@ class Structure:
             raise ValueError(f"window: expected at least {case.tokens - 1} for this check, got {case.window}")
         if case.family not in self.families:
             raise ValueError(f"family: expected one of {', '.join(self.families)} for this check, got {case.family!r}")
-        if self.head_dims != HEAD_DIMS and case.head_dim not in self.head_dims:
-            raise ValueError(f"head_dim: expected one of {self.head_dims} for this check, got {case.head_dim}")
+        if case.head_dim < min(self.head_dims):
+            raise ValueError(f"head_dim: expected at least {min(self.head_dims)} for this check, got {case.head_dim}")
+        if self.exact_scale and case.head_dim not in POWERS_OF_4:
+            raise ValueError(f"head_dim: expected a power of 4 for this check, got {case.head_dim}")
 
 
 ANY = Structure()
+NO_LIMITS = Limits()
 
 
 def cases(
-    dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+    dtype: str, features: Collection[str], structure: Structure = ANY, limits: Limits = NO_LIMITS
 ) -> st.SearchStrategy[Case]:
-    """Cases of a structure that a target with these features, and windows from the least on, can serve."""
-    return _cases(dtype, frozenset(features), structure, least_window)
+    """Cases of a structure that a target with these features and limits can serve."""
+    return _cases(dtype, frozenset(features), structure, limits)
 
 
 @st.composite
-def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, least_window: int) -> Case:
-    return choose_case(HypothesisChoices(draw), dtype, features, structure, least_window)
+def _cases(draw: st.DrawFn, dtype: str, features: frozenset[str], structure: Structure, limits: Limits) -> Case:
+    return choose_case(HypothesisChoices(draw), dtype, features, structure, limits)
 
 
 def choose_case(
-    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, least_window: int = 0
+    choices: Choices, dtype: str, features: Collection[str], structure: Structure = ANY, limits: Limits = NO_LIMITS
 ) -> Case:
-    """One case of a structure that a target with these features, and windows from the least on, can serve."""
+    """One case of a structure that a target with these features and limits can serve."""
+    least, most = structure.tokens
+    is_long = structure.long and choices.integer((0, 11)) == 11
+    tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
+    bare = Case(
+        tokens=tokens,
+        window=choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens),
+        batch=choices.integer(structure.batch),
+        heads=choices.integer(structure.heads),
+        head_dim=choices.one_of(
+            structure.head_dims[:-1] or structure.head_dims if tokens > 100 else structure.head_dims
+        ),
+        dtype=dtype,
+    )
+    return _fitted(dressed(choices, bare, features, structure), structure, limits)
+
+
+def dressed(choices: Choices, bare: Case, features: Collection[str], structure: Structure = ANY) -> Case:
+    """A case with the sizes of another, and with what the structure and the features leave: masks, options, numbers."""
 
     def has(feature: str) -> bool:
         if feature in structure.require:
             return True
         return feature in features and feature not in structure.without and choices.flag()
 
-    least, most = structure.tokens
-    is_long = structure.long and choices.integer((0, 11)) == 11
-    tokens = choices.integer(LONG) if is_long else choices.integer((least, min(most, least + 7)), (least, most))
-    window = choices.integer((tokens - 1, tokens + 3)) if structure.dense else _window(choices, tokens)
-    window = max(window, least_window)
-    batch = choices.integer(structure.batch)
-    heads = choices.integer(structure.heads)
-    head_dim = choices.one_of(structure.head_dims[:-1] if tokens > 100 else structure.head_dims)
-
+    tokens, batch = bare.tokens, bare.batch
+    flagged = _few if structure.production else _flagged
     masked = global_ = None
     separate = False
     if has("padding"):
         masked = _rows([_masked(choices, tokens) for _ in range(batch)], "padding" in structure.require)
     causal = "causal" in structure.require
     if not causal and has("globals"):
-        global_ = _rows([_flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
+        global_ = _rows([flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
         separate = "separate_globals" in features and "separate_globals" not in structure.without and choices.flag()
     else:
         causal = has("causal")
@@ -123,13 +153,8 @@ def choose_case(
     if has("dilation"):
         dilation = choices.integer((1, 3))
         if "dilation_per_head" in features and choices.flag():
-            dilation = tuple(choices.integer((1, 3)) for _ in range(heads))
-    return Case(
-        tokens=tokens,
-        window=window,
-        head_dim=head_dim,
-        batch=batch,
-        heads=heads,
+            dilation = tuple(choices.integer((1, 3)) for _ in range(bare.heads))
+    return bare.replace(
         masked=masked,
         global_=global_,
         separate_globals=separate,
@@ -139,8 +164,18 @@ def choose_case(
         scale=choices.one_of(SCALES) if "scale" in features and "scale" not in structure.without else None,
         family=choices.one_of(structure.families),
         seed=choices.integer((0, 2**16)),
-        dtype=dtype,
     )
+
+
+def _fitted(case: Case, structure: Structure, limits: Limits) -> Case:
+    """A case with sizes that a target takes, dense and of an exact scale where there are such."""
+    fitted = limits.fitted(case)
+    if structure.dense and fitted.window < fitted.tokens - 1:
+        fitted = limits.fitted(fitted.replace(window=fitted.tokens - 1))
+    if structure.exact_scale and fitted.head_dim not in POWERS_OF_4:
+        taken = [size for size in POWERS_OF_4 if limits.of("head_dim").takes(size)]
+        fitted = fitted.replace(head_dim=min(taken, default=fitted.head_dim))
+    return fitted
 
 
 def _window(choices: Choices, tokens: int) -> int:
@@ -163,6 +198,12 @@ def _masked(choices: Choices, tokens: int) -> tuple[int, ...]:
         return choices.subset(tokens, 6)
     count = choices.integer((0, tokens))
     return tuple(range(tokens - count, tokens) if kind == "tail" else range(count))
+
+
+def _few(choices: Choices, tokens: int) -> tuple[int, ...]:
+    """Some of the first, the last and others: a row of a global token costs as much as a hundred others."""
+    some = [0, 1, tokens // 2, tokens - 1, choices.integer((0, tokens - 1)), choices.integer((0, tokens - 1))]
+    return tuple(sorted({position for position in some if position < tokens and choices.flag()}))
 
 
 def _flagged(choices: Choices, tokens: int) -> tuple[int, ...]:

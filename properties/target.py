@@ -13,6 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
+from trueband.properties.limits import Limits, Sizes
+from trueband.properties.production.shapes import Shape, demanded, shapes_of
 
 FEATURES = {
     "padding": "takes attention_mask",
@@ -24,25 +26,39 @@ FEATURES = {
     "head_mask": "takes head_mask",
     "scale": "takes scale",
     "backward": "has gradients",
-    "deterministic": "the same call gives the same, bit for bit: a row depends on nothing but the shapes, masks and "
-    "options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "head_mask_gradient": "has the gradient of head_mask, too",
+    "deterministic": "the same call gives the same, bit for bit, with gradients and without: a row depends on nothing "
+    "but the shapes, masks and options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "deterministic_gradients": "the same call gives the same gradients, bit for bit: each depends on nothing but the "
+    "shapes, masks and options, which gradients are asked for, where the arrays lie modulo 64 bytes, and the numbers "
+    "that count for it",
     "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
     "numbers lie; deterministic, too",
     "nan_local": "a non-finite value reaches no row that does not attend it",
-    "any_window": "takes every window from 0 on (declared by least_window)",
+    "any_window": "takes a window of 0 (as every target that does not declare its windows in sizes)",
+    "limits": "declares what it does not take, and refuses that (declared by sizes and padding)",
+    "strided": "takes arrays of any strides (follows from its library: torch, numpy)",
+    "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
+    "accumulates": "adds gradients to those that are there (follows from its library: torch)",
     "validation": "rejects bad input with the contract's errors",
 }
 # What a plain callable claims by taking an argument of the contract.
-_BY_ARGUMENT = {
+BY_ARGUMENT = {
     "attention_mask": ("padding",),
     "global_attention_mask": ("globals",),
     "query_global": ("separate_globals",),
     "causal": ("causal",),
     "dilation": ("dilation", "dilation_per_head"),
-    "head_mask": ("head_mask",),
+    "head_mask": ("head_mask", "head_mask_gradient"),
     "scale": ("scale",),
 }
-LIBRARIES = ("torch", "numpy", "jax")
+# What follows from the library, declared or not.
+_BY_LIBRARY = {
+    "torch": frozenset({"strided", "autograd", "accumulates"}),
+    "numpy": frozenset({"strided"}),
+    "jax": frozenset({"autograd"}),
+}
+LIBRARIES = tuple(_BY_LIBRARY)
 LAYOUTS = ("bhnd", "bnhd")
 
 
@@ -58,8 +74,9 @@ class Target:
         function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
             layout "bnhd".
         dtypes: it accepts, of float64, float32, bfloat16, float16.
-        features: it has, of `FEATURES`; None: read off its signature, and deterministic. One that adds in another order
-            in every call (atomics, split keys, threads) names its features without "deterministic".
+        features: it has, of `FEATURES`; None: read off its signature, and deterministic, gradients included. One that
+            adds in another order in every call (atomics, split keys, threads) names its features without
+            "deterministic", or without "deterministic_gradients" where its backward pass alone does so.
         library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
             function imports, torch if it cannot be told.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
@@ -70,7 +87,12 @@ class Target:
         accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
             for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
             the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
-        least_window: the least window it takes. The contract's is 0.
+        sizes: {name: Sizes} of what it does not take in every size, by name: batch, heads, tokens, head_dim, window,
+            dilation, globals (flagged tokens of a sequence). `Sizes(multiple=64)`, `Sizes(only=(64, 128))`,
+            `Sizes(least=1, most=512)`. It is asked for nothing else, and must raise where it is.
+        shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
+            batch)`; others are checked as far as the time for a call reaches.
+        padding: "any"; "right": masked tokens stand behind all real ones only.
     """
 
     function: Callable[..., Any]
@@ -82,7 +104,9 @@ class Target:
     layout: str = "bhnd"
     devices: tuple[str, ...] | None = None
     accumulators: Mapping[str, str] = field(default_factory=dict, hash=False)
-    least_window: int = 0
+    sizes: Mapping[str, Sizes] = field(default_factory=dict, hash=False)
+    padding: str = "any"
+    shapes: tuple[Shape, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -103,17 +127,28 @@ class Target:
             raise TargetError(f"accumulators: expected {{dtype: format}}, got {type(self.accumulators).__name__}")
         _names("accumulators", self.accumulators, self.dtypes)
         _names("accumulators", self.accumulators.values(), ACCUMULATORS)
-        if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 0:
-            raise TargetError(f"least_window: expected an int >= 0, got {self.least_window!r}")
+        try:
+            object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
+        except ValueError as error:
+            raise TargetError(str(error)) from error
+
+    @property
+    def limits(self) -> Limits:
+        """What it does not take."""
+        return Limits(self.sizes, self.padding)
 
     def resolved(self) -> Target:
         """The same target with nothing left to infer, except whether a torch kernel has gradients."""
         library = self.library or _library(self.function)
         features = self.features
         if features is None:
-            features = _features(self.function) | {"deterministic"} | ({"backward"} if self.gradients else set())
+            features = _features(self.function) | {"deterministic", "deterministic_gradients"}
+            features |= {"backward"} if self.gradients else set()
         features = features | {"deterministic"} if "batch_invariant" in features else features
-        features = features - {"any_window"} if self.least_window else features | {"any_window"}
+        derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
+        features = features - derived.keys() | {name for name, holds in derived.items() if holds}
+        of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
+        features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)
 
@@ -174,7 +209,7 @@ def _features(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset()
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     names = {parameter.name for parameter in parameters}
-    claimed = [features for name, features in _BY_ARGUMENT.items() if takes_all or name in names]
+    claimed = [features for name, features in BY_ARGUMENT.items() if takes_all or name in names]
     return frozenset(feature for features in claimed for feature in features)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from trueband.properties.bounds.bound import Bound, exact
 
 REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
+CLAIM = "claim"  # the term of a verdict on something that is true or false, whose words are all there is to say
+_PLAIN = re.compile(r"(.* of )?[A-Za-z_.]+")  # "output", "gradient of key": an index may follow at once
 Float = NDArray[np.float64]
 
 
@@ -35,6 +39,7 @@ class Verdict:
         skipped: comparisons that were left out, because two correct implementations may differ there.
         evidence: whether anything was compared at all; False only for `no_evidence`.
         note: what else there is to say of a failure, in one line.
+        against: where `expected` comes from, if it is not the reference, such as "as without the shift".
     """
 
     passed: bool
@@ -50,27 +55,43 @@ class Verdict:
     skipped: int = 0
     evidence: bool = True
     note: str = ""
+    against: str = ""
 
     def __str__(self) -> str:
         if not self.evidence:
             return f"{self.what}: no evidence"
+        if self.term == CLAIM:
+            return self.what
         behind = "" if self.keys is None else f", row attends {self.keys} keys"
         behind += f"; {self.note}" if self.note else ""
-        told = f"{self.what}{list(self.index)} = {self.value:.9g}, expected {self.expected:.9g}"
+        at = "" if _PLAIN.fullmatch(self.what) else " at "
+        told = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
+        if math.isnan(self.expected):
+            return f"{told}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
+        told += f", expected {self.expected:.9g}{self._origin(' ', '')}"
         if self.bound == 0:
             return f"{told} exactly{behind}"
+        if not math.isfinite(self.error):
+            return f"{told} within {self.bound:.3g}: it is not finite{behind}"
         sign = "within" if self.passed else "EXCEEDS"
         return (
             f"{told}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
             f"error/bound {self.ratio:.3g}{behind}"
         )
 
+    def _origin(self, before: str, behind: str) -> str:
+        return f"{before}{self.against}{behind}" if self.against else ""
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "output") -> Verdict:
+def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "output", against: str = "") -> Verdict:
     """Compare element by element: passes when |actual - expected| <= bound everywhere.
+
+    Args:
+        what: was compared.
+        against: what with, if not with the reference: the words behind the number that was expected.
 
     Raises:
         ShapeMismatch: the shapes differ; it is a ValueError.
@@ -87,7 +108,7 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     worst = float(ratio[index])
     return Verdict(
         worst <= 1, what, index, float(actual[index]), float(expected[index]), float(error[index]),
-        float(total[index]), worst, bound.dominant(index), keys,
+        float(total[index]), worst, bound.dominant(index), keys, against=against,
     )  # fmt: skip
 
 

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.adapter import check_signature
+from trueband.properties.backward import Backward
+from trueband.properties.isolation.errors import Raised
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
 from trueband.properties.machine import machine
@@ -39,7 +42,9 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
     if not is_own(spec):
         watch(evidence.tell)
     try:
-        runner = Runner(load_target(spec), device)
+        target = load_target(spec)
+        check_signature(target, spec)
+        runner = Runner(target, device)
     except (TargetError, ValueError) as error:
         send(answers, {"unusable": str(error)})
         return
@@ -67,7 +72,8 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
         "accumulators": dict(runner.accumulators),
-        "least_window": runner.least_window,
+        "limits": runner.limits.to_dict(),
+        "shapes": [shape.to_dict() for shape in runner.shapes],
         "may_have_gradients": runner.may_have_gradients,
         "machine": machine(device),
     }
@@ -82,6 +88,7 @@ def answer(
         "call": lambda: ({}, {"output": runner.call(arrays, options, request["dtype"], request["layout"])}),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "find limits": lambda: (_limits(runner), {}),
         "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
     }
     try:
@@ -90,6 +97,8 @@ def answer(
         return {"cheating": str(error)}, {}
     except Exhausted as error:
         return {"exhausted": str(error)}, {}
+    except Raised as error:
+        return {"raised an error": str(error)}, {}
     except CandidateError as error:
         return {"broken": str(error)}, {}
 
@@ -98,7 +107,14 @@ def _gradients(
     runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
 ) -> dict[str, Array]:
     inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
-    return runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"])
+    how = Backward.from_dict(request["how"])
+    found = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    return {**found} if found.output is None else {**found, "output": found.output}
+
+
+def _limits(runner: Runner) -> dict[str, Any]:
+    found, refusal = runner.find_limits()
+    return {"limits": found.to_dict(), "refusal": refusal}
 
 
 def _limit_memory(megabytes: int) -> None:

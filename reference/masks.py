@@ -23,7 +23,12 @@ def global_tokens(global_attention_mask: Bool | None, real: Bool) -> Bool:
 
 def band(tokens: int, window: int, dilation: int, causal: bool) -> Bool:
     """(n, n): row i sees key j when i - j is a multiple of the dilation, at most `window` multiples away."""
-    offset = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
+    return in_band(np.arange(tokens), np.arange(tokens), window, dilation, causal)
+
+
+def in_band(rows: NDArray[np.int64], keys: NDArray[np.int64], window: int, dilation: int, causal: bool) -> Bool:
+    """(rows, keys): the same for some positions only."""
+    offset = rows[:, None] - keys[None, :]
     seen = (np.abs(offset) <= window * dilation) & (offset % dilation == 0)
     return seen & (offset >= 0) if causal else seen
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Generator
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from trueband.threads import use_one
 
 use_one()  # the workers share the cores; before anything imports numpy
 
-from trueband.properties.gpu.triton_version import refusal  # noqa: E402 - it imports numpy
+from trueband.properties.gpu.triton_version import numbers, refusal  # noqa: E402 - it imports numpy
 
 settings.register_profile(
     "gate",
@@ -25,28 +28,51 @@ settings.register_profile(
 )
 settings.load_profile("gate")
 
+# The files that take longest, the longest first: a file is run by one worker, and one that began last would leave the
+# others idle. What is not listed comes after, in the order of folders and names.
+LONGEST = (
+    "front/test_three_fronts.py", "properties/test_faults.py", "properties/test_machine_like.py",
+    "triton/test_interpreted.py", "front/test_check_command.py", "gpu_ptx/test_planted.py",
+    "model_properties/test_model_faults.py", "gpu/test_compile_command.py", "optimized/test_gradients.py",
+    "golden/test_sigma.py", "optimized/test_addresses.py", "properties/test_legal_blas.py",
+    "front/test_pytest_plugin.py", "recordings/test_readme.py", "front/test_bench_command.py",
+    "golden/test_witnesses.py", "front/test_faults_command.py", "gpu/test_sanitizer.py",
+    "reference/test_gradients.py",
+)  # fmt: skip
 NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
+NEEDS_TORCH = "needs_torch(version): a test of what an older torch, of those that the package allows, cannot do"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", NEEDS)
+    config.addinivalue_line("markers", NEEDS_TORCH)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that the installed triton cannot run are left out, and counted: what they test refuses it, in one line.
+    """The longest files first; tests that the installed triton cannot run are left out, and counted: what they test
+    refuses it, in one line.
 
     With the triton of constraints.txt, and so in the gate, none is: tests/packaging/test_triton_versions.py.
     """
+    items.sort(key=lambda item: place_of(item.path))
     unfit = [item for item in items if told_unfit(item)]
     if unfit:
         config.hook.pytest_deselected(items=unfit)
         items[:] = [item for item in items if item not in unfit]
 
 
+def place_of(file: Path) -> int:
+    """Among `LONGEST`, or behind them."""
+    name = "/".join(file.parts[-2:])
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
 def told_unfit(item: pytest.Item) -> list[str]:
-    """Why the installed triton cannot run a test; nothing when it can."""
+    """Why the installed triton or torch cannot run a test; nothing when it can."""
     told = [refusal(marker.args[0]) for marker in item.iter_markers("needs_triton")]
+    asked = [marker.args[0] for marker in item.iter_markers("needs_torch")]
+    told += [f"torch: expected {least} or newer" for least in asked if numbers(version("torch")) < numbers(least)]
     return [each for each in told if each is not None]
 
 
@@ -63,6 +89,26 @@ os.execv(sys.argv[1], sys.argv[1:])
 def as_from_a_terminal() -> Callable[[list[str]], list[str]]:
     """Makes of a command one that an interrupt reaches, however the tests were started; it begins with a path."""
     return lambda command: [sys.executable, "-c", AS_FROM_A_TERMINAL, *command]
+
+
+@pytest.fixture
+def trueband_here(capfd: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `trueband ...` in this process, which saves the start of another one; what it prints is caught as a whole,
+    that of processes it starts included. What is about the process itself starts `python -m trueband`.
+    """
+    from trueband.cli import main
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        given = [str(each) for each in arguments]
+        capfd.readouterr()
+        try:
+            code: object = main(given)
+        except SystemExit as ended:  # argparse's
+            code = ended.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(given, code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueband.gate import cheating_record, settle_seed
 from trueband.import_string import import_string
+from trueband.properties.production.shapes import Shape
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
 from trueband.properties.target import Target
@@ -30,6 +31,7 @@ def check(
     expected_failures: Mapping[str, Any] | str | Path | None = None,
     gate: bool = False,
     time_limit: float = 60.0,
+    shapes: Sequence[Shape | Mapping[str, int]] = (),
 ) -> list[Record]:
     """Check a kernel, or models, against the contract, as `trueband check` does.
 
@@ -49,6 +51,8 @@ def check(
         gate: judge by cases that nobody can know before, and ask a second process of a kernel, too. The records tell
             the seed.
         time_limit: seconds for one call of a kernel.
+        shapes: that must be checked, as `trueband.Shape(tokens, window, heads, head_dim)` or objects of these; of the
+            others, what takes a kernel too long is left out. None for models.
 
     Returns:
         One record for each check and dtype, of models for each architecture. `record.passed` tells whether all is as
@@ -63,7 +67,7 @@ def check(
 
     settled = settle_seed(seed, gate)
     try:
-        asked = Asked(tier, cases, dtypes, device, settled, select, expected_failures, time_limit, gate)
+        asked = Asked(tier, cases, dtypes, device, settled, select, expected_failures, time_limit, gate, shapes)
         with opened_class(target)(target, asked) as opened:
             records = list(opened.run_all())
     except CandidateCheating as error:

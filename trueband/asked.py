@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueband.expectations import Expected
+from trueband.properties.production.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Asked:
     expected_failures: Expected = None
     time_limit: float = 60.0
     gate: bool = False
+    shapes: Sequence[Shape | Mapping[str, int]] = ()
 
     @property
     def dtype_names(self) -> tuple[str, ...]:

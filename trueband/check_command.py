@@ -33,6 +33,7 @@ from trueband.properties.machine import machine
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
+from trueband.properties.production.shapes import read_shapes
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner
 from trueband.report_files import begin_files, end_files
@@ -75,6 +76,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Hub's signature")  # fmt: skip
     add("--expected-failures", type=Path, metavar="FILE", help="known failures, JSON or TOML, {check: reason}: they "
         "still run, and one that passes is a failure (default: the file of a shipped target)")  # fmt: skip
+    add("--shapes", type=Path, metavar="FILE", help="sizes that must be checked, whatever they take: JSON, a list of "
+        '{"tokens": 4096, "window": 256, "heads": 12, "head_dim": 64}')  # fmt: skip
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one call of the target (default: 60)")
     add("--memory-limit", type=positive, metavar="MIB", help="that calls may take beyond what the loaded target has "
@@ -157,7 +160,10 @@ def run_command(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
         head = head or _head(options)
-        end_files(options, records, {**head, "seed": options.seed}, candidate, interrupted)
+        covered = {"covered": str(candidate.covered), "left_out": candidate.covered.left_out} if candidate else {}
+        end_files(options, records, {**head, **covered, "seed": options.seed}, candidate, interrupted)
+        if candidate is not None:
+            lines.tell_covered(candidate.covered)
         if options.gate:
             if candidate is not None:
                 candidate.close()
@@ -229,7 +235,7 @@ def _dtypes(options: argparse.Namespace) -> list[str]:
 def _plan(options: argparse.Namespace, candidate: RemoteRunner) -> Plan:
     return make_plan(
         options.target, candidate, options.tier, options.cases, _dtypes(options), options.pattern, options.device,
-        options.seed, options.gate,
+        options.seed, options.gate, read_shapes(options.shapes) if options.shapes else (),
     )  # fmt: skip
 
 

@@ -12,11 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trueband.properties.record import Record
+from trueband.properties.called import shown_all
+from trueband.properties.covered import Covered
+from trueband.properties.record import Record, without_answer
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 
 SHOWN_FAILURES = 3
+SHOWN_LEFT_OUT = 3
 SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
 
@@ -97,10 +100,12 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
         console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
         console.print(_table(golden, "Published trained weights: checks by witness"))
+    if candidate is not None and operator:
+        print_covered(candidate.covered)
     if records:
         console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
     if candidate is not None and operator:
-        missing = [name for name in FEATURES if name not in candidate.features]
+        missing = [name for name in FEATURES if name not in candidate.features and name != "limits"]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
         if "deterministic" in missing:
@@ -108,6 +113,18 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     console.print(_sum(records))
+
+
+def print_covered(covered: Covered) -> None:
+    """The sizes that a kernel was asked for, and those that were too much for it."""
+    console = report_console()
+    if covered:
+        console.print(Text(f"Covered: {covered}."))
+    for shape, why in list(covered.left_out.items())[:SHOWN_LEFT_OUT]:
+        console.print(Text(f"  left out: {shape}: {why}"))
+    rest = len(covered.left_out) - SHOWN_LEFT_OUT
+    if rest > 0:
+        console.print(Text(f"  left out: {rest} more (all of them with --json FILE)"))
 
 
 def print_expected(expected: Sequence[Record]) -> None:
@@ -132,6 +149,8 @@ def print_failures(failures: Sequence[Record]) -> None:
         console.print(Text(f"  claim      {record.claim}"))
         if record.case is not None:
             console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
+        if record.called:
+            console.print(Text(f"  called     with {shown_all(record.called)}"))
         console.print(Text(f"  verdict    {record.message}"))
         if record.reproduce:
             console.print(Text(f"  reproduce  {record.reproduce}"))
@@ -177,6 +196,8 @@ def _cell(record: Record | None) -> Text:
         return Text(record.status.upper(), style="bold red")
     if record.status == "expected":
         return Text("expected", style="yellow")
+    if record.status == "not asked":
+        return Text("not asked", style="yellow")
     return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")
 
 
@@ -186,7 +207,9 @@ def _sum(records: Sequence[Record]) -> Text:
     failed = sum(not record.passed for record in records)
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     expected = sum(record.status == "expected" for record in records)
-    passed = f"{len(records) - expected} checks passed, {expected} failed as expected"
-    what = f"{failed} of {len(records)} checks FAILED" if failed else passed
-    what = what if failed or expected else f"all {len(records)} checks passed"
+    left = sum(record.status == "not asked" for record in records)
+    passed = f"{'' if expected or left else 'all '}{len(records) - expected - left} checks passed"
+    what = f"{failed} of {len(records)} checks FAILED{without_answer(records)}" if failed else passed
+    what += f", {expected} failed as expected" if expected and not failed else ""
+    what += f", {left} not asked (no case within what the target declares to take)" if left else ""
     return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -28,4 +28,4 @@ def of_records(records: Sequence[Record]) -> int:
         return CHEATING
     if "failed" in statuses:
         return FAILED
-    return PASSED if statuses <= {"passed", "expected"} else CRASHED
+    return PASSED if statuses <= {"passed", "expected", "not asked"} else CRASHED

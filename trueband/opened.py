@@ -16,6 +16,7 @@ from trueband.expectations import known_cases, known_names
 from trueband.import_string import import_string, same_search_path
 from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
 from trueband.properties.manifest import unrun
+from trueband.properties.production.shapes import shapes_of
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import Target
@@ -45,7 +46,7 @@ class OpenTarget:
             self.candidate = stack.enter_context(RemoteRunner(named.spec, asked.device, asked.time_limit))
             self.plan: Plan = make_plan(
                 named.name, self.candidate, asked.tier, asked.cases, asked.dtype_names, asked.select, asked.device,
-                asked.seed, asked.gate,
+                asked.seed, asked.gate, shapes_of(asked.shapes),
             )  # fmt: skip
             self.name, self.steps = named.name, steps(self.plan)
             if not self.steps:

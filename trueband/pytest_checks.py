@@ -12,6 +12,7 @@ from trueband.asked import Asked
 from trueband.import_string import import_string
 from trueband.opened import OpenTarget
 from trueband.opened_models import OpenModels, opened_class
+from trueband.properties.called import shown_all
 from trueband.properties.engine import Step
 from trueband.properties.models.engine import ModelStep
 from trueband.properties.models.target import ModelTarget
@@ -32,6 +33,7 @@ class CheckFailed(AssertionError):
         told = [record.message, f"  claim      {record.claim}"]
         if record.case is not None:
             told += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
+            told += [f"  called     with {shown_all(record.called)}"] if record.called else []
             told += [f"  reproduce  {record.reproduce}"]
         super().__init__("\n".join(told))
         self.record = record
@@ -64,6 +66,8 @@ class BoundCheck:
             raise CheckFailed(self.record)
         if self.record.status == "expected":
             pytest.xfail(self.record.reason)
+        if self.record.status == "not asked":
+            pytest.skip(self.record.message)
         return self.record
 
     def __repr__(self) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Self, TextIO
 from xml.etree import ElementTree
 
 from trueband import __version__
+from trueband.properties.called import shown_all
+from trueband.properties.covered import Covered
 from trueband.properties.engine import Plan
 from trueband.properties.machine import Machine
 from trueband.properties.record import Record
@@ -78,6 +80,11 @@ class JsonLines:
         """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
         self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
 
+    def tell_covered(self, covered: Covered) -> None:
+        """The sizes that a kernel was asked for, when it is over: {"record": "covered", ...}."""
+        if covered:
+            self._write(json.dumps({"record": "covered", **covered.to_dict()}, separators=(",", ":")))
+
     def _write(self, line: str) -> None:
         if self._file is not None:
             self._file.write(line + "\n")
@@ -92,10 +99,10 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         groups.setdefault(f"{record.suite} {record.target} {record.dtype}", []).append(record)
     for name, group in groups.items():
         failures = sum(record.status == "failed" for record in group)
-        errors = sum(record.status not in ("passed", "failed", "expected") for record in group)
+        errors = sum(not record.passed and record.status != "failed" for record in group)
         suite = ElementTree.SubElement(
             root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
-            skipped=str(sum(record.status == "expected" for record in group)),
+            skipped=str(sum(record.passed and record.status != "passed" for record in group)),
             time=f"{sum(record.seconds for record in group):.3f}",
         )  # fmt: skip
         for record in group:
@@ -104,10 +111,13 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
             )
             if record.status == "expected":
                 ElementTree.SubElement(case, "skipped", message=_xml_text(f"failed as expected: {record.reason}"))
+            if record.status == "not asked":
+                ElementTree.SubElement(case, "skipped", message=_xml_text(record.message))
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
                 told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
-                told.text = _xml_text(f"{record.claim}\n{record.message}\n{record.reproduce}")
+                called = f"called with {shown_all(record.called)}\n" if record.called else ""
+                told.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
     write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.adapters.interpreter import can_be_mended
+from trueband.check_command import positive
 from trueband.console import print_line
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
@@ -20,6 +21,7 @@ OWN = "triton"
 SPECS = {OWN: "trueband.sanitize_cases:edges"}
 MENDED = "trueband.adapters.interpreter:mend"
 SHOWN = 3
+MEMORY_LIMIT = 8192  # MiB
 
 DESCRIPTION = f"""\
 Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. Found are:
@@ -52,6 +54,9 @@ Every argument of a launch is a tensor of its own: an access that was computed f
 An access out of bounds is told and not made. The programs of a launch run in a random order, and what an atomic
 operation orders is no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A
 launch with a load that has inactive lanes and no `other` is run again with other values in these lanes.
+Tensors may be larger than the memory, as long as little of them is written: what torch.empty, zeros, ones and full give
+takes memory where it is written, and so does what the sanitizer keeps of a tensor where it is touched. An offset in
+int32 that wraps beyond 2^31 elements is told with the element that it was meant to be.
 Not seen: a column too many, where the next row's element is there to be read; addresses that the kernel itself reads
 from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
 
@@ -69,6 +74,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--seed", type=int, default=0, metavar="S", help="of the order in which programs run (default: 0)")
     add("--time-limit", type=float, metavar="SECONDS", help="for the function (default: no limit); kernels that wait "
         "for each other may never end in the interpreter")  # fmt: skip
+    add("--memory-limit", type=positive, default=MEMORY_LIMIT, metavar="MIB", help="of memory that is written, the "
+        f"sanitizer's own included (default: {MEMORY_LIMIT:,})")  # fmt: skip
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
     add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
     command.set_defaults(run=run_command)
@@ -83,7 +90,7 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"--seed: expected an int >= 0, got {options.seed}")
     if options.json:
         write_whole(options.json, "")  # a path that cannot be written is told now
-    outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "")
+    outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "", options.memory_limit)
     if options.json:
         write_whole(options.json, json_lines(outcome, options.target))
     print_findings(outcome.findings, len(outcome.findings) if options.all else SHOWN)

@@ -69,7 +69,7 @@ def describe(named: Named) -> dict[str, Any]:
 def _operator(spec: str) -> dict[str, Any]:
     target = load_target(spec).resolved()
     declared = [f"layout {target.layout}"] if target.layout != "bhnd" else []
-    declared += [f"windows from {target.least_window} on"] if target.least_window else []
+    declared += target.limits.told()
     declared += [f"{dtype} accumulates in {each}" for dtype, each in target.accumulators.items()]
     declared += [f"devices {', '.join(target.devices)}"] if target.devices else []
     return {

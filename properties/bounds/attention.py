@@ -9,8 +9,9 @@ With u the accumulator's roundoff, s the scores, p the probabilities, o the outp
   (sum)        ((n_i + 2 + T_i) u + c) sum_j p_ij |v_jc|
   (normaliser) (n_i + 2 + T_i) u |o_ic|
   (output)     u_o |o_ic|
-  (underflow)  tiny_p sum_{j visible} |v_jc| / Z_i + n_i tiny + tiny_o     Z_i = sum_j exp(s_ij - m_i)
+  (underflow)  tiny_p sum_{j visible} |v_jc| + n_i tiny + tiny_o
 
+What is stored is p_ij, or exp(s_ij - m_i) to be divided by the sum of these, Z_i >= 1, which makes the error no larger.
 c is what a product loses before it is summed: 0, unless the kernel reads its factors as tf32.
 T_i is the number of rescalings of an online softmax; at worst every key is a tile of its own, T_i = n_i. The factor
 exp(4 max E) makes the first order rigorous: along the path from the exact to the computed scores a probability grows
@@ -36,7 +37,7 @@ class Softmax(NamedTuple):
     Attributes:
         argument: E_ij.
         growth: exp(4 max_j E_ij), inf where the first order does not hold.
-        normaliser: Z_i, 1 for a row without keys.
+        normaliser: Z_i = sum_j exp(s_ij - m_i), 1 for a row without keys.
         row_max: m_i, 0 for a row without keys.
         keys: n_i.
     """
@@ -64,6 +65,24 @@ def attention_bound(arguments: Arguments, precision: Precision, *, exact_product
     return Bound(bound.terms, keys)
 
 
+class Sums(NamedTuple):
+    """What the bound of a row is made of, (b, h, n, d) or broadcast to it.
+
+    Attributes:
+        keys: n_i.
+        score: what the errors of the scores and of the exponentials do to the output.
+        size: sum_j p_ij |v_jc|.
+        output: |o_ic|, before the head mask.
+        smallest: sum_{j visible} |v_jc|.
+    """
+
+    keys: Float
+    score: Float
+    size: Float
+    output: Float
+    smallest: Float
+
+
 def rows_bound(
     rows: Rows,
     query: Float,
@@ -73,10 +92,9 @@ def rows_bound(
     precision: Precision,
     exact_products: bool = False,
 ) -> Bound:
-    """The bound for one kind of rows; 0 for the others."""
-    u, weights = precision.accumulator, np.abs(arguments.head_mask)[:, None, None]
+    """The bound for one kind of rows; 0 for the others. There may be fewer rows than keys."""
     softmax = softmax_errors(rows, query, key, arguments.scale, precision, exact_products)
-    p, seen, size = rows.probabilities, softmax.keys > 0, np.abs(value)
+    p, size = rows.probabilities, np.abs(value)
     mean_size = p @ size
     output = np.abs(p @ value)
     first_order = (p * softmax.argument) @ size + output * (p * softmax.argument).sum(axis=-1, keepdims=True)
@@ -84,16 +102,27 @@ def rows_bound(
     score = np.where(first_order_holds, softmax.growth, 1.0) * first_order
     if not first_order_holds.all():
         score = np.where(first_order_holds, score, output + size_of_visible(rows.visible, size))
+    sums = Sums(softmax.keys, score, mean_size, output, rows.visible.astype(float) @ size)
+    return bound_of_sums(sums, arguments.head_mask[:, None, None], precision)
+
+
+def bound_of_sums(sums: Sums, head_mask: Float, precision: Precision) -> Bound:
+    """The terms of the bound; 0 for rows without keys.
+
+    Args:
+        head_mask: broadcasts to the output.
+    """
+    u, weights, seen = precision.accumulator, np.abs(head_mask), sums.keys > 0
     terms = {
-        "score": score,
-        "stored p": precision.stored * mean_size,
-        "sum": ((2 * softmax.keys + 3) * u + precision.product) * mean_size,
-        "normaliser": (2 * softmax.keys + 3) * u * output,
-        "output": precision.output * output,
-        "underflow": precision.tiny_stored * (rows.visible.astype(float) @ size) / softmax.normaliser,
+        "score": sums.score,
+        "stored p": precision.stored * sums.size,
+        "sum": ((2 * sums.keys + 3) * u + precision.product) * sums.size,
+        "normaliser": (2 * sums.keys + 3) * u * sums.output,
+        "output": precision.output * sums.output,
+        "underflow": precision.tiny_stored * sums.smallest,
     }
     terms = {name: weights * np.where(seen, term, 0.0) for name, term in terms.items()}
-    terms["underflow"] += seen * (precision.tiny_output + softmax.keys * precision.tiny_accumulator)
+    terms["underflow"] += seen * (precision.tiny_output + sums.keys * precision.tiny_accumulator)
     return Bound(terms)
 
 

@@ -22,9 +22,11 @@ rows of global tokens share the inputs of the local rows, the two gradients are 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from trueband.properties.bounds.attention import rows_bound, softmax_errors
+from trueband.properties.bounds.attention import Softmax, rows_bound, softmax_errors
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import Precision
 from trueband.reference.arguments import Arguments
@@ -32,6 +34,27 @@ from trueband.reference.attention import Rows, global_rows, local_rows
 from trueband.reference.attention_vjp import rows_vjp
 
 INPUTS = ("query", "key", "value")
+
+
+class Part(NamedTuple):
+    """What some rows give to one gradient. Of disjoint rows the parts of a key's gradient add up, field by field.
+
+    Rows whose dO is 0 give nothing at all: their dP, D and dS are sums of products with 0, which are 0 in any order,
+    and an addition of 0 rounds nothing. They need not be counted.
+
+    Attributes:
+        exact: the gradient, (b, h, n, d).
+        error: what the errors of p (dV) or of dS (dQ, dK) do to it, (b, h, n, d).
+        size: sum of the sizes of its terms, (b, h, n, d).
+        lost: what underflow of dS does to it, (b, h, n, d).
+        number: of its terms, (b, h, n, 1).
+    """
+
+    exact: Float
+    error: Float
+    size: Float
+    lost: Float
+    number: Float
 
 
 def attention_gradient_bounds(
@@ -46,27 +69,60 @@ def attention_gradient_bounds(
     """
     a, separate = arguments, separate or (True, True, True)
     grad_output = np.where(a.real[:, None, :, None], grad_output, 0.0)
-    local = _rows_gradient_bounds(local_rows(a), (a.query, a.key, a.value), a, grad_output, precision)
-    global_ = _rows_gradient_bounds(
-        global_rows(a), (a.query_global, a.key_global, a.value_global), a, grad_output, precision
-    )
+    local = gradient_parts(local_rows(a), (a.query, a.key, a.value), a, grad_output, precision)
+    global_ = gradient_parts(global_rows(a), (a.query_global, a.key_global, a.value_global), a, grad_output, precision)
     bounds: dict[str, Bound] = {}
-    for name, own, (bound, size), (bound_global, size_global) in zip(INPUTS, separate, local, global_, strict=True):
-        if own:
-            bounds[name], bounds[f"{name}_global"] = bound, bound_global
-        else:
-            sum_rounding = Bound({"output": (precision.output + precision.accumulator) * (size + size_global)})
-            bounds[name] = bound + bound_global + sum_rounding
+    for name, own, part, part_global in zip(INPUTS, separate, local, global_, strict=True):
+        bounds |= bounds_of_parts(name, part, part_global, own, precision)
     return bounds
 
 
-def _rows_gradient_bounds(
+def bounds_of_parts(name: str, local: Part, global_: Part, separate: bool, precision: Precision) -> dict[str, Bound]:
+    """The bound on the gradient of `name`, and of `name`_global where that is separate, of all rows of both kinds."""
+    bound, bound_global = _finished(name, local, precision), _finished(name, global_, precision)
+    if separate:
+        return {name: bound, f"{name}_global": bound_global}
+    sizes = np.abs(local.exact) + np.abs(global_.exact)
+    return {name: bound + bound_global + Bound({"output": (precision.output + precision.accumulator) * sizes})}
+
+
+def _finished(name: str, part: Part, precision: Precision) -> Bound:
+    """The bound on one gradient of one kind of rows."""
+    u, of_p = precision.accumulator, name == "value"
+    terms = {
+        "probability" if of_p else "score gradient": part.error,
+        "sum": ((part.number + (1 if of_p else 2)) * u + precision.product) * part.size,
+        "output": precision.output * np.abs(part.exact),
+        "underflow": part.lost + (part.number > 0) * precision.tiny_output + part.number * precision.tiny_accumulator,
+    }
+    return Bound(terms, part.number.astype(np.int64))
+
+
+class RowSums(NamedTuple):
+    """What the backward pass of one kind of rows begins with, and its errors.
+
+    Attributes:
+        softmax: of the forward pass.
+        p_error: dp_ij, (b, h, n, n).
+        grad_p, grad_p_error: dP_ij and F_ij, (b, h, n, n).
+        delta, delta_error: D_i and G_i, (b, h, n, 1).
+    """
+
+    softmax: Softmax
+    p_error: Float
+    grad_p: Float
+    grad_p_error: Float
+    delta: Float
+    delta_error: Float
+
+
+def row_sums(
     rows: Rows, inputs: tuple[Float, Float, Float], arguments: Arguments, grad_output: Float, precision: Precision
-) -> list[tuple[Bound, Float]]:
-    """For dQ, dK, dV of one kind of rows: the bound, and the size of the exact gradient."""
+) -> RowSums:
+    """For one kind of rows, up to D_i."""
     query, key, value = inputs
     u, u_p, tiny, c = precision.accumulator, precision.stored, precision.tiny_stored, precision.product
-    scale, head_dim, p = abs(arguments.scale), query.shape[-1], rows.probabilities
+    head_dim, p = query.shape[-1], rows.probabilities
     softmax = softmax_errors(rows, query, key, arguments.scale, precision)
     forward = rows_bound(rows, query, key, value, arguments, precision).total
     raw_grad, grad_output = np.abs(grad_output), grad_output * arguments.head_mask[:, None, None]
@@ -93,6 +149,21 @@ def _rows_gradient_bounds(
         -1, keepdims=True
     )
     delta_error = np.maximum(delta_from_output, delta_from_rows)
+    return RowSums(softmax, p_error, grad_p, grad_p_error, delta, delta_error)
+
+
+def gradient_parts(
+    rows: Rows, inputs: tuple[Float, Float, Float], arguments: Arguments, grad_output: Float, precision: Precision
+) -> tuple[Part, Part, Part]:
+    """For dQ, dK, dV what one kind of rows gives. There may be fewer rows than keys."""
+    query, key, value = inputs
+    u, u_p, tiny = precision.accumulator, precision.stored, precision.tiny_stored
+    scale, p = abs(arguments.scale), rows.probabilities
+    softmax, p_error, grad_p, grad_p_error, delta, delta_error = row_sums(
+        rows, inputs, arguments, grad_output, precision
+    )
+    grad_output = grad_output * arguments.head_mask[:, None, None]
+    size = np.abs(grad_output)
 
     grad_s = p * (grad_p - delta)
     around = grad_p_error + delta_error
@@ -100,29 +171,28 @@ def _rows_gradient_bounds(
     grad_s_error = np.where(rows.visible, grad_s_error, 0.0)
 
     attended_by = rows.visible.sum(axis=-2)[..., None].astype(float)  # N_j, (b, h, n, 1)
-    transposed = (p.swapaxes(-1, -2), p_error.swapaxes(-1, -2))
     exact_query, exact_key, exact_value = rows_vjp(rows, query, key, value, grad_output, arguments.scale)
-    grad_s_size = np.abs(grad_s)
-    query_terms = {
-        "score gradient": scale * (grad_s_error @ np.abs(key)),
-        "sum": scale * ((softmax.keys + 2) * u + c) * (grad_s_size @ np.abs(key)),
-    }
-    key_terms = {
-        "score gradient": scale * (grad_s_error.swapaxes(-1, -2) @ np.abs(query)),
-        "sum": scale * ((attended_by + 2) * u + c) * (grad_s_size.swapaxes(-1, -2) @ np.abs(query)),
-    }
-    value_terms = {
-        "probability": transposed[1] @ size,
-        "sum": ((attended_by + 1) * u + c) * (transposed[0] @ size),
-    }
-    seen = rows.visible.astype(float)
-    finished = []
-    for terms, exact, count, lost in (
-        (query_terms, exact_query, softmax.keys, scale * tiny * (seen @ np.abs(key))),
-        (key_terms, exact_key, attended_by, scale * tiny * (seen.swapaxes(-1, -2) @ np.abs(query))),
-        (value_terms, exact_value, attended_by, np.zeros_like(exact_value)),
-    ):
-        terms["output"] = precision.output * np.abs(exact)
-        terms["underflow"] = lost + (count > 0) * precision.tiny_output + count * precision.tiny_accumulator
-        finished.append((Bound(terms, count.astype(np.int64)), np.abs(exact)))
-    return finished
+    grad_s_size, seen, key_size, query_size = np.abs(grad_s), rows.visible.astype(float), np.abs(key), np.abs(query)
+    return (
+        Part(
+            exact_query,
+            scale * (grad_s_error @ key_size),
+            scale * (grad_s_size @ key_size),
+            scale * tiny * (seen @ key_size),
+            softmax.keys,
+        ),
+        Part(
+            exact_key,
+            scale * (grad_s_error.swapaxes(-1, -2) @ query_size),
+            scale * (grad_s_size.swapaxes(-1, -2) @ query_size),
+            scale * tiny * (seen.swapaxes(-1, -2) @ query_size),
+            attended_by,
+        ),
+        Part(
+            exact_value,
+            p_error.swapaxes(-1, -2) @ size,
+            p.swapaxes(-1, -2) @ size,
+            np.zeros_like(exact_value),
+            attended_by,
+        ),
+    )

@@ -105,6 +105,8 @@ def round_to(array: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
     _, _, bits, smallest = _FORMATS[dtype]
     if dtype == "float64":
         return array
+    if dtype == "float32":  # the processor's own rounding; large inputs are drawn in this dtype
+        return array.astype(np.float32).astype(np.float64)
     exponent = np.frexp(array)[1]
     spacing = np.ldexp(1.0, np.maximum(exponent - bits, smallest + 1 - bits))
     return np.rint(array / spacing) * spacing

@@ -3,11 +3,17 @@
 from trueband.properties.checks import (
     batch,
     calls,
+    declared,
     global_tokens,
+    gradient_calls,
+    gradient_layouts,
+    gradient_sums,
     gradients,
     memory,
     options,
     padding,
+    production,
+    production_gradients,
     scores,
     sequence,
     validation,
@@ -18,7 +24,8 @@ from trueband.properties.checks.check import Check, check, claim, registered
 
 # What tells most comes first: a kernel with a wrong mask should hear of its mask.
 _ORDER = (
-    visibility, values, validation, padding, global_tokens, gradients, scores, sequence, batch, options, memory, calls,
+    visibility, values, validation, padding, global_tokens, gradients, gradient_sums, gradient_layouts, gradient_calls,
+    scores, sequence, batch, options, memory, calls, production, production_gradients, declared,
 )  # fmt: skip
 CHECKS: dict[str, Check] = {name: one for module in _ORDER for name, one in registered(module.__name__).items()}
 

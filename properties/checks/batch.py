@@ -23,7 +23,8 @@ def check_batch_permutation(probe: Probe) -> Iterator[Verdict]:
     order = probe.random.permutation(inputs.shape[0])
     permuted = _rows(inputs, order)
     bound = permuted.bound + inputs.bound.at(np.s_[order])
-    yield judge(probe.run(permuted), probe.run(inputs)[order], bound)
+    yield judge(probe.run(permuted), probe.run(inputs)[order], bound, "output for reordered rows of the batch",
+                "as the output, reordered")  # fmt: skip
 
 
 @check("a row of the batch computed alone gives the same", ROWS, weight=2)
@@ -33,7 +34,8 @@ def check_row_alone(probe: Probe) -> Iterator[Verdict]:
     row = [int(probe.random.integers(inputs.shape[0]))]
     alone = _rows(inputs, row)
     in_batch, by_itself = probe.run(inputs)[row], probe.run(alone)
-    yield judge(by_itself, in_batch, alone.bound + inputs.bound.at(np.s_[row]), f"row {row[0]} of the batch alone")
+    yield judge(by_itself, in_batch, alone.bound + inputs.bound.at(np.s_[row]), f"row {row[0]} of the batch alone",
+                "as in the batch")  # fmt: skip
 
 
 @check("a row of the batch computed alone gives the same, bit for bit", ROWS, ["batch_invariant"],
@@ -57,7 +59,7 @@ def check_duplicate_rows(probe: Probe) -> Iterator[Verdict]:
     output = probe.run(rows)
     first = np.broadcast_to(output[:1], output.shape)
     compared = "the same row at another place of the batch"
-    yield judge_same(probe, output, first, rows.bound.scaled(2), "output", compared, "batch_invariant")
+    yield judge_same(probe, output, first, rows.bound.scaled(2), "output for equal rows", compared, "batch_invariant")
 
 
 @check("reordering the heads reorders the output", Structure(heads=(2, 4)))
@@ -70,7 +72,8 @@ def check_head_permutation(probe: Probe) -> Iterator[Verdict]:
     if isinstance(inputs.options.get("dilation"), tuple):
         permuted = permuted.with_options(dilation=tuple(inputs.options["dilation"][head] for head in order))
     bound = permuted.bound + inputs.bound.at(np.s_[:, order])
-    yield judge(probe.run(permuted), probe.run(inputs)[:, order], bound)
+    yield judge(probe.run(permuted), probe.run(inputs)[:, order], bound, "output for reordered heads",
+                "as the output, reordered")  # fmt: skip
 
 
 def _rows(inputs: Inputs, rows: list[int] | np.ndarray) -> Inputs:

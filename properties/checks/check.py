@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import ANY, Structure
-from trueband.properties.verdict import Verdict
+from trueband.properties.verdict import CLAIM, Verdict
 
 Function = Callable[[Probe], Iterator[Verdict]]
 
@@ -69,8 +69,8 @@ def registered(module: str) -> dict[str, Check]:
 
 
 def claim(passed: bool, what: str, value: float = 0.0, expected: float = 0.0, index: tuple[int, ...] = ()) -> Verdict:
-    """A verdict on something that is true or false."""
+    """A verdict on something that is true or false. `what` is its message: what was expected, and what came."""
     passed = bool(passed)
     error = 0.0 if passed else abs(value - expected)
     ratio = 0.0 if passed else float("inf")
-    return Verdict(passed, what, index, float(value), float(expected), error, 0.0, ratio, "exact")
+    return Verdict(passed, what, index, float(value), float(expected), error, 0.0, ratio, CLAIM)

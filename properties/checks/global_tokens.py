@@ -45,9 +45,10 @@ def check_all_global_is_full_attention(probe: Probe) -> Iterator[Verdict]:
     everywhere = inputs.with_arrays(global_attention_mask=np.ones(inputs.real.shape, dtype=bool))
     arrays = {name: inputs.arrays.get(f"{name}_global", inputs.arrays[name]) for name in ("query", "key", "value")}
     dropped = dict.fromkeys([*SEPARATE, "global_attention_mask"])
-    window = max(inputs.shape[2], probe.candidate.least_window)
+    window = probe.candidate.limits.covering(inputs.shape[2])
     full = inputs.with_arrays(**{**arrays, **dropped}).with_options(window=window, dilation=None)
-    yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound)
+    yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound,
+                "output where all tokens are global", "as full attention with the global projections")  # fmt: skip
 
 
 @check(
@@ -63,7 +64,9 @@ def check_unused_global_projections(probe: Probe) -> Iterator[Verdict]:
     inputs = inputs.with_arrays(global_attention_mask=none, **first)
     other = inputs.map_arrays(different, SEPARATE)
     bound = inputs.bound.scaled(2)
-    yield judge_same(probe, probe.run(other), probe.run(inputs), bound, "output", OTHER_PROJECTIONS)
+    yield judge_same(
+        probe, probe.run(other), probe.run(inputs), bound, "output beside other global projections", OTHER_PROJECTIONS
+    )
 
 
 @check("local rows never read the global projections", GLOBALS, ["separate_globals"], exact_with="deterministic")
@@ -105,7 +108,8 @@ def check_global_flag_on_masked_token(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     with_flags = inputs.with_arrays(global_attention_mask=inputs.arrays["global_attention_mask"] | ~inputs.real)
     without = inputs.with_arrays(global_attention_mask=inputs.is_global)
-    yield judge(probe.run(with_flags), probe.run(without), with_flags.bound + without.bound)
+    yield judge(probe.run(with_flags), probe.run(without), with_flags.bound + without.bound,
+                "output with global flags on masked tokens", "as without these")  # fmt: skip
 
 
 @check("no global mask is a mask of zeros", Structure(without=frozenset({"globals"})), needs=["globals"])
@@ -113,4 +117,5 @@ def check_no_global_mask_is_all_zeros(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call without a mask may take another path."""
     inputs = probe.inputs
     zeros = inputs.with_arrays(global_attention_mask=np.zeros(inputs.real.shape, dtype=bool))
-    yield judge(probe.run(zeros), probe.run(inputs), inputs.bound + zeros.bound)
+    yield judge(probe.run(zeros), probe.run(inputs), inputs.bound + zeros.bound,
+                "output with a global mask of zeros", "as without a global mask")  # fmt: skip

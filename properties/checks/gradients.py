@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from trueband.properties.bounds import Bound
-from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
 from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_may_tip
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
-from trueband.properties.checks.same import judge_same
+from trueband.properties.checks.right_gradients import RightGradients, representable
+from trueband.properties.checks.same import gradient_again, judge_same
 from trueband.properties.inputs import Inputs
 from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
 from trueband.properties.verdict import Verdict, judge, judge_exact
 
 BACKWARD = ["backward"]
-LARGEST_FLOAT16 = 65504.0
 
 
 @check("the gradients of all inputs equal the reference's within the bounds of the case", needs=BACKWARD, weight=8)
 def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case."""
-    inputs, grad_output = probe.inputs, probe.case.grad_output()
-    expected, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
-    if not _representable(inputs, [getattr(expected, name) for name in inputs.floating]):
-        return
-    computed = probe.gradients(grad_output)
-    for name in inputs.floating:
-        yield judge(computed[name], getattr(expected, name), bounds[name], f"gradient of {name}")
+    grad_output = probe.case.grad_output()
+    yield from RightGradients(probe.inputs, grad_output).judge(probe.gradients(grad_output))
+
+
+@check(
+    "the gradient of the head mask equals the reference's within the bound of the case",
+    Structure(require=frozenset({"head_mask"})),
+    ["backward", "head_mask_gradient"],
+)
+def check_head_mask_gradient(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound of the case. Asked of those that declare it: a kernel may
+    take the head mask as a constant, as most do, and is right all the same. With values of 1 and a gradient of the
+    output that is positive, nothing cancels, and a term that is lost or counted twice is beyond the bound.
+    """
+    positive = probe.random.integers(1, 9, probe.inputs.shape) / 64
+    ones = probe.inputs.map_arrays(np.ones_like, ["value", "value_global"])
+    for inputs, grad_output in ((probe.inputs, probe.case.grad_output()), (ones, positive)):
+        expected, bound = inputs.gradients(grad_output).head_mask, inputs.head_mask_gradient_bound(grad_output)
+        if representable(inputs, [bound.total + np.abs(expected)]):
+            names = ["query", "key", "value", "head_mask"]
+            computed = probe.gradients(grad_output, inputs, names)["head_mask"]
+            yield judge(computed, expected, bound, "gradient of head_mask")
 
 
 @check(
@@ -54,10 +67,10 @@ def check_masked_gradients_are_zero(probe: Probe) -> Iterator[Verdict]:
     "what masked tokens hold, and the gradient that reaches their rows, changes no gradient",
     Structure(require=frozenset({"padding"})),
     BACKWARD,
-    exact_with="deterministic",
+    exact_with="deterministic_gradients",
 )
 def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic: what counts is the same in both calls; bounded without: NaN is never within a
+    """Exact with deterministic_gradients: what counts is the same in both calls; bounded without: NaN is never within a
     bound.
     """
     grad_output = probe.case.grad_output()
@@ -67,7 +80,10 @@ def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
     after = probe.gradients(np.where(real, grad_output, 8.0), fill_masked(probe.inputs, np.inf))
     for name, gradient in after.items():
         what, compared = f"gradient of {name}", "the same gradient with other numbers in masked tokens"
-        yield judge_same(probe, gradient, before[name], bounds[name].scaled(2), what, compared)
+        yield judge_same(
+            probe, gradient, before[name], bounds[name].scaled(2), what, compared, "deterministic_gradients",
+            again=gradient_again(probe, name, counted),
+        )  # fmt: skip
 
 
 @check("a row's gradient reaches exactly no token that the row does not attend", needs=BACKWARD)
@@ -104,14 +120,14 @@ def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD,
-       exact_with="deterministic")  # fmt: skip
+       exact_with="deterministic_gradients")  # fmt: skip
 def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic: a power of two commutes with every rounding of the same operations, where nothing
-    underflows or is tipped by what does; bounded without.
+    """Exact with deterministic_gradients: a power of two commutes with every rounding of the same operations, where
+    nothing underflows or is tipped by what does; bounded without.
     """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     once, twice = probe.gradients(grad_output), probe.gradients(2 * grad_output)
-    if not _representable(inputs, list(once.values())):
+    if not representable(inputs, list(once.values())):
         return
     bounds = inputs.gradient_bounds(grad_output)
     may_tip = gradients_may_tip(inputs.arguments, grad_output, inputs.precision)
@@ -125,28 +141,10 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
         if may_tip[name.removesuffix("_global")]:
             rounding = both
         compared = "twice the gradient of the output"
-        yield judge_same(probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, rounding=rounding)
-
-
-@check(
-    "where every weight is the same power of two, a gradient of the values is the sum over the rows, rounded once",
-    Structure(
-        without=frozenset({"padding", "globals", "separate_globals", "causal", "dilation", "head_mask"}), dense=True
-    ),
-    BACKWARD,
-)
-def check_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: weights are a power of two, so that any order of a sum in the accumulator is within the bound."""
-    tokens = 1 << (probe.case.tokens.bit_length() - 1)
-    inputs = probe.inputs_of(replace(probe.case, tokens=tokens))
-    inputs = inputs.with_arrays(query=np.zeros(inputs.shape))
-    # One row gives 16, the others a little: a sum kept in the narrow format rounds whenever some of them are added.
-    grad_output = probe.random.integers(1, 128, inputs.shape) / 64
-    grad_output[:, :, probe.random.choice((0, -1))] = 16 * tokens
-    stored_exactly = replace(inputs.precision, stored=0.0)
-    bound = attention_gradient_bounds(inputs.arguments, grad_output, stored_exactly)["value"]
-    computed = probe.gradients(grad_output, inputs)["value"]
-    yield judge(computed, inputs.gradients(grad_output).value, bound, "gradient of value")
+        yield judge_same(
+            probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, "deterministic_gradients",
+            rounding=rounding, again=gradient_again(probe, name, grad_output, 2.0),
+        )  # fmt: skip
 
 
 @check(
@@ -174,8 +172,3 @@ def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
 def _summed(inputs: Inputs, bounds: dict[str, Bound], names: list[str]) -> Bound:
     """Bound on the sum over the tokens of some gradients."""
     return Bound({name: bounds[name].total.sum(axis=2) for name in names})
-
-
-def _representable(inputs: Inputs, results: list[np.ndarray]) -> bool:
-    """False where a gradient comes near what float16 cannot hold."""
-    return inputs.dtype != "float16" or all(np.abs(result).max() < LARGEST_FLOAT16 / 4 for result in results)

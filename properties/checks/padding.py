@@ -69,7 +69,8 @@ def check_masking_is_removal(probe: Probe) -> Iterator[Verdict]:
         }
         removed = alone.with_arrays(**kept, attention_mask=None)
         bound = removed.bound + alone.bound.at(np.s_[:, :, real])
-        yield judge(probe.run(removed), output[row : row + 1][:, :, real], bound, f"row {row} without masked tokens")
+        what, against = f"row {row} of the batch without its masked tokens", "as with them"
+        yield judge(probe.run(removed), output[row : row + 1][:, :, real], bound, what, against)
 
 
 @check("appending masked tokens changes nothing", needs=["padding"])
@@ -80,7 +81,8 @@ def check_right_padding_invariance(probe: Probe) -> Iterator[Verdict]:
     added = 1 + int(probe.random.integers(2 * inputs.options["window"] + 3))
     longer = _lengthen(inputs, added)
     bound = inputs.bound + longer.bound.at(np.s_[:, :, :tokens])
-    yield judge(probe.run(longer)[:, :, :tokens], probe.run(inputs), bound, f"output with {added} masked tokens more")
+    yield judge(probe.run(longer)[:, :, :tokens], probe.run(inputs), bound, f"output with {added} masked tokens more",
+                "as without these")  # fmt: skip
 
 
 @check("no attention mask is a mask of ones", Structure(without=frozenset({"padding"})), needs=["padding"])
@@ -88,7 +90,8 @@ def check_no_mask_is_all_ones(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call without a mask may take another path."""
     inputs = probe.inputs
     ones = inputs.with_arrays(attention_mask=np.ones(inputs.real.shape, dtype=bool))
-    yield judge(probe.run(ones), probe.run(inputs), inputs.bound + ones.bound)
+    yield judge(probe.run(ones), probe.run(inputs), inputs.bound + ones.bound, "output with an attention mask of ones",
+                "as without a mask")  # fmt: skip
 
 
 def fill_masked(inputs: Inputs, content: float) -> Inputs:

@@ -21,7 +21,8 @@ def check_reversal(probe: Probe) -> Iterator[Verdict]:
     reverse = lambda array: array[:, ::-1] if array.ndim == 2 else array[:, :, ::-1]  # noqa: E731
     reversed_ = inputs.map_arrays(reverse, [name for name in inputs.arrays if name != "head_mask"])
     bound = reversed_.bound + inputs.bound.at(np.s_[:, :, ::-1])
-    yield judge(probe.run(reversed_), probe.run(inputs)[:, :, ::-1], bound)
+    yield judge(probe.run(reversed_), probe.run(inputs)[:, :, ::-1], bound, "output for the reversed sequence",
+                "as the reversed output")  # fmt: skip
 
 
 @check(
@@ -40,16 +41,18 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
     bound = part.bound.at(np.s_[:, :, complete]) + inputs.bound.at(np.s_[:, :, first:last]).at(np.s_[:, :, complete])
     yield judge(
         probe.run(part)[:, :, complete], probe.run(inputs)[:, :, first:last][:, :, complete], bound,
-        f"part {first}..{last - 1} of the sequence",
+        f"output for tokens {first}..{last - 1} alone", "as in the whole sequence",
     )  # fmt: skip
 
 
 @check("a window longer than the sequence is as long as the sequence")
 def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another window may be another path."""
-    tokens = max(probe.inputs.shape[2], probe.candidate.least_window)
-    just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=4 * tokens + 1)
-    yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound)
+    tokens = probe.candidate.limits.covering(probe.inputs.shape[2])
+    longer = probe.candidate.limits.covering(4 * tokens + 1)
+    just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=longer)
+    yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound,
+                f"output with window {longer}", f"as with window {tokens}")  # fmt: skip
 
 
 @check(
@@ -61,7 +64,8 @@ def check_key_order(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[2])
     permuted = inputs.map_arrays(lambda array: array[:, :, order], ["key", "value"])
-    yield judge(probe.run(permuted), probe.run(inputs), inputs.bound + permuted.bound)
+    yield judge(probe.run(permuted), probe.run(inputs), inputs.bound + permuted.bound,
+                "output for reordered keys and values", "as in their order")  # fmt: skip
 
 
 @check(
@@ -73,11 +77,12 @@ def check_repeated_sequence(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     tokens = inputs.shape[2]
     twice = inputs.map_arrays(lambda array: np.concatenate([array, array], axis=2), inputs.floating)
-    twice = twice.with_options(window=2 * max(tokens, probe.candidate.least_window))
+    twice = twice.with_options(window=probe.candidate.limits.covering(2 * tokens))
     once, bound = probe.run(inputs), inputs.bound
     output = probe.run(twice)
     for half in (np.s_[:, :, :tokens], np.s_[:, :, tokens:]):
-        yield judge(output[half], once, bound + twice.bound.at(half))
+        what = "output for the sequence twice in a row"
+        yield judge(output[half], once, bound + twice.bound.at(half), what, "as for the sequence once")
 
 
 @check(
@@ -92,4 +97,6 @@ def check_dilation_is_a_window_on_residues(probe: Probe) -> Iterator[Verdict]:
     for residue in range(min(dilation, inputs.shape[2])):
         rows = np.s_[:, :, residue::dilation]
         part = plain.map_arrays(lambda array, rows=rows: array[rows], inputs.floating)
-        yield judge(probe.run(part), output[rows], part.bound + inputs.bound.at(rows), f"residue {residue}")
+        what = f"output for tokens {residue}, {residue + dilation}, ... alone, not dilated,"
+        bound = part.bound + inputs.bound.at(rows)
+        yield judge(probe.run(part), output[rows], bound, what, f"as with dilation {dilation} in the whole sequence")

@@ -59,5 +59,11 @@ def check_rejects_bad_input(probe: Probe) -> Iterator[Verdict]:
     for argument, arrays, options in bad_inputs((batch, heads, tokens + 1, head_dim)):
         kind, message = probe.candidate.raises(arrays, options)
         said = kind in ("ValueError", "TypeError") and all(word in message for word in (argument, "expected", "got"))
-        what = f"bad {argument} {options}: expected ValueError or TypeError '{argument}: expected ..., got ...', "
+        bad = f"bad {argument}{_form(arrays.get(argument))} with {options}"
+        what = f"{bad}: expected ValueError or TypeError '{argument}: expected ..., got ...', "
         yield claim(said, what + (f"got {kind}: {message}" if kind else "got no error"))
+
+
+def _form(array: Any) -> str:
+    """What is bad of an array can only be its form."""
+    return "" if array is None else f", {array.dtype} {list(array.shape)},"

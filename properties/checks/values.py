@@ -24,7 +24,7 @@ def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "with integer queries and keys every score is exact, and the output is right within the tighter bound",
-    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+    Structure(families=("integer",), head_dims=(1, 4, 16), exact_scale=True, without=frozenset({"scale"})),
     weight=2,
 )
 def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
@@ -36,13 +36,13 @@ def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "with far apart scores the output is the mean of the values of the largest score, and finite",
-    Structure(families=("integer",), head_dims=(1, 4, 16), without=frozenset({"scale"})),
+    Structure(families=("integer",), head_dims=(1, 4, 16), exact_scale=True, without=frozenset({"scale"})),
 )
 def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exact in any order, and every order of what follows is within the bound."""
     hot = probe.inputs.map_arrays(lambda query: query * 2.0**13, ["query", "query_global"])
     bound = attention_bound(hot.arguments, hot.precision, exact_products=True)
-    yield judge(probe.run(hot), hot.output, bound)
+    yield judge(probe.run(hot), hot.output, bound, "output for queries times 8192")
 
 
 @check("every output lies between the least and the largest value that the row attends")
@@ -58,7 +58,8 @@ def check_convexity(probe: Probe) -> Iterator[Verdict]:
     most = np.where(seen, value, -np.inf).max(axis=3)
     exists = inputs.visible.any(axis=-1, keepdims=True)
     nearest = np.clip(output, np.where(exists, least, 0.0), np.where(exists, most, 0.0))
-    yield judge(output, nearest, inputs.bound)
+    against = "as the nearest number between the least and the largest value that the row attends"
+    yield judge(output, nearest, inputs.bound, against=against)
 
 
 @check("where all values of a head are equal, that value comes out: the probabilities of a row sum to 1")
@@ -69,7 +70,8 @@ def check_constant_values(probe: Probe) -> Iterator[Verdict]:
     if "value_global" in constant.arrays:
         constant = constant.with_arrays(value_global=constant.arrays["value"])
     expected = np.where(constant.real[:, None, :, None], constant.arrays["value"], 0.0)
-    yield judge(probe.run(constant), expected, constant.bound)
+    what = "output where all values of a head are equal"
+    yield judge(probe.run(constant), expected, constant.bound, what, "as they are")
 
 
 @check("the output is additive in the values", Structure(families=("integer",)))
@@ -80,7 +82,8 @@ def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
     names = [name for name in ("value", "value_global") if name in inputs.arrays]
     total = inputs.with_arrays(**{name: inputs.arrays[name] + flipped.arrays[name] for name in names})
     bound = inputs.bound + flipped.bound + total.bound
-    yield judge(probe.run(total), probe.run(inputs) + probe.run(flipped), bound)
+    output, apart = probe.run(total), probe.run(inputs) + probe.run(flipped)
+    yield judge(output, apart, bound, "output for the sum of two values", "as the sum of the outputs for each")
 
 
 @check("eight times the values give eight times the output, but for what underflows", exact_with="deterministic")
@@ -94,9 +97,8 @@ def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
     tiny = inputs.precision.tiny_output
     underflows = np.abs(once) < 2.0**14 * tiny  # eight times the smallest normal number of float16
     rounding = Bound({"underflow": np.where(underflows, 9 * tiny, 0.0)}) + _tipped(inputs, larger, 8.0)
-    yield judge_same(
-        probe, eightfold, once, _apart(inputs, larger, 8.0), "output", "eight times the values", rounding=rounding
-    )
+    compared, bound = "eight times the values", _apart(inputs, larger, 8.0)
+    yield judge_same(probe, eightfold, once, bound, f"output for {compared}", compared, rounding=rounding)
 
 
 @check("values times a large or small power of two give the output times it, but for what underflows",
@@ -123,7 +125,10 @@ def check_value_channels(probe: Probe) -> Iterator[Verdict]:
     sign = np.where(np.arange(inputs.shape[3]) % 2 == 0, 1.0, -1.0)
     turned = inputs.map_arrays(lambda value: value[..., order] * sign, ["value", "value_global"])
     expected = probe.run(inputs)[..., order] * sign
-    yield judge(probe.run(turned), expected, inputs.bound.at(np.s_[..., order]) + turned.bound)
+    bound = inputs.bound.at(np.s_[..., order]) + turned.bound
+    yield judge(
+        probe.run(turned), expected, bound, "output for reordered channels of the values", "as the output, reordered"
+    )
 
 
 @check("a token that sees only itself gives its own value", Structure(without=frozenset({"globals"})), ["any_window"])
@@ -131,7 +136,7 @@ def check_own_value(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a single weight of 1, which a kernel may come to by a quotient."""
     alone = probe.inputs.with_options(window=0).with_arrays(head_mask=None)
     expected = np.where(alone.real[:, None, :, None], alone.arrays["value"], 0.0)
-    yield judge(probe.run(alone), expected, alone.bound)
+    yield judge(probe.run(alone), expected, alone.bound, "output with window 0", "as the token's own value")
 
 
 @check("a NaN among the values of a real token makes every row that attends it non-finite")
@@ -142,8 +147,14 @@ def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
     output = probe.run(poisoned)
     attends = inputs.visible[..., token] & inputs.real[:, None, :] & ~inputs.is_global[:, None, :]
     finite = np.isfinite(output).all(axis=-1) & attends
-    index = tuple(int(i[0]) for i in np.nonzero(finite)) if finite.any() else ()
-    yield claim(not finite.any(), f"rows that attend the NaN in token {token}", index=index, expected=np.nan)
+    if not finite.any():
+        yield claim(True, f"rows that attend token {token}, whose value is NaN")
+        return
+    batch, head, row = (int(place[0]) for place in np.nonzero(finite))
+    value = float(output[batch, head, row, -1])
+    told = f"row {row} attends token {token}, whose value is NaN, but its output is finite: {value:.9g}"
+    where = f" (sequence {batch}, head {head})"
+    yield claim(False, told + where, value, np.nan, (batch, head, row, inputs.shape[3] - 1))
 
 
 @check("a NaN among the values of a real token reaches no row that does not attend it", needs=["nan_local"])
@@ -157,6 +168,7 @@ def check_nan_stays_local(probe: Probe) -> Iterator[Verdict]:
         np.where(spared[..., None], output, 0.0),
         np.where(spared[..., None], inputs.output, 0.0),
         inputs.bound,
+        f"output of a row that does not attend token {token}, whose value is NaN,",
     )
 
 

@@ -10,10 +10,18 @@ import numpy as np
 from trueband.properties.bounds import attention_bound
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import judge_same
-from trueband.properties.decode import DIGITS, countable, decoding_inputs, expected_counts
+from trueband.properties.decode import (
+    base_of,
+    countable,
+    decoding_inputs,
+    digits_of,
+    expected_counts,
+    shares_by_digit,
+)
 from trueband.properties.inputs import Inputs
+from trueband.properties.limits import NotTaken
 from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
+from trueband.properties.strategies import POWERS_OF_4, Structure
 from trueband.properties.verdict import Verdict, judge, judge_exact
 
 PLAIN = frozenset({"head_mask", "scale"})
@@ -21,20 +29,22 @@ PLAIN = frozenset({"head_mask", "scale"})
 
 @check(
     "with queries 0 and one-hot values the output tells which keys a row attends, each once: exactly those",
-    Structure(families=("uniform",), head_dims=(1, 1), without=PLAIN),
+    Structure(families=("uniform",), head_dims=(1,), without=PLAIN),
     weight=6,
 )
 def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
     """Exact: counts are whole, and read off only where the bound tells one from the next."""
-    for digit in range(1 if probe.inputs.shape[2] <= DIGITS else 2):
-        inputs = decoding_inputs(probe.inputs, digit)
+    limits = probe.candidate.limits
+    base = base_of(probe.inputs, limits)
+    for digit in digits_of(probe.inputs, limits):
+        inputs = decoding_inputs(probe.inputs, limits, digit)
         output = probe.run(inputs)
         counts = expected_counts(inputs)
         for verdict in (
             judge_exact(countable(output, inputs, counts), counts, "decoded count of keys"),
             judge(output, inputs.output, inputs.bound),
         ):
-            seen = "" if verdict.passed else f"{_seen(inputs, output, verdict)}; "
+            seen = "" if verdict.passed else f"{_seen(inputs, output, verdict, base)}; "
             yield replace(verdict, what=seen + verdict.what)
 
 
@@ -46,7 +56,11 @@ def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
 def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exact in any order, and every order of what follows is within the bound."""
     batch, heads, tokens, _ = probe.inputs.shape
-    size = 4 ** (((tokens - 1).bit_length() + 1) // 2)  # the scale is a power of two: it may come before the product
+    least = 4 ** (((tokens - 1).bit_length() + 1) // 2)  # the scale is a power of two: it may come before the product
+    sizes = [size for size in POWERS_OF_4 if size >= least and probe.candidate.limits.of("head_dim").takes(size)]
+    if not sizes:
+        raise NotTaken(f"head_dim of a power of 4 from {least} on")
+    size = sizes[0]
     codes = _orthogonal(size)[:tokens]  # (n, size) of +-1
     wanted = int(probe.random.integers(tokens))
     shape = (batch, heads, tokens, size)
@@ -59,7 +73,9 @@ def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
         arrays |= {"query_global": arrays["query"], "key_global": arrays["key"], "value_global": -arrays["value"]}
     inputs = probe.inputs.with_arrays(**arrays)
     bound = attention_bound(inputs.arguments, inputs.precision, exact_products=True)
-    yield judge(probe.run(inputs), inputs.output, bound, f"recall of token {wanted}")
+    yield judge(
+        probe.run(inputs), inputs.output, bound, f"output for queries that match the key of token {wanted} alone"
+    )
 
 
 @check(
@@ -94,7 +110,8 @@ def check_reachability(probe: Probe) -> Iterator[Verdict]:
     larger = inputs.map_arrays(lambda array: _add(array, token, 64.0), ["value", "value_global"])
     step = np.where(inputs.visible[..., token], 64.0 / np.maximum(inputs.visible.sum(axis=-1), 1), 0.0)
     expected = probe.run(inputs) + step[..., None]
-    yield judge(probe.run(larger), expected, inputs.bound + larger.bound, f"effect of token {token}")
+    what = f"output with 64 added to the value of token {token}"
+    yield judge(probe.run(larger), expected, inputs.bound + larger.bound, what, "as without it and 64 times its weight")
 
 
 @check("no row depends on a later token", Structure(require=frozenset({"causal"}), tokens=(2, 40)), weight=2,
@@ -120,15 +137,16 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     one[:, :, token] = 1.0
     inputs = inputs.map_arrays(lambda _: one, ["value", "value_global"])
     reached = probe.run(inputs) != 0
-    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), f"reach of token {token}")
+    what = f"whether the value of token {token} reaches the output"
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), what)
 
 
-def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict) -> str:
+def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:
     """Which keys the row of a failed verdict has seen, by their shares of the smallest weight, and should have."""
     b, h, row, _ = verdict.index
     tokens = inputs.shape[2]
-    weights = output[b, h, row].reshape(-1, DIGITS).sum(axis=0)[:tokens]
-    if tokens > DIGITS or not np.isfinite(weights).all() or not (weights > 0).any():
+    weights = shares_by_digit(output[b, h, row], base)[:tokens]
+    if tokens > base or not np.isfinite(weights).all() or not (weights > 0).any():
         return f"row {row}"
     counts = np.rint(weights / weights[weights > 0].min()).astype(int)
     seen = [key for key in range(tokens) for _ in range(min(counts[key], 2))]

@@ -2,6 +2,8 @@
 
 from trueband.properties.faults import (
     backward,
+    backward_memory,
+    backward_sums,
     chunks,
     global_rows,
     global_tokens,
@@ -18,6 +20,7 @@ from trueband.properties.faults import (
     softmax,
     state,
     tiles,
+    training,
     validation,
     window,
     window_shape,
@@ -32,6 +35,8 @@ __all__ = [
     "Fault",
     "Specimen",
     "backward",
+    "backward_memory",
+    "backward_sums",
     "chunks",
     "fault",
     "global_rows",
@@ -50,6 +55,7 @@ __all__ = [
     "state",
     "target_of",
     "tiles",
+    "training",
     "validation",
     "window",
     "window_shape",

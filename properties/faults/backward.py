@@ -27,7 +27,8 @@ for _argument, (_default, _check) in _FORGOTTEN.items():
         return Specimen.gradients(self, **{**options, argument: default})
 
 
-@fault("gradients", "the gradient of the query lacks the scale", "gradients_match_reference", step="grad_query")
+@fault("gradients", "the gradient of the query lacks the scale", "gradients_match_reference", "gradients_of_rows",
+       "gradients_of_keys", "query_gradient_counts_at_size", step="grad_query")  # fmt: skip
 def query_gradient_unscaled(self: Specimen, call: Call, grad_s: Array, key: Array) -> Array:
     return grad_s @ key
 
@@ -49,7 +50,7 @@ def value_gradient_summed_in_half(self: Specimen, call: Call, p: Array, upstream
 
 
 @fault("gradients", "the gradients of queries and keys are swapped", "gradients_match_reference", "gradient_support",
-       step="collect")  # fmt: skip
+       "key_gradient_counts_at_size", step="collect")  # fmt: skip
 def query_and_key_gradients_swapped(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:

@@ -59,7 +59,7 @@ def channels_and_tokens_mixed(self: Specimen, call: Call, output: Array) -> Arra
 
 
 @fault("indexing", "the sequences of the batch are written in reverse order", "row_alone", "batch_permutation",
-       step="finish")  # fmt: skip
+       "sequence_alone_at_size", step="finish")  # fmt: skip
 def batch_reversed(self: Specimen, call: Call, output: Array, dtype: np.dtype[Any]) -> Array:
     return Specimen.finish(self, call, output[::-1], dtype)
 

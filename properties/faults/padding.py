@@ -57,7 +57,11 @@ def masked_rows_attend(self: Specimen, call: Call, b: int) -> Array:
 
 
 @fault(
-    "padding", "values of masked tokens are read, and weighed with 0", "masked_content_is_ignored", step="local_inputs"
+    "padding",
+    "values of masked tokens are read, and weighed with 0",
+    "masked_content_is_ignored",
+    "padding_at_size",
+    step="local_inputs",
 )
 def masked_values_read(self: Specimen, call: Call, b: int) -> list[Array]:
     query, key, _ = Specimen.local_inputs(self, call, b)

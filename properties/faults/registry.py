@@ -52,7 +52,8 @@ FAULTS: dict[str, Fault] = {}
 def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_FEATURES) -> Target:
     """A specimen, faulty or not, as a target of the gate."""
     dtypes = ("float64", "float32", "float16")
-    return Target(kernel, dtypes, features, "numpy", kernel.gradients, name)
+    gradients = kernel.gradients if kernel.library == "numpy" else None
+    return Target(kernel, dtypes, features, kernel.library, gradients, name)
 
 
 def fault(

@@ -41,7 +41,13 @@ class Call:
 
 
 class Specimen:
-    """The operator of the contract. Call it, or ask for its gradients."""
+    """The operator of the contract. Call it, or ask for its gradients.
+
+    Attributes:
+        library: of its arrays.
+    """
+
+    library = "numpy"
 
     @np.errstate(all="ignore")
     def __call__(self, query: Array, key: Array, value: Array, **options: Any) -> Array:
@@ -166,7 +172,18 @@ class Specimen:
             for store, inputs, keys in kinds:
                 for total, part in zip(store, self.rows_backward(call, inputs, keys, upstream), strict=True):
                     total[b] = part
-        return self.collect(call, local, far, query.dtype)
+        found = self.collect(call, local, far, query.dtype)
+        if options.get("head_mask") is not None:
+            parts = [self.heads(call, b, grad_output) for b in range(len(query))]
+            found["head_mask"] = np.sum(parts, axis=0, dtype=call.wide).astype(query.dtype)
+        return found
+
+    def heads(self, call: Call, b: int, grad_output: Array) -> Array:
+        """(h,): what one sequence adds to the gradient of the head mask."""
+        call.index = b
+        (upstream,) = self.clean(call, b, (grad_output,))
+        _, local = self.rows(call, self.local_inputs(call, b), self.local_keys(call, b))
+        return (self.put_far_rows(call, b, local) * upstream).sum(axis=(1, 2))
 
     def upstream(self, call: Call, b: int, grad_output: Array) -> Array:
         (clean,) = self.clean(call, b, (grad_output,))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from trueband.properties.gpu.triton_version import COMPILE, SANITIZE, require
+
+BETWEEN_LOOKS = 0.05  # seconds
+KILLED = "the process was killed (out of memory?)"
+OVER_THE_LIMIT = (
+    "it held more than {limit:,} MiB of memory, the limit (--memory-limit). Memory that is allocated and never written "
+    "does not count, nor what torch.zeros, ones and full give; what is filled otherwise, and shadow memory of what "
+    "kernels touch, does"
+)
 
 
 @dataclass(frozen=True)
@@ -31,19 +41,23 @@ class Ended:
 
 
 def run_children(
-    module: str, arguments: Sequence[Sequence[str]], interpret: bool, time_limit: float | None
+    module: str, arguments: Sequence[Sequence[str]], interpret: bool, time_limit: float | None,
+    memory_limit: int | None = None,
 ) -> list[Ended]:  # fmt: skip
     """Run `python -m module ... FILE` for each list of arguments, at the same time; each writes JSON lines to its FILE.
 
     Args:
         interpret: with Triton's interpreter; if not, with its compiler.
         time_limit: seconds for all of it; None: as long as it takes.
+        memory_limit: MiB that each may hold; what is allocated and never written does not count. None: no limit.
 
     Raises:
-        TargetError: triton is not installed, or in another version. ValueError: `time_limit` is not more than 0.
+        TargetError: triton is not installed, or in another version. ValueError: a limit is not more than 0.
     """
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"time_limit: expected more than 0 seconds, got {time_limit:g}")
+    if memory_limit is not None and memory_limit < 1:
+        raise ValueError(f"memory_limit: expected 1 MiB or more, got {memory_limit}")
     require(SANITIZE if interpret else COMPILE)
     environment = {**os.environ, "TRITON_INTERPRET": "1" if interpret else "0"}
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +70,7 @@ def run_children(
         crashes, interrupted = [""] * len(processes), False
         try:
             for place, process in enumerate(processes):
-                crashes[place] = _wait(process, end, time_limit)
+                crashes[place] = _wait(process, end, time_limit, memory_limit)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -66,12 +80,39 @@ def run_children(
         return [Ended(_read(path), crash, interrupted) for path, crash in zip(paths, crashes, strict=True)]
 
 
-def _wait(process: subprocess.Popen[bytes], end: float | None, time_limit: float | None) -> str:
+def _wait(
+    process: subprocess.Popen[bytes], end: float | None, time_limit: float | None, memory_limit: int | None
+) -> str:  # fmt: skip
     """How it ended, if not well."""
+    while True:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        look = left if memory_limit is None else min(BETWEEN_LOOKS, math.inf if left is None else left)
+        try:
+            code = process.wait(look)
+        except subprocess.TimeoutExpired:
+            if left == 0:
+                return f"it did not end within {time_limit:g} s"
+            if memory_limit is not None and held(process.pid) > memory_limit:
+                return OVER_THE_LIMIT.format(limit=memory_limit)
+        else:
+            return _ended(code)
+
+
+def held(pid: int) -> int:
+    """MiB of memory that a process alone holds; 0 where that cannot be told."""
     try:
-        code = process.wait(None if end is None else max(0.0, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return f"it did not end within {time_limit:g} s"
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    # Not what it shares: large memory that holds one number is one page, however often it is looked at.
+    found = told.get("RssAnon") or told.get("VmRSS") or "0 kB"
+    return int(found.split()[0]) // 1024
+
+
+def _ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return KILLED
     return f"the process ended with exit code {code}" if code else ""
 
 

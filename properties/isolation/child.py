@@ -26,6 +26,10 @@ class ChildGone(Exception):
     """The process ended instead of answering."""
 
 
+class ChildKilled(ChildGone):
+    """The system ended the process, as it does where memory runs out."""
+
+
 class ChildSilent(Exception):
     """The process did not answer in time."""
 
@@ -62,6 +66,11 @@ class Child:
         self._words = bytearray()
         self._readers = [_in_background(self._pump), _in_background(self._listen)]
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
         """One question, and its answer."""
         if not self._answers.empty() and self._answers.queue[0] is not None:
@@ -85,7 +94,8 @@ class Child:
         if isinstance(answer, ValueError):
             raise ChildForges(str(answer))
         if answer is None:
-            raise ChildGone(f"expected {what}, got the end of the process ({self._end()}){self._last_words()}")
+            kind, end = self._end()
+            raise kind(f"expected {what}, got the end of the process: {end}{self._last_words()}")
         header, arrays = answer
         return header, arrays
 
@@ -109,15 +119,15 @@ class Child:
             self._process.stdin.close()
         os.close(self._evidence)
 
-    def _end(self) -> str:
-        """How the process ended."""
+    def _end(self) -> tuple[type[ChildGone], str]:
+        """How the process ended, and what to raise."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            return "it has closed the channel of answers"
+            return ChildGone, "it has closed the channel of answers"
         if code == -signal.SIGKILL:
-            return "exit code -9, killed: out of memory?"
-        return f"exit code {code}"
+            return ChildKilled, "killed (out of memory?)"
+        return ChildGone, f"exit code {code}"
 
     def _last_words(self) -> str:
         self._readers[1].join(timeout=5)  # more only where a process that it has started holds the stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class Desk:
         self._held: dict[str, Held] = {}
         self._unguarded: dict[str, tuple[Any, Array]] = {}
         self._to_reuse: dict[str, Held] = {}
-        self._last: Array | None = None  # the memory of the last output, burnt
+        self._last: dict[str, Array] = {}  # the memory of the last results, burnt
 
     def clear(self, keep: bool = False) -> None:
         """Before a call: nothing lies there; what lay there may be kept to be overwritten."""
@@ -80,6 +81,9 @@ class Desk:
                 raise CandidateError(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
             if result.device.type != self._device.partition(":")[0]:
                 raise CandidateError(f"{what}: expected device {self._device}, got {result.device}")
+
+    def check_own_memory(self, what: str, result: Any) -> None:
+        """Of an output: it has memory for every element. A gradient need not: it may be the output's, expanded."""
         if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
             raise CandidateError(f"{what}: expected memory for every element, got elements that share it")
 
@@ -97,13 +101,23 @@ class Desk:
         for name, held in self._held.items():
             if memory.shares(there, held.raw):
                 raise Cheating(f"output: expected memory of its own, got that of {name}")
-        if self._last is not None and memory.shares(there, self._last) and memory.is_burnt(self._last):
+        if any(memory.shares(there, last) and memory.is_burnt(last) for last in self._last.values()):
             raise Cheating("output: expected a new result, got the array that an earlier call has returned")
         self.check_last()
         plain = np.array(self._library.back(output))  # a copy also where the dtype is float64
         memory.burn(there)
-        self._last = there
+        self._last = {"output": there}
         return plain
+
+    def burn(self, results: Mapping[str, Any]) -> None:
+        """Other results of the same call, by what they are, which have been read: as the output's is, their memory is
+        burnt, and seen when something writes to it later.
+        """
+        for what, result in results.items() if self._guards else ():
+            there = memory.window(result, self._torch)
+            if not any(memory.shares(there, held.raw) for held in self._held.values()):
+                memory.burn(there)
+                self._last[what] = there
 
     def check_last(self) -> None:
         """After a call: it has not written to the result of the call before."""
@@ -111,10 +125,11 @@ class Desk:
 
     def forget_last(self) -> None:
         """The result of the call before is not looked at again."""
-        self._last = None
+        self._last = {}
 
     def _check_last(self, what: str, error: type[CandidateError]) -> None:
-        last = self._last
-        if last is not None and not memory.is_burnt(last):
-            self._last = None
-            raise error(f"output: expected a result that stays as it is, got one that was {what}")
+        last, self._last = self._last, {}
+        for name, there in last.items():
+            if not memory.is_burnt(there):
+                raise error(f"{name}: expected a result that stays as it is, got one that was {what}")
+        self._last = last

@@ -9,6 +9,10 @@ class CandidateError(Exception):
     """The target raised, or broke a rule that every call must keep. The message says what was expected and got."""
 
 
+class Raised(CandidateError):
+    """The target raised."""
+
+
 class Cheating(CandidateError):
     """The target broke a rule that an honest kernel has no reason to break."""
 
@@ -29,7 +33,7 @@ def judged(error: BaseException, expected: str) -> CandidateError:
         return Cheating(f"{told} (of a test framework, to skip what judges it)")
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
         return Exhausted(told)
-    return CandidateError(told)
+    return Raised(told)
 
 
 def _is_of_torch_allocator(error: BaseException) -> bool:

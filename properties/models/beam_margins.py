@@ -50,7 +50,7 @@ def largest_error(case: ModelCase, inputs: Arrays, steps: list[Step], rules: Rul
     ]
     longest = max(map(len, leaves))
     padded = np.array([[*ids, *[0] * (longest - len(ids))] for ids in leaves])
-    steps_of = log_probabilities(case, inputs, padded)
+    steps_of = log_probabilities(case, inputs, padded, rules.prompt)
     there = np.arange(longest) < np.array([[len(ids)] for ids in leaves])
     there[:, : rules.prompt - 1] = False
     penalty = rules.options.repetition_penalty

@@ -36,12 +36,14 @@ class LogProbabilities(NamedTuple):
     error: Float
 
 
-def log_probabilities(case: ModelCase, inputs: Arrays, before: np.ndarray) -> LogProbabilities:
+def log_probabilities(
+    case: ModelCase, inputs: Arrays, before: np.ndarray, prompt: int | None = None
+) -> LogProbabilities:
     """Of every next token, (rows, t, V), given the tokens before it (rows, t).
 
-    The rows are as many for each row of the batch.
+    The rows are as many for each row of the batch. `prompt` as of `forced`.
     """
-    return log_softmax(forced_logits(case, inputs, before))
+    return log_softmax(forced_logits(case, inputs, before, prompt))
 
 
 def logits_errors(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Float:
@@ -88,9 +90,9 @@ def scores(steps: LogProbabilities, counted: np.ndarray, length_penalty: float) 
     return value / divisor, Bound(terms)
 
 
-def forced_logits(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Moments:
+def forced_logits(case: ModelCase, inputs: Arrays, before: np.ndarray, prompt: int | None = None) -> Moments:
     """Logits with the variance of their error, carried from the embeddings; a hard bound there counts as one sigma."""
-    rows = forced(case, inputs, before)
+    rows = forced(case, inputs, before, prompt)
     if case.architecture != "led":
         return encoder_logits(case.decoder.replace(dtype="float64"), rows, case.state)
     state, prefix, led = case.state, case.prefix, LEDConfig.from_dict(case.config)

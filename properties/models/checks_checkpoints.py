@@ -81,11 +81,15 @@ def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:
     arrays = stored_arrays(directory)
     missing = sorted(set(case.state) - set(arrays))
     other = [name for name in arrays if name not in case.state and not name.endswith(TIED)]
-    yield claim(not missing and not other, f"tensors of the file: missing {missing}, unknown {other}")
+    yield claim(
+        not missing and not other,
+        f"tensors of the file: expected those of the model, got none of {missing}, and of others {other}",
+    )
     dtypes = {str(array.dtype) for array in arrays.values()}
     yield claim(dtypes == {case.dtype}, f"dtypes of the file: expected {case.dtype}, got {sorted(dtypes)}")
     for name, array in case.state.items():
         yield judge_exact(arrays[name], array, f"{name} in the file")
     values = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     same = replace(case.model, config=values).settings == case.model.settings
-    yield claim(same and values.get("model_type") == case.architecture, "config.json tells the model's configuration")
+    right = same and values.get("model_type") == case.architecture
+    yield claim(right, "config.json: expected the model's configuration, got another")

@@ -87,7 +87,7 @@ def check_sampled_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     if probe.has("deterministic"):
         again = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
         same = sequences.shape == again.shape and bool((sequences == again).all())
-        yield claim(same, f"the same seed, {case.seed}, draws the same tokens with {options}")
+        yield claim(same, f"expected the same tokens of the same seed, {case.seed}, got others with {options}")
     yield from conditions(judge_form(case, inputs, sequences, options))
     yield judge_drawn(case, inputs, sequences, options)
 
@@ -114,11 +114,11 @@ def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     options = flat | {"top_k": 2, "num_return_sequences": 32, "max_new_tokens": 1}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     best, third = _two_best(probe, inputs, drawn[:1])
-    told = f"of the two best, {best}, drawn: {sorted(set(drawn[:, prompt].tolist()))}"
+    told = f"expected both of the two best, {best}, to be drawn, got {sorted(set(drawn[:, prompt].tolist()))}"
     yield claim(set(drawn[:, prompt]) == set(best), told) if third else no_evidence(told)
     options = flat | {"top_k": 0, "num_return_sequences": 8, "max_new_tokens": 4, "min_new_tokens": 4}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
-    yield claim(len(np.unique(drawn, axis=0)) > 1, f"draws of one row differ: {drawn.tolist()}")
+    yield claim(len(np.unique(drawn, axis=0)) > 1, f"expected draws of one row that differ, got {drawn.tolist()}")
 
 
 @model_check("bad options and inputs of decoding raise ValueError, and name the argument", DECODERS, ("float64",))

@@ -78,13 +78,18 @@ def rules_of(case: ModelCase, inputs: Arrays, options: dict[str, Any]) -> Rules:
     return rules_for(GenerationConfig(**options), decoder(case).settings, prompt_tokens(case, inputs))
 
 
-def forced(case: ModelCase, inputs: Arrays, before: Ids) -> Arrays:
-    """The inputs that make a model read `before` (rows, t), the prompt in front: as many rows for each of the batch."""
+def forced(case: ModelCase, inputs: Arrays, before: Ids, prompt: int | None = None) -> Arrays:
+    """The inputs that make a model read `before` (rows, t), the prompt in front: as many rows for each of the batch.
+
+    Args:
+        prompt: tokens in front of the first one that is written; None: of these inputs. A row of a batch has that of
+            the batch: whether a start token is put in front depends on all rows.
+    """
     copies = len(before) // len(inputs["input_ids"])
     rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
     side = "decoder_" if case.architecture == "led" else ""
     mask = rows.get(f"{side}attention_mask", np.ones((len(before), 0), dtype=np.int64))
-    in_front = prompt_tokens(case, inputs) - mask.shape[1]  # a start token
+    in_front = (prompt_tokens(case, inputs) if prompt is None else prompt) - mask.shape[1]  # a start token
     behind = before.shape[1] - in_front - mask.shape[1]
     rows[f"{side}attention_mask"] = np.pad(mask, ((0, 0), (in_front, behind)), constant_values=1)
     rows[f"{side}input_ids"] = before

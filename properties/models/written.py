@@ -53,7 +53,10 @@ def judge_form(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[st
     yield judge_exact(sequences[:, : rules.prompt], np.repeat(start, copies, axis=0), f"prompt, with {options}")
     ended = np.isin(sequences[:, rules.prompt :], rules.eos).any(axis=1)
     full = (ended | (rules.prompt + written == rules.max_length)).all() and rules.prompt + written.max() == shape[1]
-    yield claim(bool(full), f"length {shape[1]} of {sequences.tolist()} with {options}")
+    yield claim(
+        bool(full),
+        f"expected sequences that end or are full, got length {shape[1]} of {sequences.tolist()} with {options}",
+    )
 
 
 def judge_likeliest(

@@ -30,6 +30,12 @@ def aborts(query, key, value, *, window):  # type: ignore[no-untyped-def]
     return attention(query, key, value, window=window)
 
 
+def is_killed(query, key, value, *, window):  # type: ignore[no-untyped-def]
+    if query.shape[2] > 2:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory runs out
+    return attention(query, key, value, window=window)
+
+
 def hangs(query, key, value, *, window):  # type: ignore[no-untyped-def]
     if query.shape[2] > 2:
         time.sleep(600)

@@ -19,6 +19,7 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, select
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.limits import Sizes
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.models.engine import model_steps, run_model_step
@@ -73,6 +74,8 @@ def test_every_listed_failure_still_fails_by_its_case(name: str) -> None:
     expected = expectations(name)
     expected.check_names(select(None, runner.features))
     for each in expected.expectations:
+        if not each.always:  # it may pass here
+            continue
         assert each.case is not None
         dtypes = [next(iter(words)) for words in each.meant] or list(runner.dtypes)
         for dtype in dtypes:
@@ -97,7 +100,7 @@ def test_nothing_else_fails(name: str) -> None:
 def test_the_peers_layers_need_the_declared_precision_in_float64() -> None:
     """The cause of what float64 gives: a float32 softmax. Declared, it passes; the contract's, it does not."""
     declared = load_target(resolve("hf-longformer").spec)
-    silent = Target(declared.function, ("float64",), declared.features, "torch", least_window=2)
+    silent = Target(declared.function, ("float64",), declared.features, "torch", sizes={"window": Sizes(least=2)})
     line = {"check": "matches_reference", "case": {**CASE, "dtype": "float64"}}
     assert reproduce(line, "x", Runner(declared)).passed
     assert not reproduce(line, "x", Runner(silent)).passed
@@ -125,7 +128,7 @@ def test_local_attention_without_a_mask_attends_the_tokens_it_pads_with() -> Non
         layer = LocalAttention(window, autopad=True, exact_windowsize=True, use_rotary_pos_emb=False)
         return layer(query, key, value)
 
-    runner = Runner(Target(bare, library="torch", features=frozenset(), least_window=1))
+    runner = Runner(Target(bare, library="torch", features=frozenset(), sizes={"window": Sizes(least=1)}))
     for tokens, right in ((6, True), (5, False)):
         case = Case(tokens=tokens, window=3).to_dict()
         assert reproduce({"check": "mask_decoding", "case": case}, "bare", runner).passed == right

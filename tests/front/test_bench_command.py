@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +22,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_table_lines_and_a_plot(tmp_path: Path) -> None:
+def test_a_table_lines_and_a_plot(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     report, picture = tmp_path / "bench.jsonl", tmp_path / "bench.svg"
     asked = ["--tokens", "64", "128", "--passes", "forward", "--contender", "trueband", "sdpa", "sgemm"]
     files = ["--json", str(report), "--plot", str(picture)]
@@ -40,7 +41,7 @@ def test_a_table_lines_and_a_plot(tmp_path: Path) -> None:
     drawn = picture.read_text()
     ElementTree.fromstring(drawn)
     picture.unlink()
-    again = subprocess.run([*COMMAND, "--from", str(report), "--plot", str(picture)], capture_output=True, text=True)
+    again = trueband_here("bench", "--from", report, "--plot", picture)
     assert again.stdout == run.stdout
     assert picture.read_text() == drawn
 

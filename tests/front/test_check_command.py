@@ -7,13 +7,15 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
+OF_TORCH = Path(__file__).with_name("kernels.py")
 
 
 def trueband(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -26,19 +28,23 @@ def trueband(*arguments: object, **environment: str) -> subprocess.CompletedProc
 
 
 def test_a_right_kernel_passes() -> None:
-    run = trueband("check", f"{KERNELS}:right", "--cases", 150)
+    run = trueband("check", f"{OF_TORCH}:right", "--cases", 150)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "checks passed" in run.stdout
     assert "Not claimed by the target, and not checked: separate_globals, causal" in run.stdout
 
 
 @pytest.mark.parametrize("kernel", ["window_one_short", "global_key_twice", "reads_padding"])
-def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(kernel: str, tmp_path: Path) -> None:
+def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(
+    kernel: str, tmp_path: Path, trueband_here: Callable[..., Any]
+) -> None:
     report = tmp_path / "records.jsonl"
     run = trueband("check", f"{KERNELS}:{kernel}", "--cases", 600, "--json", report)
     assert run.returncode == 1
-    head, *records = map(json.loads, report.read_text().splitlines())
+    head, *records, covered = map(json.loads, report.read_text().splitlines())
     assert (head["record"], head["dtypes"]) == ("run", ["float32"])
+    assert covered["record"] == "covered"
+    assert covered["sizes"]["tokens"][0] == 1
     failed = [record for record in records if record["status"] == "failed"]
     assert {"small_world", "mask_decoding", "matches_reference"} <= {record["check"] for record in failed}
     assert max(record["case"]["tokens"] for record in failed) <= 8
@@ -46,29 +52,29 @@ def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(kernel: st
 
     line = failed[0]["reproduce"]
     assert line in run.stdout
-    again = trueband(*shlex.split(line)[1:])
+    again = trueband_here(*shlex.split(line)[1:])
     assert again.returncode == 1
     assert failed[0]["message"] in again.stdout
-    fixed = trueband(*shlex.split(line)[1:-1], f"{KERNELS}:right")
+    fixed = trueband_here(*shlex.split(line)[1:-1], f"{KERNELS}:right")
     assert fixed.returncode == 0
     assert "passed" in fixed.stdout
 
 
-def test_the_first_failure_can_end_the_run() -> None:
-    run = trueband("check", f"{KERNELS}:window_one_short", "--cases", 150, "-x")
+def test_the_first_failure_can_end_the_run(trueband_here: Callable[..., Any]) -> None:
+    run = trueband_here("check", f"{KERNELS}:window_one_short", "--cases", 60, "-x")
     assert run.returncode == 1
     assert "1 of 1 checks FAILED" in run.stdout
 
 
-def test_a_dying_kernel_is_told_apart() -> None:
-    run = trueband("check", f"{KERNELS}:dies", "--cases", 10, "-k", "matches_reference")
+def test_a_dying_kernel_is_told_apart(trueband_here: Callable[..., Any]) -> None:
+    run = trueband_here("check", f"{KERNELS}:dies", "--cases", 10, "-k", "matches_reference")
     assert run.returncode == 3
     assert "exit code 7" in run.stdout
 
 
-def test_junit_has_every_check_and_every_failure(tmp_path: Path) -> None:
+def test_junit_has_every_check_and_every_failure(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     report = tmp_path / "junit.xml"
-    run = trueband("check", f"{KERNELS}:window_one_short", "--cases", 60, "--junit", report,
+    run = trueband_here("check", f"{KERNELS}:window_one_short", "--cases", 60, "--junit", report,
                    "-k", "mask_decoding or masked_rows_are")  # fmt: skip
     assert run.returncode == 1
     suites = ElementTree.parse(report).getroot()
@@ -97,7 +103,7 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, interrupted: Any) 
         (["check", f"{KERNELS}:nothing"], "expected a callable 'nothing'"),
         (["check", "kernel"], "expected module:callable, file.py:callable or one of chunked, triton, "),
         (["check", f"{KERNELS}:right", "--dtype", "int8"], "--dtype: expected some of float64"),
-        (["check", f"{KERNELS}:right", "--device", "nowhere"], "device: expected one that torch can use"),
+        (["check", f"{OF_TORCH}:right", "--device", "nowhere"], "device: expected one that torch can use"),
         (["check", f"{KERNELS}:right", "-k", "nothing_of_this_name"], "-k: expected a part of a check's name"),
         (["check", f"{KERNELS}:right", "--suite", "golden"], "--suite: expected operator"),
         (["check", f"{KERNELS}:right", "--json", "no/such/folder/file"], "no/such/folder/file"),
@@ -107,8 +113,10 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, interrupted: Any) 
         (["repro", '{"check":"nothing","case":{"tokens":1,"window":1}}', f"{KERNELS}:right"], "check: expected one of"),
     ],
 )
-def test_a_users_error_is_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:
-    run = trueband(*arguments)
+def test_a_users_error_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, trueband_here: Callable[..., Any]
+) -> None:
+    run = trueband_here(*arguments)
     assert run.returncode == 2
     assert message in run.stderr
     assert run.stderr.count("\n") == 1
@@ -116,8 +124,8 @@ def test_a_users_error_is_one_line_and_exit_code_2(arguments: list[str], message
 
 
 @pytest.mark.parametrize("arguments", [["check", "--cases", "0"], ["check", "--tier", "huge"], [], ["golden"]])
-def test_wrong_options_are_exit_code_2(arguments: list[str]) -> None:
-    run = trueband(*arguments)
+def test_wrong_options_are_exit_code_2(arguments: list[str], trueband_here: Callable[..., Any]) -> None:
+    run = trueband_here(*arguments)
     assert run.returncode == 2
     assert "usage: trueband" in run.stderr
 
@@ -140,15 +148,16 @@ def test_a_broken_file_in_the_cache_is_an_error_that_names_it(tmp_path: Path) ->
 
 
 def test_the_package_checks_itself_on_published_weights() -> None:
-    run = trueband("check", "-k", "sapiens_scores or longformer_window_64_all_global or lf_tiny or single_token")
+    names = "sapiens_scores or longformer_window_64_all_global or lf_tiny or single_token"
+    run = trueband("check", "--cases", 40, "-k", names)
     assert run.returncode == 0, run.stdout + run.stderr
     for part in ("sapiens_scores", "lf_tiny_layer_local", "reference", "optimized", "bfloat16", "checks passed"):
         assert part in run.stdout
 
 
-def test_help_tells_the_commands_and_the_exit_codes() -> None:
-    run = trueband("--help")
+def test_help_tells_the_commands_and_the_exit_codes(trueband_here: Callable[..., Any]) -> None:
+    run = trueband_here("--help")
     assert run.returncode == 0
     for part in ("check", "repro", "golden", "exit codes", "a check failed"):
         assert part in run.stdout
-    assert "TARGET" in trueband("check", "--help").stdout
+    assert "TARGET" in trueband_here("check", "--help").stdout

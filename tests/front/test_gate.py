@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +18,20 @@ from trueband.properties.record import Record
 CHEATS = Path(__file__).parents[1] / "cheats"
 
 
-def trueband(*arguments: object, notes: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NOTES": str(notes)}
-    command = [sys.executable, "-m", "trueband", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+@pytest.fixture
+def trueband(trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """A run whose kernel may take notes."""
+
+    def run(*arguments: object, notes: Path | None = None) -> Any:
+        monkeypatch.setenv("NOTES", str(notes))
+        return trueband_here(*arguments)
+
+    return run
 
 
-def test_a_kernel_that_knows_the_visible_cases_passes_without_the_gate_and_fails_in_it(tmp_path: Path) -> None:
+def test_a_kernel_that_knows_the_visible_cases_passes_without_the_gate_and_fails_in_it(
+    tmp_path: Path, trueband: Callable[..., Any]
+) -> None:
     notes, some = tmp_path / "notes", ("-k", "matches_reference", "--cases", "40")
     assert trueband("check", f"{CHEATS}/numbers.py:takes_notes", *some, notes=notes).returncode == 0
     knowing = f"{CHEATS}/numbers.py:knows_the_questions"
@@ -42,12 +48,12 @@ def test_a_kernel_that_knows_the_visible_cases_passes_without_the_gate_and_fails
     assert verdicts[0]
 
 
-def test_the_seed_is_told_at_the_end_only(tmp_path: Path) -> None:
+def test_the_seed_is_told_at_the_end_only(tmp_path: Path, trueband: Callable[..., Any]) -> None:
     report = tmp_path / "records.jsonl"
     some = ("-k", "single_token", "--cases", "6", "--json", report)
     gate = trueband("check", f"{CHEATS}/processes.py:good", *some, "--gate")
     assert gate.returncode == 0, gate.stdout + gate.stderr
-    head, *records, last = map(json.loads, report.read_text().splitlines())
+    head, *records, _, last = map(json.loads, report.read_text().splitlines())
     assert head["seed"] is None
     told = [(record["check"], record["seed"]) for record in records]
     assert told == [("single_token", None), ("second_process", None)]
@@ -57,13 +63,13 @@ def test_the_seed_is_told_at_the_end_only(tmp_path: Path) -> None:
     assert f"The secret seed was {last['seed']}." not in other.stdout
 
 
-def test_a_seed_of_the_users_own_is_no_secret() -> None:
+def test_a_seed_of_the_users_own_is_no_secret(trueband: Callable[..., Any]) -> None:
     run = trueband("check", f"{CHEATS}/processes.py:good", "--gate", "--seed", 3)
     assert run.returncode == 2
     assert "--seed: expected none with --gate, which draws its own, got 3" in run.stderr
 
 
-def test_a_second_process_must_agree_with_the_first(tmp_path: Path) -> None:
+def test_a_second_process_must_agree_with_the_first(tmp_path: Path, trueband: Callable[..., Any]) -> None:
     some = ("-k", "matches_reference", "--cases", "20")
     right_once = f"{CHEATS}/numbers.py:right_in_its_first_process"
     gate = trueband("check", right_once, *some, "--gate", notes=tmp_path / "notes")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,31 @@ from trueband.properties.campaign import Block, Shard, block_keys
 from trueband.properties.engine import Plan
 from trueband.properties.histogram import BINS, empty
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 RIGHT = ("check", f"{KERNELS}:right", "--tier", "nightly", "-k", "single_token or masked_rows_are_zero")
-
-
-def trueband(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trueband", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_shards_make_one_campaign(tmp_path: Path) -> None:
+def test_shards_make_one_campaign(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     files = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
     for index, file in enumerate(files, start=1):
-        run = trueband(*RIGHT, "--cases", 90, "--shard", f"{index}/2", "--json", file)
+        run = trueband_here(*RIGHT, "--cases", 90, "--shard", f"{index}/2", "--json", file)
         assert run.returncode == 0, run.stdout + run.stderr
         assert f"shard {index}/2" in run.stdout
 
-    half = trueband("merge", files[0])
+    half = trueband_here("merge", files[0])
     assert half.returncode == 2
     assert "got files without shard 2/2" in half.stderr
     assert half.stderr.count("\n") == 1
-    partial = trueband("merge", "--partial", files[0])
+    partial = trueband_here("merge", "--partial", files[0])
     assert partial.returncode == 0
     assert "missing: shard 2/2" in partial.stderr
 
     out = tmp_path / "sum.jsonl"
-    whole = trueband("merge", *files, "--json", out)
+    whole = trueband_here("merge", *files, "--json", out)
     assert whole.returncode == 0, whole.stderr
     assert "0 alarms in 90 cases" in whole.stdout
     assert "error/bound" in whole.stdout
@@ -58,7 +53,7 @@ def test_shards_make_one_campaign(tmp_path: Path) -> None:
     assert sum(sum(record["histogram"]) for record in records) == 90
 
 
-def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     file = tmp_path / "campaign.jsonl"
     command = (*RIGHT, "--cases", 4000, "--json", file, "--resume")
     process = subprocess.Popen(
@@ -69,7 +64,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
         time.sleep(0.02)
     # Stopped, not running: on a busy machine it would otherwise be done before the second has started.
     process.send_signal(signal.SIGSTOP)
-    busy = trueband(*command)
+    busy = trueband_here(*command)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert busy.returncode == 2
@@ -78,7 +73,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
     kept = file.read_text().rpartition("\n")[0]
     with file.open("a") as torn:
         torn.write('{"record":"block","check":"sing')
-    run = trueband(*command)
+    run = trueband_here(*command)
     assert run.returncode == 0, run.stderr
     assert "0 alarms in 4,000 cases" in run.stdout
     assert file.read_text().startswith(kept)
@@ -86,22 +81,24 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
     assert len({block.key for block in blocks}) == len(blocks) > len(kept.splitlines())
     assert f"{len(kept.splitlines()) - 1} of {len(blocks)} blocks are in" in run.stderr
 
-    other = trueband(*RIGHT, "--cases", 4000, "--json", file, "--resume", "--seed", 1)
+    other = trueband_here(*RIGHT, "--cases", 4000, "--json", file, "--resume", "--seed", 1)
     assert other.returncode == 2
     assert "is of another run: expected seed 0, got 1" in other.stderr
-    again = trueband(*RIGHT, "--cases", 4000, "--json", file)
+    again = trueband_here(*RIGHT, "--cases", 4000, "--json", file)
     assert again.returncode == 2
     assert "give --resume to go on with it" in again.stderr
 
 
-def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(tmp_path: Path) -> None:
+def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(
+    tmp_path: Path, trueband_here: Callable[..., Any]
+) -> None:
     file, report = tmp_path / "wrong.jsonl", tmp_path / "junit.xml"
-    run = trueband("check", f"{KERNELS}:window_one_short", "--tier", "nightly", "-k", "matches_reference",
+    run = trueband_here("check", f"{KERNELS}:window_one_short", "--tier", "nightly", "-k", "matches_reference",
                    "--cases", 60, "--json", file, "--junit", report)  # fmt: skip
     assert run.returncode == 1
     assert "trueband repro" in run.stdout
     assert "trueband repro" in report.read_text()
-    merged = trueband("merge", file)
+    merged = trueband_here("merge", file)
     assert merged.returncode == 1
     assert "FAILED matches_reference [float32]" in merged.stdout
     assert "alarms in 60 cases" in merged.stdout
@@ -119,13 +116,15 @@ def known(tmp_path: Path) -> Path:
     return path
 
 
-def test_expected_failures_of_a_campaign_are_no_alarms(tmp_path: Path, known: Path) -> None:
+def test_expected_failures_of_a_campaign_are_no_alarms(
+    tmp_path: Path, known: Path, trueband_here: Callable[..., Any]
+) -> None:
     files = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
     for index, file in enumerate(files, start=1):
-        run = trueband(*WRONG, "--shard", f"{index}/2", "--json", file, "--expected-failures", known)
+        run = trueband_here(*WRONG, "--shard", f"{index}/2", "--json", file, "--expected-failures", known)
         assert run.returncode == 0, run.stdout + run.stderr
     page, junit = tmp_path / "page.html", tmp_path / "junit.xml"
-    merged = trueband("merge", *files, "--html", page, "--junit", junit)
+    merged = trueband_here("merge", *files, "--html", page, "--junit", junit)
     assert merged.returncode == 0, merged.stdout + merged.stderr
     assert "0 alarms in" in merged.stdout
     assert "1 checks failed as expected" in merged.stdout
@@ -134,11 +133,13 @@ def test_expected_failures_of_a_campaign_are_no_alarms(tmp_path: Path, known: Pa
     assert "failed as expected: one short" in junit.read_text()
 
 
-def test_a_known_case_is_tried_once_in_one_shard(tmp_path: Path, known: Path) -> None:
+def test_a_known_case_is_tried_once_in_one_shard(
+    tmp_path: Path, known: Path, trueband_here: Callable[..., Any]
+) -> None:
     counts = []
     for index in (1, 2):
         file = tmp_path / f"{index}.jsonl"
-        trueband(*WRONG[:-1], "matches_reference", "--shard", f"{index}/2", "--json", file,
+        trueband_here(*WRONG[:-1], "matches_reference", "--shard", f"{index}/2", "--json", file,
                  "--expected-failures", known)  # fmt: skip
         (block,) = read_campaign(file)[1]
         assert block.total == 7  # six and the known one
@@ -146,34 +147,38 @@ def test_a_known_case_is_tried_once_in_one_shard(tmp_path: Path, known: Path) ->
     assert sum(counts) == 7
 
 
-def test_an_expected_failure_that_passes_is_told_when_all_is_there(tmp_path: Path) -> None:
+def test_an_expected_failure_that_passes_is_told_when_all_is_there(
+    tmp_path: Path, trueband_here: Callable[..., Any]
+) -> None:
     known = tmp_path / "stale.json"
     known.write_text(json.dumps({"single_token": {"reason": "was wrong", "case": {"tokens": 1, "window": 0}}}))
     right, files = (*RIGHT, "--cases", 6, "--expected-failures", known), [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
     for index, file in enumerate(files, start=1):
-        run = trueband(*right, "--shard", f"{index}/2", "--json", file)
+        run = trueband_here(*right, "--shard", f"{index}/2", "--json", file)
         assert run.returncode == 0, run.stdout + run.stderr  # the other shard may fail
-    for whole in (trueband("merge", *files), trueband(*right)):
+    for whole in (trueband_here("merge", *files), trueband_here(*right)):
         assert whole.returncode == 1
         assert "expected to fail (was wrong), passes now" in whole.stdout
         assert "0 alarms in" in whole.stdout
         assert "1 expected to fail, and passed" in whole.stdout
 
 
-def test_a_campaign_has_a_page_with_pictures(tmp_path: Path) -> None:
+def test_a_campaign_has_a_page_with_pictures(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     page = tmp_path / "page.html"
-    run = trueband(*WRONG, "--html", page)
+    run = trueband_here(*WRONG, "--html", page)
     assert run.returncode == 1
     assert "does see" in page.read_text()  # the caption of a picture of a failure
     assert "trueband repro" in page.read_text()
 
 
-def test_a_refused_campaign_leaves_the_page_of_the_one_before(tmp_path: Path) -> None:
+def test_a_refused_campaign_leaves_the_page_of_the_one_before(
+    tmp_path: Path, trueband_here: Callable[..., Any]
+) -> None:
     file, page = tmp_path / "campaign.jsonl", tmp_path / "page.html"
     command = (*RIGHT, "--cases", 6, "--json", file, "--html", page)
-    assert trueband(*command).returncode == 0
+    assert trueband_here(*command).returncode == 0
     before = page.read_text()
-    assert trueband(*command).returncode == 2
+    assert trueband_here(*command).returncode == 2
     assert page.read_text() == before
 
 
@@ -204,8 +209,10 @@ def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path, interrupted: 
         (("merge", KERNELS), "expected a line of a campaign's file"),
     ],
 )
-def test_a_users_error_is_one_line_and_exit_code_2(arguments: tuple[object, ...], message: str) -> None:
-    run = trueband(*arguments)
+def test_a_users_error_is_one_line_and_exit_code_2(
+    arguments: tuple[object, ...], message: str, trueband_here: Callable[..., Any]
+) -> None:
+    run = trueband_here(*arguments)
     assert run.returncode == 2
     assert message in run.stderr
     assert run.stderr.count("\n") == 1

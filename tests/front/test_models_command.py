@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 
-def trueband(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "trueband", *map(str, arguments)], capture_output=True, text=True)
-
-
-def test_the_models_are_checked_by_architecture(tmp_path: Path) -> None:
+def test_the_models_are_checked_by_architecture(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     report = tmp_path / "records.jsonl"
-    run = trueband("check", "--suite", "models", "-k", "logits or default_globals or greedy", "--json", report)
+    run = trueband_here("check", "--suite", "models", "-k", "logits or default_globals or greedy", "--json", report)
     assert run.returncode == 0, run.stdout + run.stderr
     head, *records = [json.loads(line) for line in report.read_text().splitlines()]
     assert (head["record"], head["machine"]["torch"]) == (
@@ -34,9 +30,9 @@ def test_the_models_are_checked_by_architecture(tmp_path: Path) -> None:
         assert column in run.stdout
 
 
-def test_a_case_of_a_model_is_run_again() -> None:
+def test_a_case_of_a_model_is_run_again(trueband_here: Callable[..., Any]) -> None:
     case = {"architecture": "led", "tokens": 5, "windows": [2], "masked": [[4]], "global_": [[0]], "target_tokens": 3}
-    run = trueband("repro", json.dumps({"check": "decoder_layers", "case": case}))
+    run = trueband_here("repro", json.dumps({"check": "decoder_layers", "case": case}))
     assert run.returncode == 0, run.stdout + run.stderr
     assert "passed: decoder_layers [led float32]" in run.stdout
 
@@ -51,8 +47,8 @@ def test_a_case_of_a_model_is_run_again() -> None:
         (["summarize", "no_such_folder", "text.txt"], "DIR: expected a folder"),
     ],
 )
-def test_a_users_error_is_one_line(arguments: list[str], message: str) -> None:
-    run = trueband(*arguments)
+def test_a_users_error_is_one_line(arguments: list[str], message: str, trueband_here: Callable[..., Any]) -> None:
+    run = trueband_here(*arguments)
     assert run.returncode == 2
     assert message in run.stderr
     assert run.stderr.count("\n") == 1

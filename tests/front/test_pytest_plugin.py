@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
 SUITE = """
 import trueband
 from own_kernels import right, window_one_short
@@ -51,7 +51,8 @@ def test_a_test_function_is_called_with_each_check(suite: Path, workers: tuple[s
 
 def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: Path) -> None:
     known = suite / "known.json"
-    known.write_text('{"reachability": "the window is one short"}', encoding="utf-8")
+    case = '{"tokens": 2, "window": 1, "family": "integer"}'
+    known.write_text(f'{{"reachability": {{"reason": "the window is one short", "case": {case}}}}}', encoding="utf-8")
     made = run_pytest(suite, "--trueband-target=own_kernels.py:window_one_short", "--trueband-cases=30",
         f"--trueband-expected-failures={known}", "--trueband-dtype=float32", "-m", "trueband", "-rA",
         "--deselect=test_own.py", "-k", "mask_decoding or reachability or masked_rows_are")  # fmt: skip
@@ -77,7 +78,7 @@ def test_what_cannot_be_loaded_is_an_error_of_the_collection(suite: Path) -> Non
 def test_a_kernel_may_stand_in_the_file_of_its_tests(suite: Path) -> None:
     kernel = "\n\ndef passes(query, key, value, *, window):\n    return right(query, key, value, window=window)\n\n"
     text = SUITE.replace("\n\n@", f"{kernel}\n@").replace("[right, window_one_short]", "[passes]")
-    (suite / "test_own.py").write_text(text, encoding="utf-8")
+    (suite / "test_own.py").write_text(f"import numpy\n{text}", encoding="utf-8")  # the library of its arrays
     made = run_pytest(suite)
     assert "3 passed" in made.stdout, made.stdout
 

@@ -18,10 +18,12 @@ from trueband.properties.evidence import gather
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.report import page, pictures
-from trueband.reports import write_whole
+from trueband.report.page import headline
+from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
 
-KERNELS = Path(__file__).with_name("kernels.py")
+KERNELS = Path(__file__).with_name("array_kernels.py")
+OF_TORCH = Path(__file__).with_name("kernels.py")  # which have gradients
 VOID = {"meta"}
 IMPLIED = {"tr", "td", "th", "thead", "dt", "dd"}  # HTML closes these by itself
 
@@ -60,7 +62,7 @@ def record(check: str, status: str = "passed", **fields: object) -> Record:
 def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     report, summary = tmp_path / "report.html", tmp_path / "summary.md"
     made = subprocess.run(
-        [sys.executable, "-m", "trueband", "check", f"{KERNELS}:window_one_short", "--cases", "40", "--html",
+        [sys.executable, "-m", "trueband", "check", f"{OF_TORCH}:window_one_short", "--cases", "40", "--html",
          str(report), "-k", "mask_decoding or matches_reference or single_token or gradients_match"],
         capture_output=True, text=True, env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
     )  # fmt: skip
@@ -72,6 +74,9 @@ def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     assert "row 0 sees the keys [0] instead of [0, 1]" in told
     assert """trueband repro '{"check":"mask_decoding","case":{"tokens":2,"window":1}}'""" in told
     assert "2 differences: row 0, key 1: not seen; row 1, key 0: not seen." in told
+    called = "tokens 2, window 1, heads 1, head_dim 32, queries 0, keys 1, one-hot values"
+    assert f"Called with {called}." in told
+    assert f"  called     with {called}\n" in made.stdout
     assert "error/bound of the gradients" in told
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in read.seen
     assert "prefers-color-scheme:dark" in text
@@ -93,6 +98,14 @@ def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     assert "| operator | float32 | 1 | 3 | 0 |" in lines
 
 
+def test_what_gave_no_answer_is_told_apart_from_wrong_numbers() -> None:
+    killed = record("one", "out of memory", message="killed (out of memory?)", case={"tokens": 1})
+    assert headline([killed, record("two", "failed"), record("three")]).startswith(
+        "2 of 3 checks failed, 1 of them without an answer (1 out of memory): "
+    )
+    assert headline([record("two", "failed")]).startswith("1 of 1 checks failed: ")
+
+
 def test_what_a_kernel_says_cannot_break_the_page() -> None:
     evil = "</b><script>alert(1)</script> & ]]> | <img src=x>"
     records = [record("one", "failed", message=evil, case={"tokens": 1}), record("two", "expected", reason=evil)]
@@ -103,10 +116,18 @@ def test_what_a_kernel_says_cannot_break_the_page() -> None:
     assert "<script>" not in step_summary(records, "k.py:f")
 
 
+def test_a_junit_file_tells_what_was_called(tmp_path: Path) -> None:
+    called = {"batch": 1, "tokens": 2, "window": 0, "heads": 1, "head_dim": 1, "arrays": ["queries 0"]}
+    write_junit(
+        tmp_path / "junit.xml", [record("one", "failed", message="wrong", case={"tokens": 1}, called=(called,))]
+    )
+    assert "called with tokens 2, window 0, heads 1, head_dim 1, queries 0\n" in (tmp_path / "junit.xml").read_text()
+
+
 def test_pictures_tell_a_right_kernel_from_a_wrong_one() -> None:
     """Of one case with padding and a global token; the masked key that is read takes half of the weight."""
     case = Case(tokens=5, window=1, masked=((4,),), global_=((0,),), family="normal")
-    with RemoteRunner(f"{KERNELS}:right") as right:
+    with RemoteRunner(f"{OF_TORCH}:right") as right:
         shown = gather(right, case, gradients=True)
     assert shown is not None
     assert not shown.alarming

@@ -78,6 +78,47 @@ def masked_with_undefined_lanes_not_stored() -> None:
 
 
 @triton.jit
+def copy_numbers(x, y, n, OTHER: tl.constexpr):
+    place = tl.program_id(0)
+    tl.store(y + place, tl.load(x + place, mask=place < n, other=OTHER))
+
+
+@right
+def a_single_number_with_other() -> None:
+    for other in (0.0, 0, 3.0):
+        x, y = torch.arange(1.0, 4.0), torch.empty(5)
+        copy_numbers[(5,)](x, y, 3, OTHER=other)
+        same(y, torch.tensor([1.0, 2.0, 3.0, other, other]))
+
+
+@triton.jit
+def copy_blocks_of_one(x, y, n, BLOCK: tl.constexpr):
+    places = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y + places, tl.load(x + places, mask=places < n, other=0.0))
+
+
+@right
+def a_block_of_one_with_other() -> None:
+    x, y = torch.ones(3, dtype=torch.float16), torch.empty(5, dtype=torch.float16)
+    copy_blocks_of_one[(5,)](x, y, 3, BLOCK=1)
+    same(y, torch.tensor([1, 1, 1, 0, 0], dtype=torch.float16))
+
+
+@triton.jit
+def copy_numbers_without_other(x, y, n):
+    place = tl.program_id(0)
+    found = tl.load(x + place, mask=place < n)  # fault
+    tl.store(y + place, found)
+
+
+@faulty("missing other")
+def a_single_number_without_other() -> None:
+    x, y = torch.arange(1.0, 4.0), torch.empty(5)
+    copy_numbers_without_other[(5,)](x, y, 3)
+    same(y[:3], x)
+
+
+@triton.jit
 def store_pairs(y, BLOCK: tl.constexpr):
     places = tl.arange(0, BLOCK)
     tl.store(y + places // 2, places)  # fault

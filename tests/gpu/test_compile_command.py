@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,14 @@ import pytest
 from trueband.properties.gpu.triton_version import COMPILE, installed, numbers
 
 pytestmark = pytest.mark.needs_triton(COMPILE)
-COMMAND = [sys.executable, "-m", "trueband", "compile"]
 KERNELS = str(Path(__file__).with_name("compiled.py"))
 
 
 class Done:
     """A run: its exit code, what it printed, and its JSON lines."""
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...]) -> None:
-        command = [*COMMAND, *arguments, "--json", "judged.jsonl"]
-        environment = {**os.environ, "TRITON_INTERPRET": "1"}  # of a user who sanitizes, too; it changes nothing
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        self.code, self.words = done.returncode, done.stdout + done.stderr
-        path = folder / "judged.jsonl"
+    def __init__(self, ran: subprocess.CompletedProcess[str], path: Path) -> None:
+        self.code, self.words = ran.returncode, ran.stdout + ran.stderr
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         self.head: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
@@ -40,12 +34,28 @@ class Done:
         return [line["refused"] for line in self.lines[:-1]]
 
 
-def run(folder: Path, function: str, *gpus: str) -> Done:
-    return Done(folder, (f"{KERNELS}:{function}", *(word for gpu in gpus for word in ("--gpu", gpu))))
+Command = Callable[..., Done]
 
 
-def test_right_kernels_for_three_gpus(tmp_path: Path) -> None:
-    done = run(tmp_path, "right")
+@pytest.fixture
+def command(tmp_path: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")  # of a user who sanitizes, too; it changes nothing
+
+    def run(*arguments: str) -> Done:
+        return Done(trueband_here("compile", *arguments, "--json", "judged.jsonl"), tmp_path / "judged.jsonl")
+
+    return run
+
+
+@pytest.fixture
+def run(command: Command) -> Command:
+    """Compiles a function of compiled.py for some GPUs."""
+    return lambda function, *gpus: command(f"{KERNELS}:{function}", *(word for gpu in gpus for word in ("--gpu", gpu)))
+
+
+def test_right_kernels_for_three_gpus(run: Command) -> None:
+    done = run("right")
     assert done.code == 0, done.words
     assert "all 12 kernels pass 7 gates, compiled for sm_80, sm_90, gfx942; nothing ran on a GPU" in done.words
     by_gpu = {gpu: [line for line in done.lines[:-1] if line["target"] == gpu] for gpu in ("sm_80", "sm_90", "gfx942")}
@@ -60,8 +70,8 @@ def test_right_kernels_for_three_gpus(tmp_path: Path) -> None:
         assert (gpu == "gfx942") == bool(float32["products"])  # which has instructions for float32 itself
 
 
-def test_spills_are_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "spills", "sm_80", "sm_90", "sm_80")
+def test_spills_are_refused(run: Command) -> None:
+    done = run("spills", "sm_80", "sm_90", "sm_80")
     assert done.code == 1
     for line in done.lines[:-1]:
         assert line["spilled"] > 0
@@ -71,9 +81,9 @@ def test_spills_are_refused(tmp_path: Path) -> None:
     assert (done.head["record"], done.head["machine"]["triton"]) == ("run", version("triton"))  # of what compiled
 
 
-def test_too_much_shared_memory_is_refused(tmp_path: Path) -> None:
+def test_too_much_shared_memory_is_refused(run: Command) -> None:
     """It compiles; a GPU would not launch it."""
-    done = run(tmp_path, "too_much_shared", "sm_80", "sm_90")
+    done = run("too_much_shared", "sm_80", "sm_90")
     assert done.code == 1
     limits = [("sm_80", 166912), ("sm_90", 232448)]
     assert [(line["target"], line["refused"]["shared_memory"]) for line in done.lines[:-1]] == [
@@ -81,29 +91,29 @@ def test_too_much_shared_memory_is_refused(tmp_path: Path) -> None:
     ]
 
 
-def test_products_without_tensor_cores_are_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "too_small_for_tensor_cores", "gfx942")
+def test_products_without_tensor_cores_are_refused(run: Command) -> None:
+    done = run("too_small_for_tensor_cores", "gfx942")
     assert done.code == 1
     told = "expected instructions of tensor cores for products of bf16, got none"
     assert done.refused == [{"tensor_cores": told}]
 
 
-def test_a_kernel_without_products_is_refused_where_they_are_required(tmp_path: Path) -> None:
-    done = run(tmp_path, "products_wanted", "sm_80")
+def test_a_kernel_without_products_is_refused_where_they_are_required(run: Command) -> None:
+    done = run("products_wanted", "sm_80")
     assert done.code == 1
     assert done.refused == [{"tensor_cores": "expected products of matrices (tl.dot), got none"}]
 
 
-def test_what_does_not_compile_is_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "does_not_compile", "sm_80")
+def test_what_does_not_compile_is_refused(run: Command) -> None:
+    done = run("does_not_compile", "sm_80")
     assert done.code == 1
     broken, fine = done.refused
     assert fine == {}
     assert broken["compiles"].endswith("arange's range must be a power of 2")
 
 
-def test_autotuned_kernels_in_every_configuration(tmp_path: Path) -> None:
-    done = run(tmp_path, "autotuned", "sm_90")
+def test_autotuned_kernels_in_every_configuration(run: Command) -> None:
+    done = run("autotuned", "sm_90")
     assert done.code == 0, done.words
     sizes = [(line["kernel"].partition("BLOCK=")[2], line["warps"]) for line in done.lines[:-1]]
     assert sorted(set(sizes)) == [("32]", 4), ("64]", 8)]
@@ -119,8 +129,8 @@ def test_autotuned_kernels_in_every_configuration(tmp_path: Path) -> None:
         ("multiply", 2, "dtype"),
     ],
 )
-def test_exit_codes(tmp_path: Path, function: str, code: int, told: str) -> None:
-    done = run(tmp_path, function, "sm_80")
+def test_exit_codes(run: Command, function: str, code: int, told: str) -> None:
+    done = run(function, "sm_80")
     assert done.code == code, done.words
     assert told in done.words
 
@@ -135,8 +145,8 @@ def test_exit_codes(tmp_path: Path, function: str, code: int, told: str) -> None
         ((f"{KERNELS}:right", "--time-limit", "-1"), "time_limit: expected more than 0 seconds, got -1"),
     ],
 )
-def test_usage(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    done = Done(tmp_path, arguments)
+def test_usage(command: Command, arguments: tuple[str, ...], told: str) -> None:
+    done = command(*arguments)
     assert done.code == 2, done.words
     assert done.words == f"trueband: error: {told}\n"
 
@@ -146,9 +156,9 @@ SPILLED = {"sm_80": {"band_backward_key-bfloat16-d64-causal"}}
 
 
 @pytest.mark.parametrize("gpu", ["sm_80", "sm_90", "gfx942"])
-def test_the_package_itself(tmp_path: Path, gpu: str) -> None:
+def test_the_package_itself(command: Command, gpu: str) -> None:
     """The shipped tiles for bfloat16 and heads 64 wide; `--tier nightly` has all of them."""
-    done = Done(tmp_path, ("--gpu", gpu, "--jobs", "2"))
+    done = command("--gpu", gpu, "--jobs", "2")
     spilled = SPILLED.get(gpu, set()) if numbers(installed() or "") < (3, 7) else set()
     refused = {line["kernel"]: list(line["refused"]) for line in done.lines[:-1] if line["refused"]}
     assert refused == {name: ["spills"] for name in spilled}, done.words

@@ -28,6 +28,8 @@ def planted(decorator: str) -> dict[str, str]:
 
 
 FAULTY, RIGHT = planted("faulty"), planted("right")
+# Before 3.3 the interpreter takes a single False for no mask and stores, which the sanitizer and what mends it do not.
+MASKED_BY_ONE = {"read_by_both_written_by_the_second"} if numbers(installed() or "") < (3, 3) else set()
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,7 @@ def test_a_planted_fault_is_told_at_its_line(found: dict[str, list[list[str]]], 
     assert all(line.endswith("# fault") for _, line, _ in found[name])
 
 
-@pytest.mark.parametrize("name", FAULTY)
+@pytest.mark.parametrize("name", [name for name in FAULTY if name not in MASKED_BY_ONE])
 def test_the_interpreter_alone_is_silent(plain: dict[str, str | None], name: str) -> None:
     """Its numbers are right as well: each function compares them where they are defined."""
     assert plain[name] is None

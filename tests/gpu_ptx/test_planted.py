@@ -18,9 +18,9 @@ CASES: list[dict[str, Any]] = [
     {"tokens": 129, "window": 64, "head_dim": 64, "masked": [[]]},
 ]
 CHECKS = {
-    "band_forward": "matches_reference",
-    "band_backward_query": "gradients_match_reference",
-    "band_backward_key": "gradients_match_reference",
+    "band_forward": ("matches_reference",),
+    "band_backward_query": ("gradients_match_reference", "head_mask_gradient"),
+    "band_backward_key": ("gradients_match_reference",),
 }
 # All places of what keeps threads in step and stores in place; every so many of what occurs in dozens of places.
 EVERY = {"not transposed": 16, "swapped registers of a factor": 16, "wrong shuffle": 16}
@@ -29,7 +29,6 @@ _AFTER = "a barrier ends the loop, and the epilogue uses other bytes than the la
 _FENCED = "another fence follows before the first product"
 _LATER = "the next wait comes before anything uses these products"
 _SAME = "lanes 7, 2 and 1 away are the same eight as those 4, 2 and 1 away"
-_MASK = "it spoils the gradient of the head mask, which the check does not ask for"
 UNSEEN: dict[tuple[int, str, str, int], str] = {
     (80, "band_forward", "no barrier", 3): _AFTER,
     (80, "band_forward", "no barrier", 6): _AFTER,
@@ -38,7 +37,6 @@ UNSEEN: dict[tuple[int, str, str, int], str] = {
     (80, "band_backward_query", "no barrier", 12): _AFTER,
     (80, "band_backward_query", "no wait for copies", 4): _AFTER,
     (80, "band_backward_query", "wrong shuffle", 1): _SAME,
-    (80, "band_backward_query", "wrong shuffle", 17): _MASK,
     (80, "band_backward_key", "no barrier", 6): _AFTER,
     (80, "band_backward_key", "no wait for copies", 2): _AFTER,
     (90, "band_forward", "no barrier", 3): _AFTER,
@@ -50,7 +48,6 @@ UNSEEN: dict[tuple[int, str, str, int], str] = {
     (90, "band_backward_query", "no fence of the proxy", 1): _FENCED,
     (90, "band_backward_query", "no fence of the proxy", 3): _FENCED,
     (90, "band_backward_query", "wrong shuffle", 1): _SAME,
-    (90, "band_backward_query", "wrong shuffle", 17): _MASK,
     (90, "band_backward_key", "no fence of products", 3): "products alone lie between it and the fence before",
     (90, "band_backward_key", "no fence of the proxy", 1): _FENCED,
 }
@@ -70,8 +67,10 @@ def test_every_planted_fault_is_seen(
 ) -> None:
     runner = emulated(capability, "bfloat16")
     lines = [
-        {"check": CHECKS[kernel], "case": {"family": "normal", "seed": 3, "dtype": "bfloat16", **case}}
+        {"check": check, "case": {"family": "normal", "seed": 3, "dtype": "bfloat16", **case}}
+        for check in CHECKS[kernel]
         for case in CASES
+        if check != "head_mask_gradient" or "head_mask" in case
     ]
     compiler.texts.clear()
     for line in lines:

@@ -53,10 +53,14 @@ REJECTED: dict[str, tuple[int, str, str]] = {
     "at_load:imported_at_load": (CHEATING, "it imported trueband.reference", "matches"),
     # what they say
     "protocol:forges_an_answer": (CHEATING, "one without the token", "matches"),
-    "protocol:forges_with_the_token": (CHEATING, "expected nothing but answers", "matches or deterministic"),
+    "protocol:forges_with_the_token": (
+        CHEATING,
+        "expected nothing but answers|: it was forged",
+        "matches or deterministic",
+    ),
     "protocol:claims_a_huge_answer": (CHEATING, "expected arrays of at most", "matches"),
     "protocol:writes_garbage": (CHEATING, "expected nothing but answers", "matches"),
-    "protocol:answers_twice": (CHEATING, "expected nothing but answers", "matches or deterministic"),
+    "protocol:answers_twice": (CHEATING, "nothing but answers|: it was forged", "matches or deterministic"),
     "protocol:prints_an_answer": (FAILED, "EXCEEDS bound", "matches"),
     # what they do to the harness
     "harness:patches_numpy": (FAILED, "EXCEEDS bound", "matches"),

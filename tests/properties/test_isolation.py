@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trueband.exit_codes import CRASHED, of_records
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import Plan, reproduce, run, run_check, select
@@ -36,7 +37,7 @@ def test_a_target_tells_what_it_is(case: Case) -> None:
     with start("declared") as candidate:
         assert (candidate.name, candidate.library) == ("declared", "numpy")
         assert candidate.dtypes == ("float64", "float32")
-        assert candidate.features == {"any_window"}
+        assert candidate.features == {"any_window", "strided"}
         inputs = case.inputs()
         output = candidate.call(inputs.arrays, inputs.options, "float32")
         assert np.abs(output - inputs.output).max() <= inputs.bound.total.max()
@@ -44,7 +45,7 @@ def test_a_target_tells_what_it_is(case: Case) -> None:
 
 def test_features_are_read_off_the_signature() -> None:
     with start("plain") as candidate:
-        assert candidate.features == {"any_window", "deterministic"}
+        assert candidate.features == {"deterministic", "deterministic_gradients", "any_window", "strided"}
         assert candidate.dtypes == ("float32",)
     with start("good") as candidate:
         assert {"globals", "padding", "backward"} <= candidate.features
@@ -56,7 +57,22 @@ def test_a_crash_is_a_record_and_the_run_goes_on() -> None:
         assert [record.status for record in records] == ["crashed", "passed"]
         assert "SIGABRT" in records[0].message or "Abort" in records[0].message or "exit code" in records[0].message
         assert records[0].case is not None
-        assert candidate.starts == 2
+        assert candidate.starts == 3  # it had died of the first call, too, which looks for its sizes
+
+
+def test_a_process_that_the_system_kills_is_not_counted_as_wrong_numbers() -> None:
+    with start("is_killed") as candidate:
+        records = list(run(plan("is_killed"), candidate))
+        assert [record.status for record in records] == ["out of memory", "passed"]
+        assert "killed (out of memory?)" in records[0].message
+        assert of_records(records) == CRASHED
+
+
+def test_a_target_that_is_killed_while_it_loads_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "heavy.py"
+    path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", encoding="utf-8")
+    with pytest.raises(TargetError, match=r"to load, got: .*killed \(out of memory\?\)"):
+        RemoteRunner(f"{path}:kernel")
 
 
 def test_a_hang_ends_at_the_time_limit_and_the_run_goes_on() -> None:

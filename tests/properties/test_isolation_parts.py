@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.isolation import memory, tampering
-from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, judged
+from trueband.properties.isolation.errors import Cheating, Exhausted, Raised, judged
 from trueband.properties.isolation.watch import is_own
 from trueband.properties.protocol import receive, send
 
@@ -143,9 +143,9 @@ def test_errors_are_told_apart() -> None:
     skipped = type("Skipped", (BaseException,), {"__module__": "_pytest.outcomes"})
     allocator = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
     for error, kind in (
-        (ValueError("x"), CandidateError),
-        (SystemExit(0), CandidateError),
-        (RuntimeError("x"), CandidateError),
+        (ValueError("x"), Raised),
+        (SystemExit(0), Raised),
+        (RuntimeError("x"), Raised),
         (skipped("x"), Cheating),
         (MemoryError("x"), Exhausted),
         (allocator, Exhausted),

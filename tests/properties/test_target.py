@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import types
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import Plan, run_check, run_small_world, select
 from trueband.properties.faults import Specimen
+from trueband.properties.limits import Sizes
 from trueband.properties.probe import Probe
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.target import Target, TargetError
@@ -64,8 +66,10 @@ def passes(check: str, target: Target, cases: int = 25) -> bool:
         ({"accumulators": ("float32",)}, "accumulators: expected {dtype: format}, got tuple"),
         ({"accumulators": {"bfloat16": "float32"}}, "accumulators: expected some of float32, got bfloat16"),
         ({"accumulators": {"float32": "tf16"}}, "accumulators: expected some of .*tf32, got tf16"),
-        ({"least_window": -1}, "least_window: expected an int >= 0, got -1"),
-        ({"least_window": 1.0}, "least_window: expected an int >= 0, got 1.0"),
+        ({"sizes": {"tokens": 64}}, "sizes: expected a Sizes for tokens, got 64"),
+        ({"sizes": {"rows": Sizes()}}, "sizes: expected some of batch, heads, tokens, .*, got 'rows'"),
+        ({"sizes": {"heads": Sizes(most=0)}}, "sizes: expected one of at least 1 for heads, got up to 0"),
+        ({"padding": "left"}, "padding: expected one of any, right, got 'left'"),
     ],
 )
 def test_a_declaration_that_makes_no_sense_is_one_line(wrong: dict[str, Any], message: str) -> None:
@@ -98,7 +102,8 @@ def test_a_least_window_keeps_smaller_ones_away_and_is_told() -> None:
             raise RuntimeError("no such window")
         return torch_band(query, key, value, window=window)
 
-    declared, silent = Target(from_two_on, library="torch", least_window=2), Target(from_two_on, library="torch")
+    silent = Target(from_two_on, library="torch")
+    declared = replace(silent, sizes={"window": Sizes(least=2)})
     assert "any_window" in Runner(silent).features
     features = Runner(declared).features
     assert "any_window" not in features

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.bounds import Bound
+from trueband.properties.checks.check import claim
 from trueband.properties.verdict import judge, judge_exact
 
 
@@ -58,3 +59,22 @@ def test_a_mean_over_the_tensor_would_be_seen() -> None:
     actual, expected, bound = np.array([0.0, 0.0, 2.0]), np.zeros(3), bound_of(1.0, 1.0, 1.0)
     assert np.abs(actual - expected).mean() <= bound.total.mean()
     assert not judge(actual, expected, bound).passed
+
+
+def test_a_result_that_is_not_finite_is_told_as_that() -> None:
+    line = str(judge([np.nan], [0.5], Bound({"one": np.ones(1)})))
+    assert line == "output[0] = nan, expected 0.5 within 1: it is not finite"
+
+
+def test_what_nothing_can_equal_is_told_as_that() -> None:
+    line = str(judge([0.5], [np.nan], Bound({"one": np.ones(1)}), "output with the keys shifted", "as without it"))
+    assert line == "output with the keys shifted at [0] = 0.5, but what it is compared with (as without it) is nan"
+
+
+def test_what_is_not_the_reference_is_named() -> None:
+    line = str(judge([2.0], [0.5], Bound({"one": np.ones(1)}), "output of token 3", "as alone"))
+    assert line.startswith("output of token 3 at [0] = 2, expected 0.5 as alone: error 1.5 EXCEEDS bound 1 ")
+
+
+def test_a_claim_is_told_in_its_own_words() -> None:
+    assert str(claim(False, "expected 3 rows, got 2")) == "expected 3 rows, got 2"

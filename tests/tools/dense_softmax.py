@@ -68,7 +68,9 @@ kernel = Target(
             "head_mask",
             "scale",
             "backward",
+            "head_mask_gradient",
             "deterministic",
+            "deterministic_gradients",
         )
     ),
     library="torch",
@@ -76,4 +78,8 @@ kernel = Target(
 )
 
 # The same where nobody knows in which order a product is summed.
-undeclared = replace(kernel, features=kernel.features - {"deterministic"}, name="dense softmax, not deterministic")
+undeclared = replace(
+    kernel,
+    features=kernel.features - {"deterministic", "deterministic_gradients"},
+    name="dense softmax, not deterministic",
+)

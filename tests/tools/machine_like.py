@@ -20,7 +20,8 @@ from dense_softmax import kernel as dense
 
 from trueband.properties.target import Target
 
-NOT_DETERMINISTIC = dense.features - {"deterministic"}  # type: ignore[operator]
+NOT_DETERMINISTIC = dense.features - {"deterministic", "deterministic_gradients"}  # type: ignore[operator]
+NOT_BACKWARD = dense.features - {"deterministic_gradients"}  # type: ignore[operator]
 _calls = itertools.count()
 
 
@@ -102,9 +103,30 @@ def by_threads(query: Any, key: Any, value: Any, **options: Any) -> Any:
     return summed(product, (query, key, value), options)
 
 
+class _TurnedBackward(torch.autograd.Function):
+    """A product whose gradients are sums that begin elsewhere in every call."""
+
+    @staticmethod
+    def forward(ctx: Any, left: Any, right: Any) -> Any:
+        ctx.save_for_backward(left, right)
+        return left @ right
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        left, right = ctx.saved_tensors
+        number = next(_calls)
+        return turned(grad, right.mT, number), turned(left.mT, grad, number)
+
+
+def by_backward_call(query: Any, key: Any, value: Any, **options: Any) -> Any:
+    """The order of the sums of gradients is another one in every call (atomics), that of the output is not."""
+    return attention(query, key, value, product=_TurnedBackward.apply, **options)
+
+
 def _target(function: Callable[..., Any], features: Any = dense.features) -> Target:
     return replace(dense, function=function, features=features, name=function.__name__)
 
 
 address, shape, place = _target(by_address), _target(by_shape), _target(by_place)
 call, threads = _target(by_call, NOT_DETERMINISTIC), _target(by_threads, NOT_DETERMINISTIC)
+backward_call = _target(by_backward_call, NOT_BACKWARD)

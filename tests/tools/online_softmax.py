@@ -96,7 +96,9 @@ kernel = Target(
             "head_mask",
             "scale",
             "backward",
+            "head_mask_gradient",
             "deterministic",
+            "deterministic_gradients",
         )
     ),
     library="torch",

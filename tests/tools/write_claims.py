@@ -18,6 +18,7 @@ from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.target import FEATURES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
+DECLARED = ("deterministic", "deterministic_gradients", "batch_invariant")
 HEAD = """\
 # What the checks claim, and why it holds on every machine
 
@@ -42,9 +43,9 @@ declared:
 
 def page() -> str:
     """The whole page."""
-    features = "".join(f"- `{name}`: {FEATURES[name]}.\n" for name in ("deterministic", "batch_invariant"))
+    features = "".join(f"- `{name}`: {FEATURES[name]}.\n" for name in DECLARED)
     said = (
-        "\nA plain callable declares `deterministic`; a `trueband.Target` with features of its own declares what it"
+        "\nA plain callable declares the first two; a `trueband.Target` with features of its own declares what it"
         "\nnames. A failure bit for bit says what was compared, and what to declare if the difference is meant.\n"
     )
     operator = [

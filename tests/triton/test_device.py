@@ -78,6 +78,7 @@ def test_an_old_device_has_the_chunked_attention(monkeypatch: pytest.MonkeyPatch
         band_attention(x, x, x, window=1, impl="triton")
 
 
+@pytest.mark.needs_torch("2.7")  # before, an embedding of ids that are not there asks for a device all the same
 @pytest.mark.parametrize(("major", "train", "chosen"), [(9, False, TRITON), (9, True, CHUNKED), (7, False, CHUNKED)])
 def test_models_choose_the_same(
     monkeypatch: pytest.MonkeyPatch, called: Called, major: int, train: bool, chosen: str

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trueband.properties.limits import Sizes
 from trueband.properties.target import Target
 
 DECLARED: Any = {
@@ -21,7 +22,7 @@ DECLARED: Any = {
     "features": frozenset({"padding", "globals", "separate_globals", "backward", "deterministic"}),
     "library": "torch",
     "accumulators": {"float64": "float32"},
-    "least_window": 2,
+    "sizes": {"window": Sizes(least=2)},
 }
 
 

@@ -45,7 +45,7 @@ def attention(
 target = Target(
     attention,
     dtypes=("float64", "float32"),
-    features=frozenset({"padding", "causal", "scale", "backward", "deterministic"}),
+    features=frozenset({"padding", "causal", "scale", "backward", "deterministic", "deterministic_gradients"}),
     library="torch",
     name="local-attention LocalAttention",
 )

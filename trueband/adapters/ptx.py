@@ -15,8 +15,10 @@ from typing import Any
 from trueband.adapters.unwritten import Unwritten, watch_launches
 from trueband.golden.fetch import cache_folder
 from trueband.optimized import band_attention
+from trueband.optimized.attention.triton.blocks import WIDEST
 from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.launch import launch
+from trueband.properties.limits import Sizes
 from trueband.properties.target import FEATURES, Target
 
 
@@ -81,6 +83,7 @@ def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = N
         dtypes=("float32",) if tf32 else ("bfloat16", "float16", "float32"),
         features=frozenset(FEATURES) - {"nan_local"},
         library="torch",
+        sizes={"head_dim": Sizes(most=WIDEST)},
         name=f"trueband.optimized.band_attention[ptx sm_{capability}{' tf32' if tf32 else ''}]",
         devices=("cpu",),
         accumulators={"float32": "tf32"} if tf32 else {},

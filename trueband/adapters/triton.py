@@ -13,8 +13,10 @@ import torch
 
 from trueband.adapters.interpreter import can_be_mended, mend
 from trueband.optimized import band_attention
+from trueband.optimized.attention.triton.blocks import WIDEST
 from trueband.optimized.attention.triton.places import interpreter, serve_cpu
 from trueband.optimized.attention.triton.requirements import interpreted
+from trueband.properties.limits import Sizes
 from trueband.properties.target import FEATURES, Target
 
 
@@ -41,5 +43,6 @@ target = Target(
     dtypes=("float32", "float16", *(["bfloat16"] if torch.cuda.is_available() or can_be_mended() else [])),
     features=frozenset(FEATURES) - {"nan_local"},
     library="torch",
+    sizes={"head_dim": Sizes(most=WIDEST)},
     name="trueband.optimized.band_attention[triton]",
 )

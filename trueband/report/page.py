@@ -9,7 +9,8 @@ from typing import Any
 
 from trueband.made_on import machines_of, rows
 from trueband.properties import histogram
-from trueband.properties.record import Record
+from trueband.properties.called import shown_all
+from trueband.properties.record import Record, without_answer
 from trueband.report.pictures import Picture, number, spread
 from trueband.report.style import STYLE
 from trueband.report.svg import Cell, swatch
@@ -35,6 +36,7 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
     parts = [
         f"<header><p class=soft>trueband {escape(str(run.get('trueband', '')))}</p><h1>{escape(target)}</h1>",
         _verdict(records, failed, expected, interrupted),
+        _covered(run),
         "</header>",
         *_failures(failed, drawn),
         *_expected(expected),
@@ -55,12 +57,14 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
 def headline(records: Sequence[Record]) -> str:
     """The verdict in one line."""
     failed = sum(not record.passed for record in records)
-    expected = sum(record.status == "expected" for record in records)
+    expected, left = (sum(record.status == status for record in records) for status in ("expected", "not asked"))
     cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
     if not records:
         return "Nothing ran"
-    told = f"{failed} of {len(records)} checks failed" if failed else f"All {len(records) - expected} checks passed"
+    told = f"{failed} of {len(records)} checks failed{without_answer(records)}"
+    told = told if failed else f"All {len(records) - expected - left} checks passed"
     more = f", {expected} failed as expected" if expected else ""
+    more += f", {left} not asked" if left else ""
     return f"{told}{more}: {cases:,} cases in {seconds:.0f} s"
 
 
@@ -79,7 +83,7 @@ def _failures(failed: Sequence[Record], drawn: Pictures) -> Iterator[str]:
             f'<section class=case id="{_anchor(record)}"><h3><span class=bad>{escape(record.status.upper())}</span> '
             f"{escape(record.check)} [{escape(record.dtype)}]</h3><p class=soft>{escape(record.claim)}</p>"
             f"<p><b>{escape(record.message)}</b></p>{_case(record.case)}"
-            f"{_figures(drawn.get((record.check, record.dtype)))}"
+            f"{_called(record)}{_figures(drawn.get((record.check, record.dtype)))}"
             + (f"<p class=soft>See it again:</p><pre>{escape(record.reproduce)}</pre>" if record.reproduce else "")
             + "</section>"
         )
@@ -132,6 +136,8 @@ def _cell(record: Record | None, links: set[str]) -> str:
         return f'<a href="#{_anchor(record)}">{told}</a>' if _anchor(record) in links else told
     if record.status == "expected":
         return "<span class=warn>expected</span>"
+    if record.status == "not asked":
+        return "not asked"
     return "<span class=good>ok</span>" + (f" {number(record.worst)}" if record.worst else "")
 
 
@@ -174,6 +180,10 @@ def _case(case: Mapping[str, Any] | None, what: str = "The smallest case") -> st
     return f"<p>{what}: <code>{escape(json.dumps(case))}</code></p>"
 
 
+def _called(record: Record) -> str:
+    return f"<p>Called with {escape(shown_all(record.called))}.</p>" if record.called else ""
+
+
 def _figures(picture: Picture | None) -> str:
     if picture is None:
         return ""
@@ -196,8 +206,17 @@ def _legend() -> str:
     return f"<p class=key>{drawn}<span>x3: token 3 is masked; G3: it is global</span></p>"
 
 
+def _covered(run: Mapping[str, Any]) -> str:
+    """The sizes that a kernel was asked for, and what was too much for it."""
+    if not run.get("covered"):
+        return ""
+    left = "".join(f"<li>{escape(shape)}: {escape(why)}" for shape, why in run.get("left_out", {}).items())
+    listed = f"<details><summary>Left out</summary><ul>{left}</ul></details>" if left else ""
+    return f"<p>Covered: {escape(str(run['covered']))}.</p>{listed}"
+
+
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> str:
-    left = ("record", "target", "machine", "machines")
+    left = ("record", "target", "machine", "machines", "covered", "left_out")
     told = [(name, _plain(value)) for name, value in run.items() if name not in left]
     told.append(("suites", ", ".join(dict.fromkeys(record.suite for record in records))))
     machines = machines_of(run)

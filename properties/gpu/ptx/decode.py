@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Callable
@@ -46,6 +47,8 @@ def decode(program: Program) -> list[Step | None]:
     return [_step(instruction) for instruction in program.instructions]
 
 
+# Versions of a program differ in a line or two, and a step holds nothing of the waves that it has been run on.
+@functools.lru_cache(maxsize=1 << 14)
 def _step(instruction: Instruction) -> Step | None:
     if instruction.opcode in ("bra", "bra.uni", "ret"):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import re
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def parse(ptx: str) -> Program:
         raise NotEmulated(f"ptx: expected a multiple of 32 threads in one dimension, got {sizes}")
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
-    line_ends = [at for at, letter in enumerate(ptx) if letter == "\n"]
+    line_ends = [each.start() for each in re.finditer("\n", ptx)]
     for statement in _STATEMENT.finditer(ptx, *entry.span(4)):
         text, start = statement[0], statement.start()
         while label := _LABEL.match(text):
@@ -87,6 +88,7 @@ def parse(ptx: str) -> Program:
     return Program(entry[1], parameters, sizes[0], tuple(instructions), labels)
 
 
+@functools.lru_cache(maxsize=1 << 14)  # versions of a program differ in a line or two
 def _instruction(text: str, line: int) -> Instruction:
     predicated = _PREDICATED.match(text)
     rest = text[predicated.end() :] if predicated else text

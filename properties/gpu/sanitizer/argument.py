@@ -66,6 +66,11 @@ class Argument:
             index[last] += position
         return tuple(index) if index else (position,)
 
+    def unwrapped(self, offset: int) -> tuple[int, ...] | None:
+        """The element that an offset in bytes misses by 2^32 elements, as one does that has wrapped, if any."""
+        meant = offset + (self.item << 32)
+        return self.index(meant) if self.contains(np.array([meant]), self.item).all() else None
+
     def _is_element(self, positions: Integers) -> NDArray[np.bool_]:
         inside, rest = np.ones(positions.shape, dtype=bool), positions
         for axis in self._axes:

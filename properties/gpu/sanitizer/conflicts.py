@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.gpu.sanitizer.paged import Paged
+
 Clocks = NDArray[np.int32]
 Units = NDArray[np.int64]
 NOBODY, MANY = -1, -2
@@ -86,7 +88,7 @@ class Conflicts:
 
     def __init__(self, size: int, item: int) -> None:
         self._size, self._unit = size, item
-        self._last: Clocks | None = None  # (2, units): the last that reads, the last that writes
+        self._last: Paged | None = None  # of two rows: the last that reads, the last that writes
 
     def read(self, starts: Units, size: int, clock: int, order: Order) -> Clash | None:
         """`size` bytes are read at each of these bytes of the storage."""
@@ -108,13 +110,14 @@ class Conflicts:
         """The last accesses, the units of these, and the lane of each."""
         if self._last is None:
             self._unit = min(size, self._unit)
-            self._last = np.full((2, -(-self._size // self._unit)), NOBODY, dtype=np.int32)
+            self._last = Paged(-(-self._size // self._unit), np.full(2, NOBODY, dtype=np.int32))
         elif size < self._unit:
-            self._last = np.repeat(self._last, self._unit // size, axis=1)
+            self._last.split(self._unit // size)
             self._unit = size
         count = -(-size // self._unit)
         units = (starts // self._unit)[:, None] + np.arange(count)
-        return self._last, units.ravel(), np.repeat(np.arange(len(starts)), count)
+        places = self._last.places(units.ravel())
+        return self._last.data, places, np.repeat(np.arange(len(starts)), count)
 
 
 def _clash(earlier: Clocks, lanes: Units, clock: int, order: Order, wrote: bool) -> Clash | None:

@@ -62,7 +62,8 @@ def place(own: str, foreign: str) -> Place:
     """Where the kernel is that is being interpreted.
 
     Args:
-        own: folder of the sanitizer; its frame `run_programs` stands between the kernel and who launched it.
+        own: folder of the sanitizer and of what mends the interpreter; the frame `run_programs` of it stands between
+            the kernel and who launched it.
         foreign: folder of triton, whose frames are not the user's.
     """
     told = []
@@ -97,6 +98,7 @@ class Finding:
         program, grid: which program it was, of how many, along the three axes.
         other_program, other_place: of the access it is in conflict with, if there is one.
         times: how often the same was seen, at this place and this tensor.
+        unwrapped: the element that lies 2^32 elements behind `index`, if there is one: an int32 offset has wrapped.
     """
 
     kind: str
@@ -113,6 +115,7 @@ class Finding:
     other_program: tuple[int, ...] | None = None
     other_place: Place | None = None
     times: int = 1
+    unwrapped: tuple[int, ...] | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
@@ -145,7 +148,11 @@ class Finding:
         unit = "elements" if self.kind == "missing other" else "lanes"
         more = f", the first of {self.lanes:,} {unit}" if self.lanes > 1 else ""
         label = "changes" if self.kind == "missing other" else "tensor "
-        return [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+        told = [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+        if self.unwrapped is not None:
+            wanted = list(self.unwrapped)
+            told.append(f"           an int32 offset has wrapped: in int64 it would be that of element {wanted}")
+        return told
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -7,6 +7,7 @@ payload; odd integers): an element counts as written as soon as it holds somethi
 from __future__ import annotations
 
 import ctypes
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trueband.properties.gpu.sanitizer.lazy import fill, lazily_filled
+from trueband.properties.gpu.sanitizer.paged import Paged
 
 # Of torch, and of its tensors.
 FUNCTIONS = ("empty", "empty_like", "empty_strided", "empty_permuted")
@@ -33,31 +37,39 @@ class Fresh:
         self._pattern = _pattern(tensor, self.unit)
         self._version = _version(tensor)
         self._units = storage.nbytes() // self.unit
-        self.unwritten = np.ones(self._units, dtype=bool)
-        self._look(storage.data_ptr())[:] = self._pattern
+        self._memory = at(storage.data_ptr(), self._units * self.unit).view(f"u{self.unit}")
+        self._unwritten = Paged(self._units, np.ones(1, dtype=bool), self._compare)
+        self._all_written = False
+        if not fill(storage.data_ptr(), storage.nbytes(), self._pattern.to_bytes(self.unit, sys.byteorder)):
+            self._memory[:] = self._pattern
 
     def refresh(self, tensor: Any) -> None:
         """Find out what torch has written meanwhile. `tensor`: one that lies in this memory."""
         if self.unit == 1 and _version(tensor) != self._version:
-            self.unwritten[:] = False  # a byte has too few values for one that nobody writes
-        if self.unwritten.any():
-            self.unwritten &= self._look(tensor.untyped_storage().data_ptr()) == self._pattern
+            self._all_written = True  # a byte has too few values for one that nobody writes
+        self._memory = at(tensor.untyped_storage().data_ptr(), self._units * self.unit).view(f"u{self.unit}")
+        for first, page in self._unwritten.existing():
+            self._compare(first, page)
 
     def first_unwritten(self, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
         """Which of the accesses of `size` bytes, at these bytes of the storage, read something unwritten."""
         found = np.zeros(starts.shape, dtype=bool)
-        if self.unwritten.any():
+        if not self._all_written:
             for place in _spread(size, self.unit):
-                found |= self.unwritten[np.minimum((starts + place) // self.unit, self._units - 1)]
+                places = self._unwritten.places(np.minimum((starts + place) // self.unit, self._units - 1))
+                found |= self._unwritten.data[0, places]
         return found
 
     def write(self, starts: NDArray[np.int64], size: int) -> None:
         """A kernel stores `size` bytes at each of these bytes of the storage."""
         for place in _spread(size, self.unit):
-            self.unwritten[np.minimum((starts + place) // self.unit, self._units - 1)] = False
+            places = self._unwritten.places(np.minimum((starts + place) // self.unit, self._units - 1))
+            self._unwritten.data[0, places] = False
 
-    def _look(self, address: int) -> NDArray[Any]:
-        return at(address, self._units * self.unit).view(f"u{self.unit}")
+    def _compare(self, first: int, page: NDArray[Any]) -> None:
+        """Of a page from the unit `first` on: what holds something else than the pattern has been written."""
+        there = self._memory[first : first + page.shape[1]]
+        page[0, : len(there)] &= there == self._pattern
 
 
 class FreshMemory:
@@ -85,13 +97,14 @@ class FreshMemory:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within it, what torch allocates without writing it is tracked."""
+        """Within it, what torch allocates without writing it is tracked, and what is large is filled lazily."""
         import torch
 
         places = [(torch, name) for name in FUNCTIONS] + [(torch.Tensor, name) for name in METHODS]
-        before = [(place, name, getattr(place, name)) for place, name in places]
-        for place, name, function in before:
-            setattr(place, name, self._tracking(function))
+        replaced = {**{each: self._tracking(getattr(*each)) for each in places}, **lazily_filled(torch)}
+        before = [(place, name, getattr(place, name)) for place, name in replaced]
+        for (place, name), function in replaced.items():
+            setattr(place, name, function)
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trueband.properties.gpu.sanitizer.finding import Finding, Place
 from trueband.properties.gpu.sanitizer.launch import Grid, Launch
+from trueband.properties.gpu.sanitizer.memory import PAGE, Pages
 
 # NaN shows wherever it is computed with, but fmax and comparisons drop it; states and counts are small numbers.
 FILLINGS = ("nan or largest", "large", "ones", "small")
@@ -76,8 +77,7 @@ def _finding(launch: Launch, place: Place, program: Grid, seen: Seen) -> Finding
 def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -> Seen | None:
     """What another run has done otherwise than the first; None: it did the same."""
     memories = launch.memories.values()
-    written = [memory for memory in memories if memory.written]
-    first = {memory.address: memory.swap(memory.before) for memory in written}
+    first = {memory.address: memory.swap(memory.before) for memory in memories}
     launch.again, launch.reached = True, None
     failed = False
     try:
@@ -86,18 +86,24 @@ def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -
         failed = True
     finally:
         launch.again = False
-        for memory in memories:
-            if memory.written and memory.address not in first:  # the first run had left it alone
-                first[memory.address] = memory.before
-        second = {memory.address: memory.swap(first[memory.address]) for memory in memories if memory.written}
+        for memory in memories:  # pages that the first run had left alone
+            first[memory.address] |= {
+                page: each for page, each in memory.before.items() if page not in first[memory.address]
+            }
+        second = {memory.address: memory.swap(first[memory.address]) for memory in memories}
     for argument in launch.arguments:
         address = argument.memory.address
-        if address in second:
-            differ = np.flatnonzero(first[address] != second[address]) - argument.start
-            differ = differ[argument.contains(differ, 1)]
-            if differ.size:
-                count = len(np.unique(differ // argument.item))
-                return argument.name, argument.dtype, argument.shape, argument.index(int(differ[0])), count
+        differ = _differences(first[address], second[address]) - argument.start
+        differ = differ[argument.contains(differ, 1)]
+        if differ.size:
+            count = len(np.unique(differ // argument.item))
+            return argument.name, argument.dtype, argument.shape, argument.index(int(differ[0])), count
     if launch.reached is not None:
         return launch.reached.name, launch.reached.dtype, launch.reached.shape, (), 0
     return ("", "", (), (), 0) if failed else None
+
+
+def _differences(first: Pages, second: Pages) -> NDArray[np.int64]:
+    """The bytes of a storage, in order, that differ between two versions of the same pages."""
+    found = [page * PAGE + np.flatnonzero(first[page] != second[page]) for page in sorted(second)]
+    return np.concatenate([*found, np.zeros(0, dtype=np.int64)])

@@ -18,7 +18,7 @@ from trueband.properties.gpu.sanitizer.report import Report
 from trueband.properties.gpu.scalars import replaced_for_numbers
 from trueband.properties.gpu.triton_version import SANITIZE, require
 
-OWN = str(Path(__file__).parent)
+OWN = str(Path(__file__).parents[1])  # with what mends the interpreter, which stands between a kernel and it, too
 
 NEEDS_INTERPRETER = (
     "expected Triton's interpreter, got triton imported without it: set TRITON_INTERPRET=1 in the environment before "
@@ -51,11 +51,14 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
     # What `autotune` adds to a launch, for the compiler; triton 3.2's interpreter takes some of it for arguments.
     watch.options = frozenset(triton.Config({}).all_kwargs())
     builder = interpreter.InterpreterBuilder
+    # Methods since triton 3.4, functions of the module before.
+    semantic = getattr(triton.language.semantic, "TritonSemantic", triton.language.semantic)
     replaced: dict[tuple[Any, str], Callable[..., Any]] = {
         **replaced_for_numbers(),
         (interpreter, "_implicit_cvt"): watch.convert,
         (interpreter.GridExecutor, "__call__"): watch.launched,
         (builder, "set_grid_idx"): watch.next_program,
+        (semantic, "_load_legacy"): watch.legacy_load,
         (builder, "create_masked_load"): watch.load,
         (builder, "create_masked_store"): watch.store,
         (builder, "create_atomic_rmw"): watch.atomic_rmw,
@@ -82,6 +85,7 @@ class _Watch:
         self.options: frozenset[str] = frozenset()
         self.launch: Launch | None = None
         self.filling: Filling | None = None
+        self.other_is_given = False
         self.order: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
 
     def launched(self, executor: Any, *args: Any, **kwargs: Any) -> None:
@@ -126,13 +130,22 @@ class _Watch:
         self.launch.program = program
         self.before["set_grid_idx"](builder, *program)
 
+    def legacy_load(self, *args: Any, **named: Any) -> Any:
+        """Triton's load of pointers, which in the interpreter takes an `other` that is a single 0 for none."""
+        own = hasattr(args[0], "builder")  # the semantic, where this is a method of one
+        self.other_is_given = args[2 + own] is not None
+        try:
+            return self.before["_load_legacy"](*args, **named)
+        finally:
+            self.other_is_given = False
+
     def load(self, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
         launch, here = self._here()
         scalar, dtype = self._types(pointers)
         active = _lanes(mask, pointers.data)
         addresses, allowed, _ = launch.access("load", pointers.data, active, dtype.itemsize, here)
         handle = self.interpreter.TensorHandle
-        if other is None and not active.all():
+        if other is None and not self.other_is_given and not active.all():
             if not launch.again:
                 launch.without_other.setdefault(here, launch.program)
             filling = self.filling

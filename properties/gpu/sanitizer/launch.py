@@ -110,7 +110,7 @@ class Launch:
         """Accesses inside of a tensor, at these bytes of its storage."""
         memory = argument.memory
         if kind != "load":
-            memory.keep()
+            memory.keep(starts, size)
         if self.again:
             return
         if memory.fresh is not None:
@@ -162,6 +162,7 @@ class Launch:
             Finding(
                 kind, self.kernel, self.number, place, argument.name, argument.dtype, argument.shape,
                 argument.index(int(offsets[lanes][0])), int(lanes.sum()), self.program, self.grid, other, other_place,
+                unwrapped=argument.unwrapped(int(offsets[lanes][0])),
             )
         )  # fmt: skip
 

@@ -11,6 +11,8 @@ from trueband.properties.gpu.sanitizer.conflicts import Conflicts
 from trueband.properties.gpu.sanitizer.fresh import Fresh, at
 
 Bytes = NDArray[np.uint8]
+Pages = dict[int, Bytes]  # by number
+PAGE = 1 << 12  # bytes
 
 
 class Memory:
@@ -20,35 +22,28 @@ class Memory:
         address, size: in bytes.
         conflicts: who has read and written what.
         fresh: what has never been written; None: everything has.
+        before: pages that were written, as they were before the launch.
     """
 
     def __init__(self, storage: Any, item: int, fresh: Fresh | None) -> None:
         self.address, self.size = storage.data_ptr(), storage.nbytes()
         self.conflicts = Conflicts(self.size, item)
         self.fresh = fresh
-        self._before: Bytes | None = None
+        self.before: Pages = {}
+        self._bytes = at(self.address, self.size)
 
-    @property
-    def bytes(self) -> Bytes:
-        """The memory itself."""
-        return at(self.address, self.size)
+    def keep(self, starts: NDArray[np.int64], size: int) -> None:
+        """Call it before `size` bytes are written at each of these: the first time, what was there is kept."""
+        for page in np.unique(np.concatenate([starts // PAGE, (starts + size - 1) // PAGE])):
+            if int(page) not in self.before:
+                self.before[int(page)] = self._page(int(page)).copy()
 
-    def keep(self) -> None:
-        """Call it before each write: the first time, what was there is kept."""
-        if self._before is None:
-            self._before = self.bytes.copy()
-
-    @property
-    def written(self) -> bool:
-        return self._before is not None
-
-    @property
-    def before(self) -> Bytes:
-        """What was there before the launch."""
-        return self.bytes if self._before is None else self._before
-
-    def swap(self, other: Bytes) -> Bytes:
-        """Put other bytes in place, and return what was there."""
-        found = self.bytes.copy()
-        self.bytes[:] = other
+    def swap(self, others: Pages) -> Pages:
+        """Put other pages in place, and return what was there."""
+        found = {page: self._page(page).copy() for page in others}
+        for page, other in others.items():
+            self._page(page)[:] = other
         return found
+
+    def _page(self, page: int) -> Bytes:
+        return self._bytes[page * PAGE : (page + 1) * PAGE]

@@ -35,18 +35,22 @@ class Outcome:
     machine: Machine = field(default_factory=dict)
 
 
-def sanitize(spec: str, seed: int = 0, time_limit: float | None = None, first: str = "") -> Outcome:
+def sanitize(
+    spec: str, seed: int = 0, time_limit: float | None = None, first: str = "", memory_limit: int | None = None
+) -> Outcome:
     """Call the function `module:function` or `file.py:function` under the sanitizer.
 
     Args:
         seed: of the order in which the programs of a launch run.
         time_limit: seconds for all of it; None: as long as it takes.
         first: `module:function` that is called before all else, such as one that mends the interpreter.
+        memory_limit: MiB that the process may hold; what is allocated and never written does not count. None: no limit.
 
     Raises:
         TargetError: triton is not installed, or there is no such function.
     """
-    (ended,) = run_children("trueband.properties.gpu.sanitizer.child", [[spec, str(seed), first]], True, time_limit)
+    child = "trueband.properties.gpu.sanitizer.child"
+    (ended,) = run_children(child, [[spec, str(seed), first]], True, time_limit, memory_limit)
     return _outcome(ended)
 
 

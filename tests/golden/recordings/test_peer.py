@@ -122,7 +122,7 @@ def test_a_fault_is_seen(fault: str, witness: str) -> None:
 
     outcome = run_peer(STORE.golden(name), Context("wrong", {"peer": wrong}))
     assert not outcome.passed
-    assert outcome.detail.startswith(f"{first}[")
+    assert outcome.detail.startswith(f"{first} at [")
     assert "EXCEEDS" in outcome.detail
 
 
@@ -138,7 +138,7 @@ def test_slots_of_missing_global_tokens_must_hold_0(name: str) -> None:
 
     outcome = run_peer(golden, Context("wrong", {"peer": wrong}))
     assert not outcome.passed
-    assert "global_attentions.0[" in outcome.detail
+    assert "global_attentions.0 at [" in outcome.detail
 
 
 def test_every_recorded_output_is_judged() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -27,25 +29,40 @@ def blocks() -> list[Block]:
     return [Block(kind, text) for kind, text in re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)]
 
 
+@pytest.fixture
+def example(blocks: list[Block], tmp_path: Path, model: Path) -> Path:
+    """A folder with what the first block makes."""
+    shutil.copytree(model, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(blocks: list[Block], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first block makes, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("model")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", blocks[0].text], cwd=folder, env=environment, check=True)
+    return folder
+
+
 def shape_of(line: str) -> list[str]:
     """The words of a line that no platform changes: numbers are left out."""
     return [word for word in re.split(r"[ ]+", line.strip()) if not re.fullmatch(r"[-+.\de]+:?", word)]
 
 
-def test_the_example(blocks: list[Block], tmp_path: Path) -> None:
+def test_the_example(blocks: list[Block], example: Path) -> None:
     assert [block.kind for block in blocks] == ["python", "sh", "sh", "text", "sh", "text", "python"]
-    python, first, second, failed, third, apart, _ = (block.text for block in blocks)
+    _, first, second, failed, third, apart, _ = (block.text for block in blocks)
     command = f'trueband() {{ "{sys.executable}" -m trueband "$@"; }}\n'
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def run(script: str, code: int) -> str:
         done = subprocess.run(
-            ["bash", "-c", command + script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", command + script], cwd=example, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, env=environment, check=True)
     assert "all 8 passed" in run(first, 0)
     told = run(second, 1)
     statuses = {tuple(line.split()[:2]) for line in told.splitlines() if line[:6] in ("passed", "FAILED")}
@@ -59,13 +76,15 @@ def test_the_example(blocks: list[Block], tmp_path: Path) -> None:
         assert shape_of(line) in lines, line
 
 
-def test_the_fixture_of_the_example(blocks: list[Block], tmp_path: Path) -> None:
+def test_the_fixture_of_the_example(
+    blocks: list[Block], example: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a layer put in the place of my_layer: the right one passes, one that is off does not."""
-    python, test = blocks[0].text, blocks[-1].text.replace("layer.3", "layer.2")
-    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True)
-    (tmp_path / "tests" / "data").mkdir(parents=True)
+    test = blocks[-1].text.replace("layer.3", "layer.2")
+    (example / "tests" / "data").mkdir(parents=True)
+    monkeypatch.chdir(example)
     record = ["record", "my-model", "--inputs", "inputs.json", "--out", "tests/data/my-model.safetensors"]
-    subprocess.run([sys.executable, "-m", "trueband", "golden", *record], cwd=tmp_path, capture_output=True, check=True)
+    assert trueband_here("golden", *record).returncode == 0
     layer = """
 import numpy as np
 import torch
@@ -81,9 +100,11 @@ def my_layer(x):
     return longformer_layer(state, name, model.config, x, window=WINDOW, global_attention_mask=flags)
 
 """
-    for window, code in ((3, 0), (2, 1)):
+    for window in (3, 2):
         suite = layer.replace("WINDOW", str(window)) + test
-        (tmp_path / f"test_window_{window}.py").write_text(suite, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"test_window_{window}.py"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout
+        (example / f"test_window_{window}.py").write_text(suite, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "test_window_3.py", "test_window_2.py"]
+    done = subprocess.run(command, cwd=example, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    told = [line.split("::")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED"))]
+    assert told == ["PASSED test_window_3.py", "FAILED test_window_2.py"]

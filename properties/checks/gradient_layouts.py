@@ -1,0 +1,67 @@
+"""Gradients of inputs, and from gradients of the output, that lie in memory as they do in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.backward import Backward
+from trueband.properties.checks.check import check
+from trueband.properties.checks.right_gradients import RightGradients
+from trueband.properties.probe import Array, Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict
+
+STRIDED = ["backward", "strided"]
+SEVERAL = Structure(tokens=(2, 40), heads=(2, 3))  # one head or token has one layout only
+
+
+@check("gradients are right however the inputs lie in memory: all of them, or one otherwise than the others",
+       SEVERAL, STRIDED)  # fmt: skip
+def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another layout may be another path."""
+    inputs, grad_output = probe.inputs, probe.case.grad_output()
+    right = RightGradients(inputs, grad_output)
+    for of in ((), *((name,) for name in inputs.floating)):
+        layout = str(probe.random.choice(["transposed", "offset"]))
+        computed = probe.gradients(grad_output, how=Backward(layout, of))
+        yield from right.judge(computed, f"with {layout} memory of {', '.join(of) or 'all inputs'}")
+
+
+@check("gradients are right where an input is one row of the batch, or one head, expanded",
+       Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3)), STRIDED)  # fmt: skip
+def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another layout may be another path. The gradient is that of every element of the expanded input."""
+    grad_output, every = probe.case.grad_output(), probe.inputs.floating
+    for axis, of in enumerate(("one row of the batch", "one head")):
+        chosen = [name for name in every if probe.random.integers(2)] or [str(probe.random.choice(every))]
+        inputs = probe.inputs.map_arrays(lambda each, axis=axis: _equal_along(each, axis), chosen)
+        computed = probe.gradients(grad_output, inputs, how=Backward("expanded", tuple(chosen)))
+        yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
+
+
+@check("gradients are right however the gradient of the output lies in memory: transposed, offset, of stride 0",
+       SEVERAL, STRIDED)  # fmt: skip
+def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another layout may be another path."""
+    grad_output = probe.case.grad_output()
+    right = RightGradients(probe.inputs, grad_output)
+    for layout in ("transposed", "offset"):
+        computed = probe.gradients(grad_output, how=Backward(grad_layout=layout))
+        yield from right.judge(computed, f"from a gradient of the output in {layout} memory")
+    equal, told = _equal(probe, grad_output)
+    computed = probe.gradients(equal, how=Backward(grad_layout="expanded"))
+    yield from RightGradients(probe.inputs, equal).judge(computed, f"from {told}, of stride 0")
+
+
+def _equal_along(array: Array, axis: int) -> Array:
+    return np.repeat(array.take([0], axis), array.shape[axis], axis)
+
+
+def _equal(probe: Probe, grad_output: Array) -> tuple[Array, str]:
+    """A gradient of the output as a sum over all of it, or over the tokens, leaves it; and what it is."""
+    if probe.random.integers(2):
+        number = float(probe.random.choice([1.0, 0.5, -2.0]))
+        return np.full_like(grad_output, number), f"a gradient of the output of {number:g}"
+    return _equal_along(grad_output, 2), "a gradient of the output of equal rows"

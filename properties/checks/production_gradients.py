@@ -1,0 +1,123 @@
+"""Gradients at production sizes: every key from some rows, some keys from every row, and counts of every head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from trueband.properties.checks.check import check
+from trueband.properties.checks.gradients import BACKWARD
+from trueband.properties.checks.judging import judge_gradient, worst
+from trueband.properties.checks.production import MOST, PRODUCTION, structure_only
+from trueband.properties.checks.right_gradients import LARGEST_FLOAT16
+from trueband.properties.inputs import Inputs
+from trueband.properties.linear.choice import choose_rows
+from trueband.properties.linear.codes import CODES
+from trueband.properties.linear.gradients import (
+    SomeGradients,
+    gradients_of_keys,
+    gradients_of_rows,
+    query_gradients,
+    rows_seeing,
+)
+from trueband.properties.linear.rows import at_rows
+from trueband.properties.linear.uniform_gradients import UniformCall
+from trueband.properties.probe import Probe
+from trueband.properties.strategies import Structure
+from trueband.properties.verdict import Verdict, judge_exact
+from trueband.reference.arguments import Float
+
+ADJACENT = 3  # keys at once
+COST = 2**27  # rows times keys times channels of all heads whose keys are judged
+COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=True)
+
+
+@check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
+       PRODUCTION, BACKWARD, weight=MOST)  # fmt: skip
+def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound; what another row adds is a product with 0, exactly 0, so
+    that the bound of a key counts these rows only, and the gradient of another row's query is exactly 0.
+    """
+    inputs = probe.inputs
+    rows = choose_rows(inputs.real, inputs.is_global, probe.random)
+    of_rows = at_rows(probe.case.grad_output(), rows)
+    grad_output = np.zeros(inputs.shape)
+    np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
+    computed = probe.gradients(grad_output)
+    yield from _judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs)
+    elsewhere = np.ones(inputs.real.shape, dtype=bool)
+    np.put_along_axis(elsewhere, rows, False, axis=1)
+    for name in inputs.floating:
+        if name.startswith("query"):
+            others = computed[name].swapaxes(1, 2)[elsewhere]  # (other rows, h, d)
+            yield judge_exact(others, np.zeros_like(others), f"gradient of {name} at rows without one")
+
+
+@check("of a gradient in all rows, some queries and some keys get the reference's gradients", PRODUCTION,
+       BACKWARD)  # fmt: skip
+def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound. Keys are judged from all rows that see them, so they are
+    local ones, of some heads where the window is wide, and none where it is very wide.
+    """
+    inputs, grad_output = probe.inputs, probe.case.grad_output()
+    rows = choose_rows(inputs.real, inputs.is_global, probe.random)
+    computed = probe.gradients(grad_output)
+    yield from _judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs)
+    yield from _judged(computed, _of_some_keys(probe, inputs, grad_output, rows), inputs)
+
+
+@check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
+       COUNTS, BACKWARD)  # fmt: skip
+def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
+    sum of products with 0.
+    """
+    yield from _gradient_counts(probe, "query")
+
+
+@check("with keys 0 gradients of values count rows, those of keys count rows, too, and those of queries are exactly 0",
+       COUNTS, BACKWARD)  # fmt: skip
+def check_key_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
+    sum of products with 0.
+    """
+    yield from _gradient_counts(probe, "key")
+
+
+def _gradient_counts(probe: Probe, zero: str) -> Iterator[Verdict]:
+    which = int(probe.random.integers(CODES))
+    call = UniformCall.of(structure_only(probe), probe.case.head_dim, zero, which, probe.random)
+    computed = probe.gradients(call.grad_output, call.inputs)
+    yield from _judged(computed, call.expected(), call.inputs)
+
+
+def _judged(computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs) -> Iterable[Verdict]:
+    """The worst of all gradients that the dtype can hold."""
+    return worst(
+        judge_gradient(computed[each.name], each)
+        for each in expected
+        if inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4
+    )
+
+
+def _of_some_keys(probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray) -> Iterator[SomeGradients]:
+    """Keys beside one of the rows, others for each head, as far as their cost allows; where it does not, those at an
+    end of the sequence, which fewer rows see.
+    """
+    tokens, head_dim, left = inputs.shape[2], inputs.shape[3], COST
+    local = inputs.real & ~inputs.is_global
+    for head in probe.random.permutation(inputs.shape[1]):
+        batch = int(probe.random.integers(inputs.shape[0]))
+        for near in (int(probe.random.choice(rows[batch])), int(probe.random.choice((1, tokens - 2)))):
+            keys = near + np.arange(-1, ADJACENT - 1)
+            keys = keys[(keys >= 0) & (keys < tokens)]
+            keys = keys[local[batch, keys]]
+            if not keys.size:
+                continue
+            seeing = len(rows_seeing(inputs.structure, batch, keys))
+            cost = seeing * min(tokens, 2 * seeing) * head_dim
+            if cost <= left:
+                left -= cost
+                yield from gradients_of_keys(inputs, grad_output, batch, int(head), keys)
+                break

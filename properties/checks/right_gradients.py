@@ -1,0 +1,54 @@
+"""The reference's gradients of one call, to judge a candidate's by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from trueband.properties.backward import Gradients
+from trueband.properties.bounds import Bound
+from trueband.properties.inputs import Inputs
+from trueband.properties.probe import Array
+from trueband.properties.verdict import Verdict, judge
+
+LARGEST_FLOAT16 = 65504.0
+
+
+class RightGradients:
+    """Of the floating arguments of one call.
+
+    Attributes:
+        bounds: by name.
+        held: False where a gradient comes near what float16 cannot hold: then nothing is judged.
+    """
+
+    def __init__(self, inputs: Inputs, grad_output: Array) -> None:
+        expected = inputs.gradients(grad_output)
+        self._expected: dict[str, Array] = {name: getattr(expected, name) for name in inputs.floating}
+        self.held = representable(inputs, self._expected.values())
+        self.bounds = inputs.gradient_bounds(grad_output)
+
+    def judge(self, computed: Gradients, told: str = "", rounding: dict[str, Bound] | None = None) -> Iterator[Verdict]:
+        """Verdicts on the gradients that are there.
+
+        Args:
+            told: how they were computed, such as "with transposed inputs".
+            rounding: by name, what they may be off by besides.
+        """
+        for name, gradient in computed.items() if self.held else ():
+            bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
+            yield judge(gradient, self._expected[name], bound, f"gradient of {name} {told}".rstrip())
+
+    def added_to(self, there: Array, inputs: Inputs) -> dict[str, Bound]:
+        """What is rounded, by name, where a gradient is added to numbers that are there, and these are subtracted."""
+        unit = inputs.precision.output + 2 * inputs.precision.accumulator
+        return {
+            name: Bound({"accumulation": unit * (np.abs(there) + np.abs(expected) + self.bounds[name].total)})
+            for name, expected in self._expected.items()
+        }
+
+
+def representable(inputs: Inputs, results: Iterable[Array]) -> bool:
+    """False where a gradient comes near what float16 cannot hold."""
+    return inputs.dtype != "float16" or all(np.abs(result).max() < LARGEST_FLOAT16 / 4 for result in results)

@@ -1,0 +1,1 @@
+"""The sizes that production runs: which there are, and how a kernel is led through them."""

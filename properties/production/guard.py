@@ -1,0 +1,78 @@
+"""What a target can do of the shapes it is led through; what is too much for its time or memory is left out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
+    from trueband.properties.case import Case
+
+NOTABLE = 64.0  # mebibytes: what a process grows by in its first calls tells nothing of larger ones
+
+
+@dataclass
+class Guard:
+    """Decides before each case whether a target is asked.
+
+    Attributes:
+        seconds: the most that one call should take.
+        mebibytes: the most that the target's process should grow by.
+        slow: (sizes that cost, what one call took) of the calls that took too long.
+        growth: (scores of a dense attention, mebibytes) of the call that the process grew most by.
+    """
+
+    seconds: float
+    mebibytes: float
+    slow: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
+    growth: tuple[int, float] = (1, 0.0)
+
+    def against(self, case: Case) -> str:
+        """Why a case is left out, in a few words; "" where it is not."""
+        sizes = _sizes(case)
+        for slow, took in self.slow:
+            if all(one >= other for one, other in zip(sizes, slow, strict=True)):
+                return f"a smaller one took {took:.1f} s, of {self.seconds:g} s for a call"
+        scores, grown = self.growth
+        expected = grown * max(_scores(case) / scores, 1.0)
+        if expected > self.mebibytes:
+            return f"a smaller one took {grown:,.0f} MiB, and it would take about {expected:,.0f} MiB"
+        return ""
+
+    def tell(self, case: Case, seconds: float, mebibytes: float) -> None:
+        """What the slowest call of a case took, and by how much the process has grown in it."""
+        if seconds > self.seconds:
+            self.slow.append((_sizes(case), seconds))
+        if mebibytes > max(self.growth[1], NOTABLE):
+            self.growth = _scores(case), mebibytes
+
+
+def half_of_memory() -> float:
+    """Mebibytes: half of what is free now; without an answer, 2048."""
+    try:
+        return _kibibytes(Path("/proc/meminfo"), "MemAvailable") / 1024 / 2
+    except (OSError, KeyError, ValueError):
+        return 2048.0
+
+
+def resident(process: int | None = None) -> float:
+    """Mebibytes of a process, this one without a number; the most it ever had. 0 where nobody knows."""
+    try:
+        return _kibibytes(Path(f"/proc/{process or os.getpid()}/status"), "VmHWM") / 1024
+    except (OSError, KeyError, ValueError):
+        return 0.0
+
+
+def _kibibytes(file: Path, name: str) -> int:
+    lines = dict(line.split(":", 1) for line in file.read_text(encoding="ascii").splitlines())
+    return int(lines[name].split()[0])
+
+
+def _sizes(case: Case) -> tuple[int, ...]:
+    return case.tokens, case.heads * case.batch, case.head_dim, min(case.window, case.tokens)
+
+
+def _scores(case: Case) -> int:
+    return case.batch * case.heads * case.tokens**2

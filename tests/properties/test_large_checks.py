@@ -1,0 +1,122 @@
+"""The checks at production sizes: correct kernels pass, and kernels that are wrong in large inputs only do not."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trueband.properties.case import Case
+from trueband.properties.checks import CHECKS
+from trueband.properties.engine import Plan, run_check
+from trueband.properties.faults.banded import Banded
+from trueband.properties.faults.registry import target_of
+from trueband.properties.runner import Runner
+from trueband.properties.search import Tried, try_case
+from trueband.properties.target import Target
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+
+import dense_softmax
+import large_kernels
+import online_softmax
+
+LARGE = [
+    name
+    for name, one in CHECKS.items()
+    if one.function.__module__.rpartition(".")[2] in ("production", "production_gradients")
+]
+WRONG = large_kernels.WRONG
+SEEDS = range(5, 9)  # which layout, which content of masked tokens, which rows
+PADDED: dict[str, Any] = {"masked": ((3, *range(1400, 1500)),), "global_": ((0, 1, 700, 1450),)}
+CASES = {
+    "padding, globals": Case(tokens=1500, window=100, head_dim=64, heads=3, family="normal", **PADDED),
+    "projections, dilation": Case(
+        tokens=1500, window=40, head_dim=40, heads=2, separate_globals=True, dilation=(1, 3), head_mask=True,
+        family="peaked", **PADDED,
+    ),
+    "causal, two sequences": Case(
+        tokens=777, window=130, head_dim=72, batch=2, masked=((), tuple(range(100))), causal=True, scale=0.3,
+        family="adversarial",
+    ),
+}  # fmt: skip
+
+
+def correct_kernels() -> dict[str, Target]:
+    from trueband.adapters.chunked import target
+
+    chunked = target() if callable(target) else target
+    assert isinstance(chunked, Target)
+    return {
+        "dense": dense_softmax.kernel, "online": online_softmax.kernel, "chunked": chunked,
+        "banded": target_of(Banded(), "banded"), "undeclared": dense_softmax.undeclared,
+    }  # fmt: skip
+
+
+CORRECT = correct_kernels()
+
+
+def tried(target: Target, check: str, case: Case) -> Tried:
+    return try_case(CHECKS[check], Runner(target), case)
+
+
+@pytest.mark.parametrize("kernel", CORRECT)
+@pytest.mark.parametrize("check", LARGE)
+def test_correct_kernels_pass_on_any_small_case(check: str, kernel: str) -> None:
+    target = CORRECT[kernel]
+    runner = Runner(target)
+    assert CHECKS[check].applies_to(runner.features)
+    for dtype in target.dtypes:
+        record = run_check(Plan(kernel, (dtype,), 1, (), ()), CHECKS[check], runner, dtype, 6)
+        assert record.passed, record
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("check", LARGE)
+def test_correct_kernels_pass_on_large_cases(check: str, case: str) -> None:
+    for dtype in ("float32", "float16"):
+        for kernel in ("chunked", "banded"):
+            outcome = tried(CORRECT[kernel], check, CASES[case].replace(dtype=dtype))
+            assert outcome.failure is None, (kernel, outcome.failure)
+            assert outcome.evidence
+
+
+@pytest.mark.parametrize(("kernel", "check"), [(name, check) for name, one in WRONG.items() for check in one.killed_by])
+def test_a_kernel_that_is_wrong_in_large_inputs_is_rejected(kernel: str, check: str) -> None:
+    wrong = WRONG[kernel]
+    failures = [tried(wrong.target, check, wrong.case.replace(seed=seed)).failure for seed in SEEDS]
+    assert any(failures), wrong.story
+    assert {failure.status for failure in failures if failure} == {"failed"}
+
+
+@pytest.mark.parametrize("kernel", WRONG)
+def test_it_is_right_in_smaller_ones(kernel: str) -> None:
+    """What rejects it is the size."""
+    wrong = WRONG[kernel]
+    for check in wrong.killed_by:
+        for seed in SEEDS:
+            assert tried(wrong.target, check, wrong.right.replace(seed=seed)).failure is None, check
+
+
+def test_every_check_rejects_one() -> None:
+    assert {check for one in WRONG.values() for check in one.killed_by} == set(LARGE)
+
+
+def test_a_failed_count_is_told_as_a_count_at_its_place() -> None:
+    wrong = WRONG["last_tile_of_keys_dropped"]
+    failure = tried(wrong.target, "counts_at_size", wrong.case).failure
+    assert failure is not None
+    assert failure.verdict is not None
+    batch, head, row, channel = failure.verdict.index
+    assert (batch, head < 2, row >= 600 - wrong.case.window, channel < 16) == (0, True, True, True)
+    told = re.search(
+        r"row attends (\d+) keys; times the (\d+) keys of the row: (\d+) instead of (\d+)", failure.message
+    )
+    assert told is not None
+    keys, same, counted, expected = map(int, told.groups())
+    assert keys == same
+    assert counted > expected, "the weights of fewer keys are larger"

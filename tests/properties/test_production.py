@@ -1,0 +1,206 @@
+"""Shapes of production: which are asked for, what is left out and told, and where a failure begins."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trueband.properties.boundary import boundaries, smallest
+from trueband.properties.case import Case
+from trueband.properties.checks import CHECKS
+from trueband.properties.covered import Covered
+from trueband.properties.engine import Plan, make_plan, run_step, spread, steps
+from trueband.properties.limits import Limits, Sizes
+from trueband.properties.production.guard import Guard
+from trueband.properties.production.plans import BUDGETS, shapes
+from trueband.properties.production.shapes import MODELS, Shape, read_shapes
+from trueband.properties.production.walk import production_case, walk
+from trueband.properties.runner import Runner
+from trueband.properties.target import Target, TargetError
+
+COUNTS = CHECKS["counts_at_size"]
+
+
+def band(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """A right NumPy kernel."""
+    tokens, head_dim = query.shape[2:]
+    places = np.arange(tokens)
+    seen = np.abs(places[:, None] - places) <= window
+    scores = np.where(seen, query @ key.swapaxes(-1, -2) / np.sqrt(head_dim), -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return (weights @ value).astype(query.dtype)
+
+
+def zeros_where(wrong: Any) -> Target:
+    def kernel(query: Any, key: Any, value: Any, *, window: int) -> Any:
+        output = band(query, key, value, window=window)
+        return output * 0 if wrong(*query.shape, window) else output
+
+    return Target(kernel, library="numpy")
+
+
+def counted(target: Target, listed: list[Shape], seconds: float = 10.0, demanded: int = 0) -> tuple[Any, Runner]:
+    runner = Runner(target)
+    cases = [
+        production_case(COUNTS, "float32", runner.features, runner.limits, listed, number, 0, "quick")
+        for number in range(len(listed))
+    ]
+    return walk(COUNTS, runner, cases, Guard(seconds, 1e9), demanded), runner
+
+
+@pytest.mark.parametrize("tier", BUDGETS)
+def test_every_tier_has_the_models_and_each_size_alone(tier: str) -> None:
+    asked = shapes(tier, Limits())
+    pairs = {(shape.heads, shape.head_dim) for shape in asked}
+    assert {(heads, head_dim) for _, heads, head_dim, *_ in MODELS} <= pairs
+    assert {(12, 64), (16, 96), (40, 128)} <= pairs
+    assert set(range(4, 17)) <= {shape.heads for shape in asked}
+    assert {72, 80, 96, 104, 128} <= {shape.head_dim for shape in asked if shape.tokens < 40}
+    assert {511, 512, 513, 600, 1024, 4097} <= {shape.tokens for shape in asked}
+    assert {64, 256, 512} <= {shape.window for shape in asked}
+    assert all(shape.pairs <= BUDGETS[tier].pairs for shape in asked)
+    assert len(asked) == len(set(asked))
+
+
+def test_only_what_a_target_takes_is_asked() -> None:
+    limits = Limits({"head_dim": Sizes(only=(64, 128)), "tokens": Sizes(multiple=64), "heads": Sizes(most=8)})
+    for shape in shapes("quick", limits):
+        assert (shape.head_dim in (64, 128), shape.tokens % 64, shape.heads <= 8) == (True, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda b, h, n, d, w: h > 8, "wrong from 9 heads on, right with 8"),
+        (lambda b, h, n, d, w: h == 12 and d == 64, "wrong with 12 heads, right with 11 and 13"),
+        (lambda b, h, n, d, w: n > 512, "wrong from 513 tokens on, right with 512"),
+        (lambda b, h, n, d, w: d in (72, 104), "wrong with 72 channels of a head, right with 71 and 73"),
+        (lambda b, h, n, d, w: w > 256 and n > 300, "wrong from 257 of window on, right with 256"),
+        (lambda b, h, n, d, w: n % 16 and n > 100, "wrong with 101 tokens, right with 100 and 112"),
+    ],
+)
+def test_what_is_wrong_in_some_sizes_only_is_found_with_where_it_begins(wrong: Any, told: str) -> None:
+    """Named wrong implementations: zeros for some sizes."""
+    runner = Runner(zeros_where(wrong))
+    plan = make_plan("zeros", runner, pattern="counts_at_size")
+    record = run_step(plan, steps(plan)[0], runner)
+    assert record.status == "failed"
+    assert told in record.message
+
+
+def test_the_right_kernel_passes_and_what_it_was_asked_is_told() -> None:
+    runner = Runner(Target(band, library="numpy"))
+    plan = make_plan("band", runner, pattern="counts_at_size", cases=300)
+    assert run_step(plan, steps(plan)[0], runner).passed
+    assert runner.covered.ranges["heads"][1] >= 40
+    assert runner.covered.ranges["tokens"][1] > 1_000
+    assert str(runner.covered).startswith("tokens ")
+
+
+def slow(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """A right kernel that takes long where the sequence is long."""
+    time.sleep(0.2 if query.shape[2] > 50 else 0.0)
+    return band(query, key, value, window=window)
+
+
+def test_what_takes_too_long_is_left_out_and_told_and_fails_where_it_is_demanded() -> None:
+    listed = [Shape(20, 2, 1, 4), Shape(60, 2, 1, 4), Shape(90, 2, 1, 4), Shape(100, 2, 2, 8)]
+    found, runner = counted(Target(slow, library="numpy"), listed, seconds=0.1)
+    assert (found.failure, found.cases) == (None, 2)
+    assert [text.partition(" tokens")[0] for text in runner.covered.left_out] == ["90", "100"]
+    assert all("a smaller one took 0." in why for why in runner.covered.left_out.values())
+    found, runner = counted(Target(slow, library="numpy"), listed, seconds=0.1, demanded=4)
+    assert (found.cases, runner.covered.left_out) == (4, {})
+
+
+def test_what_would_take_too_much_memory_is_left_out() -> None:
+    guard = Guard(10.0, 1000.0)
+    guard.tell(Case(64, 2), 0.0, 30.0)  # the first calls of a process
+    assert guard.against(Case(4096, 2)) == ""
+    guard.tell(Case(1024, 2), 0.0, 100.0)
+    assert guard.against(Case(2048, 2)) == ""
+    assert "about 1,600 MiB" in guard.against(Case(4096, 2))
+    assert guard.against(Case(1024, 2, heads=2)) == ""
+
+
+def test_shapes_of_a_target_must_be_asked_for_and_are_first() -> None:
+    runner = Runner(Target(band, library="numpy", shapes=(Shape(77, 5, 3, 40),)))
+    plan = make_plan("band", runner, pattern="counts_at_size", cases=10, demanded_shapes=[Shape(70, 5, 2, 24)])
+    assert plan.to_walk[:2] == (Shape(77, 5, 3, 40), Shape(70, 5, 2, 24))
+    run_step(plan, steps(plan)[0], runner)
+    assert runner.covered.ranges["head_dim"][1] >= 40
+    with pytest.raises(TargetError, match="shapes: expected shapes that the target takes, got 77 tokens"):
+        Target(band, shapes=(Shape(77, 5),), sizes={"tokens": Sizes(multiple=64)})
+
+
+def test_a_case_is_halved_to_the_size_where_it_begins_to_be_wrong() -> None:
+    tried: list[Case] = []
+
+    def fails(case: Case) -> bool:
+        tried.append(case)
+        return case.tokens >= 513 and case.heads >= 9
+
+    case = Case(4096, 64, 80, 2, 64, masked=((), (4,)), causal=True, head_mask=True)
+    found = smallest(case, fails, Limits(), 60.0)
+    assert found == Case(513, 0, 1, 1, 9)
+    assert len(tried) < 80
+    assert boundaries(found, fails, Limits()) == [
+        "wrong from 9 heads on, right with 8", "wrong from 513 tokens on, right with 512",
+    ]  # fmt: skip
+    blocks = Limits({"tokens": Sizes(multiple=64), "heads": Sizes(only=(1, 8, 16))})
+    within = smallest(case.replace(heads=16), fails, blocks, 60.0)
+    assert (within.tokens, within.heads) == (576, 16)
+    assert "wrong from 576 tokens on, right with 512" in boundaries(within, fails, blocks)
+
+
+def test_with_few_cases_shapes_are_spread_and_the_largest_is_among_them() -> None:
+    assert spread(2, 12, 3) == [5, 8, 11]
+    assert spread(0, 4, 9) == [0, 1, 2, 3]
+    assert spread(3, 3, 5) == []
+
+
+def test_covered_sizes_are_told_in_words() -> None:
+    covered = Covered()
+    assert not covered
+    for tokens, heads in ((1, 1), (4100, 32)):
+        covered.add({"query": np.broadcast_to(0.0, (1, heads, tokens, 64))}, {"window": tokens - 1})
+    assert str(covered) == "tokens 1..4,100, heads 1..32, head_dim 64, windows 0..4,099, batches 1"
+    assert covered.to_dict()["sizes"]["tokens"] == [1, 4100]
+
+
+def test_a_file_of_shapes_is_a_list_or_lines(tmp_path: Path) -> None:
+    listed, lines = tmp_path / "list.json", tmp_path / "lines.jsonl"
+    written = [{"tokens": 4096, "window": 256, "heads": 12, "head_dim": 64}, {"tokens": 5, "window": 0}]
+    listed.write_text(json.dumps(written), encoding="utf-8")
+    lines.write_text("\n".join(map(json.dumps, written)) + "\n", encoding="utf-8")
+    assert read_shapes(listed) == read_shapes(lines) == [Shape(4096, 256, 12, 64), Shape(5, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting"),
+        ('[{"tokens": 5}]', "shape: expected an object of tokens, window, .*, got"),
+        ('[{"tokens": 0, "window": 1}]', "tokens: expected an int >= 1, got 0"),
+        ('[{"tokens": 5, "window": 1, "rows": 2}]', "shape: expected an object"),
+        ("3", "shape: expected an object"),
+    ],
+)
+def test_a_file_that_is_none_is_told_by_its_name(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "shapes.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{file}: .*{message}"):
+        read_shapes(file)
+
+
+def test_a_plan_without_production_checks_is_as_before() -> None:
+    plan = Plan("none", ("float32",), 100, (), ("matches_reference",))
+    assert [step.examples for step in steps(plan)] == [100]
+    assert replace(plan, tier="full").to_walk != plan.to_walk
