@@ -10,6 +10,7 @@ import numpy as np
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.precision import Precision
+from trueband.properties.bounds.stochastic import MISSED
 from trueband.properties.checks.check import claim
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
@@ -20,7 +21,6 @@ from trueband.properties.models.taps import judge_all
 from trueband.properties.models.training import Expected, Regime, with_rates
 from trueband.properties.verdict import Verdict, judge, judge_exact
 
-MISSED = 2.0**-60
 RATES = (0.25, 0.5, 0.375)  # of dropout
 STEPS = 4  # whose elements are counted together
 SITES = 4  # of a case

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from trueband.adapters import Named
 from trueband.model_run import model_names
 from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
@@ -21,6 +23,7 @@ from trueband.properties.models.target import ModelTarget
 from trueband.properties.models.training import TRAINING
 from trueband.properties.record import Record
 from trueband.properties.target import TargetError
+from trueband.targets_command import describe
 
 Spoil = Callable[[Any], None]
 
@@ -122,6 +125,13 @@ def test_a_target_says_what_its_training_can_do() -> None:
         ModelTarget(print, training=("gradients", "dropouts"))
     with pytest.raises(TargetError, match="training: expected gradients beside dropout, got none"):
         ModelTarget(print, training=("dropout",))
+
+
+def test_what_is_declared_of_training_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "untrained.py"
+    file.write_text("import trueband\n\ntarget = trueband.ModelTarget(print, training=())\n", encoding="utf-8")
+    told = describe(Named("untrained", f"{file}:target", "a test", kind="models"))
+    assert "in training nothing" in told["declared"]
 
 
 def test_a_model_without_checkpointing_is_told_what_to_say() -> None:
