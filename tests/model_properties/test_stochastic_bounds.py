@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.stochastic import HALF, MISSED, WIDER, Stochastic, stochastic
+from trueband.properties.bounds.stochastic import HALF, MISSED, WIDER, stochastic
 from trueband.properties.verdict import judge
 from trueband.reference.layers_vjp import gelu, layer_norm, rows
 
@@ -65,9 +65,14 @@ def test_float32_is_within_the_bound_and_what_is_wrong_in_its_fourth_digit_is_no
 
 
 def test_what_is_zero_in_every_run_has_no_bound_and_what_two_share_cancels(arrays: dict[str, np.ndarray]) -> None:
-    carried = stochastic({name: array.astype(np.float64) for name, array in arrays.items()}, 0)
-    product = carried["x"] @ carried["w"].T
-    for zero in (product - product, product * 0.0, np.exp(np.where(np.zeros((2, 4, 3), dtype=bool), product, -np.inf))):
+    carried: dict[str, Any] = stochastic({name: array.astype(np.float64) for name, array in arrays.items()}, 0)
+    product: Any = carried["x"] @ carried["w"].T
+    zeros: list[Any] = [
+        product - product,
+        product * 0.0,
+        np.exp(np.where(np.zeros((2, 4, 3), dtype=bool), product, -np.inf)),
+    ]
+    for zero in zeros:
         assert not zero.bound(SINGLE).total.any()
 
 
@@ -82,8 +87,7 @@ def test_a_spread_is_widened_by_the_tail_of_chi_squared() -> None:
 
 
 def test_what_has_no_rule_is_refused() -> None:
-    one = stochastic({"x": np.ones(3)}, 0)["x"]
-    assert isinstance(one, Stochastic)
+    one: Any = stochastic({"x": np.ones(3)}, 0)["x"]
     with pytest.raises(TypeError):
         np.sin(one)
     with pytest.raises(TypeError):

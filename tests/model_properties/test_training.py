@@ -75,12 +75,16 @@ def weights_cut(module: Any) -> None:
         parameter.register_hook(torch.zeros_like)
 
 
+class AlwaysTraining(torch.nn.Dropout):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(x, self.p, training=True)
+
+
 def always_drops(module: Any) -> None:
     """Its dropout is not switched off by `.eval()`."""
     for part in module.modules():
         if isinstance(part, torch.nn.Dropout):
-            part.train = lambda mode=True, part=part: part  # type: ignore[method-assign]
-            part.training = True
+            part.__class__ = AlwaysTraining
 
 
 def never_drops(module: Any) -> None:
