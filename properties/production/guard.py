@@ -20,31 +20,33 @@ class Guard:
     Attributes:
         seconds: the most that one call should take.
         mebibytes: the most that the target's process should grow by.
-        slow: (sizes that cost, what one call took) of the calls that took too long.
+        too_much: (sizes that cost, why) of the cases that took too long, or did not come to an end.
         growth: (scores of a dense attention, mebibytes) of the call that the process grew most by.
     """
 
     seconds: float
     mebibytes: float
-    slow: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
+    too_much: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
     growth: tuple[int, float] = (1, 0.0)
 
     def against(self, case: Case) -> str:
         """Why a case is left out, in a few words; "" where it is not."""
         sizes = _sizes(case)
-        for slow, took in self.slow:
-            if all(one >= other for one, other in zip(sizes, slow, strict=True)):
-                return f"a smaller one took {took:.1f} s, of {self.seconds:g} s for a call"
+        for smaller, why in self.too_much:
+            if all(one >= other for one, other in zip(sizes, smaller, strict=True)):
+                return f"a smaller one {why}"
         scores, grown = self.growth
         expected = grown * max(_scores(case) / scores, 1.0)
         if expected > self.mebibytes:
             return f"a smaller one took {grown:,.0f} MiB, and it would take about {expected:,.0f} MiB"
         return ""
 
-    def tell(self, case: Case, seconds: float, mebibytes: float) -> None:
-        """What the slowest call of a case took, and by how much the process has grown in it."""
-        if seconds > self.seconds:
-            self.slow.append((_sizes(case), seconds))
+    def tell(self, case: Case, seconds: float, mebibytes: float, failed: str = "") -> None:
+        """What the slowest call of a case took, by how much the process has grown in it, and why it came to no end."""
+        if failed:
+            self.too_much.append((_sizes(case), f"failed: {failed}"))
+        elif seconds > self.seconds:
+            self.too_much.append((_sizes(case), f"took {seconds:.1f} s, of {self.seconds:g} s for a call"))
         if mebibytes > max(self.growth[1], NOTABLE):
             self.growth = _scores(case), mebibytes
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import make_plan, run
+from trueband.properties.engine import run
 from trueband.properties.limits import LEAST, Limits, Sizes
+from trueband.properties.plan import make_plan
 from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target

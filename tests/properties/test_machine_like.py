@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import make_plan, run
+from trueband.properties.engine import run
+from trueband.properties.plan import make_plan
 from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target, load_target
