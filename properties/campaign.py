@@ -23,9 +23,7 @@ from trueband.properties.histogram import BINS, add
 from trueband.properties.limits import Limits
 from trueband.properties.plan import SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, steps
 from trueband.properties.probe import Candidate
-from trueband.properties.production.guard import Guard, half_of_memory
-from trueband.properties.production.plans import BUDGETS
-from trueband.properties.production.walk import asked, made_smaller, production_case
+from trueband.properties.production.walk import asked, guard_of, made_smaller, production_case
 from trueband.properties.record import Record
 from trueband.properties.search import SHRUNK, Failure, Found, search
 from trueband.properties.small_world import worlds
@@ -194,7 +192,7 @@ def _random_block(
     of_production = check.structure.production
     drawn = [*first, *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers)]
     must = len(first) + sum(each < len(plan.shapes) for each in numbers) if of_production else len(drawn)
-    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory())
+    guard = guard_of(plan.tier)
     for place, case in enumerate(drawn):
         if not shard.has(case):
             continue

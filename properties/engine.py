@@ -16,9 +16,7 @@ from trueband.properties.checks import CHECKS, Check
 from trueband.properties.choices import RandomChoices
 from trueband.properties.plan import NIGHTLY, SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, steps, walked
 from trueband.properties.probe import Candidate
-from trueband.properties.production.guard import Guard, half_of_memory
-from trueband.properties.production.plans import BUDGETS
-from trueband.properties.production.walk import failing, production_case, walk
+from trueband.properties.production.walk import failing, guard_of, production_case, walk
 from trueband.properties.record import Record
 from trueband.properties.remote import (
     CandidateCheating,
@@ -68,7 +66,7 @@ def run_production(
         production_case(check, dtype, candidate.features, candidate.limits, every, number, plan.seed, plan.tier)
         for number in numbers
     ]
-    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory())
+    guard = guard_of(plan.tier)
     found = walk(check, candidate, drawn, guard, demanded_first, lambda: on_progress(check.name, dtype))
     return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
 

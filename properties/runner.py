@@ -78,9 +78,9 @@ class Runner:
         self.covered.add(arrays, options)
         return self._turn(self.desk.take(output))
 
-    def memory(self) -> float:
-        """Mebibytes that the process of the target has had at most."""
-        return resident()
+    def memory(self, begin: bool = False) -> float:
+        """Mebibytes of the process of the target, see `resident`."""
+        return resident(begin=begin)
 
     def gradients(
         self,

@@ -50,7 +50,7 @@ def counted(target: Target, listed: list[Shape], seconds: float = 10.0, demanded
         production_case(COUNTS, "float32", runner.features, runner.limits, listed, number, 0, "quick")
         for number in range(len(listed))
     ]
-    return walk(COUNTS, runner, cases, Guard(seconds, 1e9), demanded), runner
+    return walk(COUNTS, runner, cases, Guard(seconds, 1e9, 1e9), demanded), runner
 
 
 @pytest.mark.parametrize("tier", BUDGETS)
@@ -119,8 +119,26 @@ def test_what_takes_too_long_is_left_out_and_told_and_fails_where_it_is_demanded
     assert (found.cases, runner.covered.left_out) == (4, {})
 
 
+def test_a_first_call_that_compiles_leaves_nothing_out() -> None:
+    compiled: set[int] = set()
+
+    def compiles(query: Any, key: Any, value: Any, *, window: int) -> Any:
+        if query.shape[3] not in compiled:
+            compiled.add(query.shape[3])
+            time.sleep(0.2)
+        return band(query, key, value, window=window)
+
+    found, runner = counted(Target(compiles, library="numpy"), [Shape(20, 2, 1, d) for d in (4, 8, 16)], seconds=0.1)
+    assert (found.failure, found.cases, runner.covered.left_out) == (None, 3, {})
+
+
+def test_what_comes_when_the_time_of_a_check_is_spent_is_left_out() -> None:
+    guard = Guard(10.0, 5.0, 1000.0, spent=5.5)
+    assert guard.against(Case(8, 2)) == "cheaper ones took the 5 s of this check"
+
+
 def test_what_would_take_too_much_memory_is_left_out() -> None:
-    guard = Guard(10.0, 1000.0)
+    guard = Guard(10.0, 1e9, 1000.0)
     guard.tell(Case(64, 2), 0.0, 30.0)  # the first calls of a process
     assert guard.against(Case(4096, 2)) == ""
     guard.tell(Case(1024, 2), 0.0, 100.0)
@@ -130,7 +148,7 @@ def test_what_would_take_too_much_memory_is_left_out() -> None:
 
 
 def test_what_came_to_no_end_leaves_out_what_is_larger_and_says_why() -> None:
-    guard = Guard(10.0, 1000.0)
+    guard = Guard(10.0, 1e9, 1000.0)
     guard.tell(Case(512, 64), 60.0, 0.0, "expected an answer within 60 s")
     assert guard.against(Case(511, 64)) == ""
     assert guard.against(Case(1024, 64)) == "a smaller one failed: expected an answer within 60 s"
