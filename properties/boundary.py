@@ -48,7 +48,7 @@ def _halved(case: Case, name: str, fails: Fails, limits: Limits, until: float) -
         value = limits.fit(name, max(middle, LEAST[name]))
         if not passes < value < getattr(case, name):
             return case
-        smaller = _shorter(case, value) if name == "tokens" else case.with_size(name, value)
+        smaller = resized(case, name, value)
         if fails(smaller):
             case = smaller
         else:
@@ -56,15 +56,17 @@ def _halved(case: Case, name: str, fails: Fails, limits: Limits, until: float) -
     return case
 
 
-def _shorter(case: Case, tokens: int) -> Case:
-    """Fewer tokens; a sequence that has masked or global tokens keeps one."""
-    shorter = case.with_size("tokens", tokens)
+def resized(case: Case, name: str, value: int) -> Case:
+    """With another size; a sequence that has masked or global tokens keeps one."""
+    other = case.with_size(name, value)
+    if name != "tokens":
+        return other
     kept = {}
-    for field, place in (("masked", tokens - 1), ("global_", 0)):
-        before, after = getattr(case, field), getattr(shorter, field)
+    for field, place in (("masked", value - 1), ("global_", 0)):
+        before, after = getattr(case, field), getattr(other, field)
         if before is not None:
             kept[field] = tuple(now or (place,) * bool(had) for had, now in zip(before, after, strict=True))
-    return shorter.replace(**kept)
+    return other.replace(**kept)
 
 
 def boundaries(case: Case, fails: Fails, limits: Limits) -> list[str]:
@@ -76,11 +78,11 @@ def boundaries(case: Case, fails: Fails, limits: Limits) -> list[str]:
     for name in ORDER:
         value = getattr(case, name)
         smaller = _next_below(name, value, limits)
-        if value <= READABLE[name] or smaller is None or fails(case.with_size(name, smaller)):
+        if value <= READABLE[name] or smaller is None or fails(resized(case, name, smaller)):
             continue
         beyond = (value + 1, 2 * value, *(value // block * block + block for block in BLOCKS))
         larger = sorted({limits.fit(name, each) for each in beyond})
-        right = next((each for each in larger if each > value and not fails(case.with_size(name, each))), None)
+        right = next((each for each in larger if each > value and not fails(resized(case, name, each))), None)
         what = NAMES[name]
         if right is None:
             told.append(f"wrong from {value:,} {what} on, right with {smaller:,}")

@@ -11,31 +11,21 @@ import dataclasses
 import hashlib
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.choices import RandomChoices
-from trueband.properties.engine import (
-    SMALL,
-    SMALL_AGAIN,
-    SMALL_WORLD,
-    SMALL_WORLD_CLAIM,
-    Plan,
-    Step,
-    steps,
-    walk_small_world,
-)
+from trueband.properties.engine import SMALL, SMALL_AGAIN, walk_small_world
 from trueband.properties.histogram import BINS, add
 from trueband.properties.limits import Limits
+from trueband.properties.plan import SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, steps
 from trueband.properties.probe import Candidate
-from trueband.properties.production.guard import Guard, half_of_memory
-from trueband.properties.production.plans import BUDGETS
-from trueband.properties.production.walk import production_case, shape_of, timed
+from trueband.properties.production.walk import asked, guard_of, made_smaller, production_case
 from trueband.properties.record import Record
-from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
+from trueband.properties.search import SHRUNK, Failure, Found, search
 from trueband.properties.small_world import worlds
 from trueband.properties.strategies import NO_LIMITS, cases, choose_case
 
@@ -194,23 +184,23 @@ def run_campaign(
 
 def _random_block(
     plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress,
-    first: Iterable[Case],
+    first: Sequence[Case],
 ) -> Block:  # fmt: skip
     start = time.monotonic()
     check, found, smallest, alarms = CHECKS[step.check], Found(), None, 0
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
-    drawn = [
-        *first,
-        *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers),
-    ]
-    guard = Guard(BUDGETS[plan.tier].seconds, half_of_memory()) if check.structure.production else None
-    for case in filter(shard.has, drawn):
-        if guard is not None and (why := guard.against(case)):
-            candidate.covered.leave_out(shape_of(case), why)
+    of_production = check.structure.production
+    drawn = [*first, *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers)]
+    must = len(first) + sum(each < len(plan.shapes) for each in numbers) if of_production else len(drawn)
+    guard = guard_of(plan.tier)
+    for place, case in enumerate(drawn):
+        if not shard.has(case):
             continue
-        tried = Found.of(case, timed(check, candidate, case, guard) if guard else try_case(check, candidate, case))
+        tried = asked(check, candidate, case, guard, place < must)
+        if tried is None:
+            continue
         failure = tried.failure
-        found += dataclasses.replace(tried, failure=None)
+        found += dataclasses.replace(Found.of(case, tried), failure=None)
         on_progress(step.check, step.dtype)
         if failure is None:
             continue
@@ -219,7 +209,9 @@ def _random_block(
             smallest = failure
         if failure.status not in SHRUNK:
             break  # each costs a new process
-    if smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
+    if smallest is not None and of_production:
+        smallest = made_smaller(check, candidate, smallest)
+    elif smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
         small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
         smallest = search(check, candidate, small, SMALL_AGAIN, plan.seed).failure or smallest
     return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trueband.properties.engine import Plan, steps
+from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
 from trueband.properties.second_process import NAME as SECOND_PROCESS
 

@@ -47,7 +47,7 @@ class Candidate(Protocol):
 
     slowest: float
 
-    def memory(self) -> float: ...
+    def memory(self, begin: bool = False) -> float: ...
 
     def call(
         self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"

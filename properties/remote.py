@@ -151,9 +151,9 @@ class RemoteRunner:
         kind, message = header["raised"]
         return kind, message
 
-    def memory(self) -> float:
-        """Mebibytes that the child has had at most; 0 where there is none."""
-        return 0.0 if self._child is None else resident(self._child.pid)
+    def memory(self, begin: bool = False) -> float:
+        """Mebibytes of the child, see `resident`; 0 where there is none."""
+        return 0.0 if self._child is None else resident(self._child.pid, begin)
 
     def close(self) -> None:
         """End the child."""

@@ -22,6 +22,7 @@ from trueband.properties.survey import survey
 from trueband.properties.target import Target
 
 Array = NDArray[Any]
+SURVEY_SECONDS = 5.0
 
 __all__ = ["LAYOUTS", "CandidateError", "Cheating", "Exhausted", "Runner"]
 
@@ -77,9 +78,9 @@ class Runner:
         self.covered.add(arrays, options)
         return self._turn(self.desk.take(output))
 
-    def memory(self) -> float:
-        """Mebibytes that the process of the target has had at most."""
-        return resident()
+    def memory(self, begin: bool = False) -> float:
+        """Mebibytes of the process of the target, see `resident`."""
+        return resident(begin=begin)
 
     def gradients(
         self,
@@ -244,9 +245,11 @@ class Runner:
 
     def find_limits(self) -> tuple[Limits, str]:
         """What it raises for beyond what it declares, and the first error; see `survey`."""
-        dtype = self.dtypes[0]
+        dtype, until = self.dtypes[0], time.monotonic() + SURVEY_SECONDS
 
         def ask(sizes: dict[str, int], left: bool) -> str:
+            if time.monotonic() > until:
+                return ""  # a slow one is not asked for all that one might ask
             ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
             arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
             if left:

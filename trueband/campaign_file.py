@@ -13,8 +13,8 @@ import hypothesis
 
 from trueband.made_on import apart, machines_of
 from trueband.properties.campaign import BLOCK, Block, Shard
-from trueband.properties.engine import Plan
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.plan import Plan
 from trueband.properties.record import to_line
 from trueband.properties.remote import RemoteRunner
 from trueband.reports import first_line

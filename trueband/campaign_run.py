@@ -14,8 +14,8 @@ from trueband.console import Progress
 from trueband.expectations import known_cases
 from trueband.interrupt import Interrupt
 from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
-from trueband.properties.engine import Plan, steps
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.report_files import begin_files, end_files

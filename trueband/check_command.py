@@ -27,12 +27,13 @@ from trueband.model_run import (
 )
 from trueband.model_witness import OptimizedModels
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.engine import TIERS, Plan, make_plan, reproduce, run, steps
+from trueband.properties.engine import reproduce, run
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.machine import machine
 from trueband.properties.manifest import unrun
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
+from trueband.properties.plan import TIERS, Plan, make_plan, steps
 from trueband.properties.production.shapes import read_shapes
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating, RemoteRunner

@@ -94,14 +94,14 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     operator = [record for record in records if record.suite == "operator"]
     models = [record for record in records if record.suite == "models"]
     golden = [record for record in records if record.suite == "golden"]
+    if candidate is not None and operator:
+        print_covered(candidate.covered)
     if operator:
         console.print(_table(operator, f"{operator[0].target}: checks by dtype"))
     if models:
         console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
         console.print(_table(golden, "Published trained weights: checks by witness"))
-    if candidate is not None and operator:
-        print_covered(candidate.covered)
     if records:
         console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
     if candidate is not None and operator:

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from trueband.adapters import Named
 from trueband.golden_run import golden_names
 from trueband.properties.case import Case
-from trueband.properties.engine import Step, check_and_case, select
+from trueband.properties.engine import check_and_case
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep
+from trueband.properties.plan import Step, select
 from trueband.properties.remote import RemoteRunner
 
 Expected = Mapping[str, Any] | str | Path | None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trueband.golden.records import GoldenRecord
 from trueband.golden.store import Golden
-from trueband.properties.engine import matches
+from trueband.properties.plan import matches
 
 FOLDER = (
     "a folder with a checkpoint of the Hub (config.json, weights; tokenizer.json where goldens give texts): recognized "

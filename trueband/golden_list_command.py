@@ -12,7 +12,7 @@ from trueband.console import print_line
 from trueband.golden.runners import obstacle
 from trueband.golden.store import KINDS, open_store
 from trueband.golden_run import NAMED_CHECKS
-from trueband.properties.engine import matches
+from trueband.properties.plan import matches
 
 DESCRIPTION = """\
 List the goldens of the store, and the named checks beside them: id, kind, whether `trueband golden verify` can compute

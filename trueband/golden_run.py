@@ -12,7 +12,7 @@ from trueband.golden.runners import Context, obstacle, run_golden
 from trueband.golden.runners.weights import AT_HAND
 from trueband.golden.store import Golden, Store, open_store
 from trueband.golden_families import FAMILIES, context_of
-from trueband.properties.engine import matches
+from trueband.properties.plan import matches
 from trueband.properties.record import Record
 
 NAMED_CHECKS = {check.name: check for check in CHECKS}
@@ -37,7 +37,7 @@ def choose(
     Args:
         names: of goldens and checks; none: all.
         kinds: keep only these; none: all. "check" is the kind of the named checks.
-        pattern: see `trueband.properties.engine.matches`.
+        pattern: see `trueband.properties.plan.matches`.
 
     Raises:
         ValueError: a name that nothing has.
@@ -97,7 +97,7 @@ def run_items(
 
 
 def golden_names(pattern: str | None) -> tuple[str, ...]:
-    """Names of the goldens and checks that run here and match; see `trueband.properties.engine.matches`."""
+    """Names of the goldens and checks that run here and match; see `trueband.properties.plan.matches`."""
     chosen = choose(pattern=pattern)
     return tuple(item.id if isinstance(item, Golden) else item.name for item in chosen.items)
 

@@ -10,11 +10,11 @@ from trueband.adapters import resolve
 from trueband.import_string import import_string
 from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
-from trueband.properties.engine import matches
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.models.engine import model_record
 from trueband.properties.models.target import ModelTarget, load_model_target
+from trueband.properties.plan import matches
 from trueband.properties.record import Record
 from trueband.properties.search import Found, try_case
 
@@ -22,7 +22,7 @@ OWN_MODELS = "trueband.model_witness:OptimizedModels"
 
 
 def model_names(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:
-    """Names of the model checks that apply to the features and match; see `trueband.properties.engine.select`."""
+    """Names of the model checks that apply to the features and match; see `trueband.properties.plan.select`."""
     return tuple(name for name, check in MODEL_CHECKS.items() if check.applies_to(features) and matches(pattern, name))
 
 

@@ -14,8 +14,9 @@ from trueband.asked import Asked
 from trueband.expectations import expected_failures as expectations
 from trueband.expectations import known_cases, known_names
 from trueband.import_string import import_string, same_search_path
-from trueband.properties.engine import Plan, Step, make_plan, reproduce, run, run_step, steps
+from trueband.properties.engine import reproduce, run, run_step
 from trueband.properties.manifest import unrun
+from trueband.properties.plan import Plan, Step, make_plan, steps
 from trueband.properties.production.shapes import shapes_of
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner

@@ -13,9 +13,9 @@ from trueband.import_string import import_string
 from trueband.opened import OpenTarget
 from trueband.opened_models import OpenModels, opened_class
 from trueband.properties.called import shown_all
-from trueband.properties.engine import Step
 from trueband.properties.models.engine import ModelStep
 from trueband.properties.models.target import ModelTarget
+from trueband.properties.plan import Step
 from trueband.properties.record import Record
 from trueband.properties.remote import CandidateCheating
 

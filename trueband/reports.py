@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 from trueband import __version__
 from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
-from trueband.properties.engine import Plan
 from trueband.properties.machine import Machine
+from trueband.properties.plan import Plan
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 

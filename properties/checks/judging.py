@@ -38,12 +38,12 @@ def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
     return replace(verdict, index=(*one, row, channel), note=told if keys else "")
 
 
-def judge_gradient(computed: Float, expected: SomeGradients) -> Verdict:
+def judge_gradient(computed: Float, expected: SomeGradients, told: str = "") -> Verdict:
     """A gradient (b, h, n, d) where it is expected."""
     some = computed[expected.batch, expected.heads]
     if len(expected.positions) < some.shape[1]:
         some = some[:, expected.positions]
-    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}")
+    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}{told}")
     if len(verdict.index) != 3:
         return verdict
     head, place, channel = verdict.index

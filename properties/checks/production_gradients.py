@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from trueband.properties.backward import ONCE, Backward
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradients import BACKWARD
 from trueband.properties.checks.judging import judge_gradient, worst
@@ -29,6 +30,7 @@ from trueband.properties.verdict import Verdict, judge_exact
 from trueband.reference.arguments import Float
 
 ADJACENT = 3  # keys at once
+LAYOUTS = ("contiguous", "transposed", "offset")
 COST = 2**27  # rows times keys times channels of all heads whose keys are judged
 COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=True)
 
@@ -36,16 +38,18 @@ COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), producti
 @check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
        PRODUCTION, BACKWARD, weight=MOST)  # fmt: skip
 def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: every order of summation is within the bound; what another row adds is a product with 0, exactly 0, so
-    that the bound of a key counts these rows only, and the gradient of another row's query is exactly 0.
+    """Bounded: every order of summation is within the bound, and another layout may be another path; what another row
+    adds is a product with 0, exactly 0, so that the bound of a key counts these rows only, and the gradient of another
+    row's query is exactly 0.
     """
     inputs = probe.inputs
     rows = choose_rows(inputs.real, inputs.is_global, probe.random)
     of_rows = at_rows(probe.case.grad_output(), rows)
     grad_output = np.zeros(inputs.shape)
     np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
-    computed = probe.gradients(grad_output)
-    yield from _judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs)
+    how, told = _as_in_training(probe)
+    computed = probe.gradients(grad_output, how=how)
+    yield from _judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
     elsewhere = np.ones(inputs.real.shape, dtype=bool)
     np.put_along_axis(elsewhere, rows, False, axis=1)
     for name in inputs.floating:
@@ -62,9 +66,10 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     rows = choose_rows(inputs.real, inputs.is_global, probe.random)
-    computed = probe.gradients(grad_output)
-    yield from _judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs)
-    yield from _judged(computed, _of_some_keys(probe, inputs, grad_output, rows), inputs)
+    how, told = _as_in_training(probe)
+    computed = probe.gradients(grad_output, how=how)
+    yield from _judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, told)
+    yield from _judged(computed, _of_some_keys(probe, inputs, grad_output, rows), inputs, told)
 
 
 @check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
@@ -92,10 +97,20 @@ def _gradient_counts(probe: Probe, zero: str) -> Iterator[Verdict]:
     yield from _judged(computed, call.expected(), call.inputs)
 
 
-def _judged(computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs) -> Iterable[Verdict]:
+def _as_in_training(probe: Probe) -> tuple[Backward, str]:
+    """How inputs and the gradient of the output lie in memory, one way of several for a case; and the words for it."""
+    if not probe.has("strided"):
+        return ONCE, ""
+    layout, of_output = (str(each) for each in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
+    return Backward(layout, grad_layout=of_output), f" with {layout} inputs, {of_output} gradient of the output"
+
+
+def _judged(
+    computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, told: str = ""
+) -> Iterable[Verdict]:
     """The worst of all gradients that the dtype can hold."""
     return worst(
-        judge_gradient(computed[each.name], each)
+        judge_gradient(computed[each.name], each, told)
         for each in expected
         if inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4
     )

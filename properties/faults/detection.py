@@ -13,9 +13,10 @@ from typing import Any
 
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
-from trueband.properties.engine import SMALL, SMALL_AGAIN, SMALL_WORLD, make_plan, steps
+from trueband.properties.engine import SMALL, SMALL_AGAIN
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
+from trueband.properties.plan import SMALL_WORLD, make_plan, steps
 from trueband.properties.probe import Candidate
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.search import Failure, Found, search, try_case

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
-from trueband.properties.engine import check_amount
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
 from trueband.properties.models.witness import ModelCandidate
+from trueband.properties.plan import check_amount
 from trueband.properties.record import Record
 from trueband.properties.search import Found, search
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
     from trueband.properties.case import Case
 
-NOTABLE = 64.0  # mebibytes: what a process grows by in its first calls tells nothing of larger ones
+NOTABLE = 64.0  # mebibytes: less tells nothing of larger cases
 
 
 @dataclass
@@ -19,32 +19,43 @@ class Guard:
 
     Attributes:
         seconds: the most that one call should take.
+        total: the most that all cases should take, `spent` what they have.
         mebibytes: the most that the target's process should grow by.
-        slow: (sizes that cost, what one call took) of the calls that took too long.
+        too_much: (sizes that cost, why) of the cases that took too long, or did not come to an end.
         growth: (scores of a dense attention, mebibytes) of the call that the process grew most by.
     """
 
     seconds: float
+    total: float
     mebibytes: float
-    slow: list[tuple[tuple[int, ...], float]] = field(default_factory=list)
+    spent: float = 0.0
+    too_much: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
     growth: tuple[int, float] = (1, 0.0)
 
     def against(self, case: Case) -> str:
         """Why a case is left out, in a few words; "" where it is not."""
+        if self.spent > self.total:
+            return f"cheaper ones took the {self.total:g} s of this check"
         sizes = _sizes(case)
-        for slow, took in self.slow:
-            if all(one >= other for one, other in zip(sizes, slow, strict=True)):
-                return f"a smaller one took {took:.1f} s, of {self.seconds:g} s for a call"
+        for smaller, why in self.too_much:
+            if all(one >= other for one, other in zip(sizes, smaller, strict=True)):
+                return f"a smaller one {why}"
         scores, grown = self.growth
         expected = grown * max(_scores(case) / scores, 1.0)
         if expected > self.mebibytes:
             return f"a smaller one took {grown:,.0f} MiB, and it would take about {expected:,.0f} MiB"
         return ""
 
-    def tell(self, case: Case, seconds: float, mebibytes: float) -> None:
-        """What the slowest call of a case took, and by how much the process has grown in it."""
-        if seconds > self.seconds:
-            self.slow.append((_sizes(case), seconds))
+    def minds(self, seconds: float, mebibytes: float) -> bool:
+        """Whether that is so much that larger cases may be left out for it."""
+        return seconds > self.seconds or mebibytes > NOTABLE
+
+    def tell(self, case: Case, seconds: float, mebibytes: float, failed: str = "") -> None:
+        """What the slowest call of a case took, by how much the process has grown in it, and why it came to no end."""
+        if failed:
+            self.too_much.append((_sizes(case), f"failed: {failed}"))
+        elif seconds > self.seconds:
+            self.too_much.append((_sizes(case), f"took {seconds:.1f} s, of {self.seconds:g} s for a call"))
         if mebibytes > max(self.growth[1], NOTABLE):
             self.growth = _scores(case), mebibytes
 
@@ -57,12 +68,28 @@ def half_of_memory() -> float:
         return 2048.0
 
 
-def resident(process: int | None = None) -> float:
-    """Mebibytes of a process, this one without a number; the most it ever had. 0 where nobody knows."""
+def resident(process: int | None = None, begin: bool = False) -> float:
+    """Mebibytes of a process, this one without a number; 0 where nobody knows.
+
+    Args:
+        begin: what it has now, and the most is counted anew from here. Without: the most since then.
+    """
+    folder = Path(f"/proc/{process or os.getpid()}")
     try:
-        return _kibibytes(Path(f"/proc/{process or os.getpid()}/status"), "VmHWM") / 1024
+        if begin and _forgotten(folder):
+            return _kibibytes(folder / "status", "VmRSS") / 1024
+        return _kibibytes(folder / "status", "VmHWM") / 1024
     except (OSError, KeyError, ValueError):
         return 0.0
+
+
+def _forgotten(folder: Path) -> bool:
+    """Have the system forget the most that a process had; False where it does not let anybody."""
+    try:
+        (folder / "clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
 
 
 def _kibibytes(file: Path, name: str) -> int:

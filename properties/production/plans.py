@@ -7,7 +7,7 @@ met by walking each size alone, the pairs that models have, and the models thems
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 
 from trueband.properties.choices import Choices
@@ -28,6 +28,8 @@ WINDOWS = (5, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 127, 128, 129, 200
 MODEL_HEADS, MODEL_HEAD_DIMS = (2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 64), (32, 64, 72, 80, 96, 104, 128, 192, 256)
 DEAR = 1_300  # tokens
 LENGTHS = (130, 300, 600, 1100)
+# One model at its whole size is in every tier: what goes wrong only where heads, channels and tokens are many at once.
+WHOLE = Shape(4096, 256, 12, 64, name="Longformer base")
 
 
 @dataclass(frozen=True)
@@ -39,29 +41,30 @@ class Budget:
         numbers: of one input, in the largest shape; models are cut to fewer tokens.
         pairs: of a row and a key, in the largest shape.
         seconds: of one call of the target: what is larger in everything than a call that took longer is left out.
+        total: seconds of a check in a dtype: what comes later, and is dearer, is left out.
     """
 
     tokens: int
     numbers: int
     pairs: int
     seconds: float
+    total: float
+
+    def holds(self, shape: Shape) -> bool:
+        """Whether a shape is no larger."""
+        return shape.tokens <= self.tokens and shape.numbers <= self.numbers and shape.pairs <= self.pairs
 
 
 BUDGETS = {
-    "quick": Budget(4_160, 400_000, 4_200_000, 1.0),
-    "full": Budget(8_192, 4_000_000, 100_000_000, 10.0),
-    "nightly": Budget(16_384, 40_000_000, 1_000_000_000, 60.0),
+    "quick": Budget(4_160, 400_000, 4_200_000, 1.0, 20.0),
+    "full": Budget(8_192, 4_000_000, 100_000_000, 10.0, 600.0),
+    "nightly": Budget(16_384, 40_000_000, 1_000_000_000, 60.0, 86_400.0),
 }
 
 
-def shapes(tier: str, limits: Limits, whole: bool = True) -> list[Shape]:
-    """The shapes of a tier that a target takes, each once.
-
-    Args:
-        whole: all of them, otherwise one of four, other ones each time the list grows.
-    """
-    found = list(dict.fromkeys(shape.fitted(limits) for shape in _all(tier)))
-    return found if whole else found[::4]
+def shapes(tier: str, limits: Limits) -> list[Shape]:
+    """The shapes of a tier that a target takes, each once, from the cheapest on."""
+    return list(dict.fromkeys(shape.fitted(limits) for shape in _all(tier)))
 
 
 @cache
@@ -79,8 +82,8 @@ def _all(tier: str) -> tuple[Shape, ...]:
         *(Shape(140, 30, 2, 64, batch) for batch in (3, 8, 17)),
         *of_models(budget.tokens, budget.numbers, budget.pairs),
     ]
-    fitting = [shape for shape in every if shape.tokens <= budget.tokens and shape.pairs <= budget.pairs]
-    return tuple(sorted(fitting, key=lambda shape: (shape.numbers + shape.pairs, shape.tokens)))
+    fitting = {shape for shape in every if shape.tokens <= budget.tokens and shape.pairs <= budget.pairs}
+    return tuple(sorted(fitting | {WHOLE}, key=lambda shape: (shape.numbers + shape.pairs, astuple(shape))))
 
 
 def _window(number: int, tokens: int) -> int:

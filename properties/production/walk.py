@@ -12,13 +12,18 @@ from trueband.properties.case import Case
 from trueband.properties.choices import RandomChoices
 from trueband.properties.limits import Limits
 from trueband.properties.probe import Probe
-from trueband.properties.production.guard import Guard
-from trueband.properties.production.plans import any_shape
+from trueband.properties.production.guard import Guard, half_of_memory
+from trueband.properties.production.plans import BUDGETS, any_shape
 from trueband.properties.production.shapes import Shape
-from trueband.properties.search import SHRINK_SECONDS, SHRUNK, Found, suits, try_case
+from trueband.properties.search import SHRINK_SECONDS, SHRUNK, Failure, Found, Tried, suits, try_case
 from trueband.properties.strategies import dressed
 
 TOO_MUCH = ("timeout", "out of memory")
+
+
+def guard_of(tier: str) -> Guard:
+    """For one check in one dtype."""
+    return Guard(BUDGETS[tier].seconds, BUDGETS[tier].total, half_of_memory())
 
 
 def production_case(
@@ -48,37 +53,54 @@ def walk(
     """
     found = Found()
     for number, case in enumerate(cases):
-        why = "" if number < demanded else guard.against(case)
-        if why:
-            candidate.covered.leave_out(shape_of(case), why)
-            continue
-        tried = timed(check, candidate, case, guard)
-        failure = tried.failure
-        if failure is not None and failure.status in TOO_MUCH and number >= demanded:
-            candidate.covered.leave_out(shape_of(case), failure.message)
-            guard.tell(case, float("inf"), 0.0)
+        tried = asked(check, candidate, case, guard, number < demanded)
+        if tried is None:
             continue
         found.tell(case, tried)
         on_case()
-        if failure is None:
-            continue
-        found.failed_at = time.process_time()
-        found.failure = failure
-        if failure.status in SHRUNK:
-            fails = failing(check, candidate, failure.status)
-            small = smallest(case, fails, candidate.limits, SHRINK_SECONDS)
-            found.failure = try_case(check, candidate, small, Probe).failure or failure
-        break
+        if tried.failure is not None:
+            found.failed_at = time.process_time()
+            found.failure = made_smaller(check, candidate, tried.failure)
+            break
     return found
 
 
-def timed(check: Any, candidate: Any, case: Case, guard: Guard) -> Any:
-    """Try a case; the guard is told what it took."""
-    candidate.slowest = 0.0
-    before = candidate.memory()
+def asked(check: Any, candidate: Any, case: Case, guard: Guard, demanded: bool = False) -> Tried | None:
+    """What trying a case gave. None: it is too much for the target and was left out, which `covered` tells.
+
+    Args:
+        demanded: it must be done: what is too much for the target is a failure.
+    """
+    why = "" if demanded else guard.against(case)
+    if not why:
+        start = time.monotonic()
+        tried, seconds, grown = _measured(check, candidate, case)
+        if tried.failure is None and guard.minds(seconds, grown):  # a first call may compile, or import
+            tried, *again = _measured(check, candidate, case)
+            seconds, grown = min(seconds, again[0]), min(grown, again[1])
+        failure = tried.failure
+        why = failure.message if failure is not None and failure.status in TOO_MUCH else ""
+        guard.tell(case, seconds, grown, why)
+        guard.spent += time.monotonic() - start
+        if demanded or not why:
+            return tried
+    candidate.covered.leave_out(shape_of(case), why)
+    return None
+
+
+def _measured(check: Any, candidate: Any, case: Case) -> tuple[Tried, float, float]:
+    """What trying a case gave, the seconds of its slowest call, and the mebibytes that the target's process grew by."""
+    candidate.slowest, before = 0.0, candidate.memory(begin=True)
     tried = try_case(check, candidate, case, Probe)
-    guard.tell(case, candidate.slowest, candidate.memory() - before)
-    return tried
+    return tried, candidate.slowest, candidate.memory() - before if before else 0.0  # a new process has all to grow
+
+
+def made_smaller(check: Any, candidate: Any, failure: Failure) -> Failure:
+    """The failure of the smallest case that fails in the same way; itself, where each try costs a new process."""
+    if failure.status not in SHRUNK:
+        return failure
+    case = smallest(failure.case, failing(check, candidate, failure.status), candidate.limits, SHRINK_SECONDS)
+    return try_case(check, candidate, case, Probe).failure or failure
 
 
 def failing(check: Any, candidate: Any, status: str) -> Callable[[Case], bool]:

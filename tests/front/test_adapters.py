@@ -17,13 +17,14 @@ from trueband.model_target import HubModels
 from trueband.properties.bounds import Bound
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import SMALL_WORLD, Plan, reproduce, run_check, select
+from trueband.properties.engine import reproduce, run_check
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.limits import Sizes
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget, load_model_target
+from trueband.properties.plan import SMALL_WORLD, Plan, select
 from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.search import try_case

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from trueband.cli import main
-from trueband.properties.engine import TIERS, steps
 from trueband.properties.faults import Specimen, detection, registry
 from trueband.properties.faults.catalog import catalog
+from trueband.properties.plan import TIERS, steps
 
 COMMAND = [sys.executable, "-m", "trueband", "faults"]
 FEW = ("mask_decoding", "single_token")

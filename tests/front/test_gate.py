@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.engine import Plan
 from trueband.properties.manifest import unrun, wanted
+from trueband.properties.plan import Plan
 from trueband.properties.record import Record
 
 CHEATS = Path(__file__).parents[1] / "cheats"

@@ -16,8 +16,8 @@ import pytest
 from trueband.campaign_file import CampaignFile, read_campaign
 from trueband.merge_command import merge, missing
 from trueband.properties.campaign import Block, Shard, block_keys
-from trueband.properties.engine import Plan
 from trueband.properties.histogram import BINS, empty
+from trueband.properties.plan import Plan
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 RIGHT = ("check", f"{KERNELS}:right", "--tier", "nightly", "-k", "single_token or masked_rows_are_zero")

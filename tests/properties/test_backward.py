@@ -13,10 +13,11 @@ import torch
 from trueband.properties.backward import ONCE, Backward, already_there
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import Plan, make_plan, reproduce, run, run_check
+from trueband.properties.engine import reproduce, run, run_check
 from trueband.properties.faults import Specimen, target_of
 from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.inputs import Inputs
+from trueband.properties.plan import Plan, make_plan
 from trueband.properties.remote import PastGradients, RemoteRunner
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.second_process import Memory, second_process

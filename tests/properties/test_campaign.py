@@ -12,8 +12,10 @@ import pytest
 from trueband.properties import campaign
 from trueband.properties.campaign import Block, Shard, block_keys, case_of, run_campaign, sum_blocks
 from trueband.properties.case import Case
-from trueband.properties.engine import SMALL, Plan, steps
+from trueband.properties.engine import SMALL
 from trueband.properties.faults import Specimen, target_of
+from trueband.properties.plan import Plan, steps
+from trueband.properties.production import walk
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target
 
@@ -43,13 +45,13 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def tried(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """(check, id) of the cases that were tried, small worlds not included."""
     seen: Counter[tuple[str, str]] = Counter()
-    real = campaign.try_case
+    real = walk.try_case
 
-    def counting(check, candidate, case):  # type: ignore[no-untyped-def]
+    def counting(check, candidate, case, probe):  # type: ignore[no-untyped-def]
         seen[check.name, case.id] += 1
-        return real(check, candidate, case)
+        return real(check, candidate, case, probe)
 
-    monkeypatch.setattr(campaign, "try_case", counting)
+    monkeypatch.setattr(walk, "try_case", counting)
     return seen
 
 
@@ -140,10 +142,10 @@ def test_the_small_world_raises_alarm() -> None:
 def test_cases_are_the_same_in_any_process() -> None:
     """What is loaded, and how strings are hashed, makes no difference (with Hypothesis' own choices it would)."""
     code = (
-        "import sys; from trueband.properties import campaign, engine\n"
-        "plan = engine.Plan('', ('float16',), 90, (), ('mask_decoding', 'matches_reference'), seed=3)\n"
+        "import sys; from trueband.properties import campaign, plan\n"
+        "asked = plan.Plan('', ('float16',), 90, (), ('mask_decoding', 'matches_reference'), seed=3)\n"
         "features = sys.argv[1:] and ['padding', 'globals', 'dilation', 'scale', 'head_mask', 'causal']\n"
-        "print([campaign.case_of(plan, s, features, i).id for s in engine.steps(plan) for i in range(s.examples)])"
+        "print([campaign.case_of(asked, s, features, i).id for s in plan.steps(asked) for i in range(s.examples)])"
     )
     told = {
         subprocess.run(

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import SMALL, SMALL_WORLD, Plan, run_check, run_small_world
+from trueband.properties.engine import SMALL, run_check, run_small_world
 from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
 from trueband.properties.faults.catalog import LEVELS, catalog
 from trueband.properties.faults.chunked import Chunked
@@ -18,6 +18,7 @@ from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
 from trueband.properties.faults.tiled import Tiled
 from trueband.properties.faults.validating import Validating
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.plan import SMALL_WORLD, Plan
 from trueband.properties.runner import Runner
 
 # One of each class of the operator's faults, for what costs a whole search.

@@ -12,8 +12,9 @@ import pytest
 from trueband.exit_codes import CRASHED, of_records
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import Plan, reproduce, run, run_check, select
+from trueband.properties.engine import reproduce, run, run_check
 from trueband.properties.isolation.child import Child
+from trueband.properties.plan import Plan, select
 from trueband.properties.remote import CandidateCrash, CandidateTimeout, RemoteRunner
 from trueband.properties.target import Target, TargetError, load_target
 

@@ -11,9 +11,10 @@ import pytest
 
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import Plan, run_check
+from trueband.properties.engine import run_check
 from trueband.properties.faults.banded import Banded
 from trueband.properties.faults.registry import target_of
+from trueband.properties.plan import Plan
 from trueband.properties.runner import Runner
 from trueband.properties.search import Tried, try_case
 from trueband.properties.target import Target

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import make_plan, run
+from trueband.properties.engine import run
 from trueband.properties.limits import LEAST, Limits, Sizes
+from trueband.properties.plan import make_plan
 from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target
@@ -59,6 +60,7 @@ LONG = Limits({"tokens": Sizes(least=100), "heads": Sizes(only=(3,)), "globals":
 
 
 @pytest.mark.parametrize("limits", [TILED, NARROW, SMALL, LONG], ids=["tiled", "narrow", "small", "long"])
+@pytest.mark.usefixtures("modest_shapes")
 def test_a_right_kernel_passes_within_its_limits(limits: Limits) -> None:
     found = records(strict(limits), "not small_world" if limits is LONG else None)
     assert [(each.check, each.message) for each in found if not each.passed] == []

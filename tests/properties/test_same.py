@@ -12,7 +12,8 @@ from trueband.properties.bounds import Bound
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.checks.same import SAME_CALL, judge_same
-from trueband.properties.engine import Plan, reproduce, run_check
+from trueband.properties.engine import reproduce, run_check
+from trueband.properties.plan import Plan
 from trueband.properties.probe import Probe
 from trueband.properties.runner import Runner
 from trueband.properties.target import FEATURES, Target

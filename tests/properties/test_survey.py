@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties.engine import make_plan, run
+from trueband.properties.engine import run
 from trueband.properties.limits import Limits, Sizes
+from trueband.properties.plan import make_plan
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.survey import VALUES, merged, sizes_of, survey, to_declare
 
@@ -49,7 +50,7 @@ def test_padding_on_the_left_is_found_too() -> None:
 
 
 def test_an_undeclared_size_is_one_failure_that_says_what_to_declare() -> None:
-    with RemoteRunner(f"{KERNELS}:blocks_of_16") as candidate:
+    with RemoteRunner(f"{KERNELS}:undeclared") as candidate:
         records = list(run(make_plan("blocks", candidate, cases=60), candidate))
     assert [record.check for record in records if not record.passed] == ["sizes_are_declared"]
     (message,) = [record.message for record in records if not record.passed]

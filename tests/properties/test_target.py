@@ -16,9 +16,10 @@ from trueband.properties.bounds import Precision, attention_bound
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import Plan, run_check, run_small_world, select
+from trueband.properties.engine import run_check, run_small_world
 from trueband.properties.faults import Specimen
 from trueband.properties.limits import Sizes
+from trueband.properties.plan import Plan, select
 from trueband.properties.probe import Probe
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.target import Target, TargetError

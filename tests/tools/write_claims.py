@@ -13,8 +13,8 @@ from typing import Any
 from trueband.golden.checks import CHECKS as GOLDEN_CHECKS
 from trueband.golden.runners import RUNNERS
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import SMALL_WORLD, SMALL_WORLD_CLAIM
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.plan import SMALL_WORLD, SMALL_WORLD_CLAIM
 from trueband.properties.target import FEATURES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"

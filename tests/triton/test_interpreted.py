@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from trueband.adapters.triton import target
-from trueband.properties.engine import select
+from trueband.properties.plan import select
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

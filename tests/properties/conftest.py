@@ -1,0 +1,22 @@
+"""What tests of the checks share."""
+
+from __future__ import annotations
+
+import pytest
+
+from trueband.properties import plan
+from trueband.properties.limits import Limits
+from trueband.properties.production.shapes import Shape
+
+MODEST = 30_000  # pairs of a row and a key
+
+
+@pytest.fixture
+def modest_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes of production that cost a dense kernel little; what is large has tests of its own."""
+    every = plan.shapes
+
+    def shapes(tier: str, limits: Limits) -> list[Shape]:
+        return [shape for shape in every(tier, limits) if shape.pairs <= MODEST and shape.tokens <= 600]
+
+    monkeypatch.setattr(plan, "shapes", shapes)
