@@ -27,6 +27,7 @@ from trueband.properties.remote import (
 )
 from trueband.properties.runner import CandidateError
 from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
+from trueband.properties.second_process import NAME as SECOND_PROCESS
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import Structure, cases, choose_case
@@ -41,13 +42,17 @@ def run(
     plan: Plan, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
 ) -> Iterator[Record]:
     """Run a plan, one record for each check and dtype. `on_progress(check, dtype)` is called after every case."""
+    past = remember(plan, candidate)
+    for step in steps(plan):
+        yield run_step(plan, step, candidate, on_progress, past)
+
+
+def remember(plan: Plan, candidate: Candidate) -> Memory:
+    """Where the calls of a run are kept that a gate asks a second process for, from now on."""
     past = Memory()
     if plan.gate and isinstance(candidate, RemoteRunner):
         candidate.on_call = past.add
-    for step in steps(plan):
-        yield run_step(plan, step, candidate, on_progress)
-    if plan.gate and isinstance(candidate, RemoteRunner):
-        yield from run_second_process(plan, candidate, past)
+    return past
 
 
 def run_production(
@@ -72,9 +77,15 @@ def run_production(
 
 
 def run_step(
-    plan: Plan, step: Step, candidate: Candidate, on_progress: Callable[[str, str], None] = lambda *_: None
+    plan: Plan,
+    step: Step,
+    candidate: Candidate,
+    on_progress: Callable[[str, str], None] = lambda *_: None,
+    past: Memory | None = None,
 ) -> Record:
-    """One step of a plan. Its record depends on nothing that ran before."""
+    """One step of a plan. Its record depends on nothing that ran before, but that of a second process on `past`."""
+    if step.check == SECOND_PROCESS:
+        return run_second_process(plan, candidate, past or Memory(), step.dtype)
     if step.check == SMALL_WORLD:
         return run_small_world(plan, candidate, step.dtype, on_progress)
     if CHECKS[step.check].structure.production:
@@ -148,27 +159,28 @@ def walk_small_world(
     return Found(walked, failure=failure, histogram=[])
 
 
-def run_second_process(plan: Plan, candidate: RemoteRunner, past: Memory) -> Iterator[Record]:
-    """Ask a new process what the first was asked, in another order: a record for each dtype."""
-    ask_something(plan, candidate, past)
-    candidate.close()
-    for dtype in plan.dtypes:
-        start = time.monotonic()
-        calls = past.of(dtype)
-        check = second_process(calls)
-        tried = try_case(check, candidate, None, lambda asked, _: asked)
-        found = Found(len(calls), tried.worst, tried.failure, histogram=[])
-        yield _record(plan, check.name, check.claim, dtype, found, start)
+def run_second_process(plan: Plan, candidate: Any, past: Memory, dtype: str) -> Record:
+    """Ask a new process what the first was asked in a dtype, in another order."""
+    start = time.monotonic()
+    if not past.of(dtype):
+        ask_something(plan, candidate, dtype)
+    calls, candidate.on_call = past.of(dtype), lambda _: None
+    if past.begin_second():
+        candidate.close()
+    check = second_process(calls)
+    tried = try_case(check, candidate, None, lambda asked, _: asked)
+    candidate.on_call = past.add
+    return _record(
+        plan, check.name, check.claim, dtype, Found(len(calls), tried.worst, tried.failure, histogram=[]), start
+    )
 
 
-def ask_something(plan: Plan, candidate: RemoteRunner, past: Memory) -> None:
-    """A small call in every dtype of which no call is remembered, for the second process to be asked."""
-    for dtype in plan.dtypes:
-        if not past.of(dtype):
-            source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
-            inputs = choose_case(source, dtype, candidate.features, TINY, candidate.limits).inputs()
-            with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
-                candidate.call(inputs.arrays, inputs.options, dtype)
+def ask_something(plan: Plan, candidate: Candidate, dtype: str) -> None:
+    """A small call of a dtype of which no call is remembered, for the second process to be asked."""
+    source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
+    inputs = choose_case(source, dtype, candidate.features, TINY, candidate.limits).inputs()
+    with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
+        candidate.call(inputs.arrays, inputs.options, dtype)
 
 
 def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: str = "cpu") -> Record:

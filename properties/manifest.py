@@ -6,13 +6,6 @@ from collections.abc import Sequence
 
 from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
-from trueband.properties.second_process import NAME as SECOND_PROCESS
-
-
-def wanted(plan: Plan) -> list[tuple[str, str]]:
-    """(check, dtype) of every record that a plan gives."""
-    second = [(SECOND_PROCESS, dtype) for dtype in plan.dtypes] if plan.gate else []
-    return [*((step.check, step.dtype) for step in steps(plan)), *second]
 
 
 def unrun(plan: Plan, records: Sequence[Record]) -> list[Record]:
@@ -23,6 +16,6 @@ def unrun(plan: Plan, records: Sequence[Record]) -> list[Record]:
             suite="operator", check=check, claim="every check of the plan runs", target=plan.target, dtype=dtype,
             device=plan.device, status="failed", cases=0, seconds=0.0, message="expected at least one case, got none",
         )
-        for check, dtype in wanted(plan)
+        for check, dtype in dict.fromkeys((step.check, step.dtype) for step in steps(plan))
         if (check, dtype) not in ran
     ]  # fmt: skip

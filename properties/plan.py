@@ -13,6 +13,8 @@ from trueband.properties.checks import CHECKS, Check
 from trueband.properties.limits import Limits
 from trueband.properties.production.plans import BUDGETS, shapes
 from trueband.properties.production.shapes import Shape, demanded
+from trueband.properties.second_process import KEPT
+from trueband.properties.second_process import NAME as SECOND_PROCESS
 from trueband.properties.strategies import NO_LIMITS
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
@@ -163,7 +165,7 @@ def matches(pattern: str | None, name: str) -> bool:
 
 
 def steps(plan: Plan) -> list[Step]:
-    """What a plan runs, in order, but for the second process of a gate."""
+    """What a plan runs, in order; the second process of a gate comes last."""
     asked = [name for name in plan.checks if name in CHECKS]
     # A campaign goes on with other shapes around those of the tier; elsewhere they are walked, and counted apart.
     counted = [name for name in asked if plan.tier == NIGHTLY or not CHECKS[name].structure.production]
@@ -179,7 +181,7 @@ def steps(plan: Plan) -> list[Step]:
                 found.append(Step(name, dtype, max(share, LEAST_CASES)))
             else:
                 found.append(Step(name, dtype, len(walked(plan, dtype, CHECKS[name]))))
-    return found
+    return [*found, *(Step(SECOND_PROCESS, dtype, KEPT) for dtype in plan.dtypes if plan.gate and found)]
 
 
 def walked(plan: Plan, dtype: str, check: Check) -> list[int]:

@@ -26,9 +26,11 @@ class Memory:
         self._kept: dict[str, list[Past]] = {}
         self._seen: dict[str, int] = {}
         self._random = random.Random(0)  # which calls are kept tells nothing
+        self._first = False
 
     def add(self, call: Past) -> None:
         """Keep it, in the place of another when there are enough; not if it is large or holds what is not finite."""
+        self._first = True
         arrays = [*call.arrays.values()]
         if isinstance(call, PastGradients):
             if call.how.layout == "reused" or call.how.way == "added":
@@ -45,6 +47,11 @@ class Memory:
         place = self._random.randrange(self._seen[dtype])
         if place < KEPT:
             kept[place] = call
+
+    def begin_second(self) -> bool:
+        """Whether the process that now runs has made calls that were remembered, so that another one is needed."""
+        first, self._first = self._first, False
+        return first
 
     def of(self, dtype: str) -> list[Past]:
         """The calls of a dtype, the last first."""

@@ -126,25 +126,21 @@ class CampaignFile:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(
-                f"--json: expected a file that nobody writes, got {path}, which is being written"
-            ) from error
+            raise ValueError(f"{path} is being written by another process") from error
         kept = path.read_bytes().rpartition(b"\n")[0]
         if not kept:
             os.truncate(path, 0)
             self.write_line(head)
             return
         if not resume:
-            raise ValueError(
-                f"--json: expected a new file, got {path}: give --resume to go on with it, or another name"
-            )
+            raise ValueError(f"{path} is there already: --resume goes on with it, and another name begins a new file")
         os.truncate(path, len(kept) + 1)
         there, self.done = read_campaign(path)
         told = difference(there, head)
         if not told and there["shard"] != head["shard"]:
             told = f"expected shard {there['shard']}, got {head['shard']}"
         if told:
-            raise ValueError(f"--resume: {path} is of another run: {told}")
+            raise ValueError(f"{path} is of another run: {told}")
         before = machines_of(there)
         self.moved = apart(before[-1], head["machine"]) if before else ""
         if self.moved:

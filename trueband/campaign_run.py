@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 from trueband import exit_codes
-from trueband.campaign_file import CampaignFile, head_of
 from trueband.campaign_report import print_campaign
-from trueband.console import Progress
-from trueband.expectations import known_cases
+from trueband.console import Progress, print_report
 from trueband.interrupt import Interrupt
-from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.plan import Plan, steps
-from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.campaign import Shard
+from trueband.properties.remote import CandidateCheating
 from trueband.report_files import begin_files, end_files
+from trueband.session.campaign import Campaign
+from trueband.session.caught import cheating_record
+from trueband.session.request import Request
+from trueband.session.request_error import RequestError
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -29,7 +27,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "trueband merge sums the files of the parts up")  # fmt: skip
 
 
-def is_campaign(options: argparse.Namespace, suite: str) -> bool:
+def is_campaign(options: argparse.Namespace, request: Request) -> bool:
     """Whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
 
     Raises:
@@ -37,51 +35,47 @@ def is_campaign(options: argparse.Namespace, suite: str) -> bool:
     """
     asked = "--resume" if options.resume else "--shard" if options.shard else ""
     if not asked:
-        return options.tier == "nightly" and suite == "operator" and not options.gate
+        return request.tier == "nightly" and request.suites == ("operator",) and not request.gate
     if options.suite not in (None, "operator") or options.model_target:
-        raise ValueError(f"--suite: expected operator with {asked}, got {suite}")
-    if options.gate:
-        raise ValueError(f"--gate: expected none with {asked}, whose seed must be known, got it")
+        raise RequestError("{suites} cannot be used with {asked}: campaigns are of kernels alone", asked=asked)
+    if request.gate:
+        raise RequestError("{gate} cannot be used with {asked}: its seed is secret", asked=asked)
     if options.resume and not options.json:
-        raise ValueError("--resume: expected --json FILE too, the file to go on with")
+        raise ValueError("--resume needs --json FILE, the file to go on with")
     return True
 
 
-def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner, expected: ExpectedFailures) -> int:
+def run_campaign(options: argparse.Namespace, request: Request) -> int:
     """Run what is left of a campaign, print its report, and return the exit code."""
     shard = Shard.parse(options.shard) if options.shard else Shard()
-    known = known_cases(expected, steps(plan), candidate.features)
-    head = head_of(plan, candidate, shard, expected)
-    interrupted, complete = False, shard.count == 1
-    with ExitStack() as stack:
-        interrupt = stack.enter_context(Interrupt())
-        file = stack.enter_context(CampaignFile(options.json, head, options.resume))
-        begin_files(options, plan.target)  # not before: a refused file leaves the reports of the run that it is of
-        blocks = list(file.done)
-        _tell_done(options.json, len(blocks), len(block_keys(plan)))
-        if file.moved:
-            print(f"trueband: {options.json} was written on another machine: {file.moved}", file=sys.stderr)
-        progress = stack.enter_context(Progress(len(block_keys(plan)) - len(blocks)))
+    interrupted, complete = False, True
+    try:
+        with Interrupt() as interrupt, Campaign(request, options.json, shard, options.resume) as campaign:
+            begin_files(options, campaign.kernel.name)  # not before: a refused file leaves the reports of its own run
+            _tell_begun(campaign, options.json)
+            with Progress(campaign.total - len(campaign.blocks)) as progress:
 
-        def on_case(check: str, dtype: str) -> None:
-            interrupt.raise_if_asked()
-            progress.case(check, dtype)
+                def on_case(check: str, dtype: str) -> None:
+                    interrupt.raise_if_asked()
+                    progress.case(check, dtype)
 
-        try:
-            for block in interrupt.through(run_campaign(plan, candidate, shard, file.done, on_case, known)):
-                blocks.append(block)
-                file.write(block)
-                (record,) = expected.settle(_records([block], plan), False)
-                progress.finished(record)
-                if options.exitfirst and not record.passed:
-                    complete = False
-                    break
-        except KeyboardInterrupt:
-            interrupted, complete = True, False
-        records = list(expected.settle(_records(blocks, plan), complete))
-        end_files(options, records, file.head, candidate, interrupted)
-    if blocks:
-        print_campaign(f"{plan.target}: campaign, seed {plan.seed}, shard {shard}", blocks, records)
+                try:
+                    for record in campaign.records(on_case, interrupt.through):
+                        progress.finished(record)
+                        if options.exitfirst and not record.passed:
+                            complete = False
+                            break
+                except KeyboardInterrupt:
+                    interrupted, complete = True, False
+            records = campaign.results(complete)
+            end_files(options, records, campaign.file.head, campaign.kernel.candidate, interrupted)
+    except CandidateCheating as error:
+        records = [cheating_record(request, str(error))]
+        print_report(records, None)
+        return exit_codes.of_records(records)
+    if campaign.blocks:
+        plan = campaign.kernel.plan
+        print_campaign(f"{plan.target}: campaign, seed {plan.seed}, shard {shard}", campaign.blocks, records)
     if interrupted:
         goes_on = "; the same command with --resume goes on" if options.json else "; the above had finished"
         print(f"trueband: interrupted{goes_on}", file=sys.stderr)
@@ -89,10 +83,8 @@ def run_blocks(options: argparse.Namespace, plan: Plan, candidate: RemoteRunner,
     return exit_codes.of_records(records)
 
 
-def _records(blocks: list[Block], plan: Plan) -> list[Record]:
-    return sum_blocks(blocks, plan.target, plan.device, plan.seed)
-
-
-def _tell_done(path: Path | None, done: int, total: int) -> None:
-    if done:
-        print(f"trueband: {done} of {total} blocks are in {path} already", file=sys.stderr)
+def _tell_begun(campaign: Campaign, path: Path | None) -> None:
+    if campaign.blocks:
+        print(f"trueband: {len(campaign.blocks)} of {campaign.total} blocks are in {path} already", file=sys.stderr)
+    if campaign.file.moved:
+        print(f"trueband: {path} was written on another machine: {campaign.file.moved}", file=sys.stderr)

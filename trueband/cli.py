@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from trueband import __version__
 from trueband.floor import too_old
+from trueband.session.request import flags
+from trueband.session.request_error import RequestError
 from trueband.threads import use_one
 
 DESCRIPTION = """\
@@ -92,6 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.version or options.verbose:
             return print_version(options)
         code: int = options.run(options)
+    except RequestError as error:
+        print(
+            f"trueband: error: {error.named(flags(select='-k', suites='--suite', models='--model-target'))}",
+            file=sys.stderr,
+        )
+        return USAGE
     except (ValueError, OSError) as error:
         print(f"trueband: error: {error}", file=sys.stderr)
         return USAGE

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from trueband import exit_codes
-from trueband.check_command import positive
 from trueband.console import print_line, report_console
 from trueband.properties.gpu.aot.gates import GATES
 from trueband.properties.gpu.aot.process import Judged, Outcome, compile_for
@@ -19,6 +18,7 @@ from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
 from trueband.reports import first_line, write_whole
+from trueband.session.request import positive
 
 OWN = "triton"
 OWN_TARGETS = ("sm_80", "sm_90", "gfx942")

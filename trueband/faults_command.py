@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from trueband import exit_codes
-from trueband.check_command import positive
 from trueband.faults_report import FaultLines, print_list, print_rows
 from trueband.interrupt import Interrupt
 from trueband.properties.faults.campaign import Row, run_faults
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.plan import matches
+from trueband.session.request import positive
 
 DESCRIPTION = """\
 How strong is the suite? Every seeded fault is a small patch of a correct kernel or model; the checks of a tier run on

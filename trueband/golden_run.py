@@ -11,7 +11,6 @@ from trueband.golden.records import GoldenCheck, GoldenRecord
 from trueband.golden.runners import Context, obstacle, run_golden
 from trueband.golden.runners.weights import AT_HAND
 from trueband.golden.store import Golden, Store, open_store
-from trueband.golden_families import FAMILIES, context_of
 from trueband.properties.plan import matches
 from trueband.properties.record import Record
 
@@ -93,7 +92,12 @@ def run_items(
         for context in contexts:
             name = item.id if isinstance(item, Golden) else item.name
             before(name, context.name)
-            yield run_golden(item, context) if isinstance(item, Golden) else run_check(item, context)
+            yield run_item(item, context)
+
+
+def run_item(item: Golden | GoldenCheck, context: Context) -> GoldenRecord:
+    """One golden, or one of the checks beside them, on one implementation."""
+    return run_golden(item, context) if isinstance(item, Golden) else run_check(item, context)
 
 
 def golden_names(pattern: str | None) -> tuple[str, ...]:
@@ -102,15 +106,8 @@ def golden_names(pattern: str | None) -> tuple[str, ...]:
     return tuple(item.id if isinstance(item, Golden) else item.name for item in chosen.items)
 
 
-def golden_records(names: tuple[str, ...]) -> Iterator[Record]:
-    """Run goldens and checks by name, on the reference and on the optimized implementation."""
-    items = choose(names).items
-    load_weights(items)
-    for record in run_items(items, [context_of(name) for name in FAMILIES]):
-        yield _record(record)
-
-
-def _record(record: GoldenRecord) -> Record:
+def record_of_golden(record: GoldenRecord) -> Record:
+    """The same as a record of a run."""
     worst = record.error / record.tolerance if record.error and record.tolerance else 0.0
     return Record(
         suite="golden",

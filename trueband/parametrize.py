@@ -5,29 +5,21 @@ It imports nothing of the checks: a kernel may stand in the file of its tests, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
 from trueband.properties.target import Target
+from trueband.session.request import Options, takes_options
 
 if TYPE_CHECKING:
     from trueband.properties.models.target import ModelTarget
 
 
+@takes_options
 def parametrize_with_checks(
-    targets: Sequence[str | Target | ModelTarget | Callable[..., Any]],
-    *,
-    tier: str = "quick",
-    cases: int | None = None,
-    dtypes: Sequence[str] | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    select: str | None = None,
-    expected_failures: Mapping[str, Any] | str | Path | None = None,
-    time_limit: float = 60.0,
+    targets: Sequence[str | Target | ModelTarget | Callable[..., Any]], **options: Unpack[Options]
 ) -> pytest.MarkDecorator:
     """Call a test function once for each check and dtype that applies to the targets, as its argument `check`.
 
@@ -35,14 +27,13 @@ def parametrize_with_checks(
         def test_my_kernel(check):
             check()
 
-    The arguments are those of `trueband.check`; expected failures are those of every target.
+    Args:
+        targets: as of `trueband.check`; the options are those of every target.
+        {options}
 
     Raises:
-        TypeError: targets is no list.
+        TypeError: targets is no list, or there is no such argument.
     """
     if isinstance(targets, str) or not isinstance(targets, Sequence):
         raise TypeError(f"targets: expected a list of targets, got {targets!r}")
-    return pytest.mark.trueband(
-        targets=tuple(targets), tier=tier, cases=cases, dtypes=dtypes, device=device, seed=seed, select=select,
-        expected_failures=expected_failures, time_limit=time_limit,
-    )  # fmt: skip
+    return pytest.mark.trueband(targets=tuple(targets), options=options)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from trueband.asked import Asked
-from trueband.import_string import import_string
-from trueband.opened import OpenTarget
-from trueband.opened_models import OpenModels, opened_class
+from trueband.gate_seed import shared_seed
 from trueband.properties.called import shown_all
-from trueband.properties.models.engine import ModelStep
-from trueband.properties.models.target import ModelTarget
-from trueband.properties.plan import Step
 from trueband.properties.record import Record
-from trueband.properties.remote import CandidateCheating
+from trueband.session.request import Options, Request, flags
+from trueband.session.request_error import RequestError
+from trueband.session.run import Run
+from trueband.session.suite import Step, Suite
 
-_OPENED = pytest.StashKey[dict[str, OpenTarget | OpenModels]]()
+_RUNS = pytest.StashKey[dict[str, Run]]()
 
 
 class CheckFailed(AssertionError):
@@ -49,10 +46,10 @@ class BoundCheck:
         record: of the last call; None before.
     """
 
-    def __init__(self, target: OpenTarget | OpenModels, step: Step | ModelStep) -> None:
-        self.name, self.dtype, self.target = step.check, step.dtype, target.name
+    def __init__(self, run: Run, suite: Suite, step: Step) -> None:
+        self.name, self.dtype, self.target = step.check, step.dtype, suite.name
         self.record: Record | None = None
-        self._target, self._step = target, step
+        self._run, self._suite, self._step = run, suite, step
 
     def __call__(self) -> Record:
         """Run it; a failure that was expected is pytest's xfail.
@@ -61,7 +58,7 @@ class BoundCheck:
             CheckFailed: with the claim, the smallest case, what is wrong there, and how to see it again.
         """
         __tracebackhide__ = True
-        self.record = self._target.run(self._step)  # type: ignore[arg-type]  # the steps are the target's own
+        self.record = self._run.run(self._suite, self._step)
         if not self.record.passed:
             raise CheckFailed(self.record)
         if self.record.status == "expected":
@@ -74,7 +71,7 @@ class BoundCheck:
         return f"{self.target} {self._step.name}"
 
 
-def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: Any) -> None:
+def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], options: Options) -> None:
     """Give a test function its checks."""
     if "check" not in metafunc.fixturenames:
         raise pytest.Collector.CollectError(
@@ -82,21 +79,17 @@ def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], **options: An
         )
     checks, ids = [], []
     for target in targets:
-        found = _open(metafunc.config, opened_class(target), target, Asked(**options))
-        for step in found.steps:
-            checks.append(BoundCheck(found, step))
-            ids.append("-".join((_short(found.name), *step.words)))
+        run = _open(metafunc.config, lambda target=target: Request.of(target, **options), {})
+        for suite, step in run.steps:
+            checks.append(BoundCheck(run, suite, step))
+            ids.append("-".join((_short(suite.name), *step.words)))
     metafunc.parametrize("check", checks, ids=ids)
 
 
 def collect(session: pytest.Session) -> Iterator[pytest.Item]:
     """The tests of the targets that the command line names."""
-    option = session.config.getoption
-    for kind, targets in (
-        (KernelCollector, option("trueband_target")),
-        (ModelCollector, option("trueband_model_target")),
-    ):
-        for target in targets:
+    for kind in (KernelCollector, ModelCollector):
+        for target in session.config.getoption(kind.option):
             # Collected as a file would be: a target that cannot be loaded is an error of the collection.
             collector = kind.from_parent(session, name=target, nodeid=f"trueband::{target}")
             report = collector.ihook.pytest_make_collect_report(collector=collector)
@@ -108,28 +101,25 @@ def collect(session: pytest.Session) -> Iterator[pytest.Item]:
 class KernelCollector(pytest.Collector):
     """A kernel of the command line."""
 
-    opened: type[OpenTarget | OpenModels] = OpenTarget
+    option = "trueband_target"
 
     def collect(self) -> Iterator[CheckItem]:
-        option = self.config.getoption
-        found = _open(
-            self.config,
-            self.opened,
-            self.name,
-            Asked(
-                tier=option("trueband_tier"), cases=option("trueband_cases"), dtypes=option("trueband_dtype"),
-                device=option("trueband_device"), seed=option("trueband_seed"),
-                expected_failures=option("trueband_expected_failures"),
-            ),
-        )  # fmt: skip
-        for step in found.steps:
-            yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(found, step))
+        given: Any = {name: self.config.getoption(f"trueband_{name}") for name in Options.__annotations__}
+        run = _open(self.config, lambda: self.request(given), flags("--trueband-"))
+        for suite, step in run.steps:
+            yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(run, suite, step))
+
+    def request(self, options: Options) -> Request:
+        return Request(target=self.name, **options)
 
 
 class ModelCollector(KernelCollector):
     """Models of the command line."""
 
-    opened = OpenModels
+    option = "trueband_model_target"
+
+    def request(self, options: Options) -> Request:
+        return Request(models=self.name, suites=("models",), **options)
 
 
 class CheckItem(pytest.Item):
@@ -160,24 +150,34 @@ def keep_record(item: pytest.Item) -> None:
         check.record = None
 
 
+def runs(config: pytest.Config) -> dict[str, Run]:
+    """What has been opened, by what was asked for."""
+    return config.stash.setdefault(_RUNS, {})
+
+
+def gate_here(config: pytest.Config) -> bool:
+    """Whether a gate was run in this process."""
+    return any(run.request.gate for run in runs(config).values())
+
+
 def close(config: pytest.Config) -> None:
     """End the processes of the targets."""
-    for found in config.stash.get(_OPENED, {}).values():
-        found.close()
+    for run in runs(config).values():
+        run.close()
 
 
-def _open(
-    config: pytest.Config, kind: type[OpenTarget | OpenModels], target: Any, asked: Asked
-) -> OpenTarget | OpenModels:
-    """The target, opened once for the same options."""
-    opened = config.stash.setdefault(_OPENED, {})
+def _open(config: pytest.Config, request: Callable[[], Request], names: Mapping[str, str]) -> Run:
+    """The run of a request, opened once. `names` are those of its arguments, for errors."""
     try:
-        key = f"{kind.__name__} {import_string(target, ModelTarget)} {asked}"
-        if key not in opened:
-            opened[key] = kind(target, asked)
-    except (ValueError, OSError, CandidateCheating) as error:
+        asked = request()
+        key = f"{type(asked.target).__name__} {asked}"
+        if key not in runs(config):
+            runs(config)[key] = Run(asked, shared_seed(config) if asked.gate else None)
+    except RequestError as error:
+        raise pytest.Collector.CollectError(error.named(names)) from error
+    except (ValueError, OSError) as error:
         raise pytest.Collector.CollectError(str(error)) from error
-    return opened[key]
+    return runs(config)[key]
 
 
 def _short(spec: str) -> str:

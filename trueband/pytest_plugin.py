@@ -21,6 +21,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from trueband.gate_seed import SeedOfWorkers
+from trueband.gate_seed import told as seed_told
+from trueband.session.request import add_options
+
 if TYPE_CHECKING:
     from trueband.golden_fixture import GoldenInTest
 
@@ -40,17 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a kernel to check, module:callable or file.py:callable; again for more")  # fmt: skip
     add("--trueband-model-target", action="append", default=[], metavar="FACTORY",
         help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more")  # fmt: skip
-    add("--trueband-tier", default="quick", metavar="TIER", help="quick, full or nightly (default: quick)")
-    add("--trueband-cases", type=int, metavar="N", help="random cases for each dtype, instead of the tier's")
-    add("--trueband-dtype", metavar="DTYPES", help="with commas (default: all that the target declares)")
-    add("--trueband-device", default="cpu", metavar="DEVICE", help="where the target runs (default: cpu)")
-    add("--trueband-seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
-    add("--trueband-expected-failures", metavar="FILE", help="known failures, JSON or TOML, {check: reason}: they "
-        "still run, and one that passes is a failure")  # fmt: skip
+    add_options(add, "--trueband-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "trueband: a check of an attention kernel or a model, from trueband")
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(SeedOfWorkers(), "trueband-gate-seed")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -85,6 +85,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> None:
         from trueband.pytest_checks import keep_record
 
         keep_record(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    line = seed_told(terminalreporter.config)
+    if line:
+        terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

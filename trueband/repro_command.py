@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from trueband import exit_codes
-from trueband.adapters import resolve
-from trueband.check_command import OWN_TARGET
 from trueband.console import print_failures, print_line
-from trueband.gate import cheating_record
-from trueband.model_run import OWN_MODELS, reproduce_model
-from trueband.properties.engine import reproduce
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.remote import CandidateCheating, RemoteRunner
+from trueband.properties.record import Record
+from trueband.session.request import OWN_KERNEL, OWN_MODELS, Request
+from trueband.session.run import Run
 
 DESCRIPTION = """\
 Run one check on one case again, as the report of a failure says. CASE is a JSON line
@@ -29,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("case", metavar="CASE", help='a JSON line {"check": NAME, "case": {...}}')
-    command.add_argument("target", nargs="?", default=OWN_TARGET, metavar="TARGET", help="as for trueband check")
+    command.add_argument("target", nargs="?", default=OWN_KERNEL, metavar="TARGET", help="as for trueband check")
     command.add_argument("--device", default="cpu", help="where the target runs (default: cpu)")
     command.set_defaults(run=run_command)
 
@@ -42,17 +40,22 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"CASE: expected a JSON line, got {options.case!r} ({error})") from error
     if not isinstance(line, dict):
         raise ValueError(f"CASE: expected a JSON object, got {options.case!r}")
-    if line.get("check") in MODEL_CHECKS and set(line) == {"check", "case"}:
-        own = options.target in (OWN_TARGET, OWN_MODELS)
-        record = reproduce_model(line, OWN_MODELS if own else options.target)
-    else:
-        try:
-            with RemoteRunner(resolve(options.target).spec, options.device) as candidate:
-                record = reproduce(line, options.target, candidate, options.device)
-        except CandidateCheating as error:
-            record = cheating_record(options.target, options.device, str(error))
+    record = _record(line, options)
     if record.passed:
         print_line(f"passed: {record.check} [{record.dtype}] {record.claim} (error/bound {record.worst:.3g})")
     else:
         print_failures([record])
     return exit_codes.of_records([record])
+
+
+def _record(line: dict[str, Any], options: argparse.Namespace) -> Record:
+    """Of the suite that has the check, opened for this alone."""
+    of_models = line.get("check") in MODEL_CHECKS and set(line) == {"check", "case"}
+    own = options.target in (OWN_KERNEL, OWN_MODELS)
+    request = (
+        Request(models=OWN_MODELS if own else options.target, suites=("models",))
+        if of_models
+        else Request(target=options.target, device=options.device)
+    )
+    with Run(request) as run:
+        return run.rerun(line)

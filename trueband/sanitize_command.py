@@ -9,13 +9,13 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.adapters.interpreter import can_be_mended
-from trueband.check_command import positive
 from trueband.console import print_line
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
 from trueband.reports import first_line, write_whole
+from trueband.session.request import positive
 
 OWN = "triton"
 SPECS = {OWN: "trueband.sanitize_cases:edges"}

@@ -1,4 +1,4 @@
-"""`trueband check --gate`: cases that nobody can know before, told afterwards; a second process; nothing left out."""
+"""`trueband check --gate`: cases that cannot be known in advance, a seed told at the end, and a second process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.manifest import unrun, wanted
-from trueband.properties.plan import Plan
+from trueband.properties.manifest import unrun
+from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
 
 CHEATS = Path(__file__).parents[1] / "cheats"
@@ -66,7 +66,7 @@ def test_the_seed_is_told_at_the_end_only(tmp_path: Path, trueband: Callable[...
 def test_a_seed_of_the_users_own_is_no_secret(trueband: Callable[..., Any]) -> None:
     run = trueband("check", f"{CHEATS}/processes.py:good", "--gate", "--seed", 3)
     assert run.returncode == 2
-    assert "--seed: expected none with --gate, which draws its own, got 3" in run.stderr
+    assert "--seed cannot be used with --gate: a gate draws its own seed, which is secret" in run.stderr
 
 
 def test_a_second_process_must_agree_with_the_first(tmp_path: Path, trueband: Callable[..., Any]) -> None:
@@ -94,7 +94,7 @@ def record(check: str, cases: int = 1, status: str = "passed") -> Record:
 )
 def test_a_check_that_has_not_run_is_a_failure(records: list[Record], left_out: list[str]) -> None:
     plan = Plan("x", ("float32",), 9, (), ("single_token", "stateless"), gate=True)
-    assert [name for name, _ in wanted(plan)] == ["single_token", "stateless", "second_process"]
+    assert [step.check for step in steps(plan)] == ["single_token", "stateless", "second_process"]
     missing = unrun(plan, records)
     assert [one.check for one in missing] == left_out
     assert all(one.status == "failed" for one in missing)

@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path: Path, trueband_here:
     assert "is of another run: expected seed 0, got 1" in other.stderr
     again = trueband_here(*RIGHT, "--cases", 4000, "--json", file)
     assert again.returncode == 2
-    assert "give --resume to go on with it" in again.stderr
+    assert "--resume goes on with it" in again.stderr
 
 
 def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(
@@ -200,10 +200,10 @@ def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path, interrupted: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((*RIGHT, "--resume"), "--resume: expected --json FILE too"),
+        ((*RIGHT, "--resume"), "--resume needs --json FILE"),
         ((*RIGHT, "--shard", "3/2"), "shard: expected i/N"),
-        ((*RIGHT, "--shard", "1/2", "--suite", "golden"), "--suite: expected operator"),
-        ((*RIGHT, "--shard", "1/2", "--gate"), "--gate: expected none with --shard"),
+        ((*RIGHT, "--shard", "1/2", "--suite", "golden"), "--suite cannot be used with --shard"),
+        ((*RIGHT, "--shard", "1/2", "--gate"), "--gate cannot be used with --shard: its seed is secret"),
         ((*RIGHT, "--html", "no_such_folder/page.html"), "no_such_folder"),
         (("merge", "no_such_file"), "no_such_file"),
         (("merge", KERNELS), "expected a line of a campaign's file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,18 @@ def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: 
     assert "XFAIL trueband::own_kernels.py:window_one_short::reachability[float32] - the window is one" in made.stdout
 
 
+@pytest.mark.parametrize("workers", [("-n", "2"), ("-p", "no:xdist")])
+def test_a_gate_tells_its_seed_when_all_is_over(suite: Path, workers: tuple[str, ...]) -> None:
+    some = ("--trueband-target=own_kernels.py:right", "--trueband-cases=30", "--trueband-dtype=float32",
+        "--trueband-select=mask_decoding or single_token", "--deselect=test_own.py")  # fmt: skip
+    made = run_pytest(suite, *some, "--trueband-gate", "-v", *workers)
+    assert made.returncode == pytest.ExitCode.OK, made.stdout
+    assert "trueband::own_kernels.py:right::second_process[float32]" in made.stdout
+    assert re.search(r"^trueband: the secret seed was \d+; the same cases again: seed \d+", made.stdout, re.MULTILINE)
+    made = run_pytest(suite, *some, "--trueband-gate", "--trueband-seed=1")
+    assert "--trueband-seed cannot be used with --trueband-gate: a gate draws its own seed" in made.stdout
+
+
 def test_what_cannot_be_loaded_is_an_error_of_the_collection(suite: Path) -> None:
     made = run_pytest(suite, "--trueband-target=own_kernels.py:nothing", "--trueband-target=chunk", "test_own.py")
     assert made.returncode == pytest.ExitCode.INTERRUPTED
@@ -99,5 +112,6 @@ def test_the_plugin_loads_nothing_and_does_nothing_unless_asked(suite: Path) -> 
         "print(int(code), sorted(name for name in sys.modules if name.split('.')[0] in heavy))\n"
     )
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=suite)
-    assert made.stdout.endswith("0 ['trueband', 'trueband.pytest_plugin']\n"), made.stdout
+    loaded = ["gate_seed", "pytest_plugin", "session", "session.request", "session.request_error"]
+    assert made.stdout.endswith(f"0 {['trueband', *(f'trueband.{name}' for name in loaded)]}\n"), made.stdout
     assert "1 passed" in made.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,9 +13,11 @@ import pytest
 
 import trueband
 from trueband.properties.record import Record
+from trueband.session.request import Options, flags
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")
+GREEDY = f"{Path(__file__).parents[1]}/cheats/processes.py:takes_all_memory"
 MODELS = Path(__file__).with_name("peer_models.py")
 CASES = 20
 # Not how large an error is: the rounding of a kernel may depend on where in memory its inputs lie.
@@ -155,7 +158,8 @@ def test_wrong_arguments_are_told_before_anything_runs() -> None:
     for arguments, message in [
         ({"tier": "huge"}, "tier: expected one of quick, full, nightly, got 'huge'"),
         ({"cases": 0}, "cases: expected an int >= 1, got 0"),
-        ({"dtypes": ["int8"]}, "dtype: expected some of float64"),
+        ({"dtypes": ["int8"]}, "dtypes: expected some of float64"),
+        ({"seed": 1, "gate": True}, "seed cannot be used with gate: a gate draws its own seed, which is secret"),
         ({"select": "nothing_of_this_name"}, "select: expected a part of a check's name"),
         ({"expected_failures": {"single_token": ""}}, "expected_failures: expected a reason for single_token"),
         (
@@ -182,6 +186,21 @@ def test_wrong_arguments_for_models() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             trueband.check(factory, **arguments)  # type: ignore[arg-type]
+
+
+def test_every_front_takes_every_option() -> None:
+    named = [*signature(trueband.check).parameters][1:]
+    assert named == [*signature(trueband.parametrize_with_checks).parameters][1:]
+    assert {*named} == {*Options.__annotations__} == {*flags()}
+    with pytest.raises(TypeError, match=r"^check: expected some of tier, cases.* got sed$"):
+        trueband.check(f"{KERNELS}:right", sed=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"got cpu$"):
+        trueband.parametrize_with_checks([], cpu=1)  # type: ignore[call-arg]
+
+
+def test_the_limit_on_memory_holds_in_a_call() -> None:
+    (record,) = trueband.check(GREEDY, cases=6, select="single_token", dtypes="float32", memory_limit=2000)
+    assert (record.status, record.passed) == ("out of memory", False)
 
 
 def test_a_secret_seed_is_told_by_the_records() -> None:

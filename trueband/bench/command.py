@@ -20,10 +20,10 @@ from trueband.bench.process import environment
 from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
-from trueband.check_command import positive
 from trueband.made_on import in_a_process
 from trueband.properties.gpu.roofline import DEVICES
 from trueband.reports import JsonLines, first_line, write_whole
+from trueband.session.request import positive
 
 DESCRIPTION = """\
 Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the

@@ -1,0 +1,81 @@
+"""A campaign: a kernel, in blocks of cases that a file keeps as they finish, so that it can go on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from trueband.campaign_file import CampaignFile, head_of
+from trueband.expectations import expected_failures, known_cases
+from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
+from trueband.properties.record import Record
+from trueband.session.kernel import KernelSuite
+from trueband.session.request import Request
+from trueband.session.request_error import RequestError
+from trueband.session.run import named
+from trueband.session.suite import OnCase
+
+
+class Campaign:
+    """What `Run` is, for one kernel that is asked in blocks. Close it, or use it in a `with` statement.
+
+    Attributes:
+        kernel: its suite.
+        file: of the blocks.
+        blocks: that are done, those of an earlier run included.
+        total: how many blocks there are.
+    """
+
+    def __init__(self, request: Request, path: Path | None, shard: Shard, resume: bool) -> None:
+        """Open it.
+
+        Args:
+            path: of the file; None: nothing is kept.
+            shard: which part of the cases.
+            resume: go on with the file.
+
+        Raises:
+            ValueError: as of `Run`, or the file is there and must not be written.
+            CandidateCheating: the target cheats while it is loaded.
+        """
+        self._shard, self._expected = shard, expected_failures(request.expected_failures, named(request))
+        with ExitStack() as stack:
+            self.kernel = KernelSuite(request, request.draw_seed())
+            stack.callback(self.kernel.close)
+            plan = self.kernel.plan
+            if not plan.checks:
+                raise RequestError("{select}: expected a part of a check's name, got {value!r}", value=request.select)
+            self._expected.check_names(self.kernel.check_names)
+            self._known = known_cases(self._expected, self.kernel.steps, self.kernel.candidate.features)
+            head = head_of(plan, self.kernel.candidate, shard, self._expected)
+            self.file = stack.enter_context(CampaignFile(path, head, resume))
+            self.blocks, self.total = list(self.file.done), len(block_keys(plan))
+            self._stack = stack.pop_all()
+
+    def records(
+        self, on_case: OnCase, through: Callable[[Iterator[Block]], Iterator[Block]] = iter
+    ) -> Iterator[Record]:
+        """A record of every block that is left; arguments as of `Run.records`."""
+        kernel = self.kernel
+        for block in through(
+            run_campaign(kernel.plan, kernel.candidate, self._shard, self.file.done, on_case, self._known)
+        ):
+            self.blocks.append(block)
+            self.file.write(block)
+            yield from self._expected.settle(self._sums([block]), False)
+
+    def results(self, complete: bool) -> list[Record]:
+        """The sums of all blocks that are done; `complete`: nothing was left out of the run, and it has one shard."""
+        return list(self._expected.settle(self._sums(self.blocks), complete and self._shard.count == 1))
+
+    def _sums(self, blocks: Sequence[Block]) -> list[Record]:
+        plan = self.kernel.plan
+        return sum_blocks(blocks, plan.target, plan.device, plan.seed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()

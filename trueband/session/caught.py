@@ -1,0 +1,50 @@
+"""A kernel that was seen to cheat before any check was asked: one record is all that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from trueband.import_string import import_string
+from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.plan import Step
+from trueband.properties.record import Record
+from trueband.session.request import Request
+from trueband.session.suite import OnCase
+
+CLAIM = "a target is loaded without the package's own answers"
+
+
+class CaughtSuite:
+    """In the place of the suite of a kernel; see `Suite`."""
+
+    def __init__(self, request: Request, message: str) -> None:
+        self.name, self.check_names = import_string(request.target), ()
+        self.steps = [Step("loading", "any", 1)]
+        self._record = cheating_record(request, message)
+
+    def head(self) -> Mapping[str, Any]:
+        return {}
+
+    def check_known(self, expected: ExpectedFailures) -> None:
+        """There are none."""
+
+    def run(self, step: Step, on_case: OnCase) -> Record:
+        return self._record
+
+    def rerun(self, line: Mapping[str, Any]) -> Record:
+        return self._record
+
+    def unrun(self, records: Sequence[Record]) -> Iterator[Record]:
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+def cheating_record(request: Request, message: str) -> Record:
+    """What becomes of a kernel that cheats where no check is being run."""
+    return Record(
+        suite="operator", check="loading", claim=CLAIM, target=import_string(request.target), dtype="any",
+        device=request.device, status="cheating", cases=0, seconds=0.0, message=message,
+    )  # fmt: skip

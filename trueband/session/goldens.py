@@ -1,0 +1,69 @@
+"""Published trained weights: recorded outputs, by the reference and by the optimized implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trueband.golden_families import FAMILIES, context_of
+from trueband.golden_run import choose, golden_names, load_weights, record_of_golden, run_item
+from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.record import Record
+from trueband.session.request import Request
+from trueband.session.suite import OnCase
+
+
+@dataclass(frozen=True)
+class GoldenStep:
+    """One golden, or a named check beside them, of one implementation.
+
+    Attributes:
+        check: its name.
+        dtype: the implementation.
+    """
+
+    check: str
+    dtype: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.check, self.dtype
+
+    @property
+    def name(self) -> str:
+        return f"{self.check}[{self.dtype}]"
+
+
+class GoldenSuite:
+    """The goldens that run here; see `Suite`."""
+
+    def __init__(self, request: Request, seed: int) -> None:
+        """Fetch the weights that they need.
+
+        Raises:
+            GoldenDataError: they cannot be had, and what to do about it.
+        """
+        self.name, self.check_names = "golden", golden_names(None)
+        names = golden_names(request.select)
+        self._items = dict(zip(names, choose(names).items, strict=True)) if names else {}
+        self.steps = [GoldenStep(name, family) for name in names for family in FAMILIES]
+        load_weights(self._items.values())
+
+    def head(self) -> Mapping[str, Any]:
+        return {}
+
+    def check_known(self, expected: ExpectedFailures) -> None:
+        """A golden is a case by itself."""
+
+    def run(self, step: GoldenStep, on_case: OnCase) -> Record:
+        return record_of_golden(run_item(self._items[step.check], context_of(step.dtype)))
+
+    def rerun(self, line: Mapping[str, Any]) -> Record:
+        raise ValueError(f"check: expected a check of kernels or models, got the golden {line['check']}")
+
+    def unrun(self, records: Sequence[Record]) -> Iterator[Record]:
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to end."""

@@ -1,0 +1,61 @@
+"""Models under test, in this process, and the checks that apply to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from trueband.adapters import resolve
+from trueband.expectations import known_model_cases
+from trueband.import_string import import_string
+from trueband.model_run import model_candidate, model_names, reproduce_model
+from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
+from trueband.properties.models.target import ModelTarget
+from trueband.properties.record import Record
+from trueband.session.request import Request
+from trueband.session.request_error import RequestError
+from trueband.session.suite import OnCase
+
+
+class ModelSuite:
+    """Models, opened; see `Suite`."""
+
+    def __init__(self, request: Request, seed: int) -> None:
+        """Load the factory.
+
+        Raises:
+            ValueError: an argument is wrong, or the factory cannot be loaded (`TargetError`).
+        """
+        given = request.models
+        self.name = import_string(given, ModelTarget)
+        self._target = given if isinstance(given, ModelTarget) else resolve(given, "models").spec
+        self._candidate, self._seed = model_candidate(self._target), seed
+        self.check_names: Sequence[str] = tuple(MODEL_CHECKS)
+        names = model_names(request.select, self._candidate.features)
+        self.steps: list[ModelStep] = model_steps(
+            names, self._candidate, request.tier, request.cases, request.dtype_names
+        )
+        if names and not self.steps and request.suites == ("models",):
+            given = ", ".join(request.dtype_names)
+            raise RequestError("{dtypes}: expected one that a check of models is for, got {value}", value=given)
+
+    def head(self) -> Mapping[str, Any]:
+        return {}
+
+    def check_known(self, expected: ExpectedFailures) -> None:
+        known_model_cases(expected, self.steps)
+
+    def run(self, step: ModelStep, on_case: OnCase) -> Record:
+        return run_model_step(self.name, self._candidate, step, self._seed, partial(on_case, "models", ""))
+
+    def rerun(self, line: Mapping[str, Any]) -> Record:
+        return reproduce_model(line, self._target)
+
+    def unrun(self, records: Sequence[Record]) -> Iterator[Record]:
+        return iter(())
+
+    def close(self) -> None:
+        """There is nothing to end."""
