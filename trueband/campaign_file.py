@@ -15,9 +15,8 @@ from trueband.made_on import apart, machines_of
 from trueband.properties.campaign import BLOCK, Block, Shard
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.plan import Plan
-from trueband.properties.record import to_line
 from trueband.properties.remote import RemoteRunner
-from trueband.reports import first_line
+from trueband.reports import JsonLines, first_line
 
 # What must be the same in files that belong together. The shard is compared apart, machines are told only.
 SAME = (
@@ -112,9 +111,11 @@ class CampaignFile:
         self.done: list[Block] = []
         self.head, self.moved = head, ""
         self._file: TextIO | None = None
+        self._lines = JsonLines(None)
         if path is None:
             return
         self._file = path.open("a", encoding="utf-8")
+        self._lines = JsonLines(None, self._file)
         try:
             self._begin(path, head, resume)
         except BaseException:
@@ -130,7 +131,7 @@ class CampaignFile:
         kept = path.read_bytes().rpartition(b"\n")[0]
         if not kept:
             os.truncate(path, 0)
-            self.write_line(head)
+            self._lines.start(head)
             return
         if not resume:
             raise ValueError(f"{path} is there already: --resume goes on with it, and another name begins a new file")
@@ -144,18 +145,13 @@ class CampaignFile:
         before = machines_of(there)
         self.moved = apart(before[-1], head["machine"]) if before else ""
         if self.moved:
-            self.write_line({"record": "machine", "machine": head["machine"]})
+            self._lines.write("machine", {"machine": head["machine"]})
             before.append(head["machine"])
         self.head = {**head, "machines": before} if len(before) > 1 else head
 
     def write(self, block: Block) -> None:
         """One more block is finished."""
-        self.write_line({"record": "block", **block.to_dict()})
-
-    def write_line(self, values: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(to_line(values) + "\n")
-            self._file.flush()
+        self._lines.write("block", block.to_dict())
 
     def __enter__(self) -> CampaignFile:
         return self

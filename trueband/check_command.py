@@ -10,6 +10,7 @@ from typing import Any
 
 from trueband import campaign_run, exit_codes, report_files
 from trueband.campaign_run import is_campaign, run_campaign
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import Progress, print_line, print_report
 from trueband.gate import again
 from trueband.interrupt import Interrupt
@@ -29,14 +30,9 @@ not take are features it does not claim. Give it more to say as a trueband.Targe
 weights, which are fetched once."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "check",
-        help="check a kernel, or the package itself",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "check", "check a kernel, or the package itself", DESCRIPTION, run_command)
     add = command.add_argument
     add("target", nargs="?", default=OWN_KERNEL, metavar="TARGET", help="what to check (default: the package itself)")
     add_options(add, select=("-k", "--select"))
@@ -50,7 +46,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     report_files.add_options(command)
     campaign_run.add_options(command)
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -76,7 +71,7 @@ def run_command(options: argparse.Namespace) -> int:
 
             for record in run.records(on_case, interrupt.through):
                 records.append(record)
-                lines.write(record)
+                lines.write("check", record.to_dict())
                 progress.finished(record)
                 if options.exitfirst and not record.passed:
                     break
@@ -87,11 +82,11 @@ def run_command(options: argparse.Namespace) -> int:
         covered = {"covered": str(candidate.covered), "left_out": candidate.covered.left_out} if candidate else {}
         seed = options.seed if run is None else run.seed
         end_files(options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted)
-        if candidate is not None:
-            lines.tell_covered(candidate.covered)
+        if candidate is not None and candidate.covered:
+            lines.write("covered", candidate.covered.to_dict())
         if request.gate and run is not None:
             run.close()
-            lines.tell_seed(run.seed)
+            lines.write("gate", {"seed": run.seed})
     print_report(records, candidate)
     if request.gate and run is not None:
         print_line(f"The secret seed was {run.seed}. The same cases again: {again(options, run.seed)}")

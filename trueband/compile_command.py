@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -11,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line, report_console
 from trueband.properties.gpu.aot.gates import GATES
 from trueband.properties.gpu.aot.process import Judged, Outcome, compile_for
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import first_line, write_whole
+from trueband.reports import first_line, json_lines, write_whole
 from trueband.session.request import positive
 
 OWN = "triton"
@@ -45,13 +45,14 @@ tensors are aligned as a model's are.
 Compiled code that keeps to all of this may be wrong or slow. Nothing runs on a GPU."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "compile",
-        help="compile Triton kernels for GPUs that are not here, and judge the code",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "compile Triton kernels for GPUs that are not here, and judge the code",
+        DESCRIPTION,
+        run_command,
     )
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
@@ -61,7 +62,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--jobs", type=positive, default=1, metavar="N", help=f"processes (default: 1; of {OWN} only)")
     add("--time-limit", type=float, metavar="SECONDS", help="for all of it (default: no limit)")
     add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each kernel, the sum")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -77,7 +77,7 @@ def run_command(options: argparse.Namespace) -> int:
     gpus = list(dict.fromkeys(options.gpu or OWN_TARGETS))
     outcome = compile_for(spec, gpus, options.jobs, options.time_limit)
     if options.json:
-        write_whole(options.json, json_lines(outcome, options.target))
+        write_whole(options.json, lines_of(outcome, options.target))
     print_table(outcome.judged)
     print_end(outcome, options.target)
     return exit_code(outcome)
@@ -94,16 +94,16 @@ def exit_code(outcome: Outcome) -> int:
     return exit_codes.PASSED if outcome.judged else exit_codes.NOTHING_RAN
 
 
-def json_lines(outcome: Outcome, target: str) -> str:
+def lines_of(outcome: Outcome, target: str) -> str:
     """What ran where, one line for each kernel, {"record": "kernel", ...}, and a last one, {"record": "end", ...}."""
     head = first_line("run", outcome.machine or machine(), target=target)
     lines = [
-        {"record": "kernel", **each.code.to_dict(), "refused": {told.gate: told.message for told in each.refusals}}
+        ("kernel", {**each.code.to_dict(), "refused": {told.gate: told.message for told in each.refusals}})
         for each in outcome.judged
     ]
     refused = sum(bool(each.refusals) for each in outcome.judged)
-    end = {"record": "end", "kernels": len(lines), "refused": refused, "crash": outcome.crash}
-    return "".join(json.dumps(line) + "\n" for line in [head, *lines, end])
+    end = {"kernels": len(lines), "refused": refused, "crash": outcome.crash}
+    return json_lines(head, *lines, ("end", end))
 
 
 def print_table(judged: list[Judged]) -> None:

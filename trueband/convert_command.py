@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.properties.verdict import Verdict
 
@@ -27,13 +28,10 @@ KINDS = ("roberta-to-longformer", "bart-to-led", "fairseq-to-hub")
 DEFAULTS = {"roberta-to-longformer": (4096, 512), "bart-to-led": (16384, 1024)}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "convert",
-        help="make a Longformer of a RoBERTa, an LED of a BART",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add_command(
+        commands, "convert", "make a Longformer of a RoBERTa, an LED of a BART", DESCRIPTION, run_convert
     )
     command.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     command.add_argument("source", type=Path, metavar="SOURCE", help="folder or file to convert")
@@ -44,7 +42,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--attention-window", type=int, metavar="W", help="two-sided window, even (default: 512; LED 1024)"
     )
-    command.set_defaults(run=run_convert)
 
 
 def run_convert(options: argparse.Namespace) -> int:

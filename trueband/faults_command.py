@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.faults_report import FaultLines, print_list, print_rows
 from trueband.interrupt import Interrupt
 from trueband.properties.faults.campaign import Row, run_faults
@@ -22,14 +23,9 @@ many tokens the smallest failing case has. A fault that the quick tier misses me
 check runs on every fault: choose some by -k, all of them take hours. Exit code 1 when a fault survives."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "faults",
-        help="measure the checks against the seeded faults",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "faults", "measure the checks against the seeded faults", DESCRIPTION, run_command)
     add = command.add_argument
     add("-k", dest="pattern", metavar="EXPR", help="faults with EXPR in name, class or level; 'a or b', 'not a'")
     add("--tier", choices=("quick", "full"), default="quick", help="how much of the suite (default: quick)")
@@ -40,7 +36,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--list", action="store_true", help="list the faults, run nothing")
     add("--json", type=Path, metavar="FILE", help="write one JSON line for each fault, as they finish")
     add("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from trueband.console import print_line
 from trueband.properties.checks import CHECKS
@@ -17,7 +16,7 @@ from trueband.properties.faults.catalog import Entry, catalog
 from trueband.properties.faults.invisible import INVISIBLE
 from trueband.properties.machine import machine
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.reports import first_line
+from trueband.reports import JsonLines, first_line
 
 QUICKLY = 1.0  # seconds
 GOAL_QUICKLY, GOAL_QUICK_TIER, GOAL_TOKENS = 0.95, 0.98, 4
@@ -28,35 +27,28 @@ class FaultLines:
     """Progress on stderr, and a file of one JSON line for each fault, on disk as soon as it is written."""
 
     def __init__(self, path: Path | None, total: int) -> None:
-        self.path, self.total, self.done = path, total, 0
-        self._file: TextIO | None = None
+        self.total, self.done = total, 0
+        self._lines = JsonLines(path)
 
     def __enter__(self) -> FaultLines:
-        if self.path is not None:
-            self._file = self.path.open("w", encoding="utf-8")
-        self._write(first_line("run", machine(), faults=self.total))
+        self._lines.__enter__()
+        self._lines.start(first_line("run", machine(), faults=self.total))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def __exit__(self, *error: object) -> None:
+        self._lines.__exit__(*error)
 
     def write(self, row: Row) -> None:
         """One fault more is finished."""
         self.done += 1
-        self._write({"record": "fault", **row.to_dict()})
+        self._lines.write("fault", row.to_dict())
         told = "" if row.caught else "  SURVIVES"
         if told or sys.stderr.isatty() or self.done % 25 == 0 or row.detection is None:
             print(f"{self.done}/{self.total} {row.fault}{told}", file=sys.stderr, flush=True)
 
     def end(self, rows: Sequence[Row]) -> None:
         """The last line sums up."""
-        self._write({"record": "summary", **summary(rows)})
-
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
-            self._file.flush()
+        self._lines.write("summary", summary(rows))
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:

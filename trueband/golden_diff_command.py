@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.recordings.difference import Apart, difference
 from trueband.golden.store import Golden, read_golden
@@ -21,18 +22,12 @@ the references: beyond 1 the weights or the configuration differ from that layer
 optimized models gave. Exit code 1 where a number is above 1."""
 
 
-def add_diff(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_diff(actions: Commands[Command]) -> None:
     """Register the action."""
-    command = actions.add_parser(
-        "diff",
-        help="compare two recordings, layer by layer",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(actions, "diff", "compare two recordings, layer by layer", DESCRIPTION, run_diff)
     command.add_argument("a", type=Path, metavar="A", help="a recording")
     command.add_argument("b", type=Path, metavar="B", help="another one of the same inputs")
     command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.set_defaults(run=run_diff)
 
 
 def run_diff(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.runners import obstacle
 from trueband.golden.store import KINDS, open_store
@@ -22,17 +23,11 @@ another library); taps (recorded from the reference); check (claims without a st
 ALL_KINDS = (*(kind for kind in KINDS if kind != "recording"), "check")
 
 
-def add_list(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_list(actions: Commands[Command]) -> None:
     """Register the action."""
-    command = actions.add_parser(
-        "list",
-        help="list the goldens",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(actions, "list", "list the goldens", DESCRIPTION, run_list)
     add_choice(command)
     command.add_argument("--json", action="store_true", help="print a JSON array, one object for each")
-    command.set_defaults(run=run_list)
 
 
 def add_choice(command: argparse.ArgumentParser) -> None:

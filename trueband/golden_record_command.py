@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.recordings.rows import MOST
 from trueband.golden_diff_command import machine_of, table
@@ -41,14 +42,9 @@ stage: 512 tokens, 768 channels, 14 stages are 22 MB. A text a little longer tha
 long one does."""
 
 
-def add_record(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_record(actions: Commands[Command]) -> None:
     """Register the action."""
-    command = actions.add_parser(
-        "record",
-        help="record the layers of a model of yours",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(actions, "record", "record the layers of a model of yours", DESCRIPTION, run_record)
     add = command.add_argument
     add("folder", type=Path, metavar="MODEL_DIR", help="config.json and weights")
     add("--inputs", type=Path, required=True, metavar="FILE", help="ids and masks, JSON or safetensors")
@@ -59,7 +55,6 @@ def add_record(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         f"edges of windows and some between, {MOST} at most)")  # fmt: skip
     add("--why", metavar="TEXT", help="reason to replace a file that is there; kept in the file")
     add("--json", action="store_true", help="print one JSON object")
-    command.set_defaults(run=run_record)
 
 
 def run_record(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.runners import obstacle
 from trueband.golden.store import Golden, open_store
@@ -21,17 +22,11 @@ printed and with which tolerance, and how to verify it. With --json the numbers 
 SHOWN = 8  # numbers of an array
 
 
-def add_show(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_show(actions: Commands[Command]) -> None:
     """Register the action."""
-    command = actions.add_parser(
-        "show",
-        help="show one golden",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(actions, "show", "show one golden", DESCRIPTION, run_show)
     command.add_argument("id", metavar="ID", help="of a golden, see `trueband golden list`")
     command.add_argument("--json", action="store_true", help="print a JSON object: metadata, and all arrays in full")
-    command.set_defaults(run=run_show)
 
 
 def run_show(options: argparse.Namespace) -> int:

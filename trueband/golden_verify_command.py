@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.records import GoldenRecord
 from trueband.golden.runners import Context
@@ -25,7 +25,7 @@ from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
 from trueband.properties.bounds.precision import DTYPES as PRECISIONS
 from trueband.properties.machine import machine
-from trueband.reports import first_line
+from trueband.reports import JsonLines, first_line
 
 DESCRIPTION = """\
 Compute goldens, and compare with what was published. Without ID: all that can be computed from the package and from the
@@ -45,16 +45,12 @@ position_ids; `python -c "import trueband.golden.witness as w; help(w)"` tells w
 NOUNS = {"check": "checks", "recording": "taps"}
 
 
-def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verify(actions: Commands[Command]) -> None:
     """Register the action."""
     codes = (exit_codes.PASSED, exit_codes.FAILED, exit_codes.USAGE, exit_codes.NOTHING_RAN, exit_codes.INTERRUPTED)
     meanings = "\n".join(f"  {code:3d}  {exit_codes.MEANINGS[code]}" for code in codes)
-    command = actions.add_parser(
-        "verify",
-        help="compute goldens, and compare",
-        description=DESCRIPTION,
-        epilog=f"exit codes:\n{meanings}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add_command(
+        actions, "verify", "compute goldens, and compare", DESCRIPTION, run_verify, epilog=f"exit codes:\n{meanings}"
     )
     add = command.add_argument
     add("ids", nargs="*", metavar="ID", help="of goldens or checks, see `trueband golden list` (default: all)")
@@ -68,7 +64,6 @@ def add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
     add("--json", action="store_true", help="print one JSON object per line: what runs where, goldens as they finish, "
         "the sum")  # fmt: skip
-    command.set_defaults(run=run_verify)
 
 
 def run_verify(options: argparse.Namespace) -> int:
@@ -155,31 +150,31 @@ class _Told:
     def __init__(self, options: argparse.Namespace) -> None:
         self.records: list[GoldenRecord] = []
         self._options = options
-        self._begun = False
+        self._lines, self._begun = JsonLines(None, sys.stdout), False
 
     def add(self, record: GoldenRecord) -> None:
         """One more."""
         self.records.append(record)
         if self._options.json:
-            self._write({"record": "golden", **record.to_dict()})
+            self._write("golden", record.to_dict())
         else:
             print_line(line_of(record))
 
     def end(self, left_out: dict[str, str], seconds: float) -> None:
         """What all comes to."""
         if self._options.json:
-            self._write({"record": "summary", "kinds": _by_kind(self.records), "left_out": left_out,
-                         "seconds": round(seconds, 3)})  # fmt: skip
+            values = {"kinds": _by_kind(self.records), "left_out": left_out, "seconds": round(seconds, 3)}
+            self._write("summary", values)
         else:
             _print_summary(self.records, left_out, seconds)
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, kind: str, values: dict[str, Any]) -> None:
         if not self._begun:  # not before there is something to tell: what cannot run at all prints nothing
             self._begun = True
             loads = "optimized" in (self._options.witness or ["optimized"])
             here = machine(self._options.device or "cpu", load=loads)
-            self._write(first_line("run", here, ids=self._options.ids, dtype=self._options.dtype))
-        print(json.dumps(line), flush=True)
+            self._lines.start(first_line("run", here, ids=self._options.ids, dtype=self._options.dtype))
+        self._lines.write(kind, values)
 
 
 def _watch(told: _Told, chosen: Chosen, contexts: list[Context]) -> None:

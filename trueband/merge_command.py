@@ -11,12 +11,12 @@ from typing import Any
 from trueband import exit_codes
 from trueband.campaign_file import difference, plan_of, read_campaign
 from trueband.campaign_report import print_campaign
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.made_on import together
 from trueband.properties.campaign import Block, Shard, block_keys, sum_blocks
 from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.record import to_line
 from trueband.report_files import add_options, end_files
-from trueband.reports import write_whole
+from trueband.reports import json_lines, write_whole
 
 DESCRIPTION = """\
 Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,
@@ -24,20 +24,14 @@ and the spread of error/bound for each dtype. The files must be of one run (targ
 block of every shard must be there; --partial sums up what there is, for example while the campaign runs."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "merge",
-        help="sum up the files of a campaign",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "merge", "sum up the files of a campaign", DESCRIPTION, run_command)
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="written by trueband check --tier nightly")
     command.add_argument("--partial", action="store_true", help="do not ask that all shards are there and complete")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the sum as JSON lines: the run, one record "
         "for each check and dtype")  # fmt: skip
     add_options(command, "a page without pictures, which need the target")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -65,8 +59,7 @@ def run_command(options: argparse.Namespace) -> int:
     run = {**head, "record": "run", "shard": "", "complete": not lacking}
     end_files(options, records, run, candidate=None, interrupted=bool(lacking))
     if options.json:
-        lines = [to_line(run), *('{"record":"check",' + record.to_json()[1:] for record in records)]
-        write_whole(options.json, "\n".join(lines) + "\n")
+        write_whole(options.json, json_lines(run, *(("check", record.to_dict()) for record in records)))
     return exit_codes.of_records(records)
 
 

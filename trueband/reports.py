@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from xml.etree import ElementTree
 
 from trueband import __version__
 from trueband.properties.called import shown_all
-from trueband.properties.covered import Covered
 from trueband.properties.machine import Machine
 from trueband.properties.plan import Plan
-from trueband.properties.record import Record
+from trueband.properties.record import Record, to_line
 from trueband.properties.remote import RemoteRunner
 
 
@@ -50,45 +48,44 @@ def write_whole(path: Path, text: str) -> None:
 
 
 class JsonLines:
-    """A file of one JSON record per line, each on disk as soon as it is written. Without a path, nothing."""
+    """A file of JSON lines, `{"record": KIND, ...}`, each on disk as soon as it is written. Without one, nothing."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._file: TextIO | None = None
+    def __init__(self, path: Path | None, stream: TextIO | None = None) -> None:
+        """Args:
+        path: of the file, which is begun anew when the `with` statement begins.
+        stream: one that is open, in its place.
+        """
+        self.path, self._stream, self._opened = path, stream, False
         self._begun = False
 
     def __enter__(self) -> Self:
         if self.path is not None:
-            self._file = self.path.open("w", encoding="utf-8")
+            self._stream, self._opened = self.path.open("w", encoding="utf-8"), True
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._opened and self._stream is not None:
+            self._stream.close()
 
     def start(self, head: Mapping[str, Any]) -> None:
         """The first line, once: what runs where, see `first_line`."""
         if not self._begun:
             self._begun = True
-            self._write(json.dumps(head, separators=(",", ":")))
+            self._write(head)
 
-    def write(self, record: Record) -> None:
-        """One record, {"record": "check", ...}."""
-        self._write('{"record":"check",' + record.to_json()[1:])
+    def write(self, kind: str, values: Mapping[str, Any]) -> None:
+        """One line more."""
+        self._write({"record": kind, **values})
 
-    def tell_seed(self, seed: int) -> None:
-        """The secret of a gate, when it is over: {"record": "gate", "seed": ...}."""
-        self._write(json.dumps({"record": "gate", "seed": seed}, separators=(",", ":")))
+    def _write(self, values: Mapping[str, Any]) -> None:
+        if self._stream is not None:
+            self._stream.write(to_line(values) + "\n")
+            self._stream.flush()
 
-    def tell_covered(self, covered: Covered) -> None:
-        """The sizes that a kernel was asked for, when it is over: {"record": "covered", ...}."""
-        if covered:
-            self._write(json.dumps({"record": "covered", **covered.to_dict()}, separators=(",", ":")))
 
-    def _write(self, line: str) -> None:
-        if self._file is not None:
-            self._file.write(line + "\n")
-            self._file.flush()
+def json_lines(head: Mapping[str, Any], *lines: tuple[str, Mapping[str, Any]]) -> str:
+    """The text of a whole file: its first line, then one for each (kind, values)."""
+    return "".join(to_line(line) + "\n" for line in (head, *({"record": kind, **values} for kind, values in lines)))
 
 
 def write_junit(path: Path, records: Sequence[Record]) -> None:

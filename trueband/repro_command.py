@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_failures, print_line
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.record import Record
@@ -18,18 +19,12 @@ Run one check on one case again, as the report of a failure says. CASE is a JSON
 {"check": NAME, "case": {...}}; the case may be edited by hand."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "repro",
-        help="run one check on one case again",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "repro", "run one check on one case again", DESCRIPTION, run_command)
     command.add_argument("case", metavar="CASE", help='a JSON line {"check": NAME, "case": {...}}')
     command.add_argument("target", nargs="?", default=OWN_KERNEL, metavar="TARGET", help="as for trueband check")
     command.add_argument("--device", default="cpu", help="where the target runs (default: cpu)")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from trueband import exit_codes
 from trueband.adapters.interpreter import can_be_mended
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import first_line, write_whole
+from trueband.reports import first_line, json_lines, write_whole
 from trueband.session.request import positive
 
 OWN = "triton"
@@ -61,13 +61,10 @@ Not seen: a column too many, where the next row's element is there to be read; a
 from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "sanitize",
-        help="watch the memory accesses of Triton kernels, without a GPU",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    command = add_command(
+        commands, "sanitize", "watch the memory accesses of Triton kernels, without a GPU", DESCRIPTION, run_command
     )
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
@@ -78,7 +75,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         f"sanitizer's own included (default: {MEMORY_LIMIT:,})")  # fmt: skip
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
     add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -92,7 +88,7 @@ def run_command(options: argparse.Namespace) -> int:
         write_whole(options.json, "")  # a path that cannot be written is told now
     outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "", options.memory_limit)
     if options.json:
-        write_whole(options.json, json_lines(outcome, options.target))
+        write_whole(options.json, lines_of(outcome, options.target))
     print_findings(outcome.findings, len(outcome.findings) if options.all else SHOWN)
     print_end(outcome, options.target)
     return exit_code(outcome)
@@ -109,13 +105,13 @@ def exit_code(outcome: Outcome) -> int:
     return exit_codes.PASSED if outcome.launches else exit_codes.NOTHING_RAN
 
 
-def json_lines(outcome: Outcome, target: str) -> str:
+def lines_of(outcome: Outcome, target: str) -> str:
     """What ran where, one line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
     head = first_line("run", outcome.machine or machine(), target=target)
-    lines = [json.dumps({"record": "finding", **finding.to_dict()}) for finding in outcome.findings]
-    end = {"record": "end", "findings": len(lines), "launches": outcome.launches, "accesses": outcome.accesses,
+    findings = [("finding", finding.to_dict()) for finding in outcome.findings]
+    end = {"findings": len(findings), "launches": outcome.launches, "accesses": outcome.accesses,
            "unchecked": outcome.unchecked, "kernels": outcome.kernels, "crash": outcome.crash}  # fmt: skip
-    return "\n".join([json.dumps(head), *lines, json.dumps(end)]) + "\n"
+    return json_lines(head, *findings, ("end", end))
 
 
 def print_findings(findings: list[Finding], shown: int) -> None:

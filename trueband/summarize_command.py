@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trueband import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
 
 DESCRIPTION = """\
 Let an LED write about a text: DIR holds a checkpoint (config.json, model.safetensors) and its tokenizer.json. The first
@@ -27,14 +28,9 @@ OPTIONS: dict[str, tuple[type, str]] = {
 }
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "summarize",
-        help="let an LED write about a text",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "summarize", "let an LED write about a text", DESCRIPTION, run_summarize)
     command.add_argument("directory", type=Path, metavar="DIR", help="folder of a checkpoint, with tokenizer.json")
     command.add_argument("file", metavar="FILE", help="the text, in UTF-8; -: standard input")
     for name, (kind, text) in OPTIONS.items():
@@ -43,7 +39,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--global-tokens", type=int, default=1, metavar="N", help="how many of the first tokens attend globally"
     )
     command.add_argument("--device", help="e.g. cuda (default: cpu)")
-    command.set_defaults(run=run_summarize)
 
 
 def run_summarize(options: argparse.Namespace) -> int:

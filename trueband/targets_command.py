@@ -8,6 +8,7 @@ from typing import Any
 
 from trueband import exit_codes
 from trueband.adapters import Named, named_targets
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.properties.gpu.triton_version import refusal
 from trueband.properties.models.target import load_model_target
@@ -20,16 +21,10 @@ List the targets that have a name, for `trueband check NAME`: the shipped ones, 
 packages declare in the group trueband.targets, NAME = "module:attribute" of a callable or a trueband.Target."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
-        "targets",
-        help="list the targets that have a name",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = add_command(commands, "targets", "list the targets that have a name", DESCRIPTION, run_command)
     command.add_argument("--json", action="store_true", help="print a JSON list")
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from trueband.bench.process import environment
 from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
+from trueband.commands.arguments import Command, Commands, add_command
 from trueband.made_on import in_a_process
 from trueband.properties.gpu.roofline import DEVICES
 from trueband.reports import JsonLines, first_line, write_whole
@@ -45,14 +45,15 @@ QUICK = {"level": ["operator", "module", "encoder"], "tokens": [1024, 4096], "wi
 SHARE_OF_MEMORY = 0.75  # of what is free, for one process
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "bench",
-        help="measure time and memory beside other implementations",
-        description=DESCRIPTION,
+        "measure time and memory beside other implementations",
+        DESCRIPTION,
+        run_command,
         epilog="levels:\n" + "\n".join(f"  {name:11} {story}" for name, story in LEVELS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = command.add_argument
     add("--quick", action="store_true", help="two lengths, window 512, forward, three rounds, nothing compiled; other "
@@ -85,7 +86,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
     add("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="measure nothing: tables, and a plot, of "
         "files that --json wrote")  # fmt: skip
-    command.set_defaults(run=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -214,7 +214,7 @@ class BenchLines(JsonLines):
 
     def add(self, measurement: Measurement) -> None:
         """One measurement, {"record": "measurement", ...}."""
-        self._write(json.dumps({"record": "measurement", **measurement.to_dict()}))
+        self.write("measurement", measurement.to_dict())
 
 
 def _version(package: str) -> str | None:

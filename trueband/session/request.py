@@ -57,6 +57,8 @@ def option(flag: str, meaning: str, metavar: str | None = None, **parsed: Any) -
     return {"flag": flag, "argparse": {"help": meaning, **named, **parsed}}
 
 
+TIER = """\
+how much: quick, 1,500 random cases for each dtype, full, 10,000, or nightly, 100,000 (default: quick)"""
 CASES = "random cases for each dtype, instead of the tier's"
 DTYPE = "one of float64, float32, bfloat16 and float16, or several with commas (default: all that the target declares)"
 SELECT = "checks whose name has EXPR in it; 'a or b', 'not a'"
@@ -97,7 +99,7 @@ class Request:
     target: Any = OWN_KERNEL
     suites: tuple[str, ...] = ("operator",)
     models: Any = OWN_MODELS
-    tier: str = field(default="quick", metadata=option("tier", "how much: quick, full or nightly", choices=TIERS))
+    tier: str = field(default="quick", metadata=option("tier", TIER, choices=TIERS))
     cases: int | None = field(default=None, metadata=option("cases", CASES, "N", type=positive))
     dtypes: Collection[str] | str | None = field(
         default=None, metadata=option("dtype", DTYPE, "DTYPE", action="append")
