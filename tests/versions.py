@@ -29,7 +29,7 @@ TRITON_TESTS = ("triton", "gpu", "gpu_ptx")
 # Of the test extra: what needs torch, and would have pip look for CUDA's libraries; with what it needs itself.
 ON_TORCH = ("local-attention", "hyper-connections", "torch-einops-utils")
 PEERS = ("local-attention", "transformers")
-FLOOR = {"numpy": "2.0.0", "hypothesis": "6.100.0", "rich": "13.0.0"}
+FLOOR = {"numpy": "2.0.0", "hypothesis": "6.100.0", "rich": "13.0.0", "jinja2": "3.1.0"}
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
-from trueband.properties.record import Record, without_answer
+from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
+from trueband.summary import headline, smallest_first
 
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
@@ -112,7 +113,8 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
             console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
-    console.print(_sum(records))
+    wrong = not records or any(not record.passed for record in records)
+    console.print(Text(f"\n{headline(records)}", style="bold red" if wrong else "bold green"))
 
 
 def print_covered(covered: Covered) -> None:
@@ -143,7 +145,7 @@ def print_expected(expected: Sequence[Record]) -> None:
 def print_failures(failures: Sequence[Record]) -> None:
     """The failures with the smallest cases in full, and the names of the rest."""
     console = report_console()
-    ordered = sorted(failures, key=lambda record: (record.status != "cheating", (record.case or {}).get("tokens", 0)))
+    ordered = smallest_first(failures)
     for record in ordered[:SHOWN_FAILURES]:
         console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
         console.print(Text(f"  claim      {record.claim}"))
@@ -199,17 +201,3 @@ def _cell(record: Record | None) -> Text:
     if record.status == "not asked":
         return Text("not asked", style="yellow")
     return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")
-
-
-def _sum(records: Sequence[Record]) -> Text:
-    if not records:
-        return Text("\nnothing ran", style="bold red")
-    failed = sum(not record.passed for record in records)
-    cases, seconds = sum(record.cases for record in records), sum(record.seconds for record in records)
-    expected = sum(record.status == "expected" for record in records)
-    left = sum(record.status == "not asked" for record in records)
-    passed = f"{'' if expected or left else 'all '}{len(records) - expected - left} checks passed"
-    what = f"{failed} of {len(records)} checks FAILED{without_answer(records)}" if failed else passed
-    what += f", {expected} failed as expected" if expected and not failed else ""
-    what += f", {left} not asked (no case within what the target declares to take)" if left else ""
-    return Text(f"\n{what}: {cases:,} cases in {seconds:.0f} s", style="bold red" if failed else "bold green")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trueband.properties.record import Record
-from trueband.report.page import headline
+from trueband.summary import headline, smallest_first
 
 VARIABLE = "GITHUB_STEP_SUMMARY"
 SHOWN = 20  # the platform shows no more than 1 MiB
@@ -28,7 +28,7 @@ def append_step_summary(records: Sequence[Record], target: str) -> None:
 
 def step_summary(records: Sequence[Record], target: str) -> str:
     """Failures first, each with its line to reproduce; then the counts by suite and dtype."""
-    failed = sorted((record for record in records if not record.passed), key=lambda r: (r.case or {}).get("tokens", 0))
+    failed = smallest_first(record for record in records if not record.passed)
     lines = [f"### {'❌' if failed or not records else '✅'} trueband: `{target}`", "", f"{headline(records)}.", ""]
     if failed:
         lines += ["| failed | what is wrong in the smallest case |", "|---|---|"]

@@ -18,9 +18,9 @@ from trueband.properties.evidence import gather
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.report import page, pictures
-from trueband.report.page import headline
 from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
+from trueband.summary import headline
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")  # which have gradients
@@ -70,7 +70,7 @@ def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     text = report.read_text(encoding="utf-8")
     read = Page(text)
     told = " ".join(read.text)
-    assert "3 of 4 checks failed" in told
+    assert "3 of 4 checks FAILED" in told
     assert "row 0 sees the keys [0] instead of [0, 1]" in told
     assert """trueband repro '{"check":"mask_decoding","case":{"tokens":2,"window":1}}'""" in told
     assert "2 differences: row 0, key 1: not seen; row 1, key 0: not seen." in told
@@ -101,9 +101,9 @@ def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
 def test_what_gave_no_answer_is_told_apart_from_wrong_numbers() -> None:
     killed = record("one", "out of memory", message="killed (out of memory?)", case={"tokens": 1})
     assert headline([killed, record("two", "failed"), record("three")]).startswith(
-        "2 of 3 checks failed, 1 of them without an answer (1 out of memory): "
+        "2 of 3 checks FAILED, 1 of them without an answer (1 out of memory): "
     )
-    assert headline([record("two", "failed")]).startswith("1 of 1 checks failed: ")
+    assert headline([record("two", "failed")]).startswith("1 of 1 checks FAILED: ")
 
 
 def test_what_a_kernel_says_cannot_break_the_page() -> None:
