@@ -8,8 +8,9 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.campaign_report import print_campaign
-from trueband.console import Progress, print_report
+from trueband.console import print_report
 from trueband.interrupt import Interrupt
+from trueband.progress import CheckProgress
 from trueband.properties.campaign import Shard
 from trueband.properties.remote import CandidateCheating
 from trueband.report_files import begin_files, end_files
@@ -53,7 +54,7 @@ def run_campaign(options: argparse.Namespace, request: Request) -> int:
         with Interrupt() as interrupt, Campaign(request, options.json, shard, options.resume) as campaign:
             begin_files(options, campaign.kernel.name)  # not before: a refused file leaves the reports of its own run
             _tell_begun(campaign, options.json)
-            with Progress(campaign.total - len(campaign.blocks)) as progress:
+            with CheckProgress(campaign.total - len(campaign.blocks)) as progress:
 
                 def on_case(check: str, dtype: str) -> None:
                     interrupt.raise_if_asked()

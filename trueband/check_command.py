@@ -11,9 +11,10 @@ from typing import Any
 from trueband import campaign_run, exit_codes, report_files
 from trueband.campaign_run import is_campaign, run_campaign
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.console import Progress, print_line, print_report
+from trueband.console import print_line, print_report
 from trueband.gate import again
 from trueband.interrupt import Interrupt
+from trueband.progress import CheckProgress
 from trueband.properties.machine import machine
 from trueband.properties.record import Record
 from trueband.report_files import begin_files, end_files
@@ -63,7 +64,7 @@ def run_command(options: argparse.Namespace) -> int:
         try:
             run = stack.enter_context(Run(request))
             lines.start(run.head() or _head(options, load=not run.cheating))
-            progress = stack.enter_context(Progress(len(run.steps)))
+            progress = stack.enter_context(CheckProgress(len(run.steps)))
 
             def on_case(check: str, dtype: str) -> None:
                 interrupt.raise_if_asked()

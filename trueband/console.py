@@ -1,13 +1,11 @@
-"""What a person reads: progress while a run goes on, the table of checks, and the failures."""
+"""What a person reads when a run is over: the table of checks, and the failures."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from rich import progress as rich_progress
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +19,6 @@ from trueband.summary import headline, smallest_first
 
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
-SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
 
 
@@ -33,60 +30,27 @@ def report_console() -> Console:
     )
 
 
-class Progress:
-    """Progress on stderr: a bar on a terminal, a line now and then elsewhere. Failures are told at once."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.cases = total, 0, 0
-        self._last_line = time.monotonic()
-        self._bar: rich_progress.Progress | None = None
-        if sys.stderr.isatty():
-            self._bar = rich_progress.Progress(
-                rich_progress.TextColumn("{task.description:48}"),
-                rich_progress.BarColumn(),
-                rich_progress.MofNCompleteColumn(),
-                rich_progress.TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-
-    def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=self.total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def case(self, check: str, dtype: str) -> None:
-        """One case more has been tried."""
-        self.cases += 1
-        if self._bar is not None:
-            self._bar.update(self._task, description=f"{dtype} {check}")
-
-    def finished(self, record: Record) -> None:
-        """One record more is there."""
-        self.done += 1
-        if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"{record.dtype} {record.check}")
-        if not record.passed:
-            self._say(f"{record.status.upper()} {record.check} [{record.dtype}] {record.message}")
-        elif self._bar is None and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self._say(f"{self.done}/{self.total} checks done, {self.cases:,} cases, at {record.dtype} {record.check}")
-
-    def _say(self, line: str) -> None:
-        self._last_line = time.monotonic()
-        if self._bar is not None:
-            self._bar.console.print(Text(line), style="red")
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-
 def print_line(line: str) -> None:
     """One line on stdout."""
     report_console().print(Text(line))
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
+    """A table on stdout. In a file every row is one line, however long.
+
+    Args:
+        heads: of the columns; all empty: none are shown.
+        right: those of columns that are aligned to the right.
+    """
+    console = report_console()
+    table = Table(box=None, pad_edge=False, show_header=any(heads))
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if not console.is_terminal:
+        console.width = max(console.measure(table).maximum, WIDTH_OF_A_FILE)
+    console.print(table)
 
 
 def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> None:

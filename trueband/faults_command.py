@@ -8,11 +8,14 @@ from pathlib import Path
 
 from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.faults_report import FaultLines, print_list, print_rows
+from trueband.faults_report import print_list, print_rows, summary
 from trueband.interrupt import Interrupt
+from trueband.progress import Progress
 from trueband.properties.faults.campaign import Row, run_faults
 from trueband.properties.faults.catalog import catalog
+from trueband.properties.machine import machine
 from trueband.properties.plan import matches
+from trueband.reports import JsonLines, first_line
 from trueband.session.request import positive
 
 DESCRIPTION = """\
@@ -54,16 +57,20 @@ def run_command(options: argparse.Namespace) -> int:
     rows: list[Row] = []
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
-        lines = stack.enter_context(FaultLines(options.json, len(names)))
+        lines = stack.enter_context(JsonLines(options.json))
+        lines.start(first_line("run", machine(), faults=len(names)))
+        progress = stack.enter_context(Progress(len(names), "faults"))
         try:
             found = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
             for row in interrupt.through(found):
                 rows.append(row)
-                lines.write(row)
+                lines.write("fault", row.to_dict())
+                progress.advance(row.fault, "" if row.caught else f"{row.fault} SURVIVES", wrong=True)
                 interrupt.raise_if_asked()
         except KeyboardInterrupt:
+            stack.close()
             print_rows(rows, options.matrix)
             raise
-        print_rows(rows, options.matrix)
-        lines.end(rows)
+        lines.write("summary", summary(rows))
+    print_rows(rows, options.matrix)
     return exit_codes.PASSED if all(row.caught for row in rows) else exit_codes.FAILED

@@ -1,54 +1,22 @@
-"""What `trueband faults` prints and writes."""
+"""What `trueband faults` prints."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from trueband.console import print_line
+from trueband.console import print_line, print_table
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults.campaign import Row
 from trueband.properties.faults.catalog import Entry, catalog
 from trueband.properties.faults.invisible import INVISIBLE
-from trueband.properties.machine import machine
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.reports import JsonLines, first_line
 
 QUICKLY = 1.0  # seconds
 GOAL_QUICKLY, GOAL_QUICK_TIER, GOAL_TOKENS = 0.95, 0.98, 4
 PER_LINE_OF_LEGEND = 3
-
-
-class FaultLines:
-    """Progress on stderr, and a file of one JSON line for each fault, on disk as soon as it is written."""
-
-    def __init__(self, path: Path | None, total: int) -> None:
-        self.total, self.done = total, 0
-        self._lines = JsonLines(path)
-
-    def __enter__(self) -> FaultLines:
-        self._lines.__enter__()
-        self._lines.start(first_line("run", machine(), faults=self.total))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._lines.__exit__(*error)
-
-    def write(self, row: Row) -> None:
-        """One fault more is finished."""
-        self.done += 1
-        self._lines.write("fault", row.to_dict())
-        told = "" if row.caught else "  SURVIVES"
-        if told or sys.stderr.isatty() or self.done % 25 == 0 or row.detection is None:
-            print(f"{self.done}/{self.total} {row.fault}{told}", file=sys.stderr, flush=True)
-
-    def end(self, rows: Sequence[Row]) -> None:
-        """The last line sums up."""
-        self._lines.write("summary", summary(rows))
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -67,9 +35,13 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
 
 def print_list(entries: Sequence[Entry]) -> None:
     """Name, class, level and story of faults, and what no check can see."""
-    for entry in entries:
-        seen = f"  [seen: {entry.seen}]" if entry.seen else ""
-        print_line(f"{entry.name:44}{entry.kind:12}{entry.level:12}{entry.story}{seen}")
+    print_table(
+        ("",) * 4,
+        (
+            (entry.name, entry.kind, entry.level, f"{entry.story}{f'  [seen: {entry.seen}]' if entry.seen else ''}")
+            for entry in entries
+        ),
+    )
     shown = {entry.name for entry in entries}
     for each in INVISIBLE:
         if each.fault in shown:
@@ -98,15 +70,17 @@ def print_rows(rows: Sequence[Row], matrix: bool) -> None:
 
 
 def _print_detections(rows: Sequence[Row]) -> None:
-    print_line(f"{'fault':44}{'class':12}{'noticed by':40}{'dtype':20}{'s':>7}{'tokens':>8}")
-    for row in rows:
-        found, kind = row.detection, catalog()[row.fault].kind
-        assert found is not None
-        if not found.caught:
-            print_line(f"{row.fault:44}{kind:12}SURVIVES{found.cases:>10,} cases")
-            continue
-        check = f"{row.fault:44}{kind:12}{found.check:40}{found.dtype:20}"
-        print_line(f"{check}{found.seconds:7.2f}{found.tokens if found.tokens is not None else '':>8}")
+    heads = ("fault", "class", "noticed by", "dtype", "s", "tokens")
+    print_table(heads, map(_detection, rows), right=("s", "tokens"))
+
+
+def _detection(row: Row) -> tuple[str, ...]:
+    found, kind = row.detection, catalog()[row.fault].kind
+    assert found is not None
+    if not found.caught:
+        return row.fault, kind, f"SURVIVES {found.cases:,} cases", "", "", ""
+    tokens = "" if found.tokens is None else str(found.tokens)
+    return row.fault, kind, found.check, found.dtype, f"{found.seconds:.2f}", tokens
 
 
 def _print_matrix(rows: Sequence[Row]) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.console import print_line
+from trueband.console import print_line, print_table
 from trueband.golden.recordings.difference import Apart, difference
 from trueband.golden.store import Golden, read_golden
 from trueband.properties.machine import Machine, machine
@@ -43,8 +42,7 @@ def run_diff(options: argparse.Namespace) -> int:
         told = {**machine_of(golden), **golden.metadata.details}
         versions = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if name in told)
         print_line(f"{golden.id}: {golden.metadata.dtype}, {versions or 'the reference alone'}")
-    for line in table(found):
-        print_line(line)
+    print_apart(found)
     first = next((each.name for each in found if not each.within), None)
     print_line("no layer is apart by more than rounding" if first is None else f"apart from {first} on")
     return exit_codes.PASSED if within else exit_codes.FAILED
@@ -56,13 +54,12 @@ def machine_of(golden: Golden) -> Machine:
     return told
 
 
-def table(found: Sequence[Apart]) -> list[str]:
-    """Lines of a table."""
-    if not found:
-        return []
-    width = max(len(each.name) for each in found)
-    lines = [f"{'tap':{width}}  {'reference':>10}  {'optimized':>10}"]
-    for each in found:
-        own = "" if each.own is None else f"{each.own:10.3g}"
-        lines.append(f"{each.name:{width}}  {each.reference:10.3g}  {own:>10}{'' if each.within else '  APART'}")
-    return lines
+def print_apart(found: Sequence[Apart]) -> None:
+    """A table of taps."""
+    if found:
+        print_table(("tap", "reference", "optimized", ""), map(_row, found), right=("reference", "optimized"))
+
+
+def _row(apart: Apart) -> tuple[str, ...]:
+    own = "" if apart.own is None else f"{apart.own:.3g}"
+    return apart.name, f"{apart.reference:.3g}", own, "" if apart.within else "APART"

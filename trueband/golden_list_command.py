@@ -9,7 +9,7 @@ from typing import Any
 
 from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.console import print_line
+from trueband.console import print_line, print_table
 from trueband.golden.runners import obstacle
 from trueband.golden.store import KINDS, open_store
 from trueband.golden_run import NAMED_CHECKS
@@ -74,17 +74,14 @@ def all_rows() -> list[dict[str, Any]]:
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
     """For a reader."""
-    width = max((len(row["id"]) for row in rows), default=0)
-    for row in rows:
-        here = (
-            "here"
-            if row["runs_here"]
-            else "needs its checkpoint"
-            if (row["why_not"] or "").startswith("needs the")
-            else "cannot run"
-        )
-        print_line(f"{row['id']:{width}}  {row['kind']:10}  {here:20}  {row['claim']}")
+    print_table(("",) * 4, ((row["id"], row["kind"], _where(row), row["claim"]) for row in rows))
     counts = Counter(row["kind"] for row in rows)
     here_count = sum(row["runs_here"] for row in rows)
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print_line(f"\n{len(rows)} goldens and checks ({kinds}); {here_count} can be verified here")
+
+
+def _where(row: dict[str, Any]) -> str:
+    if row["runs_here"]:
+        return "here"
+    return "needs its checkpoint" if (row["why_not"] or "").startswith("needs the") else "cannot run"

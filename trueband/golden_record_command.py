@@ -11,7 +11,7 @@ from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
 from trueband.golden.recordings.rows import MOST
-from trueband.golden_diff_command import machine_of, table
+from trueband.golden_diff_command import machine_of, print_apart
 from trueband.golden_record import Made, Request, record
 from trueband.reports import first_line
 
@@ -81,8 +81,7 @@ def report(made: Made, out: Path) -> None:
         told = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
         with_torch = f" (recorded with torch {told})" if told else ""
         print_line(f"old against new{with_torch}{': ' + made.incomparable if made.incomparable else ''}")
-        for line in table(made.apart):
-            print_line(line)
+        print_apart(made.apart)
     if not made.passed:
         print_line(f"nothing written: the optimized model is not within its bounds; {out} is as it was")
         return

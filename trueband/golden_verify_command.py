@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from trueband.golden_checkpoint_command import add_checkpoint, watch_checkpoint
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
+from trueband.progress import Progress
 from trueband.properties.bounds.precision import DTYPES as PRECISIONS
 from trueband.properties.machine import machine
 from trueband.reports import JsonLines, first_line
@@ -145,11 +146,13 @@ class _Told:
 
     Attributes:
         records: told so far.
+        show: prints a line for a reader.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.records: list[GoldenRecord] = []
         self._options = options
+        self.show: Callable[[str], None] = print_line
         self._lines, self._begun = JsonLines(None, sys.stdout), False
 
     def add(self, record: GoldenRecord) -> None:
@@ -158,7 +161,7 @@ class _Told:
         if self._options.json:
             self._write("golden", record.to_dict())
         else:
-            print_line(line_of(record))
+            self.show(line_of(record))
 
     def end(self, left_out: dict[str, str], seconds: float) -> None:
         """What all comes to."""
@@ -179,16 +182,12 @@ class _Told:
 
 def _watch(told: _Told, chosen: Chosen, contexts: list[Context]) -> None:
     """Runs, and tells each record as it is made; on a terminal also what runs now."""
-    total, terminal = len(chosen.items) * len(contexts), sys.stderr.isatty()
-
-    def before(name: str, witness: str) -> None:
-        if terminal:
-            print(f"\r\033[K{len(told.records) + 1}/{total} {name} [{witness}]", end="", file=sys.stderr, flush=True)
-
-    for record in run_items(chosen.items, contexts, before):
-        if terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-        told.add(record)
+    with Progress(len(chosen.items) * len(contexts), lines=False) as progress:
+        told.show = progress.show
+        for record in run_items(chosen.items, contexts, lambda name, witness: progress.at(f"{name} [{witness}]")):
+            told.add(record)
+            progress.advance(record.name)
+    told.show = print_line
 
 
 def _by_kind(records: Sequence[GoldenRecord]) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
+from trueband.progress import Progress
 
 DESCRIPTION = """\
 Let an LED write about a text: DIR holds a checkpoint (config.json, model.safetensors) and its tokenizer.json. The first
@@ -129,18 +130,9 @@ def generation_config(options: argparse.Namespace, longest: int) -> Any:
 @contextmanager
 def progress(model: Any, tokens: int, most: int) -> Iterator[None]:
     """A bar on stderr, where that is a terminal: one step for each token that is written."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"reading {tokens:,} tokens", total=most)
-
-        def step(*_: object) -> None:
-            bar.update(task, advance=1, description="writing")
-
-        hook = model.register_forward_hook(step)
+    with Progress(most, lines=False) as bar:
+        bar.at(f"reading {tokens:,} tokens")
+        hook = model.register_forward_hook(lambda *_: bar.advance("writing"))
         try:
             yield
         finally:

@@ -21,6 +21,7 @@ from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.made_on import in_a_process
+from trueband.progress import Progress
 from trueband.properties.gpu.roofline import DEVICES
 from trueband.reports import JsonLines, first_line, write_whole
 from trueband.session.request import positive
@@ -179,25 +180,18 @@ def _measure(
     plan: Sequence[Shape], wanted: tuple[str, ...], means: Means, lines: BenchLines, done: list[Measurement]
 ) -> None:
     """All shapes; `done` has what is finished whatever happens."""
-    terminal = sys.stderr.isatty()
-
-    def on_step(shape: Shape, step: str) -> None:
-        if terminal:
-            print(f"\r\x1b[K{number()} {shape}: {step}", end="", file=sys.stderr, flush=True)
-
-    def number() -> str:
-        return f"[{len({each.shape for each in done}) + 1}/{len(plan)}]"
 
     def among(shape: Shape) -> list[Contender]:
         return contenders(shape, wanted)
 
-    for found in measure_all(plan, among, means, on_step):
-        start = "\r\x1b[K" if terminal else ""
-        for shape in {each.shape for each in found}:
-            print(f"{start}{number()} {shape}: {told_shortly(found)}", file=sys.stderr, flush=True)
-        for each in found:
-            done.append(each)
-            lines.add(each)
+    with Progress(len(plan)) as progress:
+        for found in measure_all(plan, among, means, lambda shape, step: progress.at(f"{shape}: {step}")):
+            for shape in {each.shape for each in found}:
+                number = f"[{progress.done + 1}/{len(plan)}]"
+                progress.advance(str(shape), f"{number} {shape}: {told_shortly(found)}")
+            for each in found:
+                done.append(each)
+                lines.add(each)
 
 
 class BenchLines(JsonLines):
