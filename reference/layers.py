@@ -17,14 +17,14 @@ from trueband.reference.arguments import Float
 
 State = Mapping[str, NDArray[Any]]
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 def weight(state: State, name: str) -> Float:
     """One array of the state dict in float64; ValueError when it is missing."""
     if name not in state:
         raise ValueError(f"state: expected the key {name!r}, got {len(state)} keys without it")
-    return np.asarray(state[name], dtype=np.float64)
+    return state[name].astype(np.float64, copy=False)
 
 
 def linear(state: State, name: str, x: Float) -> Float:
@@ -41,7 +41,9 @@ def layer_norm(state: State, name: str, x: Float, eps: float) -> Float:
 
 def erf(x: Float) -> Float:
     """The error function, element by element, to float64 accuracy."""
-    return _erf(x)
+    numbers: Any = ERF(x)
+    result: Float = numbers.astype(np.float64)
+    return result
 
 
 def gelu(x: Float) -> Float:
@@ -52,7 +54,7 @@ def gelu(x: Float) -> Float:
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(6).tolist()
     [-0.158655, 0.0, 0.841345]
     """
-    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+    return x * 0.5 * (1 + erf(x / math.sqrt(2)))
 
 
 def split_heads(x: Float, heads: int) -> Float:

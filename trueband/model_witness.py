@@ -6,6 +6,7 @@ The form is that of `trueband.properties.models.witness`.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import WORDS
+from trueband.properties.models.training import TRAINING, Batches, Regime, Trained
 from trueband.properties.models.witness import logits_of
 from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding import Generated
@@ -53,7 +55,7 @@ def class_name(model: Model) -> str:
 class OptimizedModels:
     """`trueband.optimized`, in float64 or float32, on the CPU."""
 
-    features: frozenset[str] = frozenset({"deterministic"})
+    features: frozenset[str] = frozenset({"deterministic", *TRAINING})
 
     def build(self, model: Model, name: str | None = None) -> Any:
         """A module of a class, or of that of the model, with its weights, in evaluation mode, that may be changed."""
@@ -204,6 +206,63 @@ class OptimizedModels:
             "words": words, "bias": module.final_logits_bias.numpy(), **outputs_of(module, "led", "lm", inputs),
         }  # fmt: skip
 
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        """A training step. A module that is handed out again is as it was."""
+        module = self.module(model)
+        weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
+        for name, parameter in weights.items():
+            parameter.requires_grad_(regime.trains(name) or not regime.backward)
+        try:
+            return _step(module, model, weights, batches, regime)
+        finally:
+            if regime.frozen or regime.checkpointing:
+                _LAST.clear()
+            module.eval().zero_grad()
+
+
+def _parameter(module: Any, name: str) -> Any:
+    """By its name in the state dict; None for a buffer."""
+    try:
+        return module.get_parameter(name)
+    except AttributeError:
+        return None
+
+
+def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, regime: Regime) -> Trained:
+    import torch
+
+    if regime.checkpointing:
+        if not hasattr(module, "gradient_checkpointing_enable"):
+            raise TypeError(
+                f"gradient_checkpointing_enable: expected a method of {type(module).__name__}, got none; a ModelTarget "
+                "says by its argument `training` what its models can do"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of transformers, about the name
+            module.gradient_checkpointing_enable()
+    module.train(regime.training)
+    outputs, words = [], []
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the backward pass says of itself is no verdict
+        torch.manual_seed(regime.seed)
+        for inputs, factor in batches:
+            given = tensors(inputs, module)
+            embeds = given.get("inputs_embeds")
+            if embeds is not None:
+                embeds.requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16, enabled=regime.autocast):
+                output = module(**given, output_hidden_states=True)
+            if regime.backward:
+                (output.loss * factor).backward()
+            taken = {
+                **_taps(output, model.architecture), **_logits(output, model.head), "loss": output.loss.item(),
+            }  # fmt: skip
+            outputs.append(taken)
+            words.append(None if embeds is None else _array(embeds.grad))
+    gradients = {name: parameter.grad for name, parameter in weights.items()}
+    dtypes = {name: str(grad.dtype).removeprefix("torch.") for name, grad in gradients.items() if grad is not None}
+    return Trained(outputs, {name: _array(grad) for name, grad in gradients.items()}, dtypes, words)
+
 
 def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dict[str, Any]:
     """Hidden states after the embeddings and each layer, logits and loss, and attentions where they are asked for."""
@@ -225,7 +284,7 @@ def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dic
 
 
 def _logits(output: Any, head: str) -> dict[str, Any]:
-    return {name: getattr(output, name).numpy() for name in logits_of(head)}
+    return {name: _array(getattr(output, name)) for name in logits_of(head)}
 
 
 def _taps(output: Any, architecture: str) -> dict[str, Any]:
@@ -248,4 +307,13 @@ def tensors(inputs: Arrays, module: Any) -> dict[str, Any]:
 
 
 def _arrays(tensors: Any) -> list[np.ndarray]:
-    return [tensor.numpy() for tensor in tensors or ()]
+    return [_array(tensor) for tensor in tensors or ()]
+
+
+def _array(tensor: Any) -> Any:
+    """NumPy, which has no bfloat16; None for None."""
+    import torch
+
+    if tensor is None:
+        return None
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()

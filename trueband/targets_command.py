@@ -11,6 +11,7 @@ from trueband.adapters import Named, named_targets
 from trueband.console import print_line
 from trueband.properties.gpu.triton_version import refusal
 from trueband.properties.models.target import load_model_target
+from trueband.properties.models.training import TRAINING
 from trueband.properties.target import TargetError, load_target
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
@@ -89,4 +90,6 @@ def _models(spec: str) -> dict[str, Any]:
     declared += [] if target.pruned else ["no pruned heads"]
     declared += [] if target.uneven_chunks else ["no chunks of the feed-forward"]
     declared += [] if target.deterministic else ["not deterministic"]
+    if target.training != TRAINING:
+        declared.append(f"in training {', '.join(target.training) or 'nothing'}")
     return {"architectures": list(target.architectures), "declared": declared}

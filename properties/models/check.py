@@ -13,6 +13,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
@@ -65,6 +66,11 @@ class ModelProbe:
     def generate(self, candidate: ModelCandidate, inputs: Arrays, seed: int = 0, **options: Any) -> Any:
         """What a candidate writes, in float64: a `Generated`. XLM-R is a decoder then."""
         return self.attempt(lambda: candidate.generate(decoder(self.case), inputs, options, seed))
+
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        """A training step of the candidate."""
+        trained: Trained = self.attempt(lambda: self.candidate.train(model, batches, regime))
+        return replace(trained, outputs=[self._float64(output) for output in trained.outputs])
 
     def _model(self, state: Arrays | None) -> Model:
         """The case's, or the same with other weights."""

@@ -7,6 +7,7 @@ from trueband.properties.models import (
     checks_calls,
     checks_checkpoints,
     checks_decoding,
+    checks_dropout,
     checks_generation,
     checks_half,
     checks_head_arguments,
@@ -15,6 +16,7 @@ from trueband.properties.models import (
     checks_padding,
     checks_positions,
     checks_pruning,
+    checks_training,
 )
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 
@@ -28,6 +30,7 @@ __all__ = [
     "checks_calls",
     "checks_checkpoints",
     "checks_decoding",
+    "checks_dropout",
     "checks_generation",
     "checks_half",
     "checks_head_arguments",
@@ -36,5 +39,6 @@ __all__ = [
     "checks_padding",
     "checks_positions",
     "checks_pruning",
+    "checks_training",
     "model_check",
 ]

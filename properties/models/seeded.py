@@ -6,9 +6,11 @@ from trueband.properties.models import (
     faults_cache,
     faults_calls,
     faults_checkpoints,
+    faults_dropout,
     faults_generation,
     faults_half,
     faults_roberta,
+    faults_training,
 )
 from trueband.properties.models.fault import MODEL_FAULTS, ModelFault
 
@@ -20,7 +22,9 @@ __all__ = [
     "faults_cache",
     "faults_calls",
     "faults_checkpoints",
+    "faults_dropout",
     "faults_generation",
     "faults_half",
     "faults_roberta",
+    "faults_training",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
+from trueband.properties.models.training import TRAINING
 from trueband.properties.target import TargetError, load_attribute
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
@@ -33,6 +34,9 @@ class ModelTarget:
         uneven_chunks: whether a length may be no multiple of the tokens that go through the feed-forward at a time.
         deterministic: whether the same call of the same model gives the same, bit for bit. One whose order of summation
             changes from call to call (threads, atomics) says False, and is judged by bounds alone.
+        training: what its models can do in `.train()`: "gradients", "dropout", "checkpointing" (by
+            `gradient_checkpointing_enable()`), "autocast" (in `torch.autocast("cpu", torch.bfloat16)`). The other three
+            need gradients.
     """
 
     factory: Callable[[str, str, dict[str, Any], dict[str, Any]], Any]
@@ -45,6 +49,7 @@ class ModelTarget:
     pruned: bool = True
     uneven_chunks: bool = True
     deterministic: bool = True
+    training: tuple[str, ...] = TRAINING
 
     def __post_init__(self) -> None:
         if not callable(self.factory):
@@ -63,11 +68,17 @@ class ModelTarget:
         if unknown or not self.positions:
             told = ", ".join(unknown) or "none"
             raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {told}")
+        object.__setattr__(self, "training", tuple(self.training))
+        unknown = sorted(set(self.training) - set(TRAINING))
+        if unknown:
+            raise TargetError(f"training: expected some of {', '.join(TRAINING)}, got {', '.join(unknown)}")
+        if self.training and "gradients" not in self.training:
+            raise TargetError(f"training: expected gradients beside {', '.join(self.training)}, got none")
 
     @property
     def features(self) -> frozenset[str]:
         """Of the models, as candidates have them."""
-        return frozenset({"deterministic"}) if self.deterministic else frozenset()
+        return frozenset({*self.training, *(["deterministic"] if self.deterministic else [])})
 
     def fit(self, case: ModelCase) -> ModelCase:
         """The nearest case that the models can do; the case itself where nothing is declared."""

@@ -20,12 +20,13 @@ architecture, configuration, weights, dtype and head.
         place
     resized(model, size, inputs) -> "words" (size, D), "bias" (1, size), and as of `forward`, of led with a vocabulary
         of another size
+    train(model, batches, regime) -> a training step: see `training`
 
 inputs: as `ModelCase.inputs`, and labels, inputs_embeds, head masks, encoder_outputs (b, n, D) in place of the ids of
 led's encoder, decoder_attention_mask of the prompt of its decoder, or output_attentions, which asks for "attentions"
 and "global_attentions" of the encoder; options: fields of a generation configuration. A candidate whose features have
 "nan_local" keeps NaN in a real token, too, from rows that do not attend it; with "deterministic" the same call of the
-same model gives the same bits.
+same model gives the same bits; "gradients", "checkpointing", "dropout", "autocast" say what its training steps can do.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ import numpy as np
 from trueband.properties.models.half import half_encoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import ReferenceCheckpoints
+from trueband.properties.models.training import TRAINING, Batches, ReferenceTraining, Regime, Trained
 from trueband.reference.config import GenerationConfig, XLMRobertaConfig
 from trueband.reference.decoding import Generated
 from trueband.reference.decoding_models import led_generate, roberta_generate
@@ -111,12 +113,14 @@ class ModelCandidate(Protocol):
 
     def resized(self, model: Model, size: int, inputs: Arrays) -> Any: ...
 
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained: ...
+
 
 @dataclass(frozen=True)
-class ReferenceModels(ReferenceCheckpoints):
+class ReferenceModels(ReferenceCheckpoints, ReferenceTraining):
     """The reference as a candidate. It computes in float64 whatever the dtype asked for."""
 
-    features: frozenset[str] = frozenset({"nan_local", "deterministic"})
+    features: frozenset[str] = frozenset({"nan_local", "deterministic", *TRAINING})
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
         given = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}

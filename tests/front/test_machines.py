@@ -177,7 +177,7 @@ def test_under_a_counter_exactly_what_is_declared_fails() -> None:
     }  # fmt: skip
     assert held_to_bits("operator", ALL - {"batch_invariant", "deterministic", "deterministic_gradients"}) == set()
     assert "causality" not in held_to_bits("operator", ALL - {"causal"})
-    assert held_to_bits("models", {"deterministic"}) == {"deterministic"}
+    assert held_to_bits("models", {"deterministic"}) == {"deterministic", "autocast", "dropout_seeds"}
 
     few = {"deterministic", "padding"}
     assert judged_under_call("operator", found(ALL, *held), whole=True)

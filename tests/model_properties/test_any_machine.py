@@ -88,7 +88,7 @@ class Scattered(OptimizedModels):
 class Undeclared(OptimizedModels):
     """The package's models, declared not deterministic."""
 
-    features = frozenset()
+    features = OptimizedModels.features - {"deterministic"}
 
 
 def displaced(tensor: torch.Tensor) -> torch.Tensor:
@@ -115,6 +115,8 @@ MACHINES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 @pytest.mark.parametrize("name", MACHINES)
 def test_no_check_fails(name: str, architecture: str) -> None:
     candidate, machine = (make() for make in MACHINES[name])
+    if isinstance(machine, Machine):  # it is not there when a layer is computed again, and torch matches what is saved
+        candidate.features = candidate.features - {"checkpointing"}
     steps = model_steps(model_names(None, candidate.features), candidate)
     with machine:
         records = [
@@ -138,7 +140,8 @@ def test_a_machine_that_counts_fails_the_check_that_needs_the_declaration_and_no
 
 def test_the_declaration_of_a_target_decides(tmp_path: Path) -> None:
     declared, undeclared = (HubModels(ModelTarget(print, deterministic=each)) for each in (True, False))
-    assert set(model_names(None, declared.features)) - set(model_names(None, undeclared.features)) == {"deterministic"}
+    only = set(model_names(None, declared.features)) - set(model_names(None, undeclared.features))
+    assert only == {"deterministic", "autocast", "dropout_seeds"}
     file = tmp_path / "counting.py"
     file.write_text("import trueband\n\ntarget = trueband.ModelTarget(print, deterministic=False)\n", encoding="utf-8")
     told = describe(Named("counting", f"{file}:target", "a test", kind="models"))

@@ -1,0 +1,188 @@
+"""Training steps of models: what a candidate is asked for, the reference's own, and what judges them.
+
+train(model, batches, regime) -> Trained: a forward and a backward pass for each (inputs with labels, factor of its
+    loss) of `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.bounds.precision import Precision
+from trueband.properties.bounds.stochastic import Stochastic, stochastic
+from trueband.properties.models.case import ModelCase
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.reference.config import LEDConfig
+from trueband.reference.dropout import Dropout, Keep, keep_all
+from trueband.reference.training import Training, training_of
+
+Batches = Sequence[tuple[Arrays, float]]
+TRAINING = ("gradients", "checkpointing", "dropout", "autocast")  # what a candidate's steps may be able to do
+BUFFERS = ("final_logits_bias",)  # weights of the Hub's models that are not trained
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How a step is made.
+
+    Attributes:
+        training: the mode; False: evaluation, where nothing is dropped.
+        frozen: beginning of the names of weights that require no gradient; None: all require one.
+        checkpointing: with gradient checkpointing.
+        autocast: in bfloat16, by `torch.autocast`; the weights keep their dtype.
+        seed: of the draws of the whole step.
+        backward: whether there is a backward pass; False: the outputs are all that is asked for.
+    """
+
+    training: bool = True
+    frozen: str | None = None
+    checkpointing: bool = False
+    autocast: bool = False
+    seed: int = 0
+    backward: bool = True
+
+    def trains(self, name: str) -> bool:
+        """Whether a weight gets a gradient."""
+        return self.backward and name not in BUFFERS and not (self.frozen and name.startswith(self.frozen))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a step gives, NumPy.
+
+    Attributes:
+        outputs: of each batch, as of `forward`: hidden states, logits, loss.
+        gradients: dL/dw by the Hub's name of w; None where the model has none.
+        dtypes: of the gradients.
+        words: of each batch, the gradient of `inputs_embeds`, (b, n, D), or None where that is not given.
+    """
+
+    outputs: list[dict[str, Any]]
+    gradients: dict[str, np.ndarray | None]
+    dtypes: dict[str, str]
+    words: list[np.ndarray | None]
+
+
+class ReferenceTraining:
+    """To be mixed into the reference as a candidate."""
+
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        outputs, words, sums = [], [], {name: np.zeros(array.shape) for name, array in model.state.items()}
+        for i, (inputs, factor) in enumerate(batches):
+            step = self.step(model, inputs, self.keep(model, i, regime))
+            outputs.append(output_of(model, step))
+            words.append(factor * step.words if "inputs_embeds" in inputs else None)
+            sums = {name: sums[name] + factor * gradient for name, gradient in step.gradients.items()}
+        gradients = {name: gradient if regime.trains(name) else None for name, gradient in sums.items()}
+        return Trained(outputs, gradients, {name: model.dtype for name in gradients}, words)
+
+    def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
+        """Dropout of a batch of the step."""
+        return Dropout(regime.seed * 1000 + batch, rates(model)) if regime.training else keep_all
+
+    def step(self, model: Model, inputs: Arrays, keep: Keep) -> Training:
+        """Of one batch."""
+        return training_of(model.architecture)(model.state, model.settings, model.head, inputs, keep)
+
+
+def output_of(model: Model, step: Training) -> dict[str, Any]:
+    """A step of the reference in the form of `forward`."""
+    output: dict[str, Any] = {"hidden_states": step.hidden_states, "loss": step.loss}
+    if model.head == "qa":
+        output |= {"start_logits": step.logits[..., 0], "end_logits": step.logits[..., 1]}
+    else:
+        output["logits"] = step.logits
+    if step.encoder_hidden_states is not None:
+        output["encoder_hidden_states"] = step.encoder_hidden_states
+    return output
+
+
+def rates(model: Model) -> dict[str, float]:
+    """Dropout of a model, by the kinds of `Dropout`."""
+    settings = model.settings
+    if isinstance(settings, LEDConfig):
+        return {
+            "hidden": settings.dropout, "attention": settings.attention_dropout,
+            "activation": settings.activation_dropout,
+        }  # fmt: skip
+    return {"hidden": settings.hidden_dropout_prob, "attention": settings.attention_probs_dropout_prob}
+
+
+def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activation: float = 0.0) -> Model:
+    """The model with such dropout, and none in its head."""
+    if model.architecture == "led":
+        return model.with_config(
+            dropout=hidden, attention_dropout=attention, activation_dropout=activation, classifier_dropout=0.0
+        )
+    changes = {"hidden_dropout_prob": hidden, "attention_probs_dropout_prob": attention}
+    own = {} if model.architecture == "longformer" else {"classifier_dropout": 0.0}
+    return model.with_config(**changes, **own)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A step of the reference with the bounds of what it gives."""
+
+    step: Training
+    precision: Precision
+
+    @classmethod
+    def of(cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all) -> Expected:
+        """Of the model of a case, or another one for the same inputs."""
+        model = model or case.model
+        state = stochastic(model.state, case.seed)
+        step = training_of(model.architecture)(state, model.settings, model.head, inputs, keep)
+        return cls(step, Precision.of(case.dtype))
+
+    def gradient(self, name: str) -> np.ndarray:
+        return self.value(self.step.gradients[name])
+
+    def bound(self, name: str) -> Bound:
+        return self.bound_of(self.step.gradients[name])
+
+    @staticmethod
+    def value(array: Any) -> np.ndarray:
+        return array.value if isinstance(array, Stochastic) else array
+
+    def bound_of(self, array: Any) -> Bound:
+        """Of a result of the step; a weight that nothing has used has the gradient 0 exactly."""
+        if isinstance(array, Stochastic):
+            return array.bound(self.precision)
+        return Bound({"unused": np.zeros(np.shape(array))})
+
+
+def judge_gradients(
+    case: ModelCase,
+    expected: Expected,
+    trained: Trained,
+    regime: Regime = Regime(),
+    what: str = "",
+) -> Iterator[Verdict]:
+    """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
+
+    Args:
+        what: is said of the step.
+    """
+    for name in case.state:
+        if name in BUFFERS:
+            continue
+        told = f"gradient of {name}{what}"
+        found = trained.gradients.get(name)
+        if not regime.trains(name):
+            yield judge_exact(float(found is not None), 0.0, f"{told}, frozen: how many gradients it has")
+            continue
+        right = expected.gradient(name)
+        verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), told)
+        yield verdict if verdict.passed or found is not None else replace(verdict, note="it has none")
+
+
+def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:
+    """The loss of a batch."""
+    loss = expected.step.loss
+    return judge(output["loss"], expected.value(loss), expected.bound_of(loss), f"loss{what}")

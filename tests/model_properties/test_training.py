@@ -1,0 +1,158 @@
+"""Models as users write them, wrong in training alone, and what a target says of its training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trueband.adapters import Named
+from trueband.model_run import model_names
+from trueband.model_target import HubModels
+from trueband.model_witness import OptimizedModels
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.checks_dropout import binomial_tails, judge_count
+from trueband.properties.models.engine import run_model_check
+from trueband.properties.models.model import Model
+from trueband.properties.models.target import ModelTarget
+from trueband.properties.models.training import TRAINING
+from trueband.properties.record import Record
+from trueband.properties.target import TargetError
+from trueband.targets_command import describe
+
+Spoil = Callable[[Any], None]
+
+
+def made(spoil: Spoil, **options: Any) -> HubModels:
+    """The package's models as a target, changed."""
+
+    def factory(architecture: str, class_name: str, config: dict[str, Any], state: dict[str, Any]) -> Any:
+        module = OptimizedModels().build(Model(architecture, config, state, "float32"), class_name)
+        spoil(module)
+        return module
+
+    return HubModels(ModelTarget(factory, **options))
+
+
+def tried(check: str, architecture: str, candidate: HubModels, cases: int = 30) -> Record:
+    one = MODEL_CHECKS[check]
+    return run_model_check("changed", candidate, one, architecture, one.dtypes[-1], cases)
+
+
+def layer_0(module: Any) -> Any:
+    base = module.led.encoder.layers if hasattr(module, "led") else None
+    return base[0] if base is not None else next(iter(module.children())).encoder.layer[0]
+
+
+def right(module: Any) -> None:
+    """Nothing is changed."""
+
+
+def padding_ignored(module: Any) -> None:
+    """In `.train()` every token is attended."""
+
+    def hook(model: Any, given: Any, named: dict[str, Any]) -> Any:
+        if model.training:
+            named = named | {"attention_mask": torch.ones_like(named["attention_mask"])}
+        return given, named
+
+    module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def layer_cut(module: Any) -> None:
+    """What the first layer reads is detached."""
+    layer_0(module).register_forward_pre_hook(lambda _, given: (given[0].detach(), *given[1:]))
+
+
+def weights_cut(module: Any) -> None:
+    """The weights of the first layer are never trained."""
+    for parameter in layer_0(module).parameters():
+        parameter.register_hook(torch.zeros_like)
+
+
+class AlwaysTraining(torch.nn.Dropout):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(x, self.p, training=True)
+
+
+def always_drops(module: Any) -> None:
+    """Its dropout is not switched off by `.eval()`."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.__class__ = AlwaysTraining
+
+
+def never_drops(module: Any) -> None:
+    """Its dropout modules do nothing."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+
+
+WRONG = [
+    (padding_ignored, "training_outputs", "longformer"),
+    (padding_ignored, "gradients", "xlm-roberta"),
+    (padding_ignored, "padding_gradients", "led"),
+    (layer_cut, "gradients", "longformer"),
+    (weights_cut, "gradients", "led"),
+    (weights_cut, "checkpointing", "xlm-roberta"),
+    (always_drops, "dropout_seeds", "xlm-roberta"),
+    (never_drops, "embedding_dropout", "xlm-roberta"),
+    (never_drops, "dropout_sites", "longformer"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "check", "architecture"), WRONG)
+def test_a_model_that_is_wrong_in_training_fails(spoil: Spoil, check: str, architecture: str) -> None:
+    record = tried(check, architecture, made(spoil))
+    assert record.status == "failed", record
+
+
+@pytest.mark.parametrize(("check", "architecture"), sorted({wrong[1:] for wrong in WRONG}))
+def test_the_same_model_unchanged_passes(check: str, architecture: str) -> None:
+    assert tried(check, architecture, made(right), cases=3).passed
+
+
+def test_a_target_says_what_its_training_can_do() -> None:
+    assert set(TRAINING) <= HubModels(ModelTarget(print)).features
+    none = model_names(None, HubModels(ModelTarget(print, training=())).features)
+    some = model_names(None, HubModels(ModelTarget(print, training=("gradients",))).features)
+    assert set(some) - set(none) == {
+        "training_outputs", "gradients", "head_gradients", "frozen_layer", "accumulated_gradients", "padding_gradients",
+    }  # fmt: skip
+    with pytest.raises(TargetError, match=r"training: expected some of gradients, .*, got dropouts"):
+        ModelTarget(print, training=("gradients", "dropouts"))
+    with pytest.raises(TargetError, match="training: expected gradients beside dropout, got none"):
+        ModelTarget(print, training=("dropout",))
+
+
+def test_what_is_declared_of_training_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "untrained.py"
+    file.write_text("import trueband\n\ntarget = trueband.ModelTarget(print, training=())\n", encoding="utf-8")
+    told = describe(Named("untrained", f"{file}:target", "a test", kind="models"))
+    assert "in training nothing" in told["declared"]
+
+
+def test_a_model_without_checkpointing_is_told_what_to_say() -> None:
+    candidate = HubModels(ModelTarget(lambda *_: torch.nn.Linear(1, 1)))
+    record = tried("checkpointing", "led", candidate, cases=1)
+    assert "gradient_checkpointing_enable: expected a method of Linear, got none; a ModelTarget says" in record.message
+
+
+@pytest.mark.parametrize(("kept", "total", "rate"), [(3, 10, 0.5), (0, 7, 0.25), (7, 7, 0.75), (20, 60, 0.5)])
+def test_tails_are_those_of_the_binomial_distribution(kept: int, total: int, rate: float) -> None:
+    share = Fraction(rate)
+    pmf = [math.comb(total, k) * share**k * (1 - share) ** (total - k) for k in range(total + 1)]
+    for found, right in zip(binomial_tails(kept, total, rate), (sum(pmf[: kept + 1]), sum(pmf[kept:])), strict=True):
+        assert abs(Fraction(found) / right - 1) < Fraction(1, 2**30)  # logarithms of factorials lose some digits
+
+
+def test_a_count_far_from_the_rate_is_told() -> None:
+    assert judge_count(240, 480, 0.5, "layer").passed
+    assert not judge_count(350, 480, 0.5, "layer").passed
+    assert not judge_count(100, 480, 0.5, "layer").passed
