@@ -20,6 +20,7 @@ from trueband.summary import headline, smallest_first
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
 WIDTH_OF_A_FILE = 120
+WIDEST = 10_000  # columns of a table in a file, which takes what it needs of them
 
 
 def report_console() -> Console:
@@ -49,7 +50,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Coll
     for row in rows:
         table.add_row(*map(Text, row))
     if not console.is_terminal:
-        console.width = max(console.measure(table).maximum, WIDTH_OF_A_FILE)
+        console.width = WIDEST
     console.print(table)
 
 
