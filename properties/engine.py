@@ -14,18 +14,12 @@ from trueband.properties.boundary import boundaries
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.choices import RandomChoices
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.plan import NIGHTLY, SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, steps, walked
 from trueband.properties.probe import Candidate
 from trueband.properties.production.walk import failing, guard_of, production_case, walk
 from trueband.properties.record import Record
-from trueband.properties.remote import (
-    CandidateCheating,
-    CandidateCrash,
-    CandidateExhausted,
-    CandidateTimeout,
-    RemoteRunner,
-)
-from trueband.properties.runner import CandidateError
+from trueband.properties.remote import RemoteRunner
 from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
 from trueband.properties.second_process import NAME as SECOND_PROCESS
 from trueband.properties.second_process import Memory, second_process
@@ -34,7 +28,6 @@ from trueband.properties.strategies import Structure, cases, choose_case
 
 SMALL = 8  # tokens of a case that one can read
 TINY = Structure(without=frozenset({"globals"}), tokens=(1, 4), long=False, batch=(1, 1), heads=(1, 1))
-LOST = (CandidateError, CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout)
 SMALL_AGAIN = 300  # small cases that are tried where only a large one has failed
 
 
@@ -151,7 +144,7 @@ def walk_small_world(
         try:
             smallest = smallest_failure(candidate, world)
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
-        except LOST:
+        except CandidateEnded:
             failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
@@ -179,7 +172,7 @@ def ask_something(plan: Plan, candidate: Candidate, dtype: str) -> None:
     """A small call of a dtype of which no call is remembered, for the second process to be asked."""
     source = RandomChoices(random.Random(f"{plan.seed} {dtype}"))
     inputs = choose_case(source, dtype, candidate.features, TINY, candidate.limits).inputs()
-    with contextlib.suppress(*LOST):  # one that cannot do it has no calls, and is told so
+    with contextlib.suppress(CandidateEnded):  # one that cannot do it has no calls, and is told so
         candidate.call(inputs.arrays, inputs.options, dtype)
 
 

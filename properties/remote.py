@@ -10,34 +10,26 @@ from typing import Any
 from trueband.properties.backward import ONCE, Backward, Gradients
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.child import Child, ChildForges, ChildGone, ChildKilled, ChildSilent
-from trueband.properties.isolation.errors import Raised
+from trueband.properties.isolation.errors import (
+    CHEATING,
+    CRASHED,
+    ENDS,
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    CandidateEnded,
+    Raised,
+    cheating,
+)
 from trueband.properties.isolation.watch import is_own
 from trueband.properties.limits import Limits
 from trueband.properties.machine import Machine
 from trueband.properties.production.guard import resident
 from trueband.properties.production.shapes import Shape
 from trueband.properties.protocol import Array
-from trueband.properties.runner import CandidateError
 from trueband.properties.survey import merged
 from trueband.properties.target import TargetError
 
 START_SECONDS = 120.0
-
-
-class CandidateCrash(Exception):
-    """The candidate's process died."""
-
-
-class CandidateTimeout(Exception):
-    """The candidate did not answer within the time limit; its process was killed."""
-
-
-class CandidateExhausted(Exception):
-    """The candidate ran out of memory: its own limit, or the system killed it. It says nothing about its numbers."""
-
-
-class CandidateCheating(Exception):
-    """The candidate did what no honest kernel has a reason to do. The message says what was seen."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +164,9 @@ class RemoteRunner:
         self._child = Child(self.spec, self.device, self.memory_limit)
         try:
             hello, _ = self._judged(lambda child: child.answer(START_SECONDS, "a start"))
-        except (CandidateCrash, CandidateTimeout, CandidateExhausted) as error:
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
             raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
         if "unusable" in hello:
             self.close()
@@ -182,7 +176,9 @@ class RemoteRunner:
     def _finds_gradients(self) -> bool:
         try:
             return bool(self._ask({"do": "find gradients"}, {}, {})[0]["has_gradients"])
-        except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
             return False  # the checks will meet it again, and tell
 
     def _finds_limits(self) -> tuple[Limits, str]:
@@ -191,7 +187,9 @@ class RemoteRunner:
         try:
             found, _ = self._ask({"do": "find limits"}, {}, {})
             return Limits.from_dict(found["limits"]), str(found["refusal"])
-        except (CandidateCrash, CandidateTimeout, CandidateError, CandidateExhausted):
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
             return Limits(), ""  # the checks will meet it again, and tell
 
     def _ask(
@@ -204,24 +202,23 @@ class RemoteRunner:
             header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
-        for key, error in (
-            ("cheating", CandidateCheating), ("exhausted", CandidateExhausted), ("raised an error", Raised),
-            ("broken", CandidateError),
-        ):  # fmt: skip
-            if key in header:
-                told = header[key]
-                raise error(self._within_limit(told) if error is CandidateExhausted else told)
+        if "ended" in header:
+            told, status = str(header["ended"]), str(header["status"])
+            if status not in ENDS:
+                raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
+            told = self._within_limit(told) if status == OUT_OF_MEMORY else told
+            raise Raised(told) if header["raised"] else CandidateEnded(told, status)
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
-            raise CandidateCheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
+            raise cheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
 
     def _within_limit(self, told: str) -> str:
         """An end for lack of memory, with what limited it."""
         if not self.memory_limit:
             return told
-        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has (--memory-limit)"
+        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
         """What the child says, unless it is gone, silent, or has shown itself to cheat."""
@@ -239,15 +236,13 @@ class RemoteRunner:
         if failed is not None or seen:
             self.close()
         if seen:
-            raise CandidateCheating(f"expected a kernel that computes by itself, but {seen[0]}")
+            raise cheating(f"expected a kernel that computes by itself, but {seen[0]}")
         if isinstance(failed, ChildForges):
-            raise CandidateCheating(
-                f"expected nothing but answers from the candidate's process, got another message: {failed}"
-            )
+            raise cheating(f"expected nothing but answers from the candidate's process, got another message: {failed}")
         if isinstance(failed, ChildSilent):
-            raise CandidateTimeout(str(failed)) from failed
+            raise CandidateEnded(str(failed), TIMEOUT) from failed
         if isinstance(failed, ChildKilled):
-            raise CandidateExhausted(self._within_limit(str(failed))) from failed
+            raise CandidateEnded(self._within_limit(str(failed)), OUT_OF_MEMORY) from failed
         if failed is not None:
-            raise CandidateCrash(str(failed)) from failed
+            raise CandidateEnded(str(failed), CRASHED) from failed
         return header, result

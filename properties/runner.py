@@ -15,7 +15,7 @@ from trueband.properties.arrays import NotDifferentiable, library
 from trueband.properties.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
 from trueband.properties.covered import Covered
 from trueband.properties.isolation.desk import Desk
-from trueband.properties.isolation.errors import CandidateError, Cheating, Exhausted, Raised, judged
+from trueband.properties.isolation.errors import CandidateEnded, Raised, judged
 from trueband.properties.limits import Limits
 from trueband.properties.production.guard import resident
 from trueband.properties.survey import survey
@@ -24,7 +24,7 @@ from trueband.properties.target import Target
 Array = NDArray[Any]
 SURVEY_SECONDS = 5.0
 
-__all__ = ["LAYOUTS", "CandidateError", "Cheating", "Exhausted", "Runner"]
+__all__ = ["LAYOUTS", "Runner"]
 
 
 class Runner:
@@ -67,7 +67,7 @@ class Runner:
                 target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
 
         Raises:
-            CandidateError: it raised, changed its inputs, or returned something else than asked for.
+            CandidateEnded: it raised, changed its inputs, or returned something else than asked for.
         """
         given = self._given(arrays, dtype, Backward(layout))
         self.desk.poison(arrays["query"].shape, dtype)
@@ -101,7 +101,7 @@ class Runner:
             They come with the output that they belong to, which is held to the rules of `call`.
 
         Raises:
-            CandidateError: as of `call`.
+            CandidateEnded: as of `call`.
         """
         given = self._given(arrays, dtype, how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
@@ -130,7 +130,7 @@ class Runner:
         if before is not None:
             gradients = {name: each - already_there(each.shape) for name, each in gradients.items()}
         if not np.array_equal(self.library.back(output), plain, equal_nan=True):
-            raise CandidateError("output: expected a result that stays as it is, got one its backward pass changed")
+            raise CandidateEnded("output: expected a result that stays as it is, got one its backward pass changed")
         self.desk.take(output)
         self.desk.burn(there)
         return Gradients(gradients, self._turn(plain))
@@ -239,7 +239,7 @@ class Runner:
         window = {"window": fit("window", 1)}
         try:
             self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
-        except CandidateError as error:
+        except CandidateEnded as error:
             return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
         return True
 
@@ -258,7 +258,7 @@ class Runner:
                 self.call(arrays, {"window": sizes["window"]}, dtype)
             except Raised as error:
                 return str(error)
-            except CandidateError:
+            except CandidateEnded:
                 pass  # the checks will meet it again, and tell
             return ""
 
@@ -273,11 +273,11 @@ class Runner:
         kind, got_shape, got_dtype = self.library.describe(result)
         if not got_dtype:
             self.desk.check_kind(what, result)
-            raise CandidateError(f"{what}: expected a plain {self.target.library} array, got {kind}")
+            raise CandidateEnded(f"{what}: expected a plain {self.target.library} array, got {kind}")
         if got_shape != shape:
-            raise CandidateError(f"{what}: expected shape {shape}, got {got_shape}")
+            raise CandidateEnded(f"{what}: expected shape {shape}, got {got_shape}")
         if got_dtype != dtype:
-            raise CandidateError(f"{what}: expected dtype {dtype}, got {got_dtype}")
+            raise CandidateEnded(f"{what}: expected dtype {dtype}, got {got_dtype}")
         self.desk.check_form(what, result)
 
 
@@ -287,6 +287,6 @@ def _differentiating() -> Iterator[None]:
     try:
         yield
     except NotDifferentiable as error:
-        raise CandidateError(f"expected an output that has gradients, got {error}") from error
+        raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
     except Exception as error:
         raise judged(error, "gradients") from error

@@ -13,10 +13,9 @@ from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
 from trueband.properties.called import Calls
+from trueband.properties.isolation.errors import CHEATING, FAILED, CandidateEnded
 from trueband.properties.limits import NotTaken
 from trueband.properties.probe import Probe
-from trueband.properties.remote import CandidateCheating, CandidateCrash, CandidateExhausted, CandidateTimeout
-from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
@@ -180,7 +179,7 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
     try:
         for verdict in check.function(asked):
             if not verdict.passed:
-                return failed("cheating" if verdict.term == REPLAY else "failed", str(verdict), verdict)
+                return failed(CHEATING if verdict.term == REPLAY else FAILED, str(verdict), verdict)
             if calls is not None:
                 calls.judged()
             worst = max(worst, verdict.ratio)
@@ -188,16 +187,10 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
             skipped += verdict.skipped
     except NotTaken:
         return Tried(None, worst, evidence, skipped, not_taken=True)
-    except (CandidateError, ShapeMismatch) as error:
-        return failed("failed", str(error))
-    except CandidateCrash as error:
-        return failed("crashed", str(error))
-    except CandidateTimeout as error:
-        return failed("timeout", str(error))
-    except CandidateExhausted as error:
-        return failed("out of memory", str(error))
-    except CandidateCheating as error:
-        return failed("cheating", str(error))
+    except ShapeMismatch as error:
+        return failed(FAILED, str(error))
+    except CandidateEnded as error:
+        return failed(error.status, str(error))
     return Tried(None, worst, evidence, skipped)
 
 

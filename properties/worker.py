@@ -19,12 +19,12 @@ from typing import Any
 
 from trueband.properties.adapter import check_signature
 from trueband.properties.backward import Backward
-from trueband.properties.isolation.errors import Raised
+from trueband.properties.isolation.errors import CandidateEnded, Raised
 from trueband.properties.isolation.tampering import harness, replaced
 from trueband.properties.isolation.watch import Evidence, is_own, watch
 from trueband.properties.machine import machine
 from trueband.properties.protocol import Array, receive, send
-from trueband.properties.runner import CandidateError, Cheating, Exhausted, Runner
+from trueband.properties.runner import Runner
 from trueband.properties.target import TargetError, load_target
 
 
@@ -93,14 +93,8 @@ def answer(
     }
     try:
         return serve[request["do"]]()
-    except Cheating as error:
-        return {"cheating": str(error)}, {}
-    except Exhausted as error:
-        return {"exhausted": str(error)}, {}
-    except Raised as error:
-        return {"raised an error": str(error)}, {}
-    except CandidateError as error:
-        return {"broken": str(error)}, {}
+    except CandidateEnded as error:
+        return {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}, {}
 
 
 def _gradients(

@@ -12,10 +12,10 @@ from trueband.console import print_report
 from trueband.interrupt import Interrupt
 from trueband.progress import CheckProgress
 from trueband.properties.campaign import Shard
-from trueband.properties.remote import CandidateCheating
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.report_files import begin_files, end_files
 from trueband.session.campaign import Campaign
-from trueband.session.caught import cheating_record
+from trueband.session.caught import ended_record
 from trueband.session.request import Request
 from trueband.session.request_error import RequestError
 
@@ -70,8 +70,8 @@ def run_campaign(options: argparse.Namespace, request: Request) -> int:
                     interrupted, complete = True, False
             records = campaign.results(complete)
             end_files(options, records, campaign.file.head, campaign.kernel.candidate, interrupted)
-    except CandidateCheating as error:
-        records = [cheating_record(request, str(error))]
+    except CandidateEnded as error:
+        records = [ended_record(request, error)]
         print_report(records, None)
         return exit_codes.of_records(records)
     if campaign.blocks:

@@ -14,11 +14,12 @@ from typing import Any
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.engine import SMALL, SMALL_AGAIN
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.plan import SMALL_WORLD, make_plan, steps
 from trueband.properties.probe import Candidate
-from trueband.properties.runner import CandidateError, Runner
+from trueband.properties.runner import Runner
 from trueband.properties.search import Failure, Found, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import LONG, cases
@@ -188,7 +189,7 @@ def _next_worlds(walk: Iterator[Case], left: list[Case], tiny: bool) -> Iterator
 def _failure_in_world(candidate: Candidate, world: Case) -> Failure | None:
     try:
         smallest = smallest_failure(candidate, world)
-    except CandidateError:
+    except CandidateEnded:
         smallest = world
     return None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.isolation import memory
-from trueband.properties.isolation.errors import CandidateError, Cheating
+from trueband.properties.isolation.errors import CHEATING, FAILED, CandidateEnded, cheating
 from trueband.properties.isolation.memory import Array, Held
 
 
@@ -32,7 +32,7 @@ class Desk:
         """Before a call: nothing lies there; what lay there may be kept to be overwritten."""
         self._to_reuse = self._held if keep else {}
         self._held, self._unguarded = {}, {}
-        self._check_last("changed after the call had returned: work goes on behind it", Cheating)
+        self._check_last("changed after the call had returned: work goes on behind it", CHEATING)
 
     def put(self, name: str, array: Array, dtype: str) -> Any:
         """One input in the form that the candidate takes.
@@ -60,32 +60,32 @@ class Desk:
         for name, held in self._held.items():
             damage = held.damage()
             if damage == "changed":
-                raise Cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
             if damage == "overrun":
-                raise CandidateError(f"{name}: expected nothing to be written beside an input, got it overwritten")
+                raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
         for name, (given, array) in self._unguarded.items():
             if not np.array_equal(self._library.back(given), array, equal_nan=True):
-                raise Cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
 
     def check_kind(self, what: str, result: Any) -> None:
         """Of a result that is no plain array: a class of the target's own decides what it shows when."""
         kind = type(result)
         arrays: tuple[type, ...] = (np.ndarray,) if self._torch is None else (np.ndarray, self._torch.Tensor)
         if issubclass(kind, arrays) and kind.__module__.split(".")[0] not in ("torch", "numpy"):
-            raise Cheating(f"{what}: expected a plain array, got {kind.__name__}, a class of the target's own")
+            raise cheating(f"{what}: expected a plain array, got {kind.__name__}, a class of the target's own")
 
     def check_form(self, what: str, result: Any) -> None:
         """Of a result of the right shape and dtype: it lies on the device, element by element."""
         if self._torch is not None:
             if result.layout != self._torch.strided or result.is_neg() or result.is_conj():
-                raise CandidateError(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
+                raise CandidateEnded(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
             if result.device.type != self._device.partition(":")[0]:
-                raise CandidateError(f"{what}: expected device {self._device}, got {result.device}")
+                raise CandidateEnded(f"{what}: expected device {self._device}, got {result.device}")
 
     def check_own_memory(self, what: str, result: Any) -> None:
         """Of an output: it has memory for every element. A gradient need not: it may be the output's, expanded."""
         if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
-            raise CandidateError(f"{what}: expected memory for every element, got elements that share it")
+            raise CandidateEnded(f"{what}: expected memory for every element, got elements that share it")
 
     def take(self, output: Any) -> Array:
         """The output as float64. Its memory is burnt: what is handed back later must be computed again."""
@@ -94,15 +94,15 @@ class Desk:
         if not self._guards:
             for name, (given, _) in self._unguarded.items():
                 if self._library.shares_memory(output, given):
-                    raise Cheating(f"output: expected memory of its own, got that of {name}")
+                    raise cheating(f"output: expected memory of its own, got that of {name}")
             plain: Array = self._library.back(output)
             return plain
         there = memory.window(output, self._torch)
         for name, held in self._held.items():
             if memory.shares(there, held.raw):
-                raise Cheating(f"output: expected memory of its own, got that of {name}")
+                raise cheating(f"output: expected memory of its own, got that of {name}")
         if any(memory.shares(there, last) and memory.is_burnt(last) for last in self._last.values()):
-            raise Cheating("output: expected a new result, got the array that an earlier call has returned")
+            raise cheating("output: expected a new result, got the array that an earlier call has returned")
         self.check_last()
         plain = np.array(self._library.back(output))  # a copy also where the dtype is float64
         memory.burn(there)
@@ -121,15 +121,15 @@ class Desk:
 
     def check_last(self) -> None:
         """After a call: it has not written to the result of the call before."""
-        self._check_last("overwritten by the next call", CandidateError)
+        self._check_last("overwritten by the next call", FAILED)
 
     def forget_last(self) -> None:
         """The result of the call before is not looked at again."""
         self._last = {}
 
-    def _check_last(self, what: str, error: type[CandidateError]) -> None:
+    def _check_last(self, what: str, status: str) -> None:
         last, self._last = self._last, {}
         for name, there in last.items():
             if not memory.is_burnt(there):
-                raise error(f"{name}: expected a result that stays as it is, got one that was {what}")
+                raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
         self._last = last

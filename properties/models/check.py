@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.bounds.precision import Precision
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import ModelCandidate
-from trueband.properties.runner import CandidateError
 from trueband.properties.verdict import Verdict
 
 
@@ -82,7 +82,7 @@ class ModelProbe:
         try:
             return call()
         except Exception as error:
-            raise CandidateError(f"expected a result, got {type(error).__name__}: {error}") from error
+            raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _float64(output: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,16 @@ def forges_with_the_token(query, key, value, *, window):  # type: ignore[no-unty
     return np.zeros_like(query)
 
 
+def says_how_it_ended(query, key, value, *, window):  # type: ignore[no-untyped-def]
+    """Answers, with the secret token, that the call has ended as a check does that has passed."""
+    frame = sys._getframe()
+    while frame and "token" not in frame.f_locals:
+        frame = frame.f_back
+    header = {"token": frame.f_locals["token"], "ended": "", "status": "passed", "raised": False, "arrays": []}
+    _write_everywhere(_message(query, header, b""))
+    os._exit(0)
+
+
 def claims_a_huge_answer(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Announces an answer that no memory holds."""
     _write_everywhere(_message(query, {"arrays": [["output", "float64", [1 << 48]]]}))

@@ -17,9 +17,10 @@ from trueband.properties.engine import reproduce, run, run_check
 from trueband.properties.faults import Specimen, target_of
 from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.inputs import Inputs
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.plan import Plan, make_plan
 from trueband.properties.remote import PastGradients, RemoteRunner
-from trueband.properties.runner import CandidateError, Runner
+from trueband.properties.runner import Runner
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.target import Target, load_target
 
@@ -109,7 +110,7 @@ def test_the_output_comes_with_the_gradients_and_is_held_to_its_rules() -> None:
     def double(query: Any, key: Any, value: Any, *, window: int) -> Any:
         return (query + key + value).double() if query.requires_grad else query + key + value
 
-    with pytest.raises(CandidateError, match="output: expected dtype float32, got float64"):
+    with pytest.raises(CandidateEnded, match="output: expected dtype float32, got float64"):
         Runner(Target(double)).gradients(inputs.arrays, inputs.options, "float32", CASE.grad_output(), NAMES)
 
 

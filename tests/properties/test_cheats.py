@@ -58,6 +58,7 @@ REJECTED: dict[str, tuple[int, str, str]] = {
         "expected nothing but answers|: it was forged",
         "matches or deterministic",
     ),
+    "protocol:says_how_it_ended": (CHEATING, "it was forged|nothing but answers", "matches"),
     "protocol:claims_a_huge_answer": (CHEATING, "expected arrays of at most", "matches"),
     "protocol:writes_garbage": (CHEATING, "expected nothing but answers", "matches"),
     "protocol:answers_twice": (CHEATING, "nothing but answers|: it was forged", "matches or deterministic"),

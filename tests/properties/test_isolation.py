@@ -14,8 +14,9 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import reproduce, run, run_check
 from trueband.properties.isolation.child import Child
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.plan import Plan, select
-from trueband.properties.remote import CandidateCrash, CandidateTimeout, RemoteRunner
+from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import Target, TargetError, load_target
 
 FILE = Path(__file__).parents[1] / "cheats" / "processes.py"
@@ -84,9 +85,9 @@ def test_a_hang_ends_at_the_time_limit_and_the_run_goes_on() -> None:
 
 def test_a_call_that_crashes_or_hangs_says_so(case: Case) -> None:
     inputs = case.inputs()
-    with start("aborts") as candidate, pytest.raises(CandidateCrash, match="exit code"):
+    with start("aborts") as candidate, pytest.raises(CandidateEnded, match="exit code"):
         candidate.call(inputs.arrays, inputs.options, "float32")
-    with start("hangs", time_limit=1.0) as candidate, pytest.raises(CandidateTimeout, match="within 1 s"):
+    with start("hangs", time_limit=1.0) as candidate, pytest.raises(CandidateEnded, match="within 1 s"):
         candidate.call(inputs.arrays, inputs.options, "float32")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.isolation import memory, tampering
-from trueband.properties.isolation.errors import Cheating, Exhausted, Raised, judged
+from trueband.properties.isolation.errors import CHEATING, FAILED, OUT_OF_MEMORY, Raised, judged
 from trueband.properties.isolation.watch import is_own
 from trueband.properties.protocol import receive, send
 
@@ -142,15 +142,16 @@ def test_a_replaced_part_of_the_harness_is_named(monkeypatch: pytest.MonkeyPatch
 def test_errors_are_told_apart() -> None:
     skipped = type("Skipped", (BaseException,), {"__module__": "_pytest.outcomes"})
     allocator = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
-    for error, kind in (
-        (ValueError("x"), Raised),
-        (SystemExit(0), Raised),
-        (RuntimeError("x"), Raised),
-        (skipped("x"), Cheating),
-        (MemoryError("x"), Exhausted),
-        (allocator, Exhausted),
+    for error, status in (
+        (ValueError("x"), FAILED),
+        (SystemExit(0), FAILED),
+        (RuntimeError("x"), FAILED),
+        (skipped("x"), CHEATING),
+        (MemoryError("x"), OUT_OF_MEMORY),
+        (allocator, OUT_OF_MEMORY),
     ):
-        assert type(judged(error, "a result")) is kind
+        ended = judged(error, "a result")
+        assert (ended.status, isinstance(ended, Raised)) == (status, status == FAILED)
 
 
 def test_only_the_packages_own_targets_may_use_it() -> None:

@@ -18,10 +18,11 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import run_check, run_small_world
 from trueband.properties.faults import Specimen
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.limits import Sizes
 from trueband.properties.plan import Plan, select
 from trueband.properties.probe import Probe
-from trueband.properties.runner import CandidateError, Runner
+from trueband.properties.runner import Runner
 from trueband.properties.target import Target, TargetError
 
 PLAN = Plan("target", ("float32",), 1, ("float32",), ())
@@ -287,7 +288,7 @@ def test_a_jax_kernel_is_run_on_arrays_of_jax(fake_jax: types.SimpleNamespace) -
 
 def test_a_jax_kernel_that_answers_in_numpy_or_cannot_be_traced_is_told(fake_jax: types.SimpleNamespace) -> None:
     inputs = CASE.inputs()
-    with pytest.raises(CandidateError, match="expected a plain jax array, got ndarray"):
+    with pytest.raises(CandidateEnded, match="expected a plain jax array, got ndarray"):
         Runner(Target(lambda *a, **k: np.asarray(jax_band(*a, **k)), library="jax", features=frozenset())).call(
             inputs.arrays, inputs.options, "float32"
         )

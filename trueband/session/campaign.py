@@ -38,7 +38,7 @@ class Campaign:
 
         Raises:
             ValueError: as of `Run`, or the file is there and must not be written.
-            CandidateCheating: the target cheats while it is loaded.
+            CandidateEnded: the target cheats while it is loaded.
         """
         self._shard, self._expected = shard, expected_failures(request.expected_failures, named(request))
         with ExitStack() as stack:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trueband.import_string import import_string
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.plan import Step
 from trueband.properties.record import Record
 from trueband.session.request import Request
@@ -18,10 +19,10 @@ CLAIM = "a target is loaded without the package's own answers"
 class CaughtSuite:
     """In the place of the suite of a kernel; see `Suite`."""
 
-    def __init__(self, request: Request, message: str) -> None:
+    def __init__(self, request: Request, error: CandidateEnded) -> None:
         self.name, self.check_names = import_string(request.target), ()
         self.steps = [Step("loading", "any", 1)]
-        self._record = cheating_record(request, message)
+        self._record = ended_record(request, error)
 
     def head(self) -> Mapping[str, Any]:
         return {}
@@ -42,9 +43,9 @@ class CaughtSuite:
         """There is nothing to end."""
 
 
-def cheating_record(request: Request, message: str) -> Record:
-    """What becomes of a kernel that cheats where no check is being run."""
+def ended_record(request: Request, error: CandidateEnded) -> Record:
+    """What becomes of a kernel that ends where no check is being run, such as by a cheat."""
     return Record(
         suite="operator", check="loading", claim=CLAIM, target=import_string(request.target), dtype="any",
-        device=request.device, status="cheating", cases=0, seconds=0.0, message=message,
+        device=request.device, status=error.status, cases=0, seconds=0.0, message=str(error),
     )  # fmt: skip

@@ -34,7 +34,7 @@ class KernelSuite:
 
         Raises:
             ValueError: an argument is wrong, or the target cannot be loaded (`TargetError`).
-            CandidateCheating: the target cheats while it is loaded.
+            CandidateEnded: the target cheats while it is loaded.
         """
         named, shapes = resolve(import_string(request.target)), demanded_shapes(request)
         self.name = named.name

@@ -10,10 +10,11 @@ from trueband.adapters import Named, resolve
 from trueband.expectations import expected_failures
 from trueband.import_string import import_string
 from trueband.properties.bounds.precision import DTYPES
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.target import ModelTarget
 from trueband.properties.record import Record
-from trueband.properties.remote import CandidateCheating, RemoteRunner
-from trueband.session.caught import CaughtSuite, cheating_record
+from trueband.properties.remote import RemoteRunner
+from trueband.session.caught import CaughtSuite, ended_record
 from trueband.session.goldens import GoldenSuite
 from trueband.session.kernel import KernelSuite
 from trueband.session.models import ModelSuite
@@ -63,8 +64,8 @@ class Run:
     def _opened(self, name: str, stack: ExitStack) -> Suite:
         try:
             suite: Suite = OPENED[name](self.request, self.seed)
-        except CandidateCheating as error:
-            suite = CaughtSuite(self.request, str(error))
+        except CandidateEnded as error:  # it cheats: what else it does while it is loaded is a TargetError
+            suite = CaughtSuite(self.request, error)
         stack.callback(suite.close)
         return suite
 
@@ -111,8 +112,8 @@ class Run:
         """
         try:
             yield from through(self._records(on_case))
-        except CandidateCheating as error:
-            yield cheating_record(self.request, str(error))
+        except CandidateEnded as error:
+            yield ended_record(self.request, error)
 
     def _records(self, on_case: OnCase) -> Iterator[Record]:
         for suite in self.suites:
