@@ -13,12 +13,6 @@ from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.seeded import MODEL_FAULTS
 
 LEVELS = ("operator", "layer", "model", "generation", "harness")
-# The class of a model's fault by the module of the check it is seeded for; of the others it is "model".
-_KINDS = {
-    "generation": "generation", "decoding": "generation", "cache": "generation", "positions": "positions",
-    "heads": "heads", "head_arguments": "heads", "half": "precision", "padding": "padding",
-    "checkpoints": "checkpoints",
-}  # fmt: skip
 _LAYER_CHECKS = ("encoder_layers", "decoder_layers")
 
 
@@ -62,20 +56,10 @@ def _operator_entry(fault: Any) -> Entry:
 
 
 def _model_entry(fault: Any) -> Entry:
-    level, kind = _kind_of_model_fault(fault.killed_by[0])
-    kind = getattr(fault, "kind", "") or kind
+    first = MODEL_CHECKS[fault.killed_by[0]]
+    level = "layer" if first.name in _LAYER_CHECKS else "generation" if first.about == "generation" else "model"
+    kind = first.about
     return Entry(
         f"model:{fault.name}", kind, level, fault.story, fault.seen, fault.killed_by,
         lambda dtypes, tier: model_trials(fault.candidate, fault.architectures, dtypes, tier),
     )  # fmt: skip
-
-
-def _kind_of_model_fault(check: str) -> tuple[str, str]:
-    """Level and class of a model's fault by the check it is seeded for, where it does not say its class."""
-    if check in _LAYER_CHECKS:
-        return "layer", "model"
-    if check == "embeddings":
-        return "model", "positions"
-    module = MODEL_CHECKS[check].function.__module__.rpartition("checks_")[2]
-    kind = _KINDS.get(module, "model")
-    return ("generation" if kind == "generation" else "model"), kind

@@ -106,6 +106,7 @@ class ModelCheck:
     Attributes:
         needs: features that a candidate must have for the check to apply.
         argument: why the claim is true of every correct model on every machine.
+        about: the class of the faults that are seeded for it.
     """
 
     name: str
@@ -115,6 +116,7 @@ class ModelCheck:
     dtypes: tuple[str, ...]
     needs: frozenset[str] = frozenset()
     argument: str = ""
+    about: str = "model"
 
     def applies_to(self, features: Collection[str]) -> bool:
         return self.needs <= set(features)
@@ -128,13 +130,14 @@ def model_check(
     architectures: tuple[str, ...] = ARCHITECTURES,
     dtypes: tuple[str, ...] = ("float64", "float32"),
     needs: Collection[str] = (),
+    about: str = "model",
 ) -> Callable[[Any], Any]:
     """Register `check_<name>` under its name. The docstring of the function is the argument for its claim."""
 
     def register(function: Any) -> Any:
         name = function.__name__.removeprefix("check_")
         argument = inspect.getdoc(function) or ""
-        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes, frozenset(needs), argument)
+        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes, frozenset(needs), argument, about)
         return function
 
     return register

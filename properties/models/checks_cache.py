@@ -19,19 +19,23 @@ DECODERS = ("xlm-roberta", "led")
 STEPS = (1, 2, 1)  # tokens of a step
 
 
-@model_check("tokens read step by step with a cache give what they give at once", DECODERS)
+@model_check("tokens read step by step with a cache give what they give at once", DECODERS, about="generation")
 def check_cached_steps(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference, which reads all tokens at once."""
     yield from _judged(probe, np.arange(probe.case.batch))
 
 
-@model_check("rows of the batch may change places between the steps of a cache", DECODERS, ("float64",))
+@model_check(
+    "rows of the batch may change places between the steps of a cache", DECODERS, ("float64",), about="generation"
+)
 def check_permuted_cache(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference, which reads all tokens at once."""
     yield from _judged(probe, probe.random.permutation(probe.case.batch))
 
 
-@model_check("rows of the batch may be left out or go on more than once after a step", DECODERS, ("float64",))
+@model_check(
+    "rows of the batch may be left out or go on more than once after a step", DECODERS, ("float64",), about="generation"
+)
 def check_duplicated_cache(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference, which reads all tokens at once."""
     yield from _judged(probe, probe.random.integers(0, probe.case.batch, probe.case.batch + 1))

@@ -25,7 +25,8 @@ TIED = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_h
 
 
 @model_check(
-    "the file of a saved model holds its weights, bit for bit; the model loaded from it has them and uses them"
+    "the file of a saved model holds its weights, bit for bit; the model loaded from it has them and uses them",
+    about="checkpoints",
 )
 def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: what is stored, and what is read from it. Bounded: what the loaded model gives, as its weights may lie at
@@ -48,7 +49,7 @@ def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_head(case, read, probe.other(lambda: loaded))
 
 
-@model_check("words that are overwritten in place are read everywhere, the tied output included")
+@model_check("words that are overwritten in place are read everywhere, the tied output included", about="checkpoints")
 def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on the new words, which lie where the old ones lay."""
     case, candidate = probe.case, probe.candidate
@@ -58,7 +59,11 @@ def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_all(case, case.inputs, edited, case.state | {name: words})
 
 
-@model_check("a vocabulary of another size keeps the old words and their bias; new words have bias 0", ("led",))
+@model_check(
+    "a vocabulary of another size keeps the old words and their bias; new words have bias 0",
+    ("led",),
+    about="checkpoints",
+)
 def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: words and bias, which are copied. Bounded: what is computed with them."""
     case, candidate = probe.case, probe.candidate

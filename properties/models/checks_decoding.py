@@ -28,8 +28,12 @@ from trueband.properties.verdict import Verdict, judge, no_evidence
 Scored = tuple[np.ndarray, Bound]
 
 
-@model_check("scores of beams are their log-probabilities by teacher forcing, over length ** penalty, best first",
-             ("led",), ("float64",))  # fmt: skip
+@model_check(
+    "scores of beams are their log-probabilities by teacher forcing, over length ** penalty, best first",
+    ("led",),
+    ("float64",),
+    about="generation",
+)
 def check_beam_scores(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: scores are sums of computed log-probabilities, of whatever tokens were written."""
     inputs = decoding_inputs(probe.case)
@@ -44,8 +48,12 @@ def check_beam_scores(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge(rising, np.zeros_like(rising), both, f"what a score is above the one before it, with {options}")
 
 
-@model_check("of two tokens, a beam scores no less than greedy, and one as wide as the vocabulary finds the best",
-             ("led",), ("float64",))  # fmt: skip
+@model_check(
+    "of two tokens, a beam scores no less than greedy, and one as wide as the vocabulary finds the best",
+    ("led",),
+    ("float64",),
+    about="generation",
+)
 def check_best_beams(probe: ModelProbe) -> Iterator[Verdict]:
     """Two tokens make both a theorem, for any number of beams k >= 2 and any length penalty.
 
@@ -76,8 +84,12 @@ def check_best_beams(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge(written.sequences_scores, expected, bound, f"score of the best sequence, with {wide}")
 
 
-@model_check("every sampled token is one that temperature, top_k and top_p leave, and a seed repeats",
-             DECODERS, ("float64",))  # fmt: skip
+@model_check(
+    "every sampled token is one that temperature, top_k and top_p leave, and a seed repeats",
+    DECODERS,
+    ("float64",),
+    about="generation",
+)
 def check_sampled_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: a token may be drawn if some scores within the errors leave it. Exact with deterministic: the seed."""
     case, inputs = probe.case, decoding_inputs(probe.case)
@@ -92,8 +104,12 @@ def check_sampled_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge_drawn(case, inputs, sequences, options)
 
 
-@model_check("sampling that leaves one token is greedy; the best few of a flat distribution are all drawn",
-             DECODERS, ("float64",))  # fmt: skip
+@model_check(
+    "sampling that leaves one token is greedy; the best few of a flat distribution are all drawn",
+    DECODERS,
+    ("float64",),
+    about="generation",
+)
 def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     """32 draws of 2 tokens miss one of them with a probability of 2^-31; 8 flat draws of 4 tokens out of 29 are all
     equal with one of 29^-28. At a temperature T a token that scores 64 T less than another is drawn with one of e^-64.
@@ -121,7 +137,12 @@ def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     yield claim(len(np.unique(drawn, axis=0)) > 1, f"expected draws of one row that differ, got {drawn.tolist()}")
 
 
-@model_check("bad options and inputs of decoding raise ValueError, and name the argument", DECODERS, ("float64",))
+@model_check(
+    "bad options and inputs of decoding raise ValueError, and name the argument",
+    DECODERS,
+    ("float64",),
+    about="generation",
+)
 def check_rejects_bad_generation(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: an error is raised before anything is computed."""
     case, inputs = probe.case, decoding_inputs(probe.case)

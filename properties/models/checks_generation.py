@@ -15,7 +15,7 @@ from trueband.properties.models.written import judge_form, judge_written
 from trueband.properties.verdict import Verdict
 
 
-@model_check("greedy decoding writes the reference's tokens", DECODERS, ("float64",))
+@model_check("greedy decoding writes the reference's tokens", DECODERS, ("float64",), about="generation")
 def check_greedy_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: a token that scores less than another, by more than the errors of both, is wrong; near-ties are no
     evidence."""
@@ -23,7 +23,7 @@ def check_greedy_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, inputs, Draw(probe.case, inputs, 1).length(least=5))
 
 
-@model_check("beam search writes the reference's tokens, best first", DECODERS, ("float64",))
+@model_check("beam search writes the reference's tokens, best first", DECODERS, ("float64",), about="generation")
 def check_beam_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: a row of which the reference's search had a near-tie is no evidence, the others are exact."""
     inputs = decoding_inputs(probe.case)
@@ -31,7 +31,9 @@ def check_beam_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, inputs, draw.length(least=4) | draw.beams() | draw.ends())
 
 
-@model_check("lengths, ends, repetition and prompts constrain as in the reference", DECODERS, ("float64",))
+@model_check(
+    "lengths, ends, repetition and prompts constrain as in the reference", DECODERS, ("float64",), about="generation"
+)
 def check_constrained_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: near-ties are no evidence; what is forbidden or forced is exact."""
     inputs = decoding_inputs(probe.case) | decoder_prompt(probe.case)
@@ -42,7 +44,9 @@ def check_constrained_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, inputs, draw.length(least=3) | draw.least_new())
 
 
-@model_check("decoding with a cache writes the reference's tokens, as without", DECODERS, ("float64",))
+@model_check(
+    "decoding with a cache writes the reference's tokens, as without", DECODERS, ("float64",), about="generation"
+)
 def check_cached_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: both are judged by the reference; near-ties are no evidence."""
     inputs = decoding_inputs(probe.case) | decoder_prompt(probe.case)
@@ -56,7 +60,10 @@ def check_cached_tokens(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 @model_check(
-    "a beam of one writes the most likely token at every step, whatever the options of beams", DECODERS, ("float64",)
+    "a beam of one writes the most likely token at every step, whatever the options of beams",
+    DECODERS,
+    ("float64",),
+    about="generation",
 )
 def check_one_beam_is_greedy(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin, as greedy tokens."""
@@ -66,8 +73,12 @@ def check_one_beam_is_greedy(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(probe, inputs, options)
 
 
-@model_check("a sequence ends at its end token, with padding behind, and the longest one sets the length",
-             DECODERS, ("float64",))  # fmt: skip
+@model_check(
+    "a sequence ends at its end token, with padding behind, and the longest one sets the length",
+    DECODERS,
+    ("float64",),
+    about="generation",
+)
 def check_sequences_end(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: whatever the tokens are, what stands before and behind them follows from them."""
     case, inputs = probe.case, decoding_inputs(probe.case)
@@ -78,7 +89,7 @@ def check_sequences_end(probe: ModelProbe) -> Iterator[Verdict]:
         yield from judge_form(case, inputs, probe.generate(probe.candidate, inputs, **options).sequences, options)
 
 
-@model_check("states of the encoder that are handed in stand for what is computed inside", ("led",))
+@model_check("states of the encoder that are handed in stand for what is computed inside", ("led",), about="generation")
 def check_encoder_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: layers and logits are judged by the reference on the states handed in. By margin: the tokens."""
     case = probe.case

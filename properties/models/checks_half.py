@@ -27,7 +27,12 @@ BEYOND = LARGEST + 16.0  # from here on the nearest float16 is infinite
 HUGE = 2.0**15  # a gain: times a normalized number of at least 1 it leads from the largest number out of the range
 
 
-@model_check("in float16 an encoder layer that overflows is clamped, and NaN passes through", ("led",), ("float64",))
+@model_check(
+    "in float16 an encoder layer that overflows is clamped, and NaN passes through",
+    ("led",),
+    ("float64",),
+    about="precision",
+)
 def check_half_clamp(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: 0 times a finite number plus the largest one is the largest, a sum of NaN is NaN, and what is clamped is
     the limit. Bounded: everything else."""

@@ -18,7 +18,11 @@ from trueband.properties.verdict import Verdict
 FLAT = ("input_ids", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
 
 
-@model_check("masks, positions, types and embeddings that a head is given reach the model inside", dtypes=("float64",))
+@model_check(
+    "masks, positions, types and embeddings that a head is given reach the model inside",
+    dtypes=("float64",),
+    about="heads",
+)
 def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on what was given, head masks as scaled values."""
     heads = HEADS[probe.case.architecture]

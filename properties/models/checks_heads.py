@@ -25,7 +25,9 @@ from trueband.reference.longformer import longformer_layer
 from trueband.reference.losses import classification_loss, cross_entropy, span_loss, token_loss
 
 
-@model_check("the logits of every head are those of its last hidden states, and the loss that of its logits")
+@model_check(
+    "the logits of every head are those of its last hidden states, and the loss that of its logits", about="heads"
+)
 def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: logits and losses are computed numbers, of the model's own last states."""
     for head in HEADS[probe.case.architecture]:
@@ -52,7 +54,7 @@ def _language_model(case: ModelCase, output: dict[str, Any]) -> Iterator[Verdict
                 "loss of the language model")  # fmt: skip
 
 
-@model_check("the heads of Longformer make their tokens global by themselves", ("longformer",))
+@model_check("the heads of Longformer make their tokens global by themselves", ("longformer",), about="heads")
 def check_default_globals(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the layers are judged by the reference, fed their own input under the mask that the head should make."""
     for head in HEADS["longformer"][1:]:

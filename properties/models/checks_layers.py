@@ -19,7 +19,10 @@ from trueband.properties.models.taps import (
 from trueband.properties.verdict import Verdict, judge
 
 
-@model_check("the embeddings are LayerNorm(word + position): positions start and skip padding as the model's do")
+@model_check(
+    "the embeddings are LayerNorm(word + position): positions start and skip padding as the model's do",
+    about="positions",
+)
 def check_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference."""
     yield from judge_embeddings(probe.case, probe.case.inputs, probe.forward())

@@ -18,7 +18,9 @@ from trueband.properties.verdict import Verdict, judge, no_evidence
 MOST = 4  # tokens that every case has positions left for
 
 
-@model_check("masked tokens behind a sequence, whatever their ids, change no real row", dtypes=("float64",))
+@model_check(
+    "masked tokens behind a sequence, whatever their ids, change no real row", dtypes=("float64",), about="padding"
+)
 def check_right_padding(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: two runs of other shapes, by the errors of both."""
     case = probe.case
@@ -34,7 +36,12 @@ def check_right_padding(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge(after[:, : case.tokens][real], before[real], both.at(real), f"logits with {added} masked tokens more")
 
 
-@model_check("padding on the left gives what padding on the right and none at all give", ("xlm-roberta",), ("float64",))
+@model_check(
+    "padding on the left gives what padding on the right and none at all give",
+    ("xlm-roberta",),
+    ("float64",),
+    about="padding",
+)
 def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: two runs of other shapes, by the errors of both."""
     case = probe.case
@@ -57,7 +64,9 @@ def check_left_padding(probe: ModelProbe) -> Iterator[Verdict]:
     yield judge(probe.forward_of(alone)["logits"][0], logits[0][place], bound, f"logits of row {row} without padding")
 
 
-@model_check("padding on the left moves LED's positions, and so changes its results", ("led",), ("float64",))
+@model_check(
+    "padding on the left moves LED's positions, and so changes its results", ("led",), ("float64",), about="padding"
+)
 def check_left_padding_moves_positions(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: no evidence where the reference's two results are not farther apart than the errors of two models."""
     case = probe.case

@@ -15,7 +15,10 @@ ENCODERS = ("xlm-roberta", "longformer")
 
 
 @model_check(
-    "positions follow the padding id and not the mask; handed in, they are used as they are", ENCODERS, ("float64",)
+    "positions follow the padding id and not the mask; handed in, they are used as they are",
+    ENCODERS,
+    ("float64",),
+    about="positions",
 )
 def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the embeddings are judged by the reference, each run for itself."""
@@ -33,7 +36,7 @@ def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_embeddings(case, chosen, probe.forward_of(chosen))
 
 
-@model_check("token types add their own embedding, type 0 without them", ENCODERS, ("float64",))
+@model_check("token types add their own embedding, type 0 without them", ENCODERS, ("float64",), about="positions")
 def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the embeddings are judged by the reference, each run for itself."""
     case = probe.case
@@ -44,7 +47,9 @@ def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_embeddings(case, zeros, probe.forward_of(zeros))
 
 
-@model_check("embeddings in place of ids: every token has a position, padding too", ENCODERS, ("float64",))
+@model_check(
+    "embeddings in place of ids: every token has a position, padding too", ENCODERS, ("float64",), about="positions"
+)
 def check_positions_of_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the embeddings are judged by the reference."""
     case = probe.case
