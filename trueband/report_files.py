@@ -9,7 +9,8 @@ from typing import Any
 
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
-from trueband.report import page, pictures
+from trueband.report.page import page
+from trueband.report.pictures import pictures
 from trueband.reports import write_junit, write_whole
 from trueband.step_summary import append_step_summary
 

@@ -19,7 +19,7 @@ from trueband.merge_command import merge
 from trueband.properties.campaign import Block
 from trueband.properties.histogram import empty
 from trueband.properties.machine import Machine, machine
-from trueband.report import page
+from trueband.report.page import page
 
 KERNELS = Path(__file__).with_name("kernels.py")
 OF_NUMPY = Path(__file__).with_name("array_kernels.py")

@@ -17,7 +17,8 @@ from trueband.properties.case import Case
 from trueband.properties.evidence import gather
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
-from trueband.report import page, pictures
+from trueband.report.page import page
+from trueband.report.pictures import pictures
 from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
 from trueband.summary import headline
