@@ -143,8 +143,9 @@ def judge_logits(case: ModelCase, output: dict[str, Any], state: Weights | None 
 
 
 def encoder_config(case: ModelCase) -> LongformerConfig | XLMRobertaConfig:
-    kind = LongformerConfig if case.architecture == "longformer" else XLMRobertaConfig
-    return kind.from_dict(case.config)
+    config = case.model.settings
+    assert isinstance(config, LongformerConfig | XLMRobertaConfig)
+    return config
 
 
 def encoder_inputs(inputs: Arrays) -> Arrays:
