@@ -14,9 +14,9 @@ from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaCon
 Config = XLMRobertaConfig | LongformerConfig | LEDConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
-    """What the models of one family are called.
+    """What the models of one family are called. There is one object for each family.
 
     Attributes:
         name: of the architecture, such as "xlm-roberta". It is the `model_type` that is written to `config.json`.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import TRAINING
 from trueband.reference.config import GenerationConfig
@@ -22,9 +20,8 @@ class OptimizedModels(TorchModels):
     features: frozenset[str] = frozenset({"deterministic", *TRAINING})
 
     def build(self, model: Model, name: str | None = None) -> Any:
-        """A new module of a class, or of that of the model, with its weights as float32, in evaluation mode."""
-        weights = {key: array.astype(np.float32) for key, array in model.state.items()}
-        return build(name or model.class_name, model.config, weights, model.dtype)
+        """A new module of a class, or of that of the model, with its weights, in evaluation mode."""
+        return build(name or model.class_name, model.config, model.state, model.dtype)
 
     def stored(self, architecture: str, head: str, directory: Path) -> Any:
         """The model in a folder."""

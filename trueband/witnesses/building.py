@@ -23,7 +23,7 @@ def build(model_class: str, config: Mapping[str, Any], state: State, dtype: str)
         model_class: a class of `trueband.optimized.models`, such as "LEDForConditionalGeneration".
         config: content of `config.json`.
         state: weights under the names of the class, those of a pooling layer if the model is to have one.
-        dtype: of the model, such as "float64". A weight is rounded once, to it.
+        dtype: of the model before the weights are copied into it, such as "float64", which keeps all their digits.
 
     Raises:
         ValueError: there is no such class; the weights are not those of the model, see `fill`.
@@ -59,7 +59,8 @@ def fill(model: Any, state: State) -> None:
     missing = [first for first, names in tied_names(model).items() if not any(name in state for name in names)]
     unknown = [name for name in state if name not in held]
     if missing or unknown:
-        raise ValueError(f"state: expected the weights of {type(model).__name__}, got none of {missing} and {unknown}")
+        kind = type(model).__name__
+        raise ValueError(f"state: expected the weights of {kind}, got missing {missing}, unknown {unknown}")
     for name, array in state.items():
         if array.shape != held[name].shape:
             raise ValueError(f"state: expected {name} of shape {tuple(held[name].shape)}, got {array.shape}")
