@@ -59,7 +59,7 @@ class FolderModels:
         raise NotImplementedError
 
 
-class OptimizedModels(FolderModels):
+class OptimizedFolder(FolderModels):
     """Classes of `trueband.optimized`, in float32 on the CPU."""
 
     def load(self, model_class: str) -> Any:
@@ -89,7 +89,7 @@ class OptimizedModels(FolderModels):
         return {name: value.numpy() for name, value in found.items() if isinstance(value, torch.Tensor)}
 
 
-class ReferenceModels(FolderModels):
+class ReferenceFolder(FolderModels):
     """Functions of `trueband.reference`, in float64: slow, and quadratic in the length of the text."""
 
     def load(self, model_class: str) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -121,4 +121,4 @@ class ReferenceModels(FolderModels):
         return {name: np.asarray(value) for name, value in found.items() if not isinstance(value, tuple)}
 
 
-WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedModels, "reference": ReferenceModels}
+WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedFolder, "reference": ReferenceFolder}

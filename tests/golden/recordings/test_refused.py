@@ -150,3 +150,7 @@ def test_verify_without_the_model_says_what_is_missing(made: Made, golden_cli: C
         golden_cli("verify", model.recording)
     with pytest.raises(ValueError, match=r"ID: expected recordings \(\*.safetensors\) or ids of goldens, got both"):
         golden_cli("verify", model.recording, "sapiens_accuracy", "--checkpoint", model.folder)
+    with pytest.raises(
+        ValueError, match=r"^--checkpoint: expected a folder with config\.json and weights, got .*ghost"
+    ):
+        golden_cli("verify", model.recording, "--checkpoint", model.folder / "ghost")
