@@ -37,8 +37,8 @@ class Structure:
         families: of numbers.
         head_dims: sizes of a head.
         exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
-        production: the sizes are those of `trueband.properties.production`; tokens, batch, heads and head_dims above
-            are not asked then.
+        production: the sizes are those of `trueband.properties.production`; of those above only the least batch and
+            heads are asked then.
     """
 
     require: frozenset[str] = frozenset()

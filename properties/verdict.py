@@ -1,4 +1,4 @@
-"""The one place where numbers are compared (contract, section 4): element by element, against a computed bound."""
+"""The one place where numbers are compared: by element, against a computed bound (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 

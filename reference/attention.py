@@ -1,4 +1,4 @@
-"""The operator `band_attention` (contract, section 1) in float64, through dense masks. Read it, do not tune it.
+"""The operator `band_attention` (docs/contract.md, section 1) in float64, through dense masks. Read it, do not tune it.
 
     scores        s_ij = scale * q_i . k_j                      for the keys j in K_i that row i attends
     probabilities p_ij = exp(s_ij - m_i) / sum_k exp(s_ik - m_i)   with m_i = max_j s_ij;  exactly 0 for j not in K_i

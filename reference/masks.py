@@ -1,4 +1,4 @@
-"""Which keys a row attends, as dense boolean tables (contract, section 1). One function for each rule.
+"""Which keys a row attends, as dense boolean tables (docs/contract.md, section 1). One function for each rule.
 
 Shapes: b batch, h heads, n tokens.
 """

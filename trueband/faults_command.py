@@ -16,10 +16,11 @@ from trueband.properties.plan import matches
 
 DESCRIPTION = """\
 How strong is the suite? Every seeded fault is a small patch of a correct kernel or model; the checks of a tier run on
-it, a few small cases of each check first, then long ones of some, then more, until one fails. No check knows the
-faults. Printed: which check noticed each fault, how long it took (processor time, shrinking not included), and how
-many tokens the smallest failing case has. A fault that the quick tier misses meets the full one. With --matrix every
-check runs on every fault: choose some by -k, all of them take hours. Exit code 1 when a fault survives."""
+it, a few small cases of each check first, then long ones of some, then shapes of production, then more, until one
+fails. No check knows the faults. Printed: which check noticed each fault, how long it took (processor time, shrinking
+not included), how many tokens the smallest failing case has, and whether size alone shows it. A fault that the quick
+tier misses meets the full one. With --matrix every check runs on every fault: choose some by -k, all of them take
+hours. Exit code 1 when a fault survives."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,6 @@
-"""Sliding-window attention with global tokens, and its vector-Jacobian product, block by block (contract, section 1).
+"""Sliding-window attention with global tokens, and its vector-Jacobian product, block by block.
+
+It computes the operator of docs/contract.md, section 1.
 
 Memory beyond inputs and outputs: a few blocks; with half types, padding, or rows that are no whole lines of 64 bytes
 also the keys and values of a few heads of one row of the batch, and in the backward pass their gradients. Nothing of

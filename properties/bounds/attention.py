@@ -1,4 +1,4 @@
-"""Element-wise bound on the output of `band_attention` (verification, section 2.3), from the reference's numbers.
+"""Element-wise bound on the output of `band_attention`, from the reference (docs/verification.md, section 2.3).
 
 With u the accumulator's roundoff, s the scores, p the probabilities, o the output, n_i the keys of row i:
 

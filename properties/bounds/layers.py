@@ -1,4 +1,4 @@
-"""Element-wise bounds on the other layers of an encoder (verification, section 2.3: L, N, G, R).
+"""Element-wise bounds on the other layers of an encoder (docs/verification.md, section 2.3: L, N, G, R).
 
 u is the accumulator's roundoff, u_o that of the output where it is narrower, dx the error that the input carries:
 

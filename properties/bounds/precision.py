@@ -1,4 +1,4 @@
-"""Unit roundoffs of the dtypes, and what a kernel may round (verification, section 2.1)."""
+"""Unit roundoffs of the dtypes, and what a kernel may round (docs/verification.md, section 2.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Second moments of the rounding errors, carried through a layer (verification, section 2.5).
+"""Second moments of the rounding errors, carried through a layer (docs/verification.md, section 2.5).
 
 Worst cases multiply from step to step and say nothing after a layer. Here every rounding is a random variable with
 mean 0, and the variance v of the error stands beside every float64 value. u, u_p, u_o are the roundoffs of the

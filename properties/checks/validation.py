@@ -1,4 +1,4 @@
-"""Bad input: ValueError or TypeError that names the argument, before any work is done (contract, "Errors")."""
+"""Bad input: ValueError or TypeError that names the argument, before any work is done (docs/contract.md, "Errors")."""
 
 from __future__ import annotations
 

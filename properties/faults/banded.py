@@ -18,14 +18,14 @@ BLOCK = 64  # rows
 class Banded(Specimen):
     """The specimen, block by block, forward and backward."""
 
-    def sequence(self, call: Call, b: int) -> Array:
+    def unmasked(self, call: Call, b: int) -> Array:
         call.index = b
         output: Array = np.zeros(call.local[0].shape[1:], call.wide)
         for far, rows, columns, seen in self.blocks(call, b):
             query, key, value = self.inputs(call, b, far)
             p = self.softmax(call, self.scores(call, query[:, rows], key[:, columns]), seen)
             self.store(call, output, rows, self.weigh(call, p, value[:, columns]))
-        return self.mask_heads(call, output)
+        return output
 
     def inputs(self, call: Call, b: int, far: bool) -> list[Array]:
         """(h, n, d) query, key and value of one kind of rows."""
@@ -84,7 +84,8 @@ class Banded(Specimen):
                 self.add_query(call, of_query, rows, parts[0])
                 self.add_key(call, of_key, rows, columns, parts[1])
                 self.add_value(call, of_value, rows, columns, parts[2])
-        return self.collect(call, totals[0], totals[1], query.dtype)
+        found = self.collect(call, totals[0], totals[1], query.dtype)
+        return found | self.of_head_mask(call, grad_output, query.dtype, options)
 
     def add_query(self, call: Call, total: Array, rows: Array, part: Array) -> None:
         total[:, rows] += part

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from trueband.properties.checks import CHECKS
 from trueband.properties.faults.detection import Trial, model_trials, operator_trials
 from trueband.properties.faults.registry import FAULTS
 from trueband.properties.models.checks import MODEL_CHECKS
@@ -33,6 +34,7 @@ class Entry:
         story: one line, what is wrong.
         seen: where it happened, if it did.
         killed_by: the checks it is seeded for.
+        at_size: the first of them is asked for shapes of production: small cases do not show it.
         trials: new trials of a new faulty candidate, for the dtypes (None: all) and the tier that are asked for.
     """
 
@@ -42,6 +44,7 @@ class Entry:
     story: str
     seen: str
     killed_by: tuple[str, ...]
+    at_size: bool
     trials: Callable[[tuple[str, ...] | None, str], list[Trial]]
 
 
@@ -57,6 +60,7 @@ def _operator_entry(fault: Any) -> Entry:
     level = "harness" if fault.kind == "harness" else "operator"
     return Entry(
         fault.name, fault.kind, level, fault.story, fault.seen, fault.killed_by,
+        any(CHECKS[check].structure.production for check in fault.killed_by[:1]),
         lambda dtypes, tier: operator_trials(fault.target, dtypes, tier),
     )  # fmt: skip
 
@@ -65,7 +69,7 @@ def _model_entry(fault: Any) -> Entry:
     level, kind = _kind_of_model_fault(fault.killed_by[0])
     kind = getattr(fault, "kind", "") or kind
     return Entry(
-        f"model:{fault.name}", kind, level, fault.story, fault.seen, fault.killed_by,
+        f"model:{fault.name}", kind, level, fault.story, fault.seen, fault.killed_by, False,
         lambda dtypes, tier: model_trials(fault.candidate, fault.architectures, dtypes, tier),
     )  # fmt: skip
 

@@ -16,8 +16,9 @@ from trueband.properties.checks import CHECKS, Check
 from trueband.properties.engine import SMALL, SMALL_AGAIN
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
-from trueband.properties.plan import SMALL_WORLD, make_plan, steps
+from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, steps, walked
 from trueband.properties.probe import Candidate
+from trueband.properties.production.walk import guard_of, production_case, walk
 from trueband.properties.runner import CandidateError, Runner
 from trueband.properties.search import Failure, Found, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
@@ -25,10 +26,12 @@ from trueband.properties.strategies import LONG, cases
 from trueband.properties.target import Target
 
 # Cases of each check in the rounds before the last, which has the rest of the tier. Those of kernels are small; the
-# checks that weigh most have some more, and a round of long ones, past the block sizes of kernels.
-ROUNDS = (4, 0, 10)
-HEAVY, HEAVY_ROUNDS = 6, (8, 2, 10)
-LONG_ROUND = 1
+# checks that weigh most have some more, and a round of long ones, past the block sizes of kernels. Then the checks at
+# the sizes of production have a round of some shapes of all sizes, and, behind more small cases, of all but the dear.
+ROUNDS = (4, 0, 0, 10, 0)
+HEAVY, HEAVY_ROUNDS = 6, (8, 2, 0, 10, 0)
+LONG_ROUND, SOME_SHAPES, MOST_SHAPES = 1, 2, 4
+ONE_OF, LEAST_EARLY = 8, 9  # shapes in the first of these rounds: one of so many, if that gives as many
 MODEL_ROUNDS = (2, 4)
 MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
@@ -127,11 +130,14 @@ def _seed(trial: Trial, seed: int, number: int) -> int:
 def operator_trials(target: Target, dtypes: tuple[str, ...] | None, tier: str, each: int | None = None) -> list[Trial]:
     """The trials of a kernel in this process: what `trueband check` runs of it, or so many cases of each check."""
     candidate = Runner(target)
+    plan = make_plan(candidate.name, candidate, tier, dtypes=dtypes)
     return [
         _small_world_trial(candidate, step.dtype)
         if step.check == SMALL_WORLD
+        else _walk_trial(plan, CHECKS[step.check], candidate, step.dtype)
+        if CHECKS[step.check].structure.production
         else _trial(CHECKS[step.check], candidate, step.dtype, each or step.examples)
-        for step in steps(make_plan(candidate.name, candidate, tier, dtypes=dtypes))
+        for step in steps(plan)
     ]
 
 
@@ -153,6 +159,26 @@ def _trial(check: Check, candidate: Candidate, dtype: str, examples: int) -> Tri
         return found
 
     return Trial(check.name, dtype, counts, run)
+
+
+def _walk_trial(plan: Plan, check: Check, candidate: Candidate, dtype: str) -> Trial:
+    """The shapes of production of a check: some of all sizes early, the others but the dear later, the dear at last."""
+    numbers = walked(plan, dtype, check)
+    early = numbers[-2 :: -max(1, min(ONE_OF, len(numbers) // LEAST_EARLY))][::-1]
+    dear = numbers[-(-3 * len(numbers) // 4) :]
+    later = [number for number in numbers if number not in {*early, *dear}]
+    last = [number for number in dear if number not in early]
+    rounds = {SOME_SHAPES: early, MOST_SHAPES: later, len(ROUNDS): last}
+    guard = guard_of(plan.tier)
+
+    def run(number: int, seed: int, shrink: bool) -> Found:
+        drawn = (
+            production_case(check, dtype, candidate.features, candidate.limits, plan.to_walk, each, seed, plan.tier)
+            for each in rounds.get(number, ())
+        )
+        return walk(check, candidate, drawn, guard, shrink=shrink)
+
+    return Trial(check.name, dtype, tuple(len(rounds.get(number, ())) for number in range(len(ROUNDS) + 1)), run)
 
 
 def _small_world_trial(candidate: Candidate, dtype: str) -> Trial:

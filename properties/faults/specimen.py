@@ -138,10 +138,13 @@ class Specimen:
 
     def sequence(self, call: Call, b: int) -> Array:
         """(h, n, d): the output of one sequence of the batch."""
+        return self.mask_heads(call, self.unmasked(call, b))
+
+    def unmasked(self, call: Call, b: int) -> Array:
+        """(h, n, d): the output of one sequence before the head mask."""
         call.index = b
         _, local = self.rows(call, self.local_inputs(call, b), self.local_keys(call, b))
-        output = self.put_far_rows(call, b, local)
-        return self.mask_heads(call, output)
+        return self.put_far_rows(call, b, local)
 
     def put_far_rows(self, call: Call, b: int, local: Array) -> Array:
         if not call.flagged[b].any():
@@ -173,17 +176,21 @@ class Specimen:
                 for total, part in zip(store, self.rows_backward(call, inputs, keys, upstream), strict=True):
                     total[b] = part
         found = self.collect(call, local, far, query.dtype)
-        if options.get("head_mask") is not None:
-            parts = [self.heads(call, b, grad_output) for b in range(len(query))]
-            found["head_mask"] = np.sum(parts, axis=0, dtype=call.wide).astype(query.dtype)
-        return found
+        return found | self.of_head_mask(call, grad_output, query.dtype, options)
+
+    def of_head_mask(
+        self, call: Call, grad_output: Array, dtype: np.dtype[Any], options: dict[str, Any]
+    ) -> dict[str, Array]:
+        """The gradient of the head mask, if there is one."""
+        if options.get("head_mask") is None:
+            return {}
+        parts = [self.heads(call, b, grad_output) for b in range(len(grad_output))]
+        return {"head_mask": np.sum(parts, axis=0, dtype=call.wide).astype(dtype)}
 
     def heads(self, call: Call, b: int, grad_output: Array) -> Array:
         """(h,): what one sequence adds to the gradient of the head mask."""
-        call.index = b
         (upstream,) = self.clean(call, b, (grad_output,))
-        _, local = self.rows(call, self.local_inputs(call, b), self.local_keys(call, b))
-        return (self.put_far_rows(call, b, local) * upstream).sum(axis=(1, 2))
+        return (self.unmasked(call, b) * upstream).sum(axis=(1, 2))
 
     def upstream(self, call: Call, b: int, grad_output: Array) -> Array:
         (clean,) = self.clean(call, b, (grad_output,))

@@ -15,6 +15,7 @@ from trueband.properties.limits import Limits
 from trueband.properties.production.shapes import Shape, of_models
 
 HEADS = (*range(4, 18), 20, 24, 25, 28, 32, 40, 48, 56, 64)
+BATCHES = (*range(4, 10), 12, 16, 17, 24, 32, 33)
 HEAD_DIMS = (*range(8, 257, 8), 5, 6, 7, 9, 12, 20, 33, 50, 63, 65, 90, 100, 127, 129, 200, 255)
 # Tiles and blocks, one more and one less; round numbers; and what is near to nothing.
 TOKENS = (
@@ -79,6 +80,8 @@ def _all(tier: str) -> tuple[Shape, ...]:
         *(Shape(tokens, tokens // 5, 1, head_dim) for tokens in LENGTHS for head_dim in MODEL_HEAD_DIMS),
         *(Shape(tokens, 90, 1, head_dim) for tokens in (2100, 4100) for head_dim in (64, 128)),
         *(Shape(tokens, 40, heads, 8) for tokens in (130, 520) for heads in MODEL_HEADS),
+        *(Shape(9, 2, 1, 4, batch) for batch in BATCHES),
+        *(Shape(tokens, 20, 2, 8, batch) for tokens in (140, 570) for batch in (2, 5)),
         *(Shape(140, 30, 2, 64, batch) for batch in (3, 8, 17)),
         *of_models(budget.tokens, budget.numbers, budget.pairs),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from trueband.properties.boundary import smallest
@@ -33,20 +33,21 @@ def production_case(
     """Case `number` of a check: of the shapes first, then of others around them."""
     choices = RandomChoices(random.Random(f"{seed} {check.name} {dtype} {number}"))
     shape = shapes[number] if number < len(shapes) else any_shape(choices, tier, limits)
-    batch = max(shape.batch, check.structure.batch[0])
-    bare = Case(shape.tokens, shape.window, shape.head_dim, batch, shape.heads, dtype=dtype)
+    batch, heads = max(shape.batch, check.structure.batch[0]), max(shape.heads, check.structure.heads[0])
+    bare = Case(shape.tokens, shape.window, shape.head_dim, batch, heads, dtype=dtype)
     return limits.fitted(dressed(choices, bare, features, check.structure))
 
 
 def walk(
     check: Any,
     candidate: Any,
-    cases: Sequence[Case],
+    cases: Iterable[Case],
     guard: Guard,
     demanded: int = 0,
     on_case: Callable[[], None] = lambda: None,
+    shrink: bool = True,
 ) -> Found:
-    """Try a check on cases until one fails, and find the smallest such case.
+    """Try a check on cases until one fails, then find the smallest such case unless told not to.
 
     Args:
         demanded: so many of the cases, from the first on, must be done: what is too much for the target fails.
@@ -60,7 +61,7 @@ def walk(
         on_case()
         if tried.failure is not None:
             found.failed_at = time.process_time()
-            found.failure = made_smaller(check, candidate, tried.failure)
+            found.failure = made_smaller(check, candidate, tried.failure) if shrink else tried.failure
             break
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_the_list_tells_what_is_invisible_and_why(capsys: pytest.CaptureFixture[
 def test_a_pattern_that_means_no_fault_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faults", "-k", "no such fault"]) == 2
     assert "-k: expected a part of a fault's name, class or level, got 'no such fault'" in capsys.readouterr().err
+
+
+def test_what_size_alone_shows_has_a_bar_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "faults.jsonl"
+    assert main(["faults", "-k", "grid_of_16_heads or right_edge_wide", "--json", str(report)]) == 0
+    _, *faults, summary = read(report)
+    assert {line["fault"]: line["at_size"] for line in faults} == {"grid_of_16_heads": True, "right_edge_wide": False}
+    within = {line["fault"]: line["seconds"] <= (5 if line["at_size"] else 1) for line in faults}
+    assert summary["at_size"] == 1
+    assert (summary["within_5_s"], summary["within_1_s"]) == (within["grid_of_16_heads"], within["right_edge_wide"])
+    out = capsys.readouterr().out
+    assert re.search(r"^within 1 s: [01] of 1, ", out, re.MULTILINE)
+    assert re.search(r"^within 5 s, of those that size alone shows: [01] of 1, ", out, re.MULTILINE)
+    assert re.search(r"^grid_of_16_heads .*  needed$", out, re.MULTILINE)
+    assert not re.search(r"^right_edge_wide .*  needed$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

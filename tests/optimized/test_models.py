@@ -1,4 +1,4 @@
-"""What the models promise beyond the values of their layers (contract, sections 2 and 3)."""
+"""What the models promise beyond the values of their layers (docs/contract.md, sections 2 and 3)."""
 
 from __future__ import annotations
 

@@ -6,23 +6,36 @@ from collections import Counter
 
 import pytest
 
+from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import SMALL, run_check, run_small_world
 from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
+from trueband.properties.faults.banded import Banded
 from trueband.properties.faults.catalog import LEVELS, catalog
 from trueband.properties.faults.chunked import Chunked
-from trueband.properties.faults.detection import LONG_ROUND, detect, kills, operator_trials
+from trueband.properties.faults.detection import (
+    LONG_ROUND,
+    MOST_SHAPES,
+    SOME_SHAPES,
+    detect,
+    kills,
+    operator_trials,
+)
 from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.faults.invisible import INVISIBLE, Invisible
 from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
 from trueband.properties.faults.tiled import Tiled
 from trueband.properties.faults.validating import Validating
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.plan import SMALL_WORLD, Plan
+from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, walked
 from trueband.properties.runner import Runner
 
 # One of each class of the operator's faults, for what costs a whole search.
-SAMPLE = list({each.kind: each.name for each in FAULTS.values()}.values())
+SAMPLE = list({each.kind: each.name for each in FAULTS.values() if not catalog()[each.name].at_size}.values())
+PRODUCTION = [name for name, check in CHECKS.items() if check.structure.production]
+# One for each check that is the first to show faults of size.
+MOST_NUMBERS = 4_096  # of an input, in the smallest case of these
+AT_SIZE = {each.killed_by[0]: each.name for each in catalog().values() if each.at_size}
 
 
 def plan(name: str) -> Plan:
@@ -80,6 +93,30 @@ def test_the_suite_finds_a_fault_and_a_case_that_one_can_read(name: str) -> None
     assert found.message
 
 
+@pytest.mark.parametrize("name", AT_SIZE.values())
+def test_what_size_alone_shows_is_found_early_and_made_smaller(name: str) -> None:
+    trials = catalog()[name].trials(None, "quick")
+    found = detect([trial for trial in trials if trial.check in PRODUCTION])
+    assert found.caught
+    assert found.dtype == trials[0].dtype
+    assert found.case is not None
+    case = Case.from_dict(found.case)
+    assert case.batch * case.heads * case.tokens * case.head_dim <= MOST_NUMBERS, "far fewer than the shape has"
+    assert found.message
+
+
+def test_shapes_of_production_are_walked_each_once_the_dear_at_last() -> None:
+    (trial,) = (
+        trial for trial in operator_trials(target_of(Banded(), "banded"), ("float32",), "quick")
+        if trial.check == "gradients_of_keys"
+    )  # fmt: skip
+    counts = [trial.search(number, 1, True).cases for number in range(len(trial.cases))]
+    plan = make_plan("banded", Runner(target_of(Banded(), "banded")), dtypes=("float32",))
+    assert sum(counts) == len(walked(plan, "float32", CHECKS["gradients_of_keys"]))
+    assert counts == [*trial.cases]
+    assert [number for number, count in enumerate(counts) if count] == [SOME_SHAPES, MOST_SHAPES, len(counts) - 1]
+
+
 def test_a_kernel_without_a_fault_survives() -> None:
     trials = operator_trials(target_of(Specimen(), "specimen"), ("float32",), "quick")
     short = [trial for trial in trials if trial.check in (SMALL_WORLD, "matches_reference", "mask_decoding")]
@@ -106,10 +143,12 @@ def test_a_correct_kernel_passes(check: str, dtype: str) -> None:
     assert record.passed, record
 
 
-@pytest.mark.parametrize("kernel", [Chunked, Differentiated, Tiled, Validating])
+@pytest.mark.parametrize("kernel", [Banded, Chunked, Differentiated, Tiled, Validating])
 def test_the_other_specimens_are_correct(kernel: type[Specimen]) -> None:
     features = SPECIMEN_FEATURES | ({"validation"} if kernel is Validating else set())
     for trial in operator_trials(target_of(kernel(), kernel.__name__, features), ("float32", "float16"), "quick"):
+        if trial.check in PRODUCTION and kernel is not Banded:
+            continue  # the others cost what is quadratic in the tokens
         # A specimen has its tiles and its order in every dtype alike: a few cases of the second, more of the first.
         for number, cases in enumerate(trial.cases[: -1 if trial.dtype == "float32" else LONG_ROUND + 1]):
             failure = trial.search(number, 3, True).failure if cases else None

@@ -12,8 +12,9 @@ import pytest
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.engine import run_check
+from trueband.properties.faults import FAULTS, target_of
 from trueband.properties.faults.banded import Banded
-from trueband.properties.faults.registry import target_of
+from trueband.properties.faults.catalog import catalog
 from trueband.properties.plan import Plan
 from trueband.properties.runner import Runner
 from trueband.properties.search import Tried, try_case
@@ -23,15 +24,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 import dense_softmax
-import large_kernels
 import online_softmax
+from large_cases import LONG, SHOWN
 
 LARGE = [
     name
     for name, one in CHECKS.items()
     if one.function.__module__.rpartition(".")[2] in ("production", "production_gradients")
 ]
-WRONG = large_kernels.WRONG
+REJECTED = [(name, check) for name in SHOWN for check in FAULTS[name].killed_by if check in LARGE]
 SEEDS = range(5, 9)  # which layout, which content of masked tokens, which rows
 PADDED: dict[str, Any] = {"masked": ((3, *range(1400, 1500)),), "global_": ((0, 1, 700, 1450),)}
 CASES = {
@@ -86,34 +87,39 @@ def test_correct_kernels_pass_on_large_cases(check: str, case: str) -> None:
             assert outcome.evidence
 
 
-@pytest.mark.parametrize(("kernel", "check"), [(name, check) for name, one in WRONG.items() for check in one.killed_by])
-def test_a_kernel_that_is_wrong_in_large_inputs_is_rejected(kernel: str, check: str) -> None:
-    wrong = WRONG[kernel]
-    failures = [tried(wrong.target, check, wrong.case.replace(seed=seed)).failure for seed in SEEDS]
-    assert any(failures), wrong.story
-    assert {failure.status for failure in failures if failure} == {"failed"}
+@pytest.mark.parametrize(("name", "check"), REJECTED)
+def test_a_kernel_that_is_wrong_in_large_inputs_is_rejected(name: str, check: str) -> None:
+    """Behind the smaller case, as a walk comes to it: what a kernel keeps of that may be what is wrong."""
+    case, smaller = SHOWN[name]
+    for seed in SEEDS:
+        target = FAULTS[name].target
+        tried(target, check, case.replace(seed=seed, **smaller))
+        failure = tried(target, check, case.replace(seed=seed)).failure
+        if failure is not None:
+            assert failure.status == "failed"
+            return
+    pytest.fail(FAULTS[name].story)
 
 
-@pytest.mark.parametrize("kernel", WRONG)
-def test_it_is_right_in_smaller_ones(kernel: str) -> None:
+@pytest.mark.parametrize(("name", "check"), REJECTED)
+def test_it_is_right_in_smaller_ones(name: str, check: str) -> None:
     """What rejects it is the size."""
-    wrong = WRONG[kernel]
-    for check in wrong.killed_by:
-        for seed in SEEDS:
-            assert tried(wrong.target, check, wrong.right.replace(seed=seed)).failure is None, check
+    case, smaller = SHOWN[name]
+    for seed in SEEDS:
+        assert tried(FAULTS[name].target, check, case.replace(seed=seed, **smaller)).failure is None
 
 
-def test_every_check_rejects_one() -> None:
-    assert {check for one in WRONG.values() for check in one.killed_by} == set(LARGE)
+def test_every_check_rejects_one_and_every_fault_that_size_alone_shows_is_among_them() -> None:
+    assert {check for _, check in REJECTED} == set(LARGE)
+    assert set(SHOWN) == {entry.name for entry in catalog().values() if entry.at_size}
 
 
 def test_a_failed_count_is_told_as_a_count_at_its_place() -> None:
-    wrong = WRONG["last_tile_of_keys_dropped"]
-    failure = tried(wrong.target, "counts_at_size", wrong.case).failure
+    failure = tried(FAULTS["last_tile_of_keys_dropped"].target, "counts_at_size", LONG).failure
     assert failure is not None
     assert failure.verdict is not None
     batch, head, row, channel = failure.verdict.index
-    assert (batch, head < 2, row >= 600 - wrong.case.window, channel < 16) == (0, True, True, True)
+    assert (batch, head < 2, row >= 600 - LONG.window, channel < 16) == (0, True, True, True)
     told = re.search(
         r"row attends (\d+) keys; times the (\d+) keys of the row: (\d+) instead of (\d+)", failure.message
     )

@@ -1,4 +1,4 @@
-"""8 sigma at a layer's output: correct layers stay well below, faults do not (verification, section 2.5)."""
+"""8 sigma at a layer's output: correct layers stay well below, faults do not (docs/verification.md, section 2.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of the decoder with a cache are the steps without one, in every layer, with padding anywhere (contract, 3)."""
+"""Steps with a cache are the steps without one, in every layer, with padding anywhere (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

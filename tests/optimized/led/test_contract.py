@@ -1,4 +1,4 @@
-"""What LED promises where the peer fails or differs (contract, section 3), and what it refuses."""
+"""What LED promises where the peer fails or differs (docs/contract.md, section 3), and what it refuses."""
 
 from __future__ import annotations
 

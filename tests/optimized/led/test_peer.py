@@ -33,8 +33,8 @@ def pair(kind: Any, small_led: dict[str, Any], randomize: Any, **changed: Any) -
 
 
 def on_equal_terms(batch: Any) -> None:
-    """Where the peer is wrong (contract, section 3) the two are not compared: no masked token in the decoder, and the
-    same number of globals in every row, as its filler columns are not 0.
+    """Where the peer is wrong (docs/contract.md, section 3) the two are not compared: no masked token in the decoder,
+    and the same number of globals in every row, as its filler columns are not 0.
     """
     batch.read_mask[:] = 1
     batch.labels = batch.read.clone()

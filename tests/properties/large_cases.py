@@ -1,0 +1,68 @@
+"""A small case of production size that shows each fault that size alone shows, and one beside it that does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueband.properties.case import Case
+
+LONG = Case(
+    tokens=610, window=40, head_dim=16, heads=2, family="normal", seed=5, masked=((5, 6, *range(560, 600)),),
+    global_=((0, 300),),
+)  # fmt: skip
+SHORTER = {"tokens": 500, "masked": ((5, 6, *range(460, 500)),)}
+BATCH = Case(tokens=600, window=20, head_dim=8, batch=2, masked=((), (7, 599)), family="normal", seed=5)
+SHORTER_BATCH = {"tokens": 500, "masked": ((), (7, 499))}
+HEADS = Case(tokens=150, window=20, head_dim=8, heads=12, family="normal", seed=5)
+WIDE = Case(tokens=700, window=250, head_dim=16, masked=((5, 6),), family="normal")
+NARROWER = {"window": 100}
+NARROW = Case(tokens=90, window=9, head_dim=8, heads=2, family="normal")
+ELEMENTS = Case(tokens=700, window=20, head_dim=32, heads=4, family="normal")
+
+# fault: (case, what of it is changed to come to one where the kernel is right)
+SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
+    "last_tile_of_keys_dropped": (LONG, SHORTER),
+    "last_rows_unwritten_at_size": (LONG, {"tokens": 576, "masked": ((5, 6),)}),
+    "window_at_most_256": (WIDE.replace(window=300), {"window": 256}),
+    "wide_window_cut_to_tiles": (WIDE.replace(tokens=900, window=420), {"window": 448}),
+    "global_rows_see_512_keys": (LONG, SHORTER),
+    "late_global_keys_are_local": (LONG.replace(global_=((0, 540),)), {"global_": ((0, 500),)}),
+    "masked_values_times_0": (LONG, SHORTER),
+    "padding_of_the_first_sequence": (BATCH, SHORTER_BATCH),
+    "mask_of_512_tokens": (LONG, SHORTER),
+    "tile_behind_padding_skipped": (
+        LONG.replace(masked=(tuple(range(400)),), global_=None), {"masked": (tuple(range(300)),)},
+    ),
+    "total_in_half": (WIDE, NARROWER),
+    "additive_mask_at_size": (BATCH, SHORTER_BATCH),
+    "splits_averaged": (WIDE, NARROWER),
+    "splits_not_rescaled": (WIDE, NARROWER),
+    "long_rows_scaled_for_dropout": (WIDE, NARROWER),
+    "scores_of_long_rows_dropped": (WIDE, NARROWER),
+    "workspace_of_the_first_call": (LONG, SHORTER),
+    "scratch_of_the_last_block": (WIDE, NARROWER),
+    "strides_ignored_at_size": (LONG, SHORTER),
+    "value_batch_stride_of_whole_tiles": (BATCH, SHORTER_BATCH),
+    "last_head_is_the_first": (HEADS, {"heads": 7}),
+    "head_offset_mixed": (HEADS, {"heads": 8}),
+    "grid_of_16_heads": (HEADS.replace(heads=18), {"heads": 16}),
+    "sequence_index_of_3_bits": (NARROW.replace(batch=10), {"batch": 8}),
+    "zeros_for_head_dim_80": (NARROW.replace(head_dim=80), {"head_dim": 64}),
+    "zeros_for_head_dim_96": (NARROW.replace(head_dim=96), {"head_dim": 64}),
+    "zeros_for_head_dim_128": (NARROW.replace(head_dim=128), {"head_dim": 64}),
+    "offsets_wrap": (ELEMENTS, {"heads": 2}),
+    "query_offsets_of_16_bits": (ELEMENTS.replace(head_dim=64), {"head_dim": 32}),
+    "score_tail_of_vectors_lost": (NARROW.replace(head_dim=20), {"head_dim": 16}),
+    "last_odd_channel_unwritten": (NARROW.replace(head_dim=33), {"head_dim": 32}),
+    "scale_of_at_most_128_channels": (NARROW.replace(head_dim=200), {"head_dim": 128}),
+    "query_gradient_padded": (NARROW.replace(head_dim=72), {"head_dim": 64}),
+    "late_tile_of_value_gradient_lost": (LONG, SHORTER),
+    "late_key_gradient_overwrites": (LONG, SHORTER),
+    "late_query_gradient_lost": (LONG, SHORTER),
+    "query_gradient_of_last_split": (WIDE, NARROWER),
+    "key_gradient_offsets_wrap": (ELEMENTS, {"heads": 2}),
+    "statistics_of_long_rows_in_half": (WIDE, NARROWER),
+    "row_sums_of_long_rows_in_half": (WIDE.replace(dtype="float64"), NARROWER),
+    "value_gradient_of_groups": (HEADS, {"heads": 8}),
+    "late_sequence_without_query_gradient": (NARROW.replace(batch=6), {"batch": 4}),
+}  # fmt: skip
