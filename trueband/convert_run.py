@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from trueband.convert_check import judge_fairseq, judge_heads, judge_led, judge_longformer, judge_positions
 from trueband.convert_roberta import PREFIX, TIED, fairseq_to_hub, roberta_to_longformer
 from trueband.convert_source import BART_OFFSET
 from trueband.golden.bart import bart_to_led, complete_bart, without_tied
 from trueband.golden.fairseq import Arrays, Checkpoint, convert_fairseq_roberta
+from trueband.hub.folder import read_folder, write_folder
 from trueband.properties.verdict import Verdict
 
 # Files of the tokenizer and of generation go along as they are.
@@ -27,13 +23,14 @@ ALONG = (
 
 def convert_roberta(source: Path, folder: Path, max_positions: int, window: int) -> list[Verdict]:
     """RoBERTa of the Hub to Longformer. `window`: two-sided."""
-    config, state, dtype = read_hub(source)
+    read = read_folder(source, "SOURCE")
+    config, state = read.config, read.state
     converted = roberta_to_longformer(config, state, window, max_positions)
-    write_hub(folder, converted, dtype)
+    write_folder(folder, *converted, read.dtype)
     copy_along(source, folder)
     prefixed = state if any(name.startswith(PREFIX) for name in state) else {PREFIX + k: v for k, v in state.items()}
     offset = config.get("pad_token_id", 1) + 1
-    _, stored, _ = read_hub(folder)
+    stored = read_folder(folder, "TARGET").state
     name = "embeddings.position_embeddings.weight"
     positions = judge_positions(stored[f"longformer.{name}"][offset:], prefixed[f"{PREFIX}{name}"][offset:])
     heads = judge_heads(without_tied(prefixed, TIED), stored, PREFIX)
@@ -42,11 +39,12 @@ def convert_roberta(source: Path, folder: Path, max_positions: int, window: int)
 
 def convert_bart(source: Path, folder: Path, max_positions: int, window: int) -> list[Verdict]:
     """BART of the Hub to LED. `window`: two-sided."""
-    config, state, dtype = read_hub(source)
-    state = complete_bart(state)
-    write_hub(folder, bart_to_led(Checkpoint(config, state), window, max_positions), dtype)
+    read = read_folder(source, "SOURCE")
+    config, state = read.config, complete_bart(read.state)
+    converted = bart_to_led(Checkpoint(config, state), window, max_positions)
+    write_folder(folder, *converted, read.dtype)
     copy_along(source, folder)
-    _, stored, _ = read_hub(folder)
+    stored = read_folder(folder, "TARGET").state
     learned = {side: state[f"model.{side}.embed_positions.weight"][BART_OFFSET:] for side in ("encoder", "decoder")}
     positions = [
         judge_positions(stored[f"led.{side}.embed_positions.weight"], table, f"position table of the {side}")
@@ -58,24 +56,9 @@ def convert_bart(source: Path, folder: Path, max_positions: int, window: int) ->
 def convert_fairseq(source: Path, folder: Path, max_positions: int, window: int) -> list[Verdict]:
     """RoBERTa of fairseq to the Hub's names. `max_positions` and `window` do not apply."""
     model, args = read_fairseq(source)
-    write_hub(folder, fairseq_to_hub(convert_fairseq_roberta(model, args)), "float32")
+    converted = fairseq_to_hub(convert_fairseq_roberta(model, args))
+    write_folder(folder, *converted, "float32")
     return judge_fairseq(folder, model, args.encoder_layers, args.encoder_attention_heads)
-
-
-def read_hub(folder: Path) -> tuple[dict[str, Any], Arrays, str]:
-    """`config.json`, arrays (half types as float32, which holds them exactly), and the dtype they are stored in."""
-    from trueband.optimized.checkpoints.weight_files import floating, read_json, read_weights
-
-    if not folder.is_dir():
-        raise ValueError(f"SOURCE: expected a folder with config.json and weights, got {folder}")
-    stored = read_weights(folder)
-    tensors = {name: floating(name, each) for name, each in stored.items() if not name.endswith(".position_ids")}
-    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
-    if len(dtypes) != 1:
-        raise ValueError(f"SOURCE: expected weights of one dtype, got {', '.join(sorted(dtypes)) or 'none'}")
-    dtype = dtypes.pop()
-    arrays = {name: (tensor if dtype == "float64" else tensor.float()).numpy() for name, tensor in tensors.items()}
-    return read_json(folder / "config.json"), arrays, dtype
 
 
 def read_fairseq(path: Path) -> tuple[Arrays, argparse.Namespace]:
@@ -95,25 +78,7 @@ def read_fairseq(path: Path) -> tuple[Arrays, argparse.Namespace]:
     return model, args
 
 
-def write_hub(folder: Path, checkpoint: Checkpoint, dtype: str) -> None:
-    """`config.json` and `model.safetensors`. Every tensor is a copy of its own."""
-    import torch
-
-    from trueband.optimized.checkpoints.writing import write_folder
-
-    tensors = {
-        name: torch.tensor(np.ascontiguousarray(array), dtype=getattr(torch, dtype))
-        for name, array in checkpoint.state.items()
-    }
-    config = _json(checkpoint.config | {"dtype": dtype, "tie_word_embeddings": True})
-    write_folder(folder, {"config.json": config}, {"model.safetensors": tensors})
-
-
 def copy_along(source: Path, folder: Path) -> None:
     for name in ALONG:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, sort_keys=True) + "\n"

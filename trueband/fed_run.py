@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from trueband.golden.recordings.heads import token_of_texts
 from trueband.golden.recordings.inputs import STATES, Inputs
-from trueband.golden.recordings.model import PREFIXES, Recorded, described, parts_of
+from trueband.golden.recordings.model import Recorded, described, parts_of
+from trueband.witnesses.building import build
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -27,24 +28,10 @@ def optimized_taps(
     """`trueband.optimized` on weights under the Hub's keys, in a dtype.
 
     Raises:
-        ValueError: weights under keys that the model does not have, or without some that it has.
+        ValueError: weights that are not those of the model.
     """
-    import torch
-
-    from trueband.optimized import models
-
     recorded = described(config, state)
-    options: dict[str, Any] = {}
-    if not recorded.head and recorded.family != "LED":
-        options["add_pooling_layer"] = recorded.has_pooler
-    model: Any = getattr(models, model_class)(recorded.config, **options)
-    tensors = {name: torch.tensor(array) for name, array in state.items()}
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    tied = ("embed_tokens.weight", "lm_head.weight", "lm_head.decoder.weight", "lm_head.decoder.bias")
-    untied = [name for name in missing if not name.endswith(tied)]
-    if untied or unexpected:
-        raise ValueError(f"state: expected the keys of {model_class}, got missing {untied}, unexpected {unexpected}")
-    return fed_taps(model.to(getattr(torch, dtype)).eval(), recorded, inputs, entering)
+    return fed_taps(build(model_class, config, state, dtype), recorded, inputs, entering)
 
 
 def fed_taps(model: Any, recorded: Recorded, inputs: Inputs, entering: Mapping[str, Array]) -> dict[str, Any]:
@@ -89,7 +76,7 @@ class _Run:
         self.wiring: list[str] = []
         self._fed = fed
         self._hooks: list[Any] = []
-        prefix = PREFIXES[recorded.family] if recorded.head else ""
+        prefix = recorded.family.prefix if recorded.head else ""
         before: dict[str, str] = {}  # side -> the stage before
         for stage in recorded.stages:
             side, kind, number = parts_of(stage)

@@ -1,4 +1,4 @@
-"""A folder of a model as recordings need it: configuration, weights as NumPy arrays, and the sha256 of their files."""
+"""A folder of a model as recordings need it: what is recorded of it, and the sha256 of the files of its weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from trueband.golden.recordings.inputs import STATES, Inputs
 from trueband.golden.recordings.model import Recorded, described
 from trueband.golden.recordings.reference import entering_of
 from trueband.golden.store.digest import file_sha256
+from trueband.hub.folder import read_folder
+from trueband.reference.config import LEDConfig
 
 Arrays = dict[str, NDArray[Any]]
 
 
 class ModelFolder(NamedTuple):
-    """Attributes:
-    folder: of `config.json` and the weights.
-    config: content of `config.json`.
-    recorded: what taps are recorded of.
-    stored: dtype of the weights.
-    sha256: of the files of weights, by their names.
+    """A model that is recorded.
+
+    Attributes:
+        folder: of `config.json` and the weights.
+        config: content of `config.json`.
+        recorded: what taps are recorded of.
+        stored: dtype of the weights.
+        sha256: of the files of weights, by their names.
     """
 
     folder: Path
@@ -33,28 +37,19 @@ class ModelFolder(NamedTuple):
     sha256: dict[str, str]
 
 
-def read_folder(folder: Path) -> ModelFolder:
+def read_model(folder: Path, argument: str) -> ModelFolder:
     """Read a folder that transformers or this package has written.
+
+    Args:
+        folder: of the model.
+        argument: what the user knows the folder by, for messages.
 
     Raises:
         ValueError: no such folder, no weights, weights of several dtypes, a kind of model that is not recorded.
     """
-    from trueband.optimized.checkpoints.weight_files import floating, read_json, read_weights
-
-    if not folder.is_dir():
-        raise ValueError(f"MODEL_DIR: expected a folder with config.json and weights, got {folder}")
-    stored = read_weights(folder)
-    tensors = {name: floating(name, each) for name, each in stored.items() if not name.endswith("position_ids")}
-    dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
-    if len(dtypes) != 1:
-        raise ValueError(f"{folder}: expected weights of one dtype, got {', '.join(sorted(dtypes)) or 'none'}")
-    dtype = dtypes.pop()
-    arrays: Arrays = {  # half types as float32, which holds them exactly
-        name: (tensor if dtype == "float64" else tensor.float()).numpy() for name, tensor in tensors.items()
-    }
-    config = read_json(folder / "config.json")
-    sha256 = {path.name: file_sha256(path) for path in sorted({each.file for each in stored.values()})}
-    return ModelFolder(folder, config, described(config, arrays), dtype, sha256)
+    read = read_folder(folder, argument)
+    sha256 = {file.name: file_sha256(file) for file in read.files}
+    return ModelFolder(folder, read.config, described(read.config, read.state), read.dtype, sha256)
 
 
 def load_model(model: ModelFolder, dtype: str, device: str | None = None) -> Any:
@@ -76,7 +71,7 @@ def float64_states(model: ModelFolder, inputs: Inputs) -> Arrays:
     }
     with torch.no_grad():
         output = load_model(model, "float64")(**tensors, output_hidden_states=True)
-    if model.recorded.family == "LED":
+    if isinstance(model.recorded.config, LEDConfig):
         states = (_arrays(output.encoder_hidden_states), _arrays(output.decoder_hidden_states))
         return entering_of(model.recorded, inputs, *states)
     return entering_of(model.recorded, inputs, _arrays(output.hidden_states))

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Types that compute what another one does, under the same names of weights.
-SAME_MODEL = {"camembert": "roberta"}
+from trueband.golden.checkpoints.recognize import SAME_MODEL
+from trueband.hub.folder import CONFIG, read_folder, write_folder
+
 BART_WINDOW = 1024  # two-sided, LED's own: covers every text that goldens of BART have
 
 
@@ -32,20 +33,19 @@ def readable_folder(directory: Path, config: Mapping[str, Any]) -> Iterator[Path
         else:
             for path in directory.resolve().iterdir():
                 (folder / path.name).symlink_to(path)
-            (folder / "config.json").unlink()
+            (folder / CONFIG).unlink()
             content = json.dumps({**config, "model_type": SAME_MODEL[str(kind)]})
-            (folder / "config.json").write_text(content, encoding="utf-8")
+            (folder / CONFIG).write_text(content, encoding="utf-8")
         yield folder
 
 
 def _convert_bart(directory: Path, folder: Path) -> None:
-    from trueband.convert_run import read_hub, write_hub
     from trueband.golden.bart import bart_to_led, complete_bart
     from trueband.golden.fairseq import Checkpoint
 
-    config, state, _ = read_hub(directory)
-    positions = config.get("max_position_embeddings", BART_WINDOW)
-    led = bart_to_led(Checkpoint(config, complete_bart(state)), BART_WINDOW, positions)
+    read = read_folder(directory, "--checkpoint")
+    positions = read.config.get("max_position_embeddings", BART_WINDOW)
+    led = bart_to_led(Checkpoint(read.config, complete_bart(read.state)), BART_WINDOW, positions)
     if not led.state["final_logits_bias"].any():
         del led.state["final_logits_bias"]  # classes without it need not say that they leave it out
-    write_hub(folder, led, "float32")
+    write_folder(folder, *led, "float32")

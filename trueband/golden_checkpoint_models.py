@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.classes import CLASSES
-from trueband.golden.recordings.model import FAMILIES, PREFIXES
 from trueband.golden.records import CannotRun
 from trueband.golden.store.digest import inputs_sha256
-from trueband.reference.config import GenerationConfig
+from trueband.hub.folder import read_folder
+from trueband.reference.classes import FUNCTIONS
+from trueband.reference.config import GenerationConfig, LEDConfig
+from trueband.reference.families import family_of_type
 
 Arrays = dict[str, NDArray[Any]]
 NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the weights of a head alone are missing
@@ -58,7 +59,7 @@ class FolderModels:
         raise NotImplementedError
 
 
-class OptimizedModels(FolderModels):
+class OptimizedFolder(FolderModels):
     """Classes of `trueband.optimized`, in float32 on the CPU."""
 
     def load(self, model_class: str) -> Any:
@@ -88,29 +89,28 @@ class OptimizedModels(FolderModels):
         return {name: value.numpy() for name, value in found.items() if isinstance(value, torch.Tensor)}
 
 
-class ReferenceModels(FolderModels):
+class ReferenceFolder(FolderModels):
     """Functions of `trueband.reference`, in float64: slow, and quadratic in the length of the text."""
 
     def load(self, model_class: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        from trueband.convert_run import read_hub
-
-        values, state, _ = read_hub(self.folder)
-        family = next((name for name, (_, types) in FAMILIES.items() if values["model_type"] in types), None)
-        if family is None or model_class not in CLASSES or not model_class.startswith(family):
+        read = read_folder(self.folder, "--checkpoint")
+        values, state = read.config, read.state
+        family = family_of_type(values["model_type"])
+        if family is None or model_class not in family.classes:
             raise CannotRun(
                 f"needs the class {model_class}, which the reference does not have for {values['model_type']}"
             )
-        (kind, function), prefix = CLASSES[model_class], PREFIXES[family]
+        prefix = family.prefix
         if not any(each.startswith(prefix) for each in state):
             state = {prefix + each: array for each, array in state.items()}
-        config = kind.from_dict(values)
-        if prefix == "led.":
+        config = family.config.from_dict(values)
+        if isinstance(config, LEDConfig):
             state = {"final_logits_bias": np.zeros((1, config.vocab_size)), **state}
         options: dict[str, Any] = {"state": state, "config": config}
-        if model_class.endswith("Model"):
+        if model_class == family.base_class:
             options["prefix"] = prefix
-            options |= {} if prefix == "led." else {"add_pooling_layer": False}
-        return function, options
+            options |= {"add_pooling_layer": False} if family.pooler else {}
+        return FUNCTIONS[model_class], options
 
     def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
         function, options = model
@@ -121,4 +121,4 @@ class ReferenceModels(FolderModels):
         return {name: np.asarray(value) for name, value in found.items() if not isinstance(value, tuple)}
 
 
-WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedModels, "reference": ReferenceModels}
+WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedFolder, "reference": ReferenceFolder}

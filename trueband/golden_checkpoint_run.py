@@ -15,6 +15,7 @@ from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, Store, open_store
 from trueband.golden_checkpoint_folder import readable_folder
 from trueband.golden_checkpoint_models import WITNESSES
+from trueband.hub.folder import read_config
 
 RUN_BY_CHECKPOINT = ("checkpoint", "token_ids")
 Say = Callable[[str], None]
@@ -52,13 +53,11 @@ def verify_checkpoint(
         ValueError: a folder that cannot be read, that is no checkpoint of the table or could be several, names that
             are not goldens of it.
     """
-    from trueband.optimized.checkpoints.weight_files import read_json, read_weights
+    from trueband.optimized.checkpoints.weight_files import read_weights
 
     if witness not in WITNESSES:
         raise ValueError(f"--witness: expected {' or '.join(WITNESSES)}, got {witness!r}")
-    if not directory.is_dir():
-        raise ValueError(f"--checkpoint: expected a folder with config.json and weights, got {directory}")
-    config = read_json(directory / "config.json")
+    config = read_config(directory, "--checkpoint")
     recognition = recognize(directory, config, chosen, table)
     entry = recognition.entry
     read_weights(directory)  # a truncated file is an error of the user's folder, not a failure of goldens

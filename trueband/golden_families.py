@@ -9,11 +9,11 @@ from trueband.golden.runners import Context
 from trueband.golden.witness import REFERENCE, resolve
 
 OPTIMIZED = {
-    "masked_lm": "trueband.witness:optimized_masked_lm",
-    "seq2seq": "trueband.witness_seq2seq:optimized_seq2seq",
-    "attention": "trueband.witness:optimized_attention",
-    "position_ids": "trueband.witness:optimized_position_ids",
-    "peer": "trueband.peer_witness:optimized_outputs",
+    "masked_lm": "trueband.witnesses.golden_forms:optimized_masked_lm",
+    "seq2seq": "trueband.witnesses.golden_forms:optimized_seq2seq",
+    "attention": "trueband.witnesses.golden_forms:optimized_attention",
+    "position_ids": "trueband.witnesses.golden_forms:optimized_position_ids",
+    "peer": "trueband.witnesses.golden_forms:optimized_peer",
     "taps": "trueband.fed_run:optimized_taps",
 }
 FAMILIES: dict[str, dict[str, Any]] = {"reference": REFERENCE, "optimized": OPTIMIZED}

@@ -17,7 +17,7 @@ from trueband.golden.recordings.recording import RUN, entering, judge_taps, reci
 from trueband.golden.recordings.rows import Rows, parse_rows, selected_rows
 from trueband.golden.store import Golden, Metadata, Source, read_golden, write_golden
 from trueband.golden.store.file import check_writable
-from trueband.golden_checkpoint_files import ModelFolder, float64_states, load_model, read_folder, read_inputs
+from trueband.golden_checkpoint_files import ModelFolder, float64_states, load_model, read_inputs, read_model
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.machine import machine
 from trueband.properties.verdict import Verdict
@@ -89,7 +89,7 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     check_writable("--out", request.out)
     old = _old(request)
     given = read_inputs(request.inputs)
-    model = read_folder(request.folder)
+    model = read_model(request.folder, "MODEL_DIR")
     dtype = request.dtype or model.stored
     if dtype not in DTYPES:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")

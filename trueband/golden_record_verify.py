@@ -10,7 +10,7 @@ from trueband.fed_run import fed_taps
 from trueband.golden.recordings.recording import entering, judge_taps, tap_names
 from trueband.golden.records import GoldenRecord, Outcome
 from trueband.golden.store import Golden, read_golden
-from trueband.golden_checkpoint_files import ModelFolder, load_model, read_folder
+from trueband.golden_checkpoint_files import ModelFolder, load_model, read_model
 from trueband.properties.bounds.precision import DTYPES
 
 
@@ -36,7 +36,7 @@ def verify_recording(
     dtype = dtype or golden.metadata.dtype
     if dtype not in DTYPES:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    model = read_folder(folder)
+    model = read_model(folder, "--checkpoint")
     _check_weights(golden, model)
     told = _changed(golden.metadata.details["config"], model)
     recorded, now = set(entering(golden)) - {"encoded"}, {*model.recorded.stages}

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from trueband.model_witness import OptimizedModels, class_name, tensors
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.target import ModelTarget
 from trueband.reference.decoding import Generated
+from trueband.witnesses.torch_models import TorchModels, tensors
 
 
-class HubModels(OptimizedModels):
+class HubModels(TorchModels):
     """Models of a target, called as the package's own are: both have the Hub's signatures.
 
     Where the two differ, the Hub's form counts: options of `generate` are keywords, its draws are seeded by
@@ -40,7 +40,7 @@ class HubModels(OptimizedModels):
         """A new module. Whether it has a pooler is told the factory by the state."""
         import torch
 
-        name = name or class_name(model)
+        name = name or model.class_name
         module = self.target.factory(model.architecture, name, dict(model.config), dict(model.state))
         return module.to(getattr(torch, model.dtype)).eval()
 

@@ -1,167 +1,41 @@
-"""The optimized models as a candidate of the model checks, NumPy in and out. torch is imported on the first call.
-
-The form is that of `trueband.properties.models.witness`.
-"""
+"""The optimized models as a candidate of the model checks, NumPy in and out. torch is imported on the first call."""
 
 from __future__ import annotations
 
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from trueband.properties.models.model import Arrays, Model
-from trueband.properties.models.reference_checkpoints import WORDS
-from trueband.properties.models.training import TRAINING, Batches, Regime, Trained
-from trueband.properties.models.witness import logits_of
+from trueband.properties.models.training import TRAINING
 from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding import Generated
-
-LANGUAGE_MODELS = {
-    "xlm-roberta": "XLMRobertaForMaskedLM", "longformer": "LongformerForMaskedLM", "led": "LEDForConditionalGeneration",
-}  # fmt: skip
-POOLED = ("XLMRobertaModel", "LongformerModel")
-BASES = {"xlm-roberta": "XLMRobertaModel", "longformer": "LongformerModel", "led": "LEDModel"}
-HEADS = {
-    (architecture, head): f"{family}For{task}"
-    for architecture, family, heads in (
-        ("xlm-roberta", "XLMRoberta", ("sequence", "token", "choice", "qa")),
-        ("longformer", "Longformer", ("sequence", "token", "choice", "qa")),
-        ("led", "LED", ("sequence", "qa")),
-    )
-    for head, task in (
-        ("sequence", "SequenceClassification"),
-        ("token", "TokenClassification"),
-        ("choice", "MultipleChoice"),
-        ("qa", "QuestionAnswering"),
-    )
-    if head in heads
-}
-# Tied weights may stand under one of their names only; nothing else may be missing.
-MAY_BE_TIED = ("embed_tokens.weight", "lm_head.weight", "decoder.weight", "decoder.bias")
-
-_LAST: list[Any] = []  # what the last model was made of, its weights, and itself: most checks run one more than once
+from trueband.reference.families import FAMILIES
+from trueband.witnesses.building import build
+from trueband.witnesses.torch_models import TorchModels, tensors
 
 
-def class_name(model: Model) -> str:
-    """The Hub's, of a model with its head."""
-    if model.head == "lm" and model.config.get("is_decoder", False):
-        return "XLMRobertaForCausalLM"
-    return HEADS.get((model.architecture, model.head), LANGUAGE_MODELS[model.architecture])
-
-
-class OptimizedModels:
+class OptimizedModels(TorchModels):
     """`trueband.optimized`, in float64 or float32, on the CPU."""
 
     features: frozenset[str] = frozenset({"deterministic", *TRAINING})
 
     def build(self, model: Model, name: str | None = None) -> Any:
-        """A module of a class, or of that of the model, with its weights, in evaluation mode, that may be changed."""
-        import torch
-
-        from trueband.optimized import models
-
-        name = name or class_name(model)
-        pooler = {"add_pooling_layer": "pooler.dense.weight" in model.state} if name in POOLED else {}
-        module: Any = getattr(models, name)(model.settings, **pooler)
-        weights = {key: torch.tensor(array, dtype=torch.float32) for key, array in model.state.items()}
-        missing, unexpected = module.load_state_dict(weights, strict=False)
-        untied = [key for key in missing if not key.endswith(MAY_BE_TIED)]
-        if untied or unexpected:
-            raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
-        return module.to(getattr(torch, model.dtype)).eval()
-
-    def module(self, model: Model, name: str | None = None) -> Any:
-        """As `build`. Not to be changed: it is handed out again."""
-        name = name or class_name(model)
-        wanted = (self, name, json.dumps(model.config, sort_keys=True), model.dtype)
-        if not _LAST or _LAST[0] != wanted or _LAST[1] is not model.state:
-            _LAST[:] = wanted, model.state, self.build(model, name)
-        return _LAST[2]
+        """A new module of a class, or of that of the model, with its weights, in evaluation mode."""
+        return build(name or model.class_name, model.config, model.state, model.dtype)
 
     def stored(self, architecture: str, head: str, directory: Path) -> Any:
         """The model in a folder."""
         from trueband.optimized import models
 
-        name = HEADS.get((architecture, head), LANGUAGE_MODELS[architecture])
-        return getattr(models, name).from_pretrained(directory)
+        return getattr(models, FAMILIES[architecture].class_with(head)).from_pretrained(directory)
 
     def reordered(self, cache: Any, rows: Any) -> Any:
         """A cache with these rows (r,) of the batch, an int64 tensor."""
         return cache.reorder(rows)
 
-    def forward(self, model: Model, inputs: Arrays) -> Any:
-        """Hidden states after the embeddings and each layer, logits and loss, and attentions."""
-        return outputs_of(self.module(model), model.architecture, model.head, inputs)
-
-    def base(self, model: Model, inputs: Arrays) -> Any:
-        """The model without a head: hidden states, and the pooler's output where the state has a pooler."""
-        import torch
-
-        module = self.module(model, BASES[model.architecture])
-        with torch.no_grad():
-            output = module(**tensors(inputs, module), output_hidden_states=True)
-        pooled = None if model.architecture == "led" else output.pooler_output
-        return {
-            **_taps(output, model.architecture), "pooler_output": None if pooled is None else pooled.numpy(),
-        }  # fmt: skip
-
-    def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
-        """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
-        import torch
-
-        architecture = model.architecture
-        module, side = self.module(model), "decoder_" if architecture == "led" else ""
-        given, order = tensors(inputs, module), torch.tensor(rows)
-        options = {"use_cache": True, "output_hidden_states": True}
-        with torch.no_grad():
-            output = module(**given, **options)
-            chosen = {name: tensor[order] for name, tensor in given.items()}
-            real = chosen.pop(f"{side}attention_mask", torch.ones_like(chosen[f"{side}input_ids"]))
-            del chosen[f"{side}input_ids"]
-            if side:  # the encoder is not run again
-                chosen = {"attention_mask": chosen["attention_mask"]}
-                chosen["encoder_outputs"] = (output.encoder_last_hidden_state[order],)
-            cache = self.reordered(output.past_key_values, order)
-            outputs = []
-            for new in following:
-                tokens = torch.tensor(new)
-                real = torch.cat([real, torch.ones_like(tokens)], dim=1)
-                masked = {f"{side}input_ids": tokens, f"{side}attention_mask": real}
-                outputs.append(module(**masked, **chosen, past_key_values=cache, **options))
-                cache = outputs[-1].past_key_values
-        first = {**_taps(output, architecture), "logits": output.logits.numpy()}
-        last = [{**_taps(each, architecture), "logits": each.logits.numpy()} for each in outputs]
-        result: dict[str, Any] = {
-            "hidden_states": [
-                np.concatenate([tap[rows], *later], axis=1)
-                for tap, *later in zip(first["hidden_states"], *(each["hidden_states"] for each in last), strict=True)
-            ],
-            "logits": np.concatenate([first["logits"][rows], *(each["logits"] for each in last)], axis=1),
-        }
-        if side:
-            result["encoder_hidden_states"] = [tap[rows] for tap in first["encoder_hidden_states"]]
-        return result
-
-    def encode(self, model: Model, inputs: Arrays) -> list[np.ndarray]:
-        """Hidden states of LED's encoder alone, in any dtype."""
-        import torch
-
-        module = self.module(model)
-        names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
-        given = {name: array for name, array in inputs.items() if name in names}
-        with torch.no_grad():
-            output = module.led.encoder(**tensors(given, module), output_hidden_states=True)
-        return _arrays(output.hidden_states)
-
-    def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
-        """Configuration and weights after `prune_heads`."""
-        module = self.build(model)
-        module.roberta.prune_heads(heads)
-        kept = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
-        return module.roberta.config.to_dict(), {name: kept[name] for name in model.state}
+    def save(self, model: Model, directory: Path) -> None:
+        """Write the folder of a model."""
+        self.module(model).save_pretrained(directory)
 
     def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
         """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding."""
@@ -175,145 +49,3 @@ class OptimizedModels:
             )  # fmt: skip
         scores = written.sequences_scores
         return Generated(written.sequences.numpy(), None if scores is None else scores.numpy())
-
-    def save(self, model: Model, directory: Path) -> None:
-        """Writes a model's folder."""
-        self.module(model).save_pretrained(directory)
-
-    def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """What the model in a folder gives, and its weights."""
-        module = self.stored(architecture, head, directory)
-        state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
-        return {**outputs_of(module, architecture, head, inputs), "state": state}
-
-    def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
-        """What the model gives after the words that the input reads have been overwritten in place."""
-        import torch
-
-        module = self.build(model)
-        with torch.no_grad():
-            module.get_parameter(WORDS[model.architecture]).copy_(torch.tensor(words))
-        return outputs_of(module, model.architecture, model.head, inputs)
-
-    def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
-        """LED after a change of its vocabulary's size: its words, their bias, and what it gives."""
-        import torch
-
-        module = self.build(model)
-        with torch.no_grad():
-            words = module.resize_token_embeddings(size).weight.numpy()
-        return {
-            "words": words, "bias": module.final_logits_bias.numpy(), **outputs_of(module, "led", "lm", inputs),
-        }  # fmt: skip
-
-    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
-        """A training step. A module that is handed out again is as it was."""
-        module = self.module(model)
-        weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
-        for name, parameter in weights.items():
-            parameter.requires_grad_(regime.trains(name) or not regime.backward)
-        try:
-            return _step(module, model, weights, batches, regime)
-        finally:
-            if regime.frozen or regime.checkpointing:
-                _LAST.clear()
-            module.eval().zero_grad()
-
-
-def _parameter(module: Any, name: str) -> Any:
-    """By its name in the state dict; None for a buffer."""
-    try:
-        return module.get_parameter(name)
-    except AttributeError:
-        return None
-
-
-def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, regime: Regime) -> Trained:
-    import torch
-
-    if regime.checkpointing:
-        if not hasattr(module, "gradient_checkpointing_enable"):
-            raise TypeError(
-                f"gradient_checkpointing_enable: expected a method of {type(module).__name__}, got none; a ModelTarget "
-                "says by its argument `training` what its models can do"
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of transformers, about the name
-            module.gradient_checkpointing_enable()
-    module.train(regime.training)
-    outputs, words = [], []
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the backward pass says of itself is no verdict
-        torch.manual_seed(regime.seed)
-        for inputs, factor in batches:
-            given = tensors(inputs, module)
-            embeds = given.get("inputs_embeds")
-            if embeds is not None:
-                embeds.requires_grad_()
-            with torch.autocast("cpu", torch.bfloat16, enabled=regime.autocast):
-                output = module(**given, output_hidden_states=True)
-            if regime.backward:
-                (output.loss * factor).backward()
-            taken = {
-                **_taps(output, model.architecture), **_logits(output, model.head), "loss": output.loss.item(),
-            }  # fmt: skip
-            outputs.append(taken)
-            words.append(None if embeds is None else _array(embeds.grad))
-    gradients = {name: parameter.grad for name, parameter in weights.items()}
-    dtypes = {name: str(grad.dtype).removeprefix("torch.") for name, grad in gradients.items() if grad is not None}
-    return Trained(outputs, {name: _array(grad) for name, grad in gradients.items()}, dtypes, words)
-
-
-def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dict[str, Any]:
-    """Hidden states after the embeddings and each layer, logits and loss, and attentions where they are asked for."""
-    import torch
-
-    asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
-    with torch.no_grad():
-        output = module(**tensors(inputs, module), **asked)
-    side = "encoder_" if architecture == "led" else ""
-    result = {
-        **_taps(output, architecture),
-        **_logits(output, head),
-        "loss": np.nan if output.loss is None else output.loss.item(),
-        "attentions": _arrays(getattr(output, f"{side}attentions")),
-    }
-    if architecture != "xlm-roberta":
-        result["global_attentions"] = _arrays(getattr(output, f"{side}global_attentions"))
-    return result
-
-
-def _logits(output: Any, head: str) -> dict[str, Any]:
-    return {name: _array(getattr(output, name)) for name in logits_of(head)}
-
-
-def _taps(output: Any, architecture: str) -> dict[str, Any]:
-    if architecture != "led":
-        return {"hidden_states": _arrays(output.hidden_states)}
-    states = (output.decoder_hidden_states, output.encoder_hidden_states)
-    return dict(zip(("hidden_states", "encoder_hidden_states"), map(_arrays, states), strict=True))
-
-
-def tensors(inputs: Arrays, module: Any) -> dict[str, Any]:
-    """Ids and masks as they are, other numbers in the dtype of the module."""
-    import torch
-
-    dtype = next(module.parameters()).dtype
-    arrays = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
-    given: dict[str, Any] = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in arrays.items()
-    }
-    return given | ({"encoder_outputs": (given["encoder_outputs"],)} if "encoder_outputs" in given else {})
-
-
-def _arrays(tensors: Any) -> list[np.ndarray]:
-    return [_array(tensor) for tensor in tensors or ()]
-
-
-def _array(tensor: Any) -> Any:
-    """NumPy, which has no bfloat16; None for None."""
-    import torch
-
-    if tensor is None:
-        return None
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()

@@ -11,12 +11,9 @@ from typing import Any
 
 from trueband.golden.checkpoints.table import CheckpointEntry, read_table
 from trueband.golden.store.digest import file_sha256
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.families import family_of_type
 
-DEFAULTS: dict[str, type] = {
-    "led": LEDConfig, "longformer": LongformerConfig, "xlm-roberta": XLMRobertaConfig, "roberta": XLMRobertaConfig,
-    "camembert": XLMRobertaConfig,
-}  # fmt: skip
+SAME_MODEL = {"camembert": "roberta"}  # types that compute what another one does, under the same names of weights
 SHOWN = 5
 
 
@@ -100,8 +97,9 @@ def compared(published: Mapping[str, Any], config: Mapping[str, Any]) -> list[st
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """With the defaults of its class, and the number of its labels."""
-    kind = DEFAULTS.get(config.get("model_type", ""))
-    defaults = {} if kind is None else {each.name: each.default for each in dataclasses.fields(kind)}
+    kind = config.get("model_type", "")
+    family = family_of_type(SAME_MODEL.get(kind, kind))
+    defaults = {} if family is None else {each.name: each.default for each in dataclasses.fields(family.config)}
     labels = {"num_labels": len(config["id2label"])} if config.get("id2label") else {"num_labels": 2}
     return defaults | labels | dict(config)
 

@@ -15,11 +15,10 @@ from trueband.properties.bounds.layer_variance import linear_of
 from trueband.properties.bounds.led_variance import led_logits_moments
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import LEDConfig
+from trueband.reference.families import Config, Family
 from trueband.reference.layers import State
 from trueband.reference.led_heads import last_end
-
-Config = XLMRobertaConfig | LongformerConfig | LEDConfig
 
 
 class Head(NamedTuple):
@@ -34,24 +33,20 @@ class Head(NamedTuple):
     taps: tuple[str, ...] = ("logits",)
 
 
+LANGUAGE_MODELS = ("MaskedLM", "CausalLM", "ConditionalGeneration")
 # Named as the classes end: "LEDForQuestionAnswering" has the head "QuestionAnswering".
-ENCODER_HEADS = {
-    "MaskedLM": Head("lm_head"),
+HEADS = dict.fromkeys(LANGUAGE_MODELS, Head("lm_head")) | {
     "SequenceClassification": Head("classifier", "token"),
     "TokenClassification": Head("classifier"),
     "QuestionAnswering": Head("qa_outputs", taps=("start_logits", "end_logits")),
     "MultipleChoice": Head("classifier", "pooled"),
 }
-HEADS: dict[str, dict[str, Head]] = {
-    "XLMRoberta": ENCODER_HEADS | {"CausalLM": Head("lm_head")},
-    "Longformer": ENCODER_HEADS,
-    "LED": {
-        "ConditionalGeneration": Head("lm_head"),
-        "SequenceClassification": Head("classification_head", "token"),
-        "QuestionAnswering": ENCODER_HEADS["QuestionAnswering"],
-    },
-}
-LANGUAGE_MODELS = ("MaskedLM", "CausalLM", "ConditionalGeneration")
+LED_HEADS = HEADS | {"SequenceClassification": Head("classification_head", "token")}
+
+
+def head_of(family: Family, head: str) -> Head:
+    """The head of a family by its name, such as "MaskedLM"."""
+    return (LED_HEADS if family.config is LEDConfig else HEADS)[head]
 
 
 def head_name(model_class: str) -> str:
@@ -73,11 +68,11 @@ def is_of_words(model_class: str, tap: str) -> bool:
     return tap == "logits" and head_name(model_class) in LANGUAGE_MODELS
 
 
-def has_head(family: str, head: str, state: State) -> bool:
+def has_head(family: Family, head: str, state: State) -> bool:
     """Whether the weights of a head are there; those of language models may leave out what is tied."""
-    if family == "LED" and head in LANGUAGE_MODELS:
+    if family.config is LEDConfig and head in LANGUAGE_MODELS:
         return "final_logits_bias" in state or "lm_head.weight" in state
-    module = "lm_head.dense" if head in LANGUAGE_MODELS else HEADS[family][head].module
+    module = "lm_head.dense" if head in LANGUAGE_MODELS else head_of(family, head).module
     return any(name.startswith(f"{module}.") for name in state)
 
 

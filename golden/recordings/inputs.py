@@ -19,9 +19,9 @@ Inputs = Mapping[str, Array]
 STATES = "encoder_hidden_states"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 INPUTS = {
-    "XLMRoberta": ENCODER_INPUTS,
-    "Longformer": (*ENCODER_INPUTS, "global_attention_mask"),
-    "LED": (*ENCODER_INPUTS, "global_attention_mask", "decoder_input_ids", "decoder_attention_mask"),
+    "xlm-roberta": ENCODER_INPUTS,
+    "longformer": (*ENCODER_INPUTS, "global_attention_mask"),
+    "led": (*ENCODER_INPUTS, "global_attention_mask", "decoder_input_ids", "decoder_attention_mask"),
 }
 LIKE = {"decoder_attention_mask": "decoder_input_ids", "encoder_attention_mask": STATES}  # the others: input_ids
 
@@ -32,7 +32,7 @@ def check_inputs(model: Recorded, given: Inputs) -> dict[str, Array]:
     Raises:
         ValueError: no input_ids, an argument that the model does not have, shapes or values that it refuses.
     """
-    allowed = INPUTS[model.family]
+    allowed = INPUTS[model.family.name]
     if isinstance(model.config, XLMRobertaConfig) and model.config.add_cross_attention:
         allowed = (*allowed, STATES, "encoder_attention_mask")
     unknown = [name for name in given if name not in allowed]

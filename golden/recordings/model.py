@@ -12,17 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from trueband.golden.recordings.heads import HEADS, LANGUAGE_MODELS, Config, Head, has_head
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.golden.recordings.heads import Head, has_head, head_of
+from trueband.reference.config import LEDConfig, XLMRobertaConfig
+from trueband.reference.families import MODEL_TYPES, Config, Family, family_of_type
 from trueband.reference.layers import State
-
-FAMILIES: dict[str, tuple[type[Config], tuple[str, ...]]] = {  # name in the classes -> configuration, model types
-    "XLMRoberta": (XLMRobertaConfig, ("xlm-roberta", "roberta")),
-    "Longformer": (LongformerConfig, ("longformer",)),
-    "LED": (LEDConfig, ("led",)),
-}
-SAME_CLASSES = {"Roberta": "XLMRoberta"}  # compute what the other one does
-PREFIXES = {"XLMRoberta": "roberta.", "Longformer": "longformer.", "LED": "led."}
 
 
 @dataclass(frozen=True)
@@ -30,14 +23,14 @@ class Recorded:
     """What is recorded.
 
     Attributes:
-        family: "XLMRoberta", "Longformer" or "LED".
+        family: its names.
         config: of the model.
         state: weights of any floating dtype under the Hub's keys.
         prefix: of the keys of the model inside a model with a head; "" where it has none.
         head: such as "MaskedLM"; "" for the base model.
     """
 
-    family: str
+    family: Family
     config: Config
     state: State
     prefix: str
@@ -46,13 +39,13 @@ class Recorded:
     @property
     def reads(self) -> Head | None:
         """What the head reads and gives; None of a base model."""
-        return HEADS[self.family][self.head] if self.head else None
+        return head_of(self.family, self.head) if self.head else None
 
     @property
     def has_pooler(self) -> bool:
         """Whether the pooler is recorded: not where a head leaves it unread."""
         there = f"{self.prefix}pooler.dense.weight" in self.state
-        return self.head == "MultipleChoice" or (not self.head and there and self.family != "LED")
+        return self.head == "MultipleChoice" or (not self.head and there and self.family.pooler)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -70,7 +63,7 @@ class Recorded:
     @property
     def model_class(self) -> str:
         """Under the Hub's name."""
-        return f"{self.family}For{self.head}" if self.head else f"{self.family}Model"
+        return f"{self.family.class_words[0]}For{self.head}" if self.head else self.family.base_class
 
     @property
     def left_out(self) -> list[str]:
@@ -89,29 +82,28 @@ def described(config: Mapping[str, Any], state: State) -> Recorded:
         ValueError: a model type that taps are not recorded of, or a class whose weights are not there.
     """
     kind = config.get("model_type")
-    family = next((name for name, (_, types) in FAMILIES.items() if kind in types), None)
+    family = family_of_type(kind)
     if family is None:
-        known = ", ".join(each for _, types in FAMILIES.values() for each in types)
-        raise ValueError(f"model_type: expected one of {known}, got {kind!r}")
-    settings = FAMILIES[family][0].from_dict(config)
-    prefix = PREFIXES[family] if any(name.startswith(PREFIXES[family]) for name in state) else ""
+        raise ValueError(f"model_type: expected one of {', '.join(MODEL_TYPES)}, got {kind!r}")
+    settings = family.config.from_dict(config)
+    prefix = family.prefix if any(name.startswith(family.prefix) for name in state) else ""
     head = _head(family, config.get("architectures") or [], settings, state)
-    if family == "LED":
+    if isinstance(settings, LEDConfig):
         state = _completed_led(state, prefix, head)
     return Recorded(family, settings, state, prefix, head)
 
 
-def _head(family: str, architectures: list[str], config: Config, state: State) -> str:
+def _head(family: Family, architectures: list[str], config: Config, state: State) -> str:
     for name in architectures:
         start, _, head = name.removesuffix("Model").partition("For")
-        if SAME_CLASSES.get(start, start) != family or (head and head not in HEADS[family]):
+        if start not in family.class_words or (head and head not in family.class_ends):
             continue
         if head and not has_head(family, head, state) and head != "ConditionalGeneration":  # which may be all tied
-            module = HEADS[family][head].module
+            module = head_of(family, head).module
             raise ValueError(f"architectures: expected the weights {module}.* of {name}, got none")
         return head
-    causal = isinstance(config, XLMRobertaConfig) and config.is_decoder
-    language = "CausalLM" if causal else next(each for each in HEADS[family] if each in LANGUAGE_MODELS)
+    decoder = isinstance(config, XLMRobertaConfig) and config.is_decoder
+    language = (family.decoder_head if decoder else None) or family.heads["lm"]
     return language if has_head(family, language, state) else ""
 
 

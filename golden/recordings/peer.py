@@ -16,21 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.recordings.classes import CLASSES
 from trueband.golden.recordings.peer_moments import judged_outputs
 from trueband.golden.records import Outcome
 from trueband.golden.runners.registry import Context, runner
 from trueband.golden.store import Golden
 from trueband.properties.verdict import judge_exact
+from trueband.reference.classes import FUNCTIONS
 from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding_models import led_generate
+from trueband.reference.families import family_of_class
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def config_of(model_class: str, config: Mapping[str, Any]) -> Any:
     """The configuration of a class of the Hub."""
-    return CLASSES[model_class][0].from_dict(config)
+    return family_of_class(model_class).config.from_dict(config)
 
 
 def reference_outputs(
@@ -43,7 +44,7 @@ def reference_outputs(
     if generation is not None:
         found = led_generate(state, settings, ids, GenerationConfig(**generation), **given)
         return {"sequences": found.sequences}
-    return flat(CLASSES[model_class][1](state, settings, ids, output_attentions=True, **given)._asdict())
+    return flat(FUNCTIONS[model_class](state, settings, ids, output_attentions=True, **given)._asdict())
 
 
 def flat(output: Mapping[str, Any]) -> Arrays:

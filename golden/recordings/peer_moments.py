@@ -21,12 +21,13 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig
+from trueband.reference.families import family_of_class
 from trueband.reference.led_decoder import shift_right
 
 Arrays = Mapping[str, NDArray[Any]]
 Named = dict[str, Moments]
 MASKS = {
-    "roberta": ("attention_mask", "head_mask", "encoder_hidden_states", "encoder_attention_mask"),
+    "xlm-roberta": ("attention_mask", "head_mask", "encoder_hidden_states", "encoder_attention_mask"),
     "longformer": ("attention_mask", "global_attention_mask", "head_mask"),
     "led": (
         "attention_mask", "global_attention_mask", "decoder_attention_mask", "head_mask", "decoder_head_mask",
@@ -74,12 +75,11 @@ def _judged_loss(
 
 
 def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, precision: Precision) -> Named:
-    family = "led" if isinstance(config, LEDConfig) else "roberta"
-    family = "longformer" if isinstance(config, LongformerConfig) else family
-    options: dict[str, Any] = {name: inputs[name] for name in MASKS[family] if name in inputs}
+    family = family_of_class(model_class)
+    options: dict[str, Any] = {name: inputs[name] for name in MASKS[family.name] if name in inputs}
     ids = inputs["input_ids"]
-    prefix = f"{family}." if any(name.startswith(f"{family}.") for name in state) else ""
-    if family == "led":
+    prefix = family.prefix if any(name.startswith(family.prefix) for name in state) else ""
+    if isinstance(config, LEDConfig):
         decoder = inputs.get("decoder_input_ids")
         if decoder is None:
             labels = inputs["labels"] if model_class.endswith("Generation") else ids
@@ -89,7 +89,7 @@ def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, preci
             state, config, ids, precision, encoder_precision=encoder, decoder_input_ids=decoder, prefix=prefix,
             **options,
         )  # fmt: skip
-    elif family == "longformer":
+    elif isinstance(config, LongformerConfig):
         named = longformer_moments(state, config, ids, precision, prefix=prefix, **options)
     else:
         named = roberta_moments(state, config, ids, precision, prefix=prefix, **options)

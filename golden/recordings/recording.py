@@ -35,6 +35,7 @@ from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import DTYPES, Precision, round_to, roundoff
 from trueband.properties.bounds.variance import SIGMAS, Moments
 from trueband.properties.verdict import Verdict, judge
+from trueband.reference.config import LEDConfig
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -79,7 +80,7 @@ def taps_of(
 
 
 def _of_a_decoder(model: Recorded, stage: str) -> bool:
-    return stage == "logits" and model.family == "LED"
+    return stage == "logits" and isinstance(model.config, LEDConfig)
 
 
 def _cast(x: Float, precision: Precision) -> Moments:

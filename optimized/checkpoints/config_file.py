@@ -1,4 +1,4 @@
-"""`config.json`: which configuration belongs to which `model_type`, read and written under the Hub's names."""
+"""`config.json`, read and written under the Hub's names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,9 @@ import torch
 from torch import nn
 
 from trueband.optimized.checkpoints.weight_files import read_json
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.families import Config, family_of_config
 
-Config = XLMRobertaConfig | LongformerConfig | LEDConfig
 NAME = "config.json"
-
-# The first model type is the one that is written. RoBERTa computes the same as XLM-RoBERTa.
-MODEL_TYPES: dict[type[Config], tuple[str, ...]] = {
-    XLMRobertaConfig: ("xlm-roberta", "roberta"),
-    LongformerConfig: ("longformer",),
-    LEDConfig: ("led",),
-}
-PREFIXES: dict[type[Config], str] = {XLMRobertaConfig: "roberta.", LongformerConfig: "longformer.", LEDConfig: "led."}
 
 
 def config_class(model_class: type[nn.Module]) -> type[Config]:
@@ -44,7 +35,7 @@ def read_config(directory: Path, kind: type[Config]) -> Config:
     """
     path = directory / NAME
     values = read_json(path)
-    expected = MODEL_TYPES[kind]
+    expected = family_of_config(kind).model_types
     if values.get("model_type") not in expected:
         wanted = " or ".join(repr(each) for each in expected)
         raise ValueError(f"{path}: expected model_type {wanted}, got {values.get('model_type')!r}")
@@ -63,5 +54,5 @@ def config_content(config: Config, architecture: str, dtype: torch.dtype) -> dic
     pruned = values.pop("pruned_heads", {})
     if pruned:
         values["pruned_heads"] = {str(layer): list(heads) for layer, heads in pruned.items()}
-    named = {"architectures": [architecture], "model_type": MODEL_TYPES[type(config)][0]}
+    named = {"architectures": [architecture], "model_type": family_of_config(type(config)).name}
     return named | values | {"dtype": str(dtype).removeprefix("torch.")}

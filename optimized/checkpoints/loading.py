@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from trueband.optimized.attention.chunked_space import LINE
-from trueband.optimized.checkpoints.config_file import NAME, PREFIXES, config_class, read_config, takes_pooling_layer
+from trueband.optimized.checkpoints.config_file import NAME, config_class, read_config, takes_pooling_layer
 from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
 from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights
+from trueband.reference.families import family_of_config
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,7 +58,7 @@ def load(
     except ValueError as error:
         raise ValueError(f"{directory / NAME}: {error}") from error
     groups = tied_names(model)
-    prefix = PREFIXES[kind]
+    prefix = family_of_config(kind).prefix
     stored = with_prefix_of((name for group in groups.values() for name in group), weights, prefix)
     found = match(groups, stored)
     head = [name for name in found.missing if is_head(name, prefix, groups)]

@@ -11,11 +11,12 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from trueband.optimized.checkpoints.config_file import NAME, PREFIXES, config_content
+from trueband.optimized.checkpoints.config_file import NAME, config_content
 from trueband.optimized.checkpoints.keys import listed, tied_names
 from trueband.optimized.checkpoints.loading import load
 from trueband.optimized.checkpoints.weight_files import SAFETENSORS
 from trueband.optimized.checkpoints.writing import write_folder
+from trueband.reference.families import family_of_config
 
 HEADS = ("lm_head.", "classifier.", "qa_outputs.", "classification_head.", "final_logits_bias")
 logger = logging.getLogger("trueband.checkpoints")
@@ -57,7 +58,7 @@ class PretrainedModel(nn.Module):
         model, initialized, unexpected = load(cls, Path(directory), dtype, device, new_head)
         if initialized:
             logger.warning("%s: initialized, not in %s: %s", cls.__name__, directory, listed(initialized))
-        inside = any(name.startswith(PREFIXES[type(model.config)]) for name in model.state_dict())
+        inside = any(name.startswith(family_of_config(type(model.config)).prefix) for name in model.state_dict())
         heads = [] if inside else [name for name in unexpected if name.startswith(HEADS)]
         if heads:
             logger.info("%s: heads not used, of %s: %s", cls.__name__, directory, listed(heads))

@@ -25,14 +25,11 @@ from trueband.properties.models.weights import (
     random_weights,
 )
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
+from trueband.reference.families import FAMILIES, Family
 
 Positions = tuple[tuple[int, ...], ...]
-HEADS = {
-    "xlm-roberta": ("lm", "sequence", "token", "choice", "qa"),
-    "longformer": ("lm", "sequence", "token", "choice", "qa"),
-    "led": ("lm", "sequence", "qa"),
-}
-ARCHITECTURES = tuple(HEADS)
+HEADS = {name: tuple(family.heads) for name, family in FAMILIES.items()}
+ARCHITECTURES = tuple(FAMILIES)
 VOCABULARY, HEAD_DIM, FIRST_WORD = 29, 4, 6  # ids below FIRST_WORD are special
 
 
@@ -113,9 +110,14 @@ class ModelCase:
         return Model(self.architecture, self.config, self.state, self.dtype, self.head)
 
     @property
+    def family(self) -> Family:
+        """What the architecture's configuration, classes and weights are called."""
+        return FAMILIES[self.architecture]
+
+    @property
     def prefix(self) -> str:
         """Of the keys of the model inside the model with a head."""
-        return {"xlm-roberta": "roberta.", "longformer": "longformer.", "led": "led."}[self.architecture]
+        return self.family.prefix
 
     @property
     def decoder(self) -> Self:
@@ -138,8 +140,7 @@ class ModelCase:
     @property
     def words(self) -> np.ndarray:
         """The word embeddings, (vocabulary, D)."""
-        table = "shared.weight" if self.architecture == "led" else "embeddings.word_embeddings.weight"
-        return self.state[f"{self.prefix}{table}"]
+        return self.state[self.family.word_embeddings]
 
     @cached_property
     def config(self) -> dict[str, Any]:

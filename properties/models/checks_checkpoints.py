@@ -16,7 +16,7 @@ from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
 from trueband.properties.models.head_taps import judge_head
-from trueband.properties.models.reference_checkpoints import CONFIG, WORDS, stored_arrays
+from trueband.properties.models.reference_checkpoints import CONFIG, stored_arrays
 from trueband.properties.models.taps import judge_all
 from trueband.properties.verdict import Verdict, judge_exact
 
@@ -53,7 +53,7 @@ def check_round_trip(probe: ModelProbe) -> Iterator[Verdict]:
 def check_tied_words(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on the new words, which lie where the old ones lay."""
     case, candidate = probe.case, probe.candidate
-    name = WORDS[case.architecture]
+    name = case.family.word_embeddings
     words = np.roll(case.state[name], 1, axis=0)
     edited = probe.other(lambda: candidate.edited(case.model, words, case.inputs))
     yield from judge_all(case, case.inputs, edited, case.state | {name: words})
@@ -75,10 +75,12 @@ def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
     shapes = (words.shape, bias.shape)
     expected = ((size, case.heads * HEAD_DIM), (1, size))
     yield claim(shapes == expected, f"shapes of words and bias: expected {expected}, got {shapes}")
-    yield judge_exact(words[:kept], case.state[WORDS["led"]][:kept], f"old words after a change to {size}")
+    yield judge_exact(words[:kept], case.words[:kept], f"old words after a change to {size}")
     old = np.pad(case.state["final_logits_bias"][:, :kept], ((0, 0), (0, size - kept)))
     yield judge_exact(bias, old, f"bias after a change to {size}")
-    yield from judge_all(case, case.inputs, output, case.state | {WORDS["led"]: words, "final_logits_bias": bias})
+    yield from judge_all(
+        case, case.inputs, output, case.state | {case.family.word_embeddings: words, "final_logits_bias": bias}
+    )
 
 
 def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:

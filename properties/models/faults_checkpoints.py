@@ -9,7 +9,6 @@ import numpy as np
 
 from trueband.properties.models.fault import faulty_candidate
 from trueband.properties.models.model import Arrays, Model
-from trueband.properties.models.reference_checkpoints import WORDS
 from trueband.properties.models.witness import ReferenceModels
 
 
@@ -51,14 +50,15 @@ class SavedWithPrefix(ReferenceModels):
 class StaleWords(ReferenceModels):
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
         own = "lm_head.weight" if model.architecture == "led" else "lm_head.decoder.weight"
-        copied = model.state | {own: model.state[WORDS[model.architecture]]}
+        copied = model.state | {own: model.state[model.family.word_embeddings]}
         return super().edited(model.with_state(copied), words, inputs)
 
 
 @faulty_candidate("a larger vocabulary is drawn anew", "led", "resized_vocabulary")
 class OldWordsRedrawn(ReferenceModels):
     def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
-        redrawn = model.state | {WORDS["led"]: np.roll(model.state[WORDS["led"]], 1, axis=0)}
+        table = model.family.word_embeddings
+        redrawn = model.state | {table: np.roll(model.state[table], 1, axis=0)}
         return super().resized(model.with_state(redrawn), size, inputs)
 
 

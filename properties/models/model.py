@@ -7,10 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.families import FAMILIES, Family
 
 Arrays = dict[str, np.ndarray]
-CONFIGS: dict[str, Any] = {"xlm-roberta": XLMRobertaConfig, "longformer": LongformerConfig, "led": LEDConfig}
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +17,7 @@ class Model:
     """A model as data.
 
     Attributes:
-        architecture: one of `CONFIGS`.
+        architecture: one of `FAMILIES`.
         config: fields of `config.json`.
         state: arrays under the Hub's keys.
         dtype: the model computes in.
@@ -32,9 +31,20 @@ class Model:
     head: str = "lm"
 
     @property
+    def family(self) -> Family:
+        """What the architecture's configuration, classes and weights are called."""
+        return FAMILIES[self.architecture]
+
+    @property
     def settings(self) -> Any:
         """The configuration, read."""
-        return CONFIGS[self.architecture].from_dict(self.config)
+        return self.family.config.from_dict(self.config)
+
+    @property
+    def class_name(self) -> str:
+        """The class with the head, under the Hub's name."""
+        causal = self.head == "lm" and self.config.get("is_decoder", False)
+        return self.family.class_with("decoder" if causal else self.head)
 
     def with_config(self, **changes: Any) -> Self:
         return replace(self, config={**self.config, **changes})

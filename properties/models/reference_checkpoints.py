@@ -10,11 +10,6 @@ import numpy as np
 
 from trueband.properties.models.model import Arrays, Model
 
-WORDS = {
-    "xlm-roberta": "roberta.embeddings.word_embeddings.weight",
-    "longformer": "longformer.embeddings.word_embeddings.weight",
-    "led": "led.shared.weight",
-}
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -43,15 +38,16 @@ class ReferenceCheckpoints:
 
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
         """What the model gives after the words have been overwritten."""
-        return self.forward(model.with_state(model.state | {WORDS[model.architecture]: words}), inputs)
+        return self.forward(model.with_state(model.state | {model.family.word_embeddings: words}), inputs)
 
     def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
         """LED with a vocabulary of another size: new words are small random numbers, their bias is 0."""
-        old, bias = model.state[WORDS["led"]], np.zeros((1, size))
+        table = model.family.word_embeddings
+        old, bias = model.state[table], np.zeros((1, size))
         words = 0.02 * np.random.default_rng(size).standard_normal((size, old.shape[1]))
         kept = min(size, len(old))
         words[:kept], bias[:, :kept] = old[:kept], model.state["final_logits_bias"][:, :kept]
-        changed = model.state | {WORDS["led"]: words, "final_logits_bias": bias}
+        changed = model.state | {table: words, "final_logits_bias": bias}
         output = self.forward(model.with_config(vocab_size=size).with_state(changed), inputs)
         return {**output, "words": words, "bias": bias}
 

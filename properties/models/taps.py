@@ -33,6 +33,7 @@ from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import default_positions, embed
+from trueband.reference.families import FAMILIES
 from trueband.reference.layers import lm_head
 from trueband.reference.led import led_lm_head
 from trueband.reference.led_decoder import led_decoder_layer
@@ -143,8 +144,9 @@ def judge_logits(case: ModelCase, output: dict[str, Any], state: Weights | None 
 
 
 def encoder_config(case: ModelCase) -> LongformerConfig | XLMRobertaConfig:
-    kind = LongformerConfig if case.architecture == "longformer" else XLMRobertaConfig
-    return kind.from_dict(case.config)
+    config = FAMILIES[case.architecture].config.from_dict(case.config)
+    assert isinstance(config, LongformerConfig | XLMRobertaConfig)
+    return config
 
 
 def encoder_inputs(inputs: Arrays) -> Arrays:

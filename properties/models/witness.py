@@ -41,50 +41,12 @@ from trueband.properties.models.half import half_encoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import ReferenceCheckpoints
 from trueband.properties.models.training import TRAINING, Batches, ReferenceTraining, Regime, Trained
-from trueband.reference.config import GenerationConfig, XLMRobertaConfig
+from trueband.reference.classes import FUNCTIONS
+from trueband.reference.config import GenerationConfig
 from trueband.reference.decoding import Generated
 from trueband.reference.decoding_models import led_generate, roberta_generate
-from trueband.reference.led import led_conditional_generation, led_model
-from trueband.reference.led_heads import led_question_answering, led_sequence_classification
-from trueband.reference.longformer import longformer_masked_lm, longformer_model
-from trueband.reference.longformer_heads import (
-    longformer_multiple_choice,
-    longformer_question_answering,
-    longformer_sequence_classification,
-    longformer_token_classification,
-)
-from trueband.reference.outputs import EncoderOutput, HeadOutput
+from trueband.reference.outputs import EncoderOutput
 from trueband.reference.pruning import prune_heads
-from trueband.reference.roberta import roberta_causal_lm, roberta_masked_lm, roberta_model
-from trueband.reference.roberta_heads import (
-    roberta_multiple_choice,
-    roberta_question_answering,
-    roberta_sequence_classification,
-    roberta_token_classification,
-)
-
-
-def roberta_lm(state: Arrays, config: XLMRobertaConfig, *given: Any, **options: Any) -> HeadOutput:
-    """The language model that the configuration asks for: causal for a decoder."""
-    model = roberta_causal_lm if config.is_decoder else roberta_masked_lm
-    return model(state, config, *given, **options)
-
-
-REFERENCE_HEADS: dict[tuple[str, str], Any] = {
-    ("xlm-roberta", "lm"): roberta_lm,
-    ("longformer", "lm"): longformer_masked_lm,
-    ("led", "lm"): led_conditional_generation,
-    ("xlm-roberta", "sequence"): roberta_sequence_classification,
-    ("xlm-roberta", "token"): roberta_token_classification,
-    ("xlm-roberta", "choice"): roberta_multiple_choice,
-    ("xlm-roberta", "qa"): roberta_question_answering,
-    ("longformer", "sequence"): longformer_sequence_classification,
-    ("longformer", "token"): longformer_token_classification,
-    ("longformer", "choice"): longformer_multiple_choice,
-    ("longformer", "qa"): longformer_question_answering,
-    ("led", "sequence"): led_sequence_classification,
-    ("led", "qa"): led_question_answering,
-}
 
 
 class ModelCandidate(Protocol):
@@ -124,7 +86,7 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining):
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
         given = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}
-        output = REFERENCE_HEADS[model.architecture, model.head](model.state, model.settings, **given)
+        output = FUNCTIONS[model.class_name](model.state, model.settings, **given)
         side = "encoder_" if model.architecture == "led" else ""
         return {
             **taps(output),
@@ -136,12 +98,10 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining):
 
     def base(self, model: Model, inputs: Arrays) -> Any:
         given: dict[str, Any] = dict(inputs)
-        if model.architecture == "led":
-            return {**taps(led_model(model.state, model.settings, **given)), "pooler_output": None}
-        run: Any = longformer_model if model.architecture == "longformer" else roberta_model
-        pooled = "pooler.dense.weight" in model.state
-        output = run(model.state, model.settings, add_pooling_layer=pooled, **given)
-        return {**taps(output), "pooler_output": output.pooler_output}
+        if model.family.pooler:
+            given["add_pooling_layer"] = "pooler.dense.weight" in model.state
+        output = FUNCTIONS[model.family.base_class](model.state, model.settings, **given)
+        return {**taps(output), "pooler_output": getattr(output, "pooler_output", None)}
 
     def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
         return self.forward(model, read_in_steps(model.architecture, inputs, rows, following))

@@ -18,6 +18,7 @@ from trueband import convert_command, convert_run
 from trueband.golden.fairseq import Arrays, Checkpoint
 from trueband.golden.fetch import fetch
 from trueband.golden.wheels import SAPIENS
+from trueband.hub.folder import read_folder
 from trueband.optimized.models import LEDForConditionalGeneration, LongformerForMaskedLM, XLMRobertaForMaskedLM
 
 Run = Callable[..., int]
@@ -272,8 +273,8 @@ def test_tied_arrays_that_differ_are_refused(tmp_path: Path, convert: Run, bart:
 
 
 def test_arrays_are_read_as_they_are_stored(bart: Path) -> None:
-    _, state, dtype = convert_run.read_hub(bart)
+    read = read_folder(bart, "SOURCE")
     stored: Arrays = {name: tensor.numpy() for name, tensor in load_file(bart / "model.safetensors").items()}
-    assert dtype == "float32"
-    assert state.keys() == stored.keys()
-    assert all(np.array_equal(state[name], stored[name]) for name in state)
+    assert read.dtype == "float32"
+    assert read.state.keys() == stored.keys()
+    assert all(np.array_equal(array, stored[name]) for name, array in read.state.items())

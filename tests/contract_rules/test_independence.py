@@ -13,10 +13,21 @@ STANDARD = set(sys.stdlib_module_names)
 
 # What each folder may import, by module prefix. Everything else is refused, so that a new import is a decision.
 ALLOWED: dict[str, set[str]] = {
+    # Before its parent. What `optimized` may import of the reference: fields and names, and nothing that computes.
+    "trueband.reference.config": {"trueband.reference.config", "trueband.reference.config_generation"},
+    "trueband.reference.config_generation": set(),
+    "trueband.reference.families": {"trueband.reference.config"},
     "trueband.reference": {"numpy", "trueband.reference"},
     # Before its parent. A kernel is defined by a decorator of triton; nothing imports a kernel before it is launched.
     "trueband.optimized.attention.triton.kernels": {"triton", "trueband.optimized.attention.triton.kernels"},
-    "trueband.optimized": {"numpy", "safetensors", "torch", "trueband.optimized", "trueband.reference.config"},
+    "trueband.optimized": {
+        "numpy",
+        "safetensors",
+        "torch",
+        "trueband.optimized",
+        "trueband.reference.config",
+        "trueband.reference.families",
+    },
     "trueband.properties": {"hypothesis", "numpy", "trueband.properties", "trueband.reference"},
     "trueband.golden": {"numpy", "safetensors", "trueband.golden", "trueband.properties", "trueband.reference"},
 }
@@ -86,8 +97,17 @@ WRONG = {
     "reference with scipy": ("trueband.reference.x", "from scipy.special import erf"),
     "reference with the optimized masks": ("trueband.reference.x", "from trueband.optimized.attention import masks"),
     "reference with the bounds": ("trueband.reference.x", "from trueband.properties.bounds import Bound"),
+    "families that bring what computes": (
+        "trueband.reference.families",
+        "from trueband.reference.classes import FUNCTIONS",
+    ),
+    "configurations that compute": ("trueband.reference.config", "import numpy"),
     "relative import": ("trueband.reference.x", "from . import masks"),
     "optimized with the reference masks": ("trueband.optimized.x", "from trueband.reference.masks import band"),
+    "optimized with the reference's classes": (
+        "trueband.optimized.x",
+        "from trueband.reference.classes import FUNCTIONS",
+    ),
     "optimized with the reference": ("trueband.optimized.x", "import trueband.reference"),
     "optimized with the reference, by name": ("trueband.optimized.x", "from trueband import reference"),
     "optimized with transformers": ("trueband.optimized.x", "def f():\n    import transformers"),
@@ -125,6 +145,7 @@ def test_a_wrong_source_is_rejected(name: str) -> None:
 RIGHT = {
     "standard library and numpy": ("trueband.reference.x", "import math\nfrom numpy.typing import NDArray"),
     "configurations are data": ("trueband.optimized.x", "from trueband.reference.config import LongformerConfig"),
+    "names are data": ("trueband.optimized.x", "from trueband.reference.families import family_of_config"),
     "triton where it is needed": ("trueband.optimized.x", "def f():\n    import triton\n    return triton"),
     "triton in a kernel": ("trueband.optimized.attention.triton.kernels.x", "import triton.language as tl"),
     "torch where it is needed": ("trueband.properties.x", "def f():\n    import torch\n    return torch"),

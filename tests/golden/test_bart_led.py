@@ -19,6 +19,7 @@ from trueband.properties.bounds import Precision
 from trueband.properties.bounds.variance import sigma_bound
 from trueband.reference.config import GenerationConfig, LEDConfig
 from trueband.reference.decoding_models import led_generate
+from trueband.witnesses.building import build
 
 STORE = open_store()
 ALL_WORDS = STORE.golden("bart_led_words_all_global").metadata
@@ -39,10 +40,7 @@ def test_generate_writes_every_published_word(label: str, who: str) -> None:
     settings, how = LEDConfig.from_dict(config), GenerationConfig(max_length=MAX_LENGTH, forced_eos_token_id=END)
     model = None
     if who == "optimized":
-        from trueband.optimized.models import LEDForConditionalGeneration
-
-        model = LEDForConditionalGeneration(settings).eval()
-        model.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
+        model = build("LEDForConditionalGeneration", config, state, "float32")
     for word, spoken in WORDS.items():
         ids = encode_word(word)
         flagged = global_flags(ids, GLOBALS[label])
@@ -56,11 +54,7 @@ def test_generate_writes_every_published_word(label: str, who: str) -> None:
 
 
 def test_a_batch_of_padded_words_is_the_words_one_by_one() -> None:
-    from trueband.optimized.models import LEDForConditionalGeneration
-
-    config, state = led_g2p()
-    model = LEDForConditionalGeneration(LEDConfig.from_dict(config)).eval()
-    model.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
+    model = build("LEDForConditionalGeneration", *led_g2p(), "float32")
     texts = [encode_word(word)[0] for word in WORDS]
     ids = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.int64)
     for row, text in zip(ids, texts, strict=True):

@@ -54,6 +54,7 @@ from trueband.reference.led_decoder import led_decoder_layer
 from trueband.reference.led_encoder import led_encoder_layer
 from trueband.reference.longformer import longformer_layer
 from trueband.reference.roberta import roberta_layer
+from trueband.witnesses.building import build
 
 Array = np.ndarray
 DTYPES = ("float32", "bfloat16", "float16")
@@ -122,12 +123,6 @@ def rounded(state: dict[str, Array], dtype: str) -> dict[str, Array]:
     return {name: round_to(array.astype(np.float64), dtype) for name, array in state.items()}
 
 
-def loaded(kind: Any, config: Any, state: dict[str, Array], dtype: str) -> Any:
-    model = kind(config).double()
-    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()}, strict=False)  # tied: once
-    return model.to(getattr(torch, dtype)).eval()
-
-
 def run(model: Any, texts: Texts, **more: Array) -> dict[str, Any]:
     """Outputs of the model by name, float64."""
     given = {"input_ids": texts.ids, "attention_mask": texts.real, **more}
@@ -156,11 +151,11 @@ def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> It
     state, precision, texts = rounded(checkpoint.state, dtype), Precision.of(dtype), antibodies()
     masks = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
     config: Any = (LongformerConfig if banded else XLMRobertaConfig).from_dict(checkpoint.config)
-    tested = type(config).from_dict({**checkpoint.config, **(changed or {})})
+    tested = {**checkpoint.config, **(changed or {})}
     prefix = "longformer." if banded else "roberta."
-    kind = optimized.LongformerForMaskedLM if banded else optimized.XLMRobertaForMaskedLM
+    kind = "LongformerForMaskedLM" if banded else "XLMRobertaForMaskedLM"
     more = {"global_attention_mask": texts.flags} if banded else {}
-    output = run(loaded(kind, tested, state, dtype), texts, **more)
+    output = run(build(kind, tested, state, dtype), texts, **more)
     for i, (x, leaving) in enumerate(pairwise(output["hidden_states"])):
         name = f"{prefix}encoder.layer.{i}"
 
@@ -197,8 +192,8 @@ def led_taps(
     """Of encoder and decoder of an LED. `model_name` tells checkpoint and texts."""
     state, precision = rounded(checkpoint.state, dtype), Precision.of(dtype)
     config = LEDConfig.from_dict(checkpoint.config)
-    tested = LEDConfig.from_dict({**checkpoint.config, **(changed or {})})
-    model = loaded(optimized.LEDForConditionalGeneration, tested, state, dtype)
+    tested = {**checkpoint.config, **(changed or {})}
+    model = build("LEDForConditionalGeneration", tested, state, dtype)
     output = run(model, texts, global_attention_mask=texts.flags, decoder_input_ids=decoder_ids)
     masks = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
     real, flagged = texts.real == 1, texts.flags == 1

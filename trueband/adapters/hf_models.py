@@ -11,30 +11,22 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.properties.models.target import ModelTarget
-
-CONFIGS = {"xlm-roberta": "XLMRobertaConfig", "longformer": "LongformerConfig", "led": "LEDConfig"}
-MAY_BE_TIED = ("embed_tokens.weight", "lm_head.weight", "decoder.weight", "decoder.bias", "position_ids")
+from trueband.reference.families import FAMILIES
+from trueband.witnesses.building import fill
 
 
 def build(architecture: str, class_name: str, config: dict[str, Any], state: dict[str, Any]) -> Any:
     """A model of transformers with these weights, in float32 and evaluation mode."""
-    import torch
     import transformers
 
     transformers.logging.set_verbosity_error()  # it warns of each length that is no whole window
     transformers.logging.disable_progress_bar()
-    kind = getattr(transformers, CONFIGS[architecture])
-    if class_name in ("XLMRobertaModel", "LongformerModel"):
-        pooler = {"add_pooling_layer": "pooler.dense.weight" in state}
-    else:
-        pooler = {}
+    family = FAMILIES[architecture]
+    kind = getattr(transformers, family.config.__name__)  # both are called as the Hub calls them
+    own_pooler = family.pooler and class_name == family.base_class
+    pooler = {"add_pooling_layer": "pooler.dense.weight" in state} if own_pooler else {}
     model = getattr(transformers, class_name)(kind(**config), **pooler)
-    tensors = {name: torch.tensor(array, dtype=torch.float32) for name, array in state.items()}
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    untied = [name for name in missing if not name.endswith(MAY_BE_TIED)]
-    if untied or unexpected:
-        raise ValueError(f"state: expected the model's keys, got none of {untied} and besides {unexpected}")
-    model.tie_weights()
+    fill(model, state)
     return model.eval()
 
 

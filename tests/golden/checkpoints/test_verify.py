@@ -17,7 +17,7 @@ from trueband.golden.checkpoints import CheckpointEntry
 from trueband.golden.checkpoints.slices import parse_slice
 from trueband.golden.records import GoldenRecord
 from trueband.golden.store import Store, open_store
-from trueband.golden_checkpoint_models import OptimizedModels
+from trueband.golden_checkpoint_models import OptimizedFolder
 from trueband.golden_checkpoint_run import verify_checkpoint
 
 Make = Callable[..., tuple[Path, Any]]
@@ -113,14 +113,14 @@ def test_other_weights_than_the_published_file(
 def test_a_crash_is_one_record(
     led: tuple[Path, Any], table: Table, restate: Restate, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = OptimizedModels.compute
+    compute = OptimizedFolder.compute
 
-    def out_of_memory(self: OptimizedModels, model: Any, inputs: Any, generate: Any) -> Any:
+    def out_of_memory(self: OptimizedFolder, model: Any, inputs: Any, generate: Any) -> Any:
         if "Conditional" in type(model).__name__:
             raise MemoryError("no room for 4096 tokens")
         return compute(self, model, inputs, generate)
 
-    monkeypatch.setattr(OptimizedModels, "compute", out_of_memory)
+    monkeypatch.setattr(OptimizedFolder, "compute", out_of_memory)
     records = by_name(verify_checkpoint(led[0], table=table, store=restate(expected)))
     assert records["led_base_no_head"].passed
     assert not records["led_base_lm_head"].passed
@@ -148,7 +148,7 @@ def test_one_model_and_one_run_serve_goldens_of_one_input(
     calls: list[str] = []
 
     def counted(name: str) -> Callable[..., Any]:
-        real = getattr(OptimizedModels, name)
+        real = getattr(OptimizedFolder, name)
 
         def call(*arguments: Any) -> Any:
             calls.append(name)
@@ -157,7 +157,7 @@ def test_one_model_and_one_run_serve_goldens_of_one_input(
         return call
 
     for name in ("load", "compute"):
-        monkeypatch.setattr(OptimizedModels, name, counted(name))
+        monkeypatch.setattr(OptimizedFolder, name, counted(name))
     records = by_name(verify_checkpoint(folder, table=table, store=store))
     assert calls == ["load", "compute"]
     assert records["longformer_base_long_mean"].passed

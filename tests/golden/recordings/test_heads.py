@@ -16,7 +16,7 @@ from trueband import golden_record_verify
 from trueband.golden.recordings.recording import entering, judge_taps, rows_of, tap_names
 from trueband.golden.recordings.reference import natural_states, reference_taps
 from trueband.golden.store import read_golden
-from trueband.golden_checkpoint_files import read_folder
+from trueband.golden_checkpoint_files import read_model
 from trueband.golden_record_verify import verify_recording
 from trueband.properties.bounds.precision import DTYPES
 
@@ -63,7 +63,7 @@ def test_a_recording_holds_in_every_dtype(name: str, made: Made) -> None:
 def test_the_reference_gives_the_taps_and_what_they_read(name: str, made: Made) -> None:
     """All rows with dense masks, against the selected rows of the recording."""
     golden = read_golden(made(name).recording)
-    folder = read_folder(made(name).folder)
+    folder = read_model(made(name).folder, "MODEL_DIR")
     state, config = dict(folder.recorded.state), folder.config
     given = reference_taps(str(golden.metadata.model_class), config, state, golden.inputs, entering(golden), "float64")
     assert [verdict for verdict in judge_taps(golden, given["taps"], "float64") if not verdict.passed] == []

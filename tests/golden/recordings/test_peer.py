@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.golden.recordings.classes import CLASSES
 from trueband.golden.recordings.peer import config_of, part_of, pruned, reference_outputs, run_peer
 from trueband.golden.recordings.peer_moments import judged_outputs
 from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, open_store
 from trueband.golden_families import context_of
-from trueband.optimized.models import XLMRobertaForCausalLM
 from trueband.properties.verdict import Verdict
 from trueband.reference import led_heads
+from trueband.reference.classes import FUNCTIONS
 from trueband.reference.led_heads import last_end
 from trueband.reference.pruning import prune_heads
+from trueband.witnesses.building import build
 
 STORE = open_store()
 PEERS = [name for name in STORE if STORE.index[name]["kind"] == "peer"]
@@ -32,7 +32,7 @@ def test_there_are_recordings_of_both_releases() -> None:
     versions = {name: STORE.golden(name).metadata.details["transformers"] for name in PEERS}
     assert {versions[name] for name in PEERS if name not in FIVE} == {"4.46.3"}
     assert {versions[name] for name in FIVE} == {"5.23.0"}
-    assert {STORE.golden(name).metadata.model_class for name in PEERS} == set(CLASSES) - {
+    assert {STORE.golden(name).metadata.model_class for name in PEERS} == set(FUNCTIONS) - {
         "LongformerModel", "LEDModel", "LongformerForMultipleChoice", "XLMRobertaForMultipleChoice",
     }  # fmt: skip
     assert sum((STORE.folder / STORE.index[name]["file"]).stat().st_size for name in PEERS) < LARGEST_SUM
@@ -166,8 +166,7 @@ def test_cached_logits_with_relative_positions(kind: str) -> None:
     """A prompt of 4 tokens, then 5 steps of one token: our cache against the peer's. The wrong one: no cache."""
     golden = STORE.golden(f"peer_4_roberta_decoder_{kind}")
     config, state = pruned(golden)
-    model = XLMRobertaForCausalLM(config_of("XLMRobertaForCausalLM", config)).double().eval()
-    model.load_state_dict({name: torch.tensor(array) for name, array in state.items()}, strict=True)
+    model = build("XLMRobertaForCausalLM", config, state, "float64")
     ids = torch.tensor(golden.inputs["input_ids"])
     with torch.no_grad():
         step = model(ids[:, :4], use_cache=True)

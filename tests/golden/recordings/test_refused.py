@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     made: Made, golden_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = made("roberta")
-    monkeypatch.setattr(golden_record, "read_folder", lambda folder: pytest.fail("the model was read"))
+    monkeypatch.setattr(golden_record, "read_model", lambda *given: pytest.fail("the model was read"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as one who may write everywhere
     with pytest.raises(ValueError, match="--out: expected a folder that can be written, got"):
         golden_cli("record", model.folder, "--inputs", model.inputs, "--out", tmp_path / "new" / "out.safetensors")
@@ -150,3 +150,7 @@ def test_verify_without_the_model_says_what_is_missing(made: Made, golden_cli: C
         golden_cli("verify", model.recording)
     with pytest.raises(ValueError, match=r"ID: expected recordings \(\*.safetensors\) or ids of goldens, got both"):
         golden_cli("verify", model.recording, "sapiens_accuracy", "--checkpoint", model.folder)
+    with pytest.raises(
+        ValueError, match=r"^--checkpoint: expected a folder with config\.json and weights, got .*ghost"
+    ):
+        golden_cli("verify", model.recording, "--checkpoint", model.folder / "ghost")

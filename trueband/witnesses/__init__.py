@@ -1,0 +1,1 @@
+"""The optimized models and anybody's models as witnesses: built from NumPy weights, called with NumPy arrays."""
