@@ -154,14 +154,22 @@ def select(pattern: str | None, features: Collection[str]) -> tuple[str, ...]:
 
 
 def matches(pattern: str | None, name: str) -> bool:
-    """Whether a name is meant by a pattern; see `select`."""
+    """Whether a name is meant by a pattern; see `select`. ValueError for one that is none."""
     if pattern is None:
         return True
+    check_pattern(pattern)
     for word in pattern.split(" or "):
         negated, wanted = word.strip().startswith("not "), word.strip().removeprefix("not ").strip()
         if (wanted in name or fnmatch.fnmatch(name, wanted)) != negated:
             return True
     return False
+
+
+def check_pattern(pattern: str) -> None:
+    """ValueError for a pattern with words beside each other, such as "a and b"."""
+    for word in pattern.split(" or "):
+        if len(word.strip().removeprefix("not ").split()) != 1:
+            raise ValueError(f"expected parts of names, as a, 'a or b', 'not a' or 'not a or not b', got {pattern!r}")
 
 
 def steps(plan: Plan) -> list[Step]:

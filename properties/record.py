@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +93,13 @@ def without_answer(records: Iterable[Record]) -> str:
     return f", {sum(counts.values())} of them without an answer ({told})" if counts else ""
 
 
-def to_line(values: dict[str, Any]) -> str:
+def to_line(values: Mapping[str, Any]) -> str:
     """One line of JSON; numbers that JSON does not know (inf, nan) become strings."""
     return json.dumps(_plain(values), separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]

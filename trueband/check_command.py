@@ -55,7 +55,7 @@ def run_command(options: argparse.Namespace) -> int:
     if is_campaign(options, request):
         return run_campaign(options, request)
     records: list[Record] = []
-    interrupted = False
+    interrupted, planned = False, 0
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
         lines = stack.enter_context(JsonLines(options.json))
@@ -64,7 +64,8 @@ def run_command(options: argparse.Namespace) -> int:
         try:
             run = stack.enter_context(Run(request))
             lines.start(run.head() or _head(options, load=not run.cheating))
-            progress = stack.enter_context(CheckProgress(len(run.steps)))
+            planned = len(run.steps)
+            progress = stack.enter_context(CheckProgress(planned))
 
             def on_case(check: str, dtype: str) -> None:
                 interrupt.raise_if_asked()
@@ -82,13 +83,15 @@ def run_command(options: argparse.Namespace) -> int:
         head = {} if run is None else run.head()
         covered = {"covered": str(candidate.covered), "left_out": candidate.covered.left_out} if candidate else {}
         seed = options.seed if run is None else run.seed
-        end_files(options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted)
+        end_files(
+            options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted, planned
+        )
         if candidate is not None and candidate.covered:
             lines.write("covered", candidate.covered.to_dict())
         if request.gate and run is not None:
             run.close()
             lines.write("gate", {"seed": run.seed})
-    print_report(records, candidate)
+    print_report(records, candidate, planned)
     if request.gate and run is not None:
         print_line(f"The secret seed was {run.seed}. The same cases again: {again(options, run.seed)}")
     if interrupted:

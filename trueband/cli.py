@@ -100,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return USAGE
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"trueband: error: {problem}", file=sys.stderr)
+        return USAGE
+    except ValueError as error:
         print(f"trueband: error: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:

@@ -54,8 +54,12 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Coll
     console.print(table)
 
 
-def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> None:
-    """The tables, the failures, and the last line that sums up."""
+def print_report(records: Sequence[Record], candidate: RemoteRunner | None, planned: int = 0) -> None:
+    """The tables, the failures, and the last line that sums up.
+
+    Args:
+        planned: how many checks should have run, where that is known.
+    """
     console = report_console()
     operator = [record for record in records if record.suite == "operator"]
     models = [record for record in records if record.suite == "models"]
@@ -79,7 +83,7 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     wrong = not records or any(not record.passed for record in records)
-    console.print(Text(f"\n{headline(records)}", style="bold red" if wrong else "bold green"))
+    console.print(Text(f"\n{headline(records, planned)}", style="bold red" if wrong else "bold green"))
 
 
 def print_covered(covered: Covered) -> None:

@@ -14,6 +14,7 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
 from trueband.properties.models.engine import model_record
 from trueband.properties.models.target import ModelTarget, load_model_target
+from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.plan import matches
 from trueband.properties.record import Record
 from trueband.properties.search import Found, try_case
@@ -26,7 +27,7 @@ def model_names(pattern: str | None, features: Collection[str]) -> tuple[str, ..
     return tuple(name for name, check in MODEL_CHECKS.items() if check.applies_to(features) and matches(pattern, name))
 
 
-def model_candidate(target: str | ModelTarget) -> OptimizedModels:
+def model_candidate(target: str | ModelTarget) -> ModelCandidate:
     """The models of a target, or of its name or module:factory. Raises TargetError."""
     if target == OWN_MODELS:
         return OptimizedModels()

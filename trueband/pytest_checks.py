@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def parametrize(metafunc: pytest.Metafunc, targets: Sequence[Any], options: Opti
         )
     checks, ids = [], []
     for target in targets:
-        run = _open(metafunc.config, lambda target=target: Request.of(target, **options), {})
+        run = _open(metafunc.config, partial(Request.of, target, **options), {})
         for suite, step in run.steps:
             checks.append(BoundCheck(run, suite, step))
             ids.append("-".join((_short(suite.name), *step.words)))

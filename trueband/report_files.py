@@ -35,6 +35,7 @@ def end_files(
     run: Mapping[str, Any],
     candidate: Candidate | None,
     interrupted: bool = False,
+    planned: int = 0,
 ) -> None:
     """Write them.
 
@@ -42,10 +43,11 @@ def end_files(
         run: what ran where, as `trueband.reports.run_head` tells it.
         candidate: for the pictures; without it there are none.
         interrupted: the run did not end by itself.
+        planned: how many checks should have run, where that is known.
     """
     if options.junit:
         write_junit(options.junit, records)
-    append_step_summary(records, run["target"])
+    append_step_summary(records, run["target"], planned)
     if options.html:
         drawn = pictures(records, candidate) if candidate is not None else {}
-        write_whole(options.html, page(records, run, drawn, interrupted))
+        write_whole(options.html, page(records, run, drawn, interrupted, planned))

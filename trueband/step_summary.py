@@ -14,22 +14,27 @@ VARIABLE = "GITHUB_STEP_SUMMARY"
 SHOWN = 20  # the platform shows no more than 1 MiB
 
 
-def append_step_summary(records: Sequence[Record], target: str) -> None:
+def append_step_summary(records: Sequence[Record], target: str, planned: int = 0) -> None:
     """Append, where the variable is set. What cannot be written is told, and changes no verdict."""
     path = os.environ.get(VARIABLE)
     if not path:
         return
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(step_summary(records, target))
+            file.write(step_summary(records, target, planned))
     except OSError as error:
         print(f"trueband: {VARIABLE}: expected a file to append to, got {error}", file=sys.stderr)
 
 
-def step_summary(records: Sequence[Record], target: str) -> str:
+def step_summary(records: Sequence[Record], target: str, planned: int = 0) -> str:
     """Failures first, each with its line to reproduce; then the counts by suite and dtype."""
     failed = smallest_first(record for record in records if not record.passed)
-    lines = [f"### {'❌' if failed or not records else '✅'} trueband: `{target}`", "", f"{headline(records)}.", ""]
+    lines = [
+        f"### {'❌' if failed or not records else '✅'} trueband: `{target}`",
+        "",
+        f"{headline(records, planned)}.",
+        "",
+    ]
     if failed:
         lines += ["| failed | what is wrong in the smallest case |", "|---|---|"]
         lines += [f"| {record.check} [{record.dtype}] | {_cell(record.message)} |" for record in failed[:SHOWN]]

@@ -115,11 +115,15 @@ def read_shapes(path: Path) -> list[Shape]:
     """
     text = path.read_text(encoding="utf-8")
     try:
-        if text.lstrip().startswith("["):
-            return shapes_of(json.loads(text))
-        return shapes_of([json.loads(line) for line in text.splitlines() if line.strip()])
+        lines = [line for line in text.splitlines() if line.strip()]
+        found = shapes_of(json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON list of shapes, got something else: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: expected at least one shape, got none")
+    return found
 
 
 def shapes_of(listed: Sequence[Any]) -> list[Shape]:

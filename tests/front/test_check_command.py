@@ -106,6 +106,8 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, interrupted: Any) 
         (["check", f"{OF_TORCH}:right", "--device", "nowhere"], "device: expected one that torch can use"),
         (["check", f"{KERNELS}:right", "-k", "nothing_of_this_name"], "-k: expected a part of a check's name"),
         (["check", f"{KERNELS}:right", "--suite", "golden"], "--suite: expected operator"),
+        (["check", f"{KERNELS}:right", "-k", "not a and not b"], "-k: expected parts of names, as a, 'a or b'"),
+        (["check", f"{KERNELS}:right", "--shapes", "nowhere.json"], "nowhere.json: No such file or directory"),
         (["check", f"{KERNELS}:right", "--json", "no/such/folder/file"], "no/such/folder/file"),
         (["repro", "nonsense", f"{KERNELS}:right"], "CASE: expected a JSON line"),
         (["repro", "[]", f"{KERNELS}:right"], "CASE: expected a JSON object"),

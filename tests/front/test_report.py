@@ -105,6 +105,8 @@ def test_what_gave_no_answer_is_told_apart_from_wrong_numbers() -> None:
         "2 of 3 checks FAILED, 1 of them without an answer (1 out of memory): "
     )
     assert headline([record("two", "failed")]).startswith("1 of 1 checks FAILED: ")
+    assert headline([record("one")], planned=3).startswith("1 checks passed, 2 of 3 did not run: ")
+    assert headline([record("one")], planned=1).startswith("all 1 checks passed: ")
 
 
 def test_what_a_kernel_says_cannot_break_the_page() -> None:

@@ -228,7 +228,8 @@ def test_a_file_of_shapes_is_a_list_or_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "Expecting"),
+        ("{", "expected a JSON list of shapes, got something else"),
+        ("[]", "expected at least one shape, got none"),
         ('[{"tokens": 5}]', "shape: expected an object of tokens, window, .*, got"),
         ('[{"tokens": 0, "window": 1}]', "tokens: expected an int >= 1, got 0"),
         ('[{"tokens": 5, "window": 1, "rows": 2}]', "shape: expected an object"),

@@ -46,7 +46,9 @@ class Spread(NamedTuple):
     largest: float
 
 
-def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, interrupted: bool = False) -> str:
+def page(
+    records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, interrupted: bool = False, planned: int = 0
+) -> str:
     """The HTML text.
 
     Args:
@@ -54,8 +56,9 @@ def page(records: Sequence[Record], run: Mapping[str, Any], drawn: Pictures, int
         run: what ran where; see `trueband.reports.run_head`.
         drawn: of `trueband.report.pictures`.
         interrupted: the run did not end by itself.
+        planned: how many checks should have run, where that is known.
     """
-    verdict = headline(records)
+    verdict = headline(records, planned)
     near = [r for r in records if r.passed and r.worst_case and (r.check, r.dtype) in drawn]
     text: str = _template().render(
         target=str(run.get("target", "trueband")),

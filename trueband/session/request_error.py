@@ -22,12 +22,9 @@ class RequestError(ValueError):
 
     def named(self, names: Mapping[str, str]) -> str:
         """The message with these names of arguments; an argument that has none keeps its own."""
-        return self._message.format_map(_Names(names) | self._values)
+        return self._message.format_map(_Names({**names, **self._values}))
 
 
 class _Names(dict[str, Any]):
     def __missing__(self, name: str) -> str:
         return name
-
-    def __or__(self, other: Any) -> _Names:
-        return _Names({**self, **other})

@@ -12,6 +12,7 @@ from trueband.import_string import import_string
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.target import ModelTarget
+from trueband.properties.plan import check_pattern
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.session.caught import CaughtSuite, ended_record
@@ -48,6 +49,11 @@ class Run:
         for name in request.dtype_names:
             if name not in DTYPES:
                 raise RequestError("{dtypes}: expected some of {all}, got {value!r}", all=", ".join(DTYPES), value=name)
+        if request.select is not None:
+            try:
+                check_pattern(request.select)
+            except ValueError as error:
+                raise RequestError("{select}: {problem}", problem=error) from error
         self.request, self.seed = request, request.draw_seed() if seed is None else seed
         self._expected = expected_failures(request.expected_failures, named(request))
         with ExitStack() as stack:
@@ -77,7 +83,8 @@ class Run:
     @property
     def candidate(self) -> RemoteRunner | None:
         """The kernel, for more calls; None where there is none."""
-        return next((suite.candidate for suite in self.suites if isinstance(suite, KernelSuite)), None)
+        kernels: list[Any] = [suite for suite in self.suites if isinstance(suite, KernelSuite)]
+        return kernels[0].candidate if kernels else None
 
     @property
     def cheating(self) -> bool:

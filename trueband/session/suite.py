@@ -36,9 +36,14 @@ class Suite(Protocol):
         steps: what is run, in order.
     """
 
-    name: str
-    check_names: Collection[str]
-    steps: Sequence[Any]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def check_names(self) -> Collection[str]: ...
+
+    @property
+    def steps(self) -> Sequence[Any]: ...
 
     def head(self) -> Mapping[str, Any]:
         """What the first line of a file of results says of the suite; empty where it says nothing."""
