@@ -35,7 +35,7 @@ LONGEST = (
     "triton/test_interpreted.py", "front/test_check_command.py", "gpu_ptx/test_planted.py",
     "model_properties/test_model_faults.py", "gpu/test_compile_command.py", "optimized/test_gradients.py",
     "golden/test_sigma.py", "optimized/test_addresses.py", "properties/test_legal_blas.py",
-    "front/test_pytest_plugin.py", "recordings/test_readme.py", "front/test_bench_command.py",
+    "front/test_pytest_plugin.py", "recordings/test_page.py", "front/test_bench_command.py",
     "golden/test_witnesses.py", "front/test_faults_command.py", "gpu/test_sanitizer.py",
     "reference/test_gradients.py",
 )  # fmt: skip

@@ -32,7 +32,7 @@ from trueband.reference.attention import masked_softmax
 from trueband.reference.layers import erf, gelu
 from trueband.reference.masks import Bool
 
-SIGMAS = 8  # measured: correct layers stay below 5 sigma, on random weights and on trained ones (golden/SIGMA.md)
+SIGMAS = 8  # measured: correct layers stay below 5 sigma, on random weights and on trained ones (docs/sigma.md)
 
 
 class Moments(NamedTuple):

@@ -1,7 +1,7 @@
 """8 sigma on trained weights: every layer of the optimized models, and whole stacks of them, in three precisions.
 
 Weights of checkpoints have outlier features, which random weights do not. Each layer is judged alone, the reference is
-fed the input that the tested layer got; "whole" results carry the moments from the ids to the end. `golden/SIGMA.md`
+fed the input that the tested layer got; "whole" results carry the moments from the ids to the end. `docs/sigma.md`
 shows what was found; `pytest tests/golden/test_sigma.py -rP` prints it again.
 """
 

@@ -94,16 +94,16 @@ def test_the_example_of_the_help(folder: Path, run: Callable[..., Any]) -> None:
     assert (finding["times"], end["findings"], end["launches"]) == (2, 1, 3)
 
 
-def test_the_example_of_the_readme(tmp_path: Path) -> None:
+def test_the_example_of_the_page(tmp_path: Path) -> None:
     """It finds what stands there, word for word."""
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    _, found, rest = readme.partition("`my_triton.py`:\n\n```python\n")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    _, found, rest = page.partition("`my_triton.py`:\n\n```python\n")
     assert found
     (tmp_path / "my_triton.py").write_text(rest.partition("```")[0], encoding="utf-8")
     command = [*COMMAND, "my_triton.py:launch"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert f"```text\n{done.stdout}```\n" in readme
+    assert f"```text\n{done.stdout}```\n" in page
 
 
 def test_the_mended_example(folder: Path, run: Callable[..., Any]) -> None:

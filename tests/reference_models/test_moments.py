@@ -3,7 +3,7 @@
 Each step is sampled with an error far above its own roundings and far below its curvature. The variance of N samples
 of a normal error has a relative standard deviation of sqrt(2 / (N - 1)); 6 of them, for the hundreds of elements.
 What is not carried is that the errors of different coordinates belong together after a projection: how much that is
-on real weights, `golden/SIGMA.md` tells.
+on real weights, `docs/sigma.md` tells.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The worked example of README's section on numerical regression checks does what it shows."""
+"""The worked example of docs/recordings.md does what it shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-HEADING = "## Numerical regression checks"
-
 
 class Block(NamedTuple):
     kind: str
@@ -23,10 +21,10 @@ class Block(NamedTuple):
 
 @pytest.fixture(scope="session")
 def blocks() -> list[Block]:
-    """The code blocks of the section, in order."""
-    readme = Path(__file__).resolve().parents[3] / "README.md"
-    section = readme.read_text(encoding="utf-8").split(HEADING)[1].split("\n## ")[0]
-    return [Block(kind, text) for kind, text in re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)]
+    """The code blocks of the page, in order."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "recordings.md"
+    text = page.read_text(encoding="utf-8")
+    return [Block(kind, block) for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)]
 
 
 @pytest.fixture
@@ -79,32 +77,16 @@ def test_the_example(blocks: list[Block], example: Path) -> None:
 def test_the_fixture_of_the_example(
     blocks: list[Block], example: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a layer put in the place of my_layer: the right one passes, one that is off does not."""
-    test = blocks[-1].text.replace("layer.3", "layer.2")
-    (example / "tests" / "data").mkdir(parents=True)
+    """The right model passes, one whose logits are off by a thousandth does not."""
+    test, right = blocks[-1].text, "model.lm_head(states)"
+    assert right in test
     monkeypatch.chdir(example)
-    record = ["record", "my-model", "--inputs", "inputs.json", "--out", "tests/data/my-model.safetensors"]
+    record = ["record", "my-model", "--inputs", "inputs.json", "--out", "my-model.safetensors"]
     assert trueband_here("golden", *record).returncode == 0
-    layer = """
-import numpy as np
-import torch
-from trueband.optimized.models import LongformerForMaskedLM
-from trueband.reference.longformer import longformer_layer
-
-def my_layer(x):
-    model = LongformerForMaskedLM.from_pretrained("my-model")
-    state = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    flags = np.zeros(x.shape[:2])
-    flags[:, 0] = 1
-    name = "longformer.encoder.layer.2"
-    return longformer_layer(state, name, model.config, x, window=WINDOW, global_attention_mask=flags)
-
-"""
-    for window in (3, 2):
-        suite = layer.replace("WINDOW", str(window)) + test
-        (example / f"test_window_{window}.py").write_text(suite, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "test_window_3.py", "test_window_2.py"]
+    (example / "test_right.py").write_text(test, encoding="utf-8")
+    (example / "test_off.py").write_text(test.replace(right, f"1.001 * {right}"), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "test_right.py", "test_off.py"]
     done = subprocess.run(command, cwd=example, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout
     told = [line.split("::")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED"))]
-    assert told == ["PASSED test_window_3.py", "FAILED test_window_2.py"]
+    assert told == ["PASSED test_right.py", "FAILED test_off.py"]
