@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def parametrize_with_checks(
     targets: Sequence[str | Target | ModelTarget | Callable[..., Any]], **options: Unpack[Options]
 ) -> pytest.MarkDecorator:
-    """Call a test function once for each check and dtype that applies to the targets, as its argument `check`.
+    """Call a test function once for each check and dtype that applies to the targets, as its argument `check`::
 
         @trueband.parametrize_with_checks([my_kernel])
         def test_my_kernel(check):
