@@ -170,6 +170,7 @@ def test_the_numpy_target_passes(
 
 
 def test_the_models_pass(folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of transformers."""
     (folder / "my_models.py").write_text(PYTHON[MODELS].text, encoding="utf-8")
     monkeypatch.chdir(folder)
     for dtype, code in (("float32", 0), ("float64", 1)):

@@ -34,6 +34,7 @@ def test_a_right_kernel_passes() -> None:
     assert "Not claimed by the target, and not checked: separate_globals, causal" in run.stdout
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("kernel", ["window_one_short", "global_key_twice", "reads_padding"])
 def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(
     kernel: str, tmp_path: Path, trueband_here: Callable[..., Any]
@@ -149,6 +150,7 @@ def test_a_broken_file_in_the_cache_is_an_error_that_names_it(tmp_path: Path) ->
     assert "checkpoint_vh.pt: expected sha256 43254666e9ac" in run.stderr
 
 
+@pytest.mark.evidence
 def test_the_package_checks_itself_on_published_weights() -> None:
     names = "sapiens_scores or longformer_window_64_all_global or lf_tiny or single_token"
     run = trueband("check", "--cases", 40, "-k", names)

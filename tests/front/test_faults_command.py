@@ -17,6 +17,8 @@ from trueband.properties.faults import Specimen, detection, registry
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.plan import TIERS, steps
 
+pytestmark = pytest.mark.evidence
+
 COMMAND = [sys.executable, "-m", "trueband", "faults"]
 FEW = ("mask_decoding", "single_token")
 

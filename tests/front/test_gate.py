@@ -15,6 +15,8 @@ from trueband.properties.manifest import unrun
 from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
 
+pytestmark = pytest.mark.evidence
+
 CHEATS = Path(__file__).parents[1] / "cheats"
 
 

@@ -19,6 +19,8 @@ from trueband.properties.campaign import Block, Shard, block_keys
 from trueband.properties.histogram import BINS, empty
 from trueband.properties.plan import Plan
 
+pytestmark = pytest.mark.evidence
+
 KERNELS = Path(__file__).with_name("array_kernels.py")
 RIGHT = ("check", f"{KERNELS}:right", "--tier", "nightly", "-k", "single_token or masked_rows_are_zero")
 

@@ -53,6 +53,7 @@ def collected(target: str, folder: Path, *options: str) -> list[dict[str, object
     return told([each.get("value") or "" for each in properties if each.get("name") == "trueband"])
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(
     ("file", "kernel"),
     [(KERNELS, "right"), (OF_TORCH, "window_one_short"), (KERNELS, "global_key_twice"), (KERNELS, "reads_padding")],
@@ -67,6 +68,7 @@ def test_the_fronts_agree(file: Path, kernel: str, tmp_path: Path) -> None:
     assert by_pytest(target, tmp_path, "-n", "2") == called
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("models", ["right", "wrong"])
 def test_the_fronts_agree_on_models(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "none.ini").write_text("[pytest]\n", encoding="utf-8")
@@ -105,6 +107,7 @@ def test_the_fronts_agree_on_models(models: str, tmp_path: Path, monkeypatch: py
     assert collected(f"--trueband-model-target={target}", tmp_path, *options) == called
 
 
+@pytest.mark.evidence
 def test_a_front_that_leaves_out_a_check_is_seen(tmp_path: Path) -> None:
     (tmp_path / "none.ini").write_text("[pytest]\n", encoding="utf-8")
     target = f"{KERNELS}:right"

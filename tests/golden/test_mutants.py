@@ -14,6 +14,8 @@ from trueband.golden.bart_g2p import load_bart_g2p
 from trueband.golden.seq2seq_witness import reference_seq2seq
 from trueband.golden.witness import reference_masked_lm
 
+pytestmark = pytest.mark.evidence
+
 Run = Callable[..., GoldenRecord]
 Arrays = dict[str, np.ndarray]
 TOP = 22  # the highest bit of a float32's mantissa: the weight changes by a quarter to a half of itself

@@ -133,6 +133,7 @@ CASES = [
 ]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(("form", "name", "fault"), CASES)
 def test_wrong_operators_are_rejected(outcome_of: Run, form: str, name: str, fault: str) -> None:
     record = outcome_of(name, {form: (WRONG_OPERATORS | WRONG_POSITIONS)[fault]}, fault)

@@ -56,6 +56,8 @@ from trueband.reference.longformer import longformer_layer
 from trueband.reference.roberta import roberta_layer
 from trueband.witnesses.building import build
 
+pytestmark = pytest.mark.evidence
+
 Array = np.ndarray
 DTYPES = ("float32", "bfloat16", "float16")
 MODELS = ("RoBERTa", "Longformer", "LED encoder", "LED of a BART", "LED of a BART, narrow")

@@ -173,6 +173,7 @@ REJECTED_BY = {
 CASES = [(name, fault) for name, faults in REJECTED_BY.items() for fault in faults]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(("name", "fault"), CASES)
 def test_wrong_models_are_rejected(outcome_of: Run, name: str, fault: str) -> None:
     record = outcome_of(name, {"masked_lm": WRONG_MODELS[fault]}, fault)

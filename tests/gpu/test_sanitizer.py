@@ -111,6 +111,7 @@ def told(interpret: Callable[..., str]) -> dict[str, list[str]]:
     return kinds
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", OWN, ids=lambda name: name.replace(" ", "-"))
 def test_a_fault_in_the_own_kernels_is_told(told: dict[str, list[str]], name: str) -> None:
     assert OWN[name][3] in told[name]

@@ -12,6 +12,8 @@ from trueband.properties.gpu.ptx.findings import KINDS
 from trueband.properties.gpu.ptx.planted import FAULTS, planted
 from trueband.properties.runner import Runner
 
+pytestmark = pytest.mark.evidence
+
 GLOBALS = (2, 15, 16, 31, 32, 63, 64, *range(100, 111))
 CASES: list[dict[str, Any]] = [
     {"tokens": 129, "window": 33, "head_dim": 64, "masked": [[5, 65, 127]], "global_": [GLOBALS], "head_mask": True},

@@ -9,6 +9,8 @@ from trueband.properties.models.engine import model_steps, run_model_check, run_
 from trueband.properties.models.seeded import MODEL_FAULTS
 from trueband.properties.models.witness import ReferenceModels
 
+pytestmark = pytest.mark.evidence
+
 TRIPLES = [
     (fault.name, check, architecture)
     for fault in MODEL_FAULTS.values()

@@ -19,6 +19,8 @@ from trueband.properties.production import walk
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target
 
+pytestmark = pytest.mark.evidence
+
 NAMES = ("small_world", "matches_reference", "single_token")
 PLAN = Plan("good", ("float32", "float16"), 30, ("float32",), NAMES)
 

@@ -12,6 +12,8 @@ import pytest
 from trueband.cli import main
 from trueband.exit_codes import CHEATING, CRASHED, FAILED, PASSED
 
+pytestmark = pytest.mark.evidence
+
 CHEATS = Path(__file__).parents[1] / "cheats"
 
 # file:function -> exit code, what is told, checks that are run

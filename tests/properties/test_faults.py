@@ -30,6 +30,8 @@ from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, walked
 from trueband.properties.runner import Runner
 
+pytestmark = pytest.mark.evidence
+
 # One of each class of the operator's faults, for what costs a whole search.
 SAMPLE = list({each.kind: each.name for each in FAULTS.values() if not catalog()[each.name].at_size}.values())
 PRODUCTION = [name for name, check in CHECKS.items() if check.structure.production]

@@ -14,7 +14,7 @@ from trueband.properties.record import Record
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target, load_target
 
-pytestmark = pytest.mark.usefixtures("modest_shapes")
+pytestmark = [pytest.mark.evidence, pytest.mark.usefixtures("modest_shapes")]
 FILE = Path(__file__).resolve().parents[1] / "tools" / "machine_like.py"
 DECLARED, UNDECLARED = ("address", "shape", "place"), ("call", "threads")
 BACKWARD = "backward_call"  # whose gradients alone are other bits in every call

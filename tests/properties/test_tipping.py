@@ -17,6 +17,8 @@ from trueband.properties.engine import reproduce
 from trueband.properties.runner import Runner
 from trueband.properties.target import Target, load_target
 
+pytestmark = pytest.mark.evidence
+
 # Three keys of which one weighs e^-67, and one 0.881: -3 times that lies halfway between two numbers of float32.
 HALFWAY = Case(
     tokens=8, window=4, head_dim=64, heads=2, causal=True, scale=1.0, family="integer", seed=1000000300

@@ -12,6 +12,8 @@ import pytest
 from trueband.adapters.triton import target
 from trueband.properties.plan import select
 
+pytestmark = pytest.mark.evidence
+
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_edges_of_tiles(interpret: Callable[..., str], dtype: str) -> None:
