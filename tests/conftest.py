@@ -37,7 +37,7 @@ LONGEST = (
     "golden/test_sigma.py", "optimized/test_addresses.py", "properties/test_legal_blas.py",
     "front/test_pytest_plugin.py", "recordings/test_page.py", "front/test_bench_command.py",
     "golden/test_witnesses.py", "front/test_faults_command.py", "gpu/test_sanitizer.py",
-    "reference/test_gradients.py",
+    "reference/test_gradients.py", "docs/test_examples.py",
 )  # fmt: skip
 NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
 NEEDS_TORCH = "needs_torch(version): a test of what an older torch, of those that the package allows, cannot do"
