@@ -31,6 +31,8 @@ from trueband.properties.search import try_case
 from trueband.properties.target import Target, TargetError, load_target
 from trueband.properties.verdict import judge
 
+pytestmark = pytest.mark.evidence
+
 OPERATORS = [name for name, one in SHIPPED.items() if one.kind == "operator" and one.expected_failures]
 PLAN = Plan("adapter", ("float32",), 1, (), ())
 # One call that each of these can serve, and that a peer can hardly get right by chance.

@@ -48,6 +48,7 @@ def cells(file: Path) -> list[tuple[str, str, str]]:
     return [(line["row"], line["column"], line["status"]) for line in lines]
 
 
+@pytest.mark.evidence
 def test_a_wrong_kernel_fails_its_cell_and_the_command(tmp_path: Path) -> None:
     done = run(
         "--target", f"{KERNELS}:window_one_short", "--rows", "default", "--cases", 40, "--json", tmp_path / "all"
@@ -61,6 +62,7 @@ def test_a_wrong_kernel_fails_its_cell_and_the_command(tmp_path: Path) -> None:
     assert last == "1 of 1 cells FAILED"
 
 
+@pytest.mark.evidence
 def test_right_kernels_are_judged_by_what_they_declare_on_a_legal_blas(tmp_path: Path) -> None:
     rows, amount = ("--rows", "legal align", "legal call"), ("--tier", "ci", "--cases", 120)
     done = run("--target", f"{KERNELS}:right", *rows, *amount, "--json", tmp_path / "declared")
@@ -78,6 +80,7 @@ def test_right_kernels_are_judged_by_what_they_declare_on_a_legal_blas(tmp_path:
     assert "legal call, operator: ok undeclared: " in done.stdout
 
 
+@pytest.mark.evidence
 def test_a_run_that_has_not_called_the_library_has_shown_nothing(tmp_path: Path) -> None:
     (tmp_path / "by_numpy.py").write_text(NUMPY_KERNEL, encoding="utf-8")
     target = f"{tmp_path / 'by_numpy.py'}:right"

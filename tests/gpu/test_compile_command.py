@@ -155,6 +155,7 @@ def test_usage(command: Command, arguments: tuple[str, ...], told: str) -> None:
 SPILLED = {"sm_80": {"band_backward_key-bfloat16-d64-causal"}}
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("gpu", ["sm_80", "sm_90", "gfx942"])
 def test_the_package_itself(command: Command, gpu: str) -> None:
     """The shipped tiles for bfloat16 and heads 64 wide; `--tier nightly` has all of them."""

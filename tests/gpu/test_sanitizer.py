@@ -117,5 +117,6 @@ def test_a_fault_in_the_own_kernels_is_told(told: dict[str, list[str]], name: st
     assert OWN[name][3] in told[name]
 
 
+@pytest.mark.evidence
 def test_the_own_kernels_read_and_written_but_not_changed(told: dict[str, list[str]]) -> None:
     assert told["no fault"] == []

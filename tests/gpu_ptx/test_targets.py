@@ -14,6 +14,8 @@ from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
 from trueband.properties.target import load_target
 
+pytestmark = pytest.mark.evidence
+
 # A global token on both sides of an edge of blocks of 16, 32 and 64 tokens; more of them than fit into one block.
 GLOBALS = (2, 15, 16, 31, 32, 63, 64, *range(100, 111))
 EDGES = {"tokens": 129, "window": 33, "head_dim": 64, "masked": [[5, 65, 127]], "global_": [GLOBALS], "head_mask": True}

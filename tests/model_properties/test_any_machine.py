@@ -26,6 +26,8 @@ from trueband.properties.models.target import ModelTarget
 from trueband.properties.target import TargetError
 from trueband.targets_command import describe
 
+pytestmark = pytest.mark.evidence
+
 Order = Callable[[torch.Tensor, torch.Tensor], int]
 PRODUCTS = {torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.bmm}
 

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
 def test_first_and_second_derivatives(name: str) -> None:
     inputs, options = CASES[name]

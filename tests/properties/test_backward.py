@@ -228,6 +228,7 @@ def test_the_gradient_of_the_head_mask_is_asked_of_those_that_declare_it() -> No
         reproduce(line, "constant", Runner(undeclared))
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("what", ["query", "key"])
 def test_a_gradient_kept_in_the_dtype_from_block_to_block_is_seen(what: str, dtype: str) -> None:

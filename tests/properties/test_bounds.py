@@ -59,6 +59,7 @@ def tiled(
     return output.double().numpy(), {name: grad.to(dtype).double().numpy() for name, grad in gradients.items()}
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_correct_kernel_exceeds_them_and_some_come_near(dtype: str) -> None:
     worst = dict.fromkeys(("output", "query", "key", "value"), 0.0)

@@ -27,6 +27,8 @@ import dense_softmax
 import online_softmax
 from large_cases import LONG, SHOWN
 
+pytestmark = pytest.mark.evidence
+
 LARGE = [
     name
     for name, one in CHECKS.items()

@@ -59,6 +59,7 @@ SMALL = Limits({"window": Sizes(most=5), "globals": Sizes(most=1), "dilation": S
 LONG = Limits({"tokens": Sizes(least=100), "heads": Sizes(only=(3,)), "globals": Sizes(only=(0, 2))})
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("limits", [TILED, NARROW, SMALL, LONG], ids=["tiled", "narrow", "small", "long"])
 @pytest.mark.usefixtures("modest_shapes")
 def test_a_right_kernel_passes_within_its_limits(limits: Limits) -> None:
