@@ -1,6 +1,6 @@
 """Writes docs/claims.md: what every check claims, how it is judged, and why that holds on every machine.
 
-`python tests/tools/write_claims.py` from the checkout. The texts are those of the checks and of the seeded faults themselves.
+`python tests/tools/write_claims.py` from the checkout. The texts are those of the checks and of the seeded faults.
 """
 
 from __future__ import annotations
