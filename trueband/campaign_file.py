@@ -11,12 +11,12 @@ from typing import Any, TextIO
 
 import hypothesis
 
+from trueband.json_lines import JsonLines, first_line
 from trueband.made_on import apart, machines_of
 from trueband.properties.campaign import BLOCK, Block, Shard
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.plan import Plan
 from trueband.properties.remote import RemoteRunner
-from trueband.reports import JsonLines, first_line
 
 # What must be the same in files that belong together. The shard is compared apart, machines are told only.
 SAME = (

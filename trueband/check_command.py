@@ -14,11 +14,11 @@ from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line, print_report
 from trueband.gate import again
 from trueband.interrupt import Interrupt
+from trueband.json_lines import JsonLines, first_line
 from trueband.progress import CheckProgress
 from trueband.properties.machine import machine
 from trueband.properties.record import Record
 from trueband.report_files import begin_files, end_files
-from trueband.reports import JsonLines, first_line
 from trueband.session.request import OWN_KERNEL, OWN_MODELS, SUITES, Options, Request, add_options
 from trueband.session.request_error import RequestError
 from trueband.session.run import Run

@@ -12,13 +12,14 @@ from rich.text import Text
 from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line, report_console
+from trueband.json_lines import first_line, json_lines
 from trueband.properties.gpu.aot.gates import GATES
 from trueband.properties.gpu.aot.process import Judged, Outcome, compile_for
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import first_line, json_lines, write_whole
 from trueband.session.request import positive
+from trueband.whole_file import write_whole
 
 OWN = "triton"
 OWN_TARGETS = ("sm_80", "sm_90", "gfx942")

@@ -10,12 +10,12 @@ from trueband import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.faults_report import print_list, print_rows, summary
 from trueband.interrupt import Interrupt
+from trueband.json_lines import JsonLines, first_line
 from trueband.progress import Progress
 from trueband.properties.faults.campaign import Row, run_faults
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.machine import machine
 from trueband.properties.plan import matches
-from trueband.reports import JsonLines, first_line
 from trueband.session.request import positive
 
 DESCRIPTION = """\

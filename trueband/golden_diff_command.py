@@ -12,8 +12,8 @@ from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line, print_table
 from trueband.golden.recordings.difference import Apart, difference
 from trueband.golden.store import Golden, read_golden
+from trueband.json_lines import first_line
 from trueband.properties.machine import Machine, machine
-from trueband.reports import first_line
 
 DESCRIPTION = """\
 How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the

@@ -13,7 +13,7 @@ from trueband.console import print_line
 from trueband.golden.recordings.rows import MOST
 from trueband.golden_diff_command import machine_of, print_apart
 from trueband.golden_record import Made, Request, record
-from trueband.reports import first_line
+from trueband.json_lines import first_line
 
 DESCRIPTION = f"""\
 Record what every layer of a model gives on inputs of yours, to find out later whether it still does: with another

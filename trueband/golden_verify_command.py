@@ -23,10 +23,10 @@ from trueband.golden_checkpoint_command import add_checkpoint, watch_checkpoint
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_list_command import add_choice
 from trueband.golden_run import Chosen, choose, load_weights, run_items
+from trueband.json_lines import JsonLines, first_line
 from trueband.progress import Progress
 from trueband.properties.bounds.precision import DTYPES as PRECISIONS
 from trueband.properties.machine import machine
-from trueband.reports import JsonLines, first_line
 
 DESCRIPTION = """\
 Compute goldens, and compare with what was published. Without ID: all that can be computed from the package and from the

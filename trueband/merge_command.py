@@ -12,11 +12,12 @@ from trueband import exit_codes
 from trueband.campaign_file import difference, plan_of, read_campaign
 from trueband.campaign_report import print_campaign
 from trueband.commands.arguments import Command, Commands, add_command
+from trueband.json_lines import json_lines
 from trueband.made_on import together
 from trueband.properties.campaign import Block, Shard, block_keys, sum_blocks
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.report_files import add_options, end_files
-from trueband.reports import json_lines, write_whole
+from trueband.whole_file import write_whole
 
 DESCRIPTION = """\
 Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,

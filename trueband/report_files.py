@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trueband.junit import write_junit
 from trueband.properties.probe import Candidate
 from trueband.properties.record import Record
 from trueband.report.page import page
 from trueband.report.pictures import pictures
-from trueband.reports import write_junit, write_whole
 from trueband.step_summary import append_step_summary
+from trueband.whole_file import write_whole
 
 
 def add_options(command: argparse.ArgumentParser, what: str = "a page with pictures of the failures") -> None:
@@ -40,7 +41,7 @@ def end_files(
     """Write them.
 
     Args:
-        run: what ran where, as `trueband.reports.run_head` tells it.
+        run: what ran where, as `trueband.json_lines.run_head` tells it.
         candidate: for the pictures; without it there are none.
         interrupted: the run did not end by itself.
         planned: how many checks should have run, where that is known.

@@ -10,12 +10,13 @@ from trueband import exit_codes
 from trueband.adapters.interpreter import can_be_mended
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.console import print_line
+from trueband.json_lines import first_line, json_lines
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
 from trueband.properties.machine import machine
 from trueband.properties.target import TargetError
-from trueband.reports import first_line, json_lines, write_whole
 from trueband.session.request import positive
+from trueband.whole_file import write_whole
 
 OWN = "triton"
 SPECS = {OWN: "trueband.sanitize_cases:edges"}

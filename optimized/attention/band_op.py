@@ -7,20 +7,16 @@ from typing import Any
 from torch import Tensor
 
 from trueband.optimized.attention import chunked_band
+from trueband.optimized.attention.chunked_arguments import BandArguments
 from trueband.optimized.attention.chunked_tensors import new_like
 from trueband.optimized.attention.differentiable import band_weights, output
 from trueband.optimized.attention.registration import Definition, register
 
 
-def composite(
-    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
-    value_global: Tensor | None, head_mask: Tensor | None, *rest: Any,
-) -> Tensor:  # fmt: skip
+def composite(*arguments: Any) -> Tensor:
     """The operator from differentiable torch operations; same arguments."""
-    attention_mask, global_attention_mask, *others = rest
-    work = chunked_band.plan(query, attention_mask, global_attention_mask, head_mask, *others)
-    given = chunked_band.inputs(query, key, value, query_global, key_global, value_global)
-    return output(band_weights(given, head_mask, work), query)
+    call = BandArguments(*arguments)
+    return output(band_weights(call.inputs, call.head_mask, chunked_band.plan(call)), call.query)
 
 
 DEFINITION = Definition(

@@ -10,11 +10,12 @@ n * n elements.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.chunked_arguments import BandArguments, Inputs
 from trueband.optimized.attention.chunked_blanks import Blanks
 from trueband.optimized.attention.chunked_block import Part, Setting, block_backward, block_forward, setting
 from trueband.optimized.attention.chunked_plan import (
@@ -43,31 +44,6 @@ from trueband.optimized.attention.chunked_tensors import (
 NAMES = ("query", "key", "value")
 
 
-class Inputs(NamedTuple):
-    """(b, h, n, d) tensors of the local and of the global rows; the latter may be the former."""
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    query_global: Tensor
-    key_global: Tensor
-    value_global: Tensor
-
-
-def inputs(
-    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
-    value_global: Tensor | None,
-) -> Inputs:  # fmt: skip
-    return Inputs(
-        query,
-        key,
-        value,
-        query if query_global is None else query_global,
-        key if key_global is None else key_global,
-        value if value_global is None else value_global,
-    )
-
-
 class Plan(NamedTuple):
     """What to do in which order, and how."""
 
@@ -85,34 +61,26 @@ class Plan(NamedTuple):
                 yield Unit(row, heads), dilation, layouts[dilation]
 
 
-def plan(
-    query: Tensor, attention_mask: Tensor | None, global_attention_mask: Tensor | None, head_mask: Tensor | None,
-    seed: Tensor | None, window: int, dilations: list[int], causal: bool, scale: float, dropout_p: float,
-    global_rows: bool,
-) -> Plan:  # fmt: skip
-    rows = plan_rows(attention_mask, global_attention_mask, (query.shape[0], query.shape[2]))
-    if causal and any(row.global_positions is not None for row in rows):
+def plan(call: BandArguments) -> Plan:
+    query = call.query
+    rows = plan_rows(call.attention_mask, call.global_attention_mask, (query.shape[0], query.shape[2]))
+    if call.causal and any(row.global_positions is not None for row in rows):
         raise ValueError("causal: expected False with global tokens (not defined), got True")
     return Plan(
         rows,
-        Band(window, causal, query.device),
-        dilations,
-        global_rows,
-        setting(scale, head_mask, dropout_p, seed, query.dtype, query.device),
+        Band(call.window, call.causal, query.device),
+        call.dilations,
+        call.global_rows,
+        setting(call.scale, call.head_mask, call.dropout_p, call.seed, query.dtype, query.device),
     )
 
 
-def band_forward(
-    query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None, key_global: Tensor | None,
-    value_global: Tensor | None, head_mask: Tensor | None, attention_mask: Tensor | None,
-    global_attention_mask: Tensor | None, seed: Tensor | None, window: int, dilations: list[int], causal: bool,
-    scale: float, dropout_p: float, global_rows: bool,
-) -> Tensor:  # fmt: skip
-    """Output (b, h, n, d). Without `global_rows` the rows of global tokens are left 0."""
-    work = plan(query, attention_mask, global_attention_mask, head_mask, seed, window, dilations, causal, scale,
-                dropout_p, global_rows)  # fmt: skip
-    given = inputs(query, key, value, query_global, key_global, value_global)
-    output = unset_like(query) if attention_mask is None else new_like(query)  # all tokens are written if all are real
+def band_forward(*arguments: Any) -> Tensor:
+    """Output (b, h, n, d) of `BandArguments`. Without `global_rows` the rows of global tokens are left 0."""
+    call = BandArguments(*arguments)
+    work, given, query = plan(call), call.inputs, call.query
+    # All tokens are written if all are real.
+    output = unset_like(query) if call.attention_mask is None else new_like(query)
     for unit, _, layout in work.units():
         local_forward(work, unit, layout, given, view(output, unit))
         if unit.row.global_positions is not None and work.global_rows:
@@ -153,17 +121,10 @@ def block_parts(front: Part | None, band: Part, block: Block) -> tuple[list[Part
     return [front, band], [blank.shifted(front.key.shape[1]) for blank in block.blanks]
 
 
-def band_backward(
-    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor | None,
-    key_global: Tensor | None, value_global: Tensor | None, head_mask: Tensor | None, attention_mask: Tensor | None,
-    global_attention_mask: Tensor | None, seed: Tensor | None, window: int, dilations: list[int], causal: bool,
-    scale: float, dropout_p: float, global_rows: bool,
-) -> list[Tensor]:  # fmt: skip
+def band_backward(grad_output: Tensor, *arguments: Any) -> list[Tensor]:
     """Gradients of query, key, value, query_global, key_global, value_global, head_mask; empty where not given."""
-    work = plan(query, attention_mask, global_attention_mask, head_mask, seed, window, dilations, causal, scale,
-                dropout_p, global_rows)  # fmt: skip
-    given = inputs(query, key, value, query_global, key_global, value_global)
-    separate = (query_global, key_global, value_global)
+    call = BandArguments(*arguments)
+    work, given, query, head_mask, separate = plan(call), call.inputs, call.query, call.head_mask, call.separate
     local_grads = [new_like(query) for _ in range(3)]
     global_grads = [
         local if tensor is None else new_like(query) for local, tensor in zip(local_grads, separate, strict=True)

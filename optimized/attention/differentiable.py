@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_band import Inputs, Plan
+from trueband.optimized.attention.chunked_arguments import Inputs
+from trueband.optimized.attention.chunked_band import Plan
 from trueband.optimized.attention.chunked_blanks import Blanks, as_one
 from trueband.optimized.attention.chunked_block import Setting
 from trueband.optimized.attention.chunked_plan import Layout

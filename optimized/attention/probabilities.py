@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trueband.optimized.attention import full_op, projected_op, relative_op
-from trueband.optimized.attention.chunked_band import inputs, plan
+from trueband.optimized.attention.chunked_arguments import BandArguments
+from trueband.optimized.attention.chunked_band import plan
 from trueband.optimized.attention.chunked_tensors import Unit
 from trueband.optimized.attention.differentiable import Weights, band_weights, scatter_rows
 
@@ -60,24 +61,15 @@ def local_probabilities(
 ) -> Tensor:
     """(b, h, n, x + 2 * window + 1) of `band_op` without global rows and dilation."""
     batch, heads, tokens, _ = query.shape
-    work = plan(
-        query,
-        attention_mask,
-        global_attention_mask,
-        head_mask,
-        seed,
-        window,
-        [1] * heads,
-        False,
-        scale,
-        dropout_p,
-        False,
-    )
-    given = inputs(query, key, key, None, None, None)
+    call = BandArguments(
+        query, key, key, None, None, None, head_mask, attention_mask, global_attention_mask, seed, window,
+        dilations=[1] * heads, causal=False, scale=scale, dropout_p=dropout_p, global_rows=False,
+    )  # fmt: skip
+    work = plan(call)
     columns = max((row.global_count for row in work.rows), default=0)
 
     def pieces() -> Pieces:
-        for w in band_weights(given, head_mask, work):
+        for w in band_weights(call.inputs, head_mask, work):
             yield w.unit, w.rows, compact(w, window, columns)
 
     with torch.autocast(query.device.type, enabled=False):

@@ -12,8 +12,6 @@ from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.witness import ReferenceModels
 from trueband.reference.layers import pooler
 
-HEAD_PARTS = ("query", "key", "value")
-
 
 @fault("a decoder sees the tokens behind", "xlm-roberta", "encoder_layers decoder_is_causal cached_steps")
 def roberta_not_causal(call: Call) -> Call:

@@ -11,7 +11,6 @@ from trueband.properties.models.training import TRAINING
 from trueband.properties.target import TargetError, load_attribute
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
-MODEL_DTYPES = ("float64", "float32")
 LEAST_TOKENS = 6  # that the heads of the models ask for
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trueband.junit import write_junit
 from trueband.properties import histogram
 from trueband.properties.case import Case
 from trueband.properties.evidence import gather
@@ -19,9 +20,9 @@ from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.report.page import page
 from trueband.report.pictures import pictures
-from trueband.reports import write_junit, write_whole
 from trueband.step_summary import step_summary
 from trueband.summary import headline
+from trueband.whole_file import write_whole
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")  # which have gradients

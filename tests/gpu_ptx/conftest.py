@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +20,11 @@ from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.ptx.parse import parse
-from trueband.properties.gpu.ptx.planted import planted
 from trueband.properties.gpu.triton_version import EXECUTE
 from trueband.properties.runner import Runner
+
+sys.path.insert(0, str(Path(__file__).parent))
+from planted import planted
 
 Array = NDArray[Any]
 HERE = Path(__file__).parent

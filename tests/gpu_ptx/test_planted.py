@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from planted import FAULTS, planted
 
 from trueband.properties.engine import reproduce
 from trueband.properties.gpu.ptx.findings import KINDS
-from trueband.properties.gpu.ptx.planted import FAULTS, planted
 from trueband.properties.runner import Runner
 
 pytestmark = pytest.mark.evidence

@@ -1,6 +1,6 @@
 """Writes docs/claims.md: what every check claims, how it is judged, and why that holds on every machine.
 
-`python tests/tools/write_claims.py` from the checkout. The texts are those of the checks themselves.
+`python tests/tools/write_claims.py` from the checkout. The texts are those of the checks and of the seeded faults.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from trueband.golden.checks import CHECKS as GOLDEN_CHECKS
 from trueband.golden.runners import RUNNERS
 from trueband.properties.checks import CHECKS
+from trueband.properties.faults.catalog import catalog
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.plan import SMALL_WORLD, SMALL_WORLD_CLAIM
 from trueband.properties.target import FEATURES
@@ -58,8 +59,8 @@ def page() -> str:
     return "".join(
         [
             HEAD, features, said,
-            "\n## Checks of kernels\n\n", *_table(operator),
-            "\n## Checks of models\n\n", *_table(models),
+            "\n## Checks of kernels\n\n", *_table(operator, "operator"),
+            "\n## Checks of models\n\n", *_table(models, "model"),
             "\n## Checks on published weights\n\n", *_table(golden),
             "\n## Published outputs, by how they are computed\n\n", *_table(runners),
         ]
@@ -70,11 +71,26 @@ def _argument(function: Callable[..., Any]) -> str:
     return inspect.getdoc(function) or ""
 
 
-def _table(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    yield "| check | claims | why it holds |\n|---|---|---|\n"
+def _table(rows: Iterable[tuple[str, str, str]], faults_of: str = "") -> Iterator[str]:
+    """Args:
+    faults_of: "operator" or "model": a column names a seeded fault that each check must reject.
+    """
+    proofs = _proofs(faults_of) if faults_of else {}
+    heads = ["check", "claims", "why it holds", *(["a fault that it must reject"] if faults_of else [])]
+    yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
     for row in rows:
-        cells = (" ".join(cell.split()).replace("|", "\\|") for cell in row)
-        yield "| " + " | ".join(cells) + " |\n"
+        cells = [*row, *([proofs.get(row[0], "")] if faults_of else [])]
+        yield "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _proofs(faults_of: str) -> dict[str, str]:
+    """A seeded fault of each check, those first that are seeded for it above all."""
+    found: dict[str, str] = {}
+    entries = [entry for entry in catalog().values() if entry.name.startswith("model:") == (faults_of == "model")]
+    for entry in sorted(entries, key=lambda entry: len(entry.killed_by)):
+        for check in entry.killed_by:
+            found.setdefault(check, f"`{entry.name}`: {entry.story}")
+    return found
 
 
 if __name__ == "__main__":

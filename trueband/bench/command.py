@@ -20,11 +20,12 @@ from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
 from trueband.bench.table import print_tables, told_shortly
 from trueband.commands.arguments import Command, Commands, add_command
+from trueband.json_lines import JsonLines, first_line
 from trueband.made_on import in_a_process
 from trueband.progress import Progress
 from trueband.properties.gpu.roofline import DEVICES
-from trueband.reports import JsonLines, first_line, write_whole
 from trueband.session.request import positive
+from trueband.whole_file import write_whole
 
 DESCRIPTION = """\
 Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the

@@ -53,7 +53,7 @@ def page(
 
     Args:
         records: of the run.
-        run: what ran where; see `trueband.reports.run_head`.
+        run: what ran where; see `trueband.json_lines.run_head`.
         drawn: of `trueband.report.pictures`.
         interrupted: the run did not end by itself.
         planned: how many checks should have run, where that is known.

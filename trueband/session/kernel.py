@@ -9,6 +9,7 @@ from typing import Any
 from trueband.adapters import resolve
 from trueband.expectations import known_cases
 from trueband.import_string import import_string, same_search_path
+from trueband.json_lines import run_head
 from trueband.properties.engine import remember, reproduce, run_step
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.manifest import unrun
@@ -16,7 +17,6 @@ from trueband.properties.plan import Plan, Step, make_plan, select, steps
 from trueband.properties.production.shapes import Shape, read_shapes, shapes_of
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
-from trueband.reports import run_head
 from trueband.session.request import Request
 from trueband.session.suite import OnCase
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.band_op import DEFINITION
-from trueband.optimized.attention.chunked_band import inputs
+from trueband.optimized.attention.chunked_arguments import BandArguments
 from trueband.optimized.attention.chunked_tensors import new_like
 from trueband.optimized.attention.registration import (
     NAMESPACE,
@@ -33,38 +33,38 @@ def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
     """Output (b, h, n, d) and log-sums (b, h, n) float32; arguments as those of `band_op`."""
     from trueband.optimized.attention.triton import launch
 
-    work = read(launch, *arguments)
-    return launch.forward(work, *inputs(*arguments[:6]))
+    call = BandArguments(*arguments)
+    return launch.forward(read(launch, call), *call.inputs)
 
 
 def backward(grad_output: Tensor, output: Tensor, log_sums: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """A gradient for each differentiable argument, empty where it is None."""
     from trueband.optimized.attention.triton import launch
 
-    work = read(launch, *arguments)
-    found = launch.backward(work, *inputs(*arguments[:6]), output, log_sums, grad_output)
+    call = BandArguments(*arguments)
+    found = launch.backward(read(launch, call), *call.inputs, output, log_sums, grad_output)
     local, of_global_rows = list(found.local), found.of_global_rows
     separate = []
-    for index, given in enumerate(arguments[3:6]):
+    for index, given in enumerate(call.separate):
         if given is None:
             separate.append(grad_output.new_empty(0))
             if of_global_rows is not None:
                 local[index] = local[index] + of_global_rows[index]
         else:
             separate.append(new_like(given) if of_global_rows is None else of_global_rows[index])
-    head_mask = arguments[6]
     none = grad_output.new_empty(0)
-    return (*local, *separate, none if found.head_mask is None else found.head_mask.to(head_mask.dtype))
+    masked = call.head_mask is not None and found.head_mask is not None
+    return (*local, *separate, found.head_mask.to(call.head_mask.dtype) if masked else none)
 
 
-def read(launch: Any, *arguments: Any) -> Any:
-    query, head_mask, attention_mask, global_attention_mask = arguments[0], *arguments[6:9]
-    window, dilations, causal, scale, dropout_p, global_rows = arguments[10:]
-    reason = refusal(query, dropout_p)
+def read(launch: Any, call: BandArguments) -> Any:
+    """What a launch needs of the arguments. ValueError for what the kernels do not take."""
+    reason = refusal(call.query, call.dropout_p)
     if reason is not None:
         raise ValueError(reason)
-    masks = (head_mask, attention_mask, global_attention_mask)
-    return launch.setting(query, *masks, window, dilations, causal, scale, global_rows, place_of(query.device))
+    masks = (call.head_mask, call.attention_mask, call.global_attention_mask)
+    how = (call.window, call.dilations, call.causal, call.scale, call.global_rows)
+    return launch.setting(call.query, *masks, *how, place_of(call.query.device))
 
 
 def fake_forward(query: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:

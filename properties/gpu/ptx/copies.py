@@ -7,9 +7,9 @@ import re
 import numpy as np
 
 from trueband.properties.gpu.ptx.asynchronous import Copy
-from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated
 from trueband.properties.gpu.ptx.moves import address, read_bytes, taking
+from trueband.properties.gpu.ptx.opcodes import Step, by_all, opcode
 from trueband.properties.gpu.ptx.parse import Instruction
 from trueband.properties.gpu.ptx.wave import Mask, Wave, source
 

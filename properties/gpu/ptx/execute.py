@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.gpu.ptx.decode import Step, decode
+from trueband.properties.gpu.ptx.decode import decode
 from trueband.properties.gpu.ptx.findings import Fault, Finding, NotEmulated
+from trueband.properties.gpu.ptx.opcodes import Step
 from trueband.properties.gpu.ptx.parse import Instruction, Program
 from trueband.properties.gpu.ptx.wave import Wave
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.gpu.ptx.decode import Step, opcode
 from trueband.properties.gpu.ptx.integer import apply
+from trueband.properties.gpu.ptx.opcodes import Step, opcode
 from trueband.properties.gpu.ptx.parse import Instruction
 from trueband.properties.gpu.ptx.wave import Mask, Wave, source
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.gpu.ptx.decode import Step, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated, refuse
+from trueband.properties.gpu.ptx.opcodes import Step, opcode
 from trueband.properties.gpu.ptx.parse import Instruction
 from trueband.properties.gpu.ptx.wave import TYPES, Mask, Read, Wave, source
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.gpu.ptx.counting import count_banks, count_sectors
-from trueband.properties.gpu.ptx.decode import Step, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated
+from trueband.properties.gpu.ptx.opcodes import Step, opcode
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.wave import TYPES, Mask, Wave, source
 

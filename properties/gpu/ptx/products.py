@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.gpu.ptx.decode import Step, opcode
 from trueband.properties.gpu.ptx.floating import widened
+from trueband.properties.gpu.ptx.opcodes import Step, opcode
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.wave import WARP, Lanes, Mask, Wave, source
 

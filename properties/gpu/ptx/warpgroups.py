@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.gpu.ptx.asynchronous import Product
-from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import Fault, NotEmulated
+from trueband.properties.gpu.ptx.opcodes import Step, by_all, opcode
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.products import left_factor, numbers
 from trueband.properties.gpu.ptx.wave import WARP, Mask, Wave, source

@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
-from trueband.properties.gpu.ptx.decode import Step, by_all, opcode
 from trueband.properties.gpu.ptx.findings import NotEmulated
 from trueband.properties.gpu.ptx.moves import address, read_bytes, write_bytes
+from trueband.properties.gpu.ptx.opcodes import Step, by_all, opcode
 from trueband.properties.gpu.ptx.parse import Instruction, vector
 from trueband.properties.gpu.ptx.wave import WARP, Mask, Wave, source
 
