@@ -71,5 +71,21 @@ def test_links_that_are_right(tmp_path: Path) -> None:
     assert broken_links(tmp_path / "page.md") == []
 
 
+def missing_paths(page: str) -> list[str]:
+    """Files of the checkout that a page names and that are not there; one with <name> in it stands for many."""
+    named = re.findall(r"`((?:reference|optimized|properties|golden|trueband|tests|docs|\.ci)/[\w./*-]+)`", page)
+    return [path for path in named if not any(ROOT.glob(path.rstrip("/")))]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "CHANGELOG.md"])
+def test_every_file_that_is_named_is_there(name: str) -> None:
+    assert missing_paths((ROOT / name).read_text(encoding="utf-8")) == []
+
+
+def test_a_file_that_is_not_there_is_seen() -> None:
+    page = "`trueband/absent.py` `trueband/api.py` `properties/checks/` `tests/*.py` `tests/*.md` `docs/<name>.md`"
+    assert missing_paths(page) == ["trueband/absent.py", "tests/*.md"]
+
+
 def test_the_readme_is_one_page() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= 8192
