@@ -107,7 +107,7 @@ def test_a_folder_in_which_no_golden_can_run(capsys: Capture, tmp_path: Path) ->
 def test_list_is_narrowed_by_kind_and_by_name(capsys: Capture) -> None:
     _, text, _ = run(capsys, "list", "--json", "-k", "lf_tiny", "--kind", "superseded", "--kind", "check")
     assert [row["id"] for row in json.loads(text)] == ["lf_tiny_attn_probs_global_filler", "lf_tiny_missing_globals"]
-    code, text, _ = run(capsys, "list", "-k", "nothing at all")
+    code, text, _ = run(capsys, "list", "-k", "nothing_at_all")
     assert code == 5
     assert "0 goldens" in text
 
