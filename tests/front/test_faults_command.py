@@ -78,8 +78,8 @@ def test_the_list_tells_what_is_invisible_and_why(capsys: pytest.CaptureFixture[
 
 
 def test_a_pattern_that_means_no_fault_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["faults", "-k", "no such fault"]) == 2
-    assert "-k: expected a part of a fault's name, class or level, got 'no such fault'" in capsys.readouterr().err
+    assert main(["faults", "-k", "no_such_fault"]) == 2
+    assert "-k: expected a part of a fault's name, class or level, got 'no_such_fault'" in capsys.readouterr().err
 
 
 def test_what_size_alone_shows_has_a_bar_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
