@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -20,6 +22,7 @@ from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
 SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
+OWN_ERROR = "the check itself raised"  # how the message of a failure begins that is no verdict on the candidate
 
 
 @dataclass(frozen=True)
@@ -161,14 +164,13 @@ def suits(check: Any, case: Any) -> bool:
 
 
 def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe) -> Tried:
-    """Run a check on one case, up to its first failure.
+    """Run a check on one case, up to its first failure. An error of the check's own is one too.
 
     Args:
         probe: what the check's function gets, made of the candidate and the case.
     """
     worst, evidence, skipped = 0.0, 0, 0
-    asked = probe(candidate, case)
-    calls: Calls | None = getattr(asked, "calls", None)
+    calls: Calls | None = None
 
     def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
         called = () if calls is None else calls.told()
@@ -177,6 +179,8 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
     if not suits(check, case):
         return Tried(None, not_taken=True)
     try:
+        asked = probe(candidate, case)
+        calls = getattr(asked, "calls", None)
         for verdict in check.function(asked):
             if not verdict.passed:
                 return failed(CHEATING if verdict.term == REPLAY else FAILED, str(verdict), verdict)
@@ -191,7 +195,17 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
         return failed(FAILED, str(error))
     except CandidateEnded as error:
         return failed(error.status, str(error))
+    except Exception as error:  # an answer that the check was not written for: a record of it, and the run goes on
+        return failed(FAILED, own_error(error))
     return Tried(None, worst, evidence, skipped)
+
+
+def own_error(error: Exception) -> str:
+    """One line on an error of the code that judges: what the candidate gave is none that it was written for, or it has
+    a bug. It says where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    words = " ".join(str(error).split()) or "without a message"
+    return f"{OWN_ERROR} {type(error).__name__}: {words} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def search(
