@@ -78,10 +78,10 @@ class ModelProbe:
 
     @staticmethod
     def attempt(call: Callable[[], Any]) -> Any:
-        """What a call of the candidate gives; its error is a failure of the check."""
+        """What a call of the candidate gives; its error is a failure of the check, and so is its end of the process."""
         try:
             return call()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}") from error
 
     @staticmethod

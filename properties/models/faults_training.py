@@ -196,13 +196,13 @@ class CheckpointTwice(FaultyTraining):
         return {name: None if found is None else factor * found for name, found in gradients.items()}
 
 
-@faulty_candidate("a frozen layer is trained", EVERYWHERE, "frozen_layer")
+@faulty_candidate("a frozen layer is trained", EVERYWHERE, "frozen_weights")
 class FrozenTrained(ReferenceModels):
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
-        return super().train(model, batches, replace(regime, frozen=None))
+        return super().train(model, batches, replace(regime, frozen=frozenset()))
 
 
-@faulty_candidate("gradients are handed out by place, so that frozen weights shift them", EVERYWHERE, "frozen_layer",
+@faulty_candidate("gradients are handed out by place, so that frozen weights shift them", EVERYWHERE, "frozen_weights",
                   "kernels that return gradients in the order of those that are asked for")  # fmt: skip
 class FrozenShifts(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
@@ -214,7 +214,7 @@ class FrozenShifts(FaultyTraining):
         return gradients | {name: gradients[other] for name, other in same.items()}
 
 
-@faulty_candidate("what is below a frozen layer gets no gradient", EVERYWHERE, "frozen_layer")
+@faulty_candidate("what is below a frozen layer gets no gradient", EVERYWHERE, "frozen_weights")
 class FrozenCuts(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         return lost(gradients, "LayerNorm.weight", "layernorm_embedding") if regime.frozen else gradients

@@ -6,7 +6,7 @@ train(model, batches, regime) -> Trained: a forward and a backward pass for each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,8 @@ from trueband.reference.dropout import Dropout, Keep, keep_all
 from trueband.reference.training import Training, training_of
 
 Batches = Sequence[tuple[Arrays, float]]
-TRAINING = ("gradients", "checkpointing", "dropout", "autocast")  # what a candidate's steps may be able to do
+# What a candidate's steps may be able to do.
+TRAINING = ("gradients", "checkpointing", "frozen_checkpointing", "dropout", "autocast")
 BUFFERS = ("final_logits_bias",)  # weights of the Hub's models that are not trained
 
 
@@ -33,7 +34,7 @@ class Regime:
 
     Attributes:
         training: the mode; False: evaluation, where nothing is dropped.
-        frozen: beginning of the names of weights that require no gradient; None: all require one.
+        frozen: names of the weights that require no gradient.
         checkpointing: with gradient checkpointing.
         autocast: in bfloat16, by `torch.autocast`; the weights keep their dtype.
         seed: of the draws of the whole step.
@@ -41,7 +42,7 @@ class Regime:
     """
 
     training: bool = True
-    frozen: str | None = None
+    frozen: frozenset[str] = frozenset()
     checkpointing: bool = False
     autocast: bool = False
     seed: int = 0
@@ -49,7 +50,7 @@ class Regime:
 
     def trains(self, name: str) -> bool:
         """Whether a weight gets a gradient."""
-        return self.backward and name not in BUFFERS and not (self.frozen and name.startswith(self.frozen))
+        return self.backward and name not in BUFFERS and name not in self.frozen
 
 
 @dataclass(frozen=True)
@@ -163,14 +164,18 @@ def judge_gradients(
     trained: Trained,
     regime: Regime = Regime(),
     what: str = "",
+    untold: Collection[str] = (),
+    why: str = "it has none",
 ) -> Iterator[Verdict]:
     """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
 
     Args:
         what: is said of the step.
+        untold: weights of which nothing is known.
+        why: is said of a weight that lacks its gradient.
     """
     for name in case.state:
-        if name in BUFFERS:
+        if name in BUFFERS or name in untold:
             continue
         told = f"gradient of {name}{what}"
         found = trained.gradients.get(name)
@@ -179,7 +184,7 @@ def judge_gradients(
             continue
         right = expected.gradient(name)
         verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), told)
-        yield verdict if verdict.passed or found is not None else replace(verdict, note="it has none")
+        yield verdict if verdict.passed or found is not None else replace(verdict, note=why)
 
 
 def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:
