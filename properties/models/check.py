@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
+from trueband.properties.models.course import Step
 from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
@@ -71,6 +72,11 @@ class ModelProbe:
         """A training step of the candidate."""
         trained: Trained = self.attempt(lambda: self.candidate.train(model, batches, regime))
         return replace(trained, outputs=[self._float64(output) for output in trained.outputs])
+
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        """Calls of the candidate one after another."""
+        found: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
+        return [replace(one, outputs=[self._float64(output) for output in one.outputs]) for one in found]
 
     def _model(self, state: Arrays | None) -> Model:
         """The case's, or the same with other weights."""
