@@ -2,6 +2,7 @@
 
 from trueband.properties.models import (
     checks_arguments,
+    checks_autocast,
     checks_base,
     checks_cache,
     checks_calls,
@@ -26,6 +27,7 @@ __all__ = [
     "ModelCheck",
     "ModelProbe",
     "checks_arguments",
+    "checks_autocast",
     "checks_base",
     "checks_cache",
     "checks_calls",

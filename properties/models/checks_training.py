@@ -154,8 +154,8 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 @model_check("under autocast gradients are finite, of the weights' dtype, and free of masked tokens",
              dtypes=("float32",), needs=[*GRADIENTS, "autocast", "deterministic"])  # fmt: skip
 def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
-    """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. No
-    bound is claimed of bfloat16: products of 8 bits leave nothing of a whole model's gradients that could be named."""
+    """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. What
+    the numbers are is the claim of autocast_values."""
     case, inputs, words = _embedded(probe)
     real = case.real
     regime, steps = Regime(autocast=True), []

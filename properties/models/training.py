@@ -14,7 +14,7 @@ import numpy as np
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.stochastic import Stochastic, stochastic
+from trueband.properties.bounds.stochastic import SCALED, Arithmetic, Stochastic, stochastic
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.verdict import Verdict, judge, judge_exact
@@ -134,10 +134,13 @@ class Expected:
     precision: Precision
 
     @classmethod
-    def of(cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all) -> Expected:
+    def of(
+        cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all,
+        how: Arithmetic = SCALED,
+    ) -> Expected:  # fmt: skip
         """Of the model of a case, or another one for the same inputs."""
         model = model or case.model
-        state = stochastic(model.state, case.seed)
+        state = stochastic(model.state, case.seed, how)
         step = training_of(model.architecture)(state, model.settings, model.head, inputs, keep)
         return cls(step, Precision.of(case.dtype))
 
