@@ -113,6 +113,7 @@ class ModelCheck:
         needs: features that a candidate must have for the check to apply.
         argument: why the claim is true of every correct model on every machine.
         about: the class of the faults that are seeded for it.
+        at_size: the most tokens of the cases at size that it has besides small ones; 0: it has none.
     """
 
     name: str
@@ -123,6 +124,7 @@ class ModelCheck:
     needs: frozenset[str] = frozenset()
     argument: str = ""
     about: str = "model"
+    at_size: int = 0
 
     def applies_to(self, features: Collection[str]) -> bool:
         return self.needs <= set(features)
@@ -137,13 +139,16 @@ def model_check(
     dtypes: tuple[str, ...] = ("float64", "float32"),
     needs: Collection[str] = (),
     about: str = "model",
+    at_size: int = 0,
 ) -> Callable[[Any], Any]:
     """Register `check_<name>` under its name. The docstring of the function is the argument for its claim."""
 
     def register(function: Any) -> Any:
         name = function.__name__.removeprefix("check_")
         argument = inspect.getdoc(function) or ""
-        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes, frozenset(needs), argument, about)
+        MODEL_CHECKS[name] = ModelCheck(
+            name, claim, function, architectures, dtypes, frozenset(needs), argument, about, at_size
+        )
         return function
 
     return register

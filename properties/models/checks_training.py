@@ -37,14 +37,14 @@ FROZEN = 6  # kinds of frozen weights that are tried on a case
 
 
 @model_check("a model in training without dropout computes what it does in evaluation", dtypes=("float32",),
-             needs=GRADIENTS)  # fmt: skip
+             needs=GRADIENTS, at_size=300)  # fmt: skip
 def check_training_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, each layer fed the model's own input, as every model in evaluation is."""
     case, inputs = probe.case, step_inputs(probe.case)
     yield from judge_all(case, inputs, _step(probe, case, inputs).outputs[0])
 
 
-@model_check("the gradient of every weight is the reference's, and the loss too", needs=GRADIENTS)
+@model_check("the gradient of every weight is the reference's, and the loss too", needs=GRADIENTS, at_size=96)
 def check_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: gradients are computed numbers. Every operation of the reference is given random errors of the size of
     its roundings, in 16 runs; the bound is 8 times the spread of each element. Exact: a gradient that is 0 in each."""
