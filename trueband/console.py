@@ -12,11 +12,14 @@ from rich.text import Text
 
 from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
+from trueband.properties.models.training import TRAINING
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 from trueband.summary import headline, smallest_first
+from trueband.witnesses.torch_models import TorchModels
 
+MODEL_FEATURES = ("deterministic", *TRAINING)
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
 WIDTH_OF_A_FILE = 120
@@ -54,8 +57,14 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Coll
     console.print(table)
 
 
-def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> None:
-    """The tables, the failures, and the last line that sums up."""
+def print_report(
+    records: Sequence[Record], candidate: RemoteRunner | None, tried: TorchModels | None = None
+) -> None:  # fmt: skip
+    """The tables, the failures, and the last line that sums up.
+
+    Args:
+        candidate: the kernel, tried: the models, that were checked; None where there were none.
+    """
     console = report_console()
     operator = [record for record in records if record.suite == "operator"]
     models = [record for record in records if record.suite == "models"]
@@ -65,6 +74,8 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
     if operator:
         console.print(_table(operator, f"{operator[0].target}: checks by dtype"))
     if models:
+        if tried is not None and tried.covered:
+            console.print(Text(f"Covered: {tried.covered}."))
         console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
         console.print(_table(golden, "Published trained weights: checks by witness"))
@@ -76,6 +87,10 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None) -> N
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
         if "deterministic" in missing:
             console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
+    if tried is not None and models:
+        missing = [name for name in MODEL_FEATURES if name not in tried.features]
+        if missing:
+            console.print(Text(f"Not claimed by the models, and not checked: {', '.join(missing)}."))
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     wrong = not records or any(not record.passed for record in records)

@@ -17,7 +17,7 @@ from trueband.properties.engine import SMALL, SMALL_AGAIN
 from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import search_models
-from trueband.properties.models.large import ONE_OF
+from trueband.properties.models.large import ONE_AT_SIZE_OF
 from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, steps, walked
 from trueband.properties.probe import Candidate
 from trueband.properties.production.walk import guard_of, production_case, walk
@@ -241,9 +241,7 @@ def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, exam
 
     def run(number: int, seed: int, shrink: bool) -> Found:
         # A case at size is behind all the small ones.
-        large = ONE_OF if check.at_size and number == len(MODEL_ROUNDS) and counts[number] < ONE_OF else 0
-        return search_models(
-            check, candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink
-        )
+        large = ONE_AT_SIZE_OF if check.at_size and number == len(MODEL_ROUNDS) else 0
+        return search_models(check, candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink)
 
     return Trial(check.name, f"{architecture} {dtype}", counts, run)

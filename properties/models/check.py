@@ -13,6 +13,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.course import Step
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
@@ -36,7 +37,9 @@ class ModelProbe:
 
     def forward_of(self, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
-        return self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
+        output = self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
+        self._covers(self.case.model, inputs)
+        return output
 
     def raw_forward(self, inputs: Arrays, state: Arrays | None = None) -> Any:
         """What the candidate returns or raises."""
@@ -71,12 +74,20 @@ class ModelProbe:
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         """A training step of the candidate."""
         trained: Trained = self.attempt(lambda: self.candidate.train(model, batches, regime))
+        for inputs, _ in batches:
+            self._covers(model, inputs, trained=regime.backward)
         return replace(trained, outputs=[self._float64(output) for output in trained.outputs])
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         """Calls of the candidate one after another."""
         found: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
         return [replace(one, outputs=[self._float64(output) for output in one.outputs]) for one in found]
+
+    def _covers(self, model: Model, inputs: Arrays, trained: bool = False) -> None:
+        """Tell a candidate that keeps account the sizes of a call that gave a result."""
+        covered: ModelsCovered | None = getattr(self.candidate, "covered", None)
+        if covered is not None:
+            covered.add(model, inputs, trained)
 
     def _model(self, state: Arrays | None) -> Model:
         """The case's, or the same with other weights."""

@@ -41,8 +41,8 @@ def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
             yield said(verdict, f"in {mode}, {when}")
 
 
-@model_check("gradients add up from step to step until they are cleared, of the weights of the moment, and freezing and "
-             "thawing count from the next step on", dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
+@model_check("gradients add up from step to step until they are cleared, of the weights of the moment, and freezing "
+             "and thawing count from the next step on", dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
 def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: sums of gradients of the reference, by the errors of all. Exact: a weight that is frozen and whose
     gradient was taken away has none."""

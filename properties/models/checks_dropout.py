@@ -116,9 +116,7 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
         before: tuple[Masks, Expected] | None = None
         for checkpointing in (False, True) if probe.has("checkpointing") else (False,):
             told = f", dropout {shown.told}{' and checkpointing' if checkpointing else ''}"
-            trained = probe.train(
-                shown.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing)
-            )
+            trained = probe.train(shown.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing))
             masks = masks_of(shown, inputs, trained.outputs[0])
             if before is not None and before[0].same(masks):
                 expected = before[1]

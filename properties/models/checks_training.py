@@ -204,9 +204,7 @@ def seeing(case: ModelCase) -> ModelCase:
 
 def words_gradient(step: Trained, what: str) -> Iterator[Verdict]:
     """Whether `inputs_embeds` has a gradient at all."""
-    yield claim(
-        step.words[0] is not None, f"inputs_embeds{what}: expected a gradient, as it requires one, got none"
-    )
+    yield claim(step.words[0] is not None, f"inputs_embeds{what}: expected a gradient, as it requires one, got none")
 
 
 def _embedded(probe: ModelProbe) -> tuple[ModelCase, Arrays, np.ndarray]:

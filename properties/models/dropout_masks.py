@@ -32,7 +32,10 @@ from trueband.reference.led_vjp import led_attention
 
 DAMPED = 0.25  # queries and features, so that no probability and no feature is too small to be seen
 FEATURES = 8  # inside a feed-forward that are not 0, where they are dropped
-SOMETHING, NOTHING = 1.5, -40.0  # biases of features: of those that show, and what gelu makes 0 of, exactly, as its slope
+SOMETHING, NOTHING = (
+    1.5,
+    -40.0,
+)  # biases of features: of those that show, and what gelu makes 0 of, exactly, as its slope
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,9 @@ def _context(
     else:
         keys = x if part == 0 else output["encoder_hidden_states"][-1]
         visible = visible_keys(np.ones(keys.shape[:2], dtype=bool), x.shape[1], causal=part == 0)
-        context, _ = led_attention(state, f"{name}.{('self', 'encoder')[part]}_attn", case.heads, x, keys, visible, keep)
+        context, _ = led_attention(
+            state, f"{name}.{('self', 'encoder')[part]}_attn", case.heads, x, keys, visible, keep
+        )
     return context
 
 

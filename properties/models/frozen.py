@@ -80,7 +80,7 @@ def _stack(case: ModelCase, random: np.random.Generator) -> str:
 
 
 def _embedding(name: str) -> bool:
-    return "embed" in name and "distance" not in name or "shared" in name
+    return ("embed" in name and "distance" not in name) or "shared" in name
 
 
 def _norm(name: str) -> bool:

@@ -16,7 +16,7 @@ from trueband.reference.config import POSITION_EMBEDDING_TYPES
 HEADS, HEAD_DIMS = (1, 2, 3, 4, 6, 8, 12), (4, 8, 16, 32, 64)
 WIDEST = 128  # hidden state
 LEAST_TOKENS = 24
-ONE_OF = 9  # cases of a check is at size
+ONE_AT_SIZE_OF = 9  # cases of a check is at size
 
 
 def large_case(architecture: str, dtype: str, most_tokens: int, random: np.random.Generator) -> ModelCase:

@@ -110,13 +110,16 @@ def rates(model: Model) -> dict[str, float]:
     if isinstance(settings, LEDConfig):
         return {
             "hidden": settings.dropout, "attention": settings.attention_dropout,
-            "activation": settings.activation_dropout,
+            "activation": settings.activation_dropout, "head": settings.classifier_dropout,
         }  # fmt: skip
-    return {"hidden": settings.hidden_dropout_prob, "attention": settings.attention_probs_dropout_prob}
+    hidden, own = settings.hidden_dropout_prob, getattr(settings, "classifier_dropout", None)
+    return {
+        "hidden": hidden, "attention": settings.attention_probs_dropout_prob, "head": hidden if own is None else own,
+    }  # fmt: skip
 
 
 def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activation: float = 0.0) -> Model:
-    """The model with such dropout, and none in its head."""
+    """The model with such dropout, and none in its head where that has a rate of its own."""
     if model.architecture == "led":
         return model.with_config(
             dropout=hidden, attention_dropout=attention, activation_dropout=activation, classifier_dropout=0.0

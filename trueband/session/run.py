@@ -21,6 +21,7 @@ from trueband.session.models import ModelSuite
 from trueband.session.request import SUITES, Request
 from trueband.session.request_error import RequestError
 from trueband.session.suite import OnCase, Step, Suite
+from trueband.witnesses.torch_models import TorchModels
 
 OPENED: dict[str, Any] = {"operator": KernelSuite, "models": ModelSuite, "golden": GoldenSuite}
 
@@ -78,6 +79,11 @@ class Run:
     def candidate(self) -> RemoteRunner | None:
         """The kernel, for more calls; None where there is none."""
         return next((suite.candidate for suite in self.suites if isinstance(suite, KernelSuite)), None)
+
+    @property
+    def models(self) -> TorchModels | None:
+        """The models under test; None where there are none."""
+        return next((suite.candidate for suite in self.suites if isinstance(suite, ModelSuite)), None)
 
     @property
     def cheating(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.models.course import Step
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import logits_of
@@ -30,9 +31,11 @@ class TorchModels(ABC):
 
     Attributes:
         features: see `trueband.properties.models.witness`.
+        covered: the sizes that were asked for.
     """
 
     features: frozenset[str]
+    covered: ModelsCovered
 
     @abstractmethod
     def build(self, model: Model, name: str | None = None) -> Any:
