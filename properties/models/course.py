@@ -15,6 +15,7 @@ import numpy as np
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import BUFFERS, Regime, Trained
 
+ONCE = Regime()
 CLEARED = ("zero", "none")
 # How weights are overwritten in place: what `torch` and optimizers do.
 WAYS = ("copy_", "data", "data.copy_", "sub_", "optimizer", "load_state_dict")
@@ -32,7 +33,7 @@ class Step:
     """
 
     inputs: Arrays
-    regime: Regime = Regime()
+    regime: Regime = ONCE
     clear: str = ""
     state: Arrays | None = None
     way: str = "copy_"

@@ -35,7 +35,7 @@ FEATURES = 8  # inside a feed-forward that are not 0, where they are dropped
 SOMETHING, NOTHING = (
     1.5,
     -40.0,
-)  # biases of features: of those that show, and what gelu makes 0 of, exactly, as its slope
+)  # biases of features: of those that show, and of those that are 0 exactly
 
 
 @dataclass(frozen=True)
