@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -157,6 +157,12 @@ class _Died(BaseException):
     """Ends a search at once: each further try would cost a new process."""
 
 
+def _end(error: type[BaseException]) -> NoReturn:
+    """Raise it, always in this line: to Hypothesis the same error from two lines is two, and a case that gives now the
+    one and now the other is flaky."""
+    raise error
+
+
 def suits(check: Any, case: Any) -> bool:
     """Whether the claim of a check is about a case: one that was fitted to declared sizes may be out of its reach."""
     structure = getattr(check, "structure", None)
@@ -244,7 +250,7 @@ def search(
             assert found.failure is not None
             if case != found.failure.case:
                 return
-            raise _Broken
+            _end(_Broken)
         tried = try_case(check, candidate, case, probe)
         failure = tried.failure
         found.tell(case, tried)
@@ -255,7 +261,7 @@ def search(
             found.failed_at = time.process_time()
             shrink_until = time.process_time() + SHRINK_SECONDS
         found.failure = failure
-        raise _Broken if failure.status in SHRUNK else _Died
+        _end(_Broken if failure.status in SHRUNK else _Died)
 
     try:
         attempt()

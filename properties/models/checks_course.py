@@ -28,7 +28,7 @@ READ, READ_IN_TRAINING = Regime(training=False, backward=False), Regime(backward
 def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on the weights of the moment. All weights are overwritten, through
     copy_, .data, an optimizer's step and others: a copy that was made at an earlier call is one of old weights."""
-    case = probe.case
+    case = seeing(probe.case)
     inputs, state = step_inputs(case), case.state
     steps, states, told = [Step(inputs, READ), Step(inputs, READ_IN_TRAINING)], [state] * 2, ["at first"] * 2
     for i in probe.random.permutation(len(WAYS))[:WRITTEN]:
