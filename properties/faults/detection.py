@@ -241,7 +241,7 @@ def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, exam
 
     def run(number: int, seed: int, shrink: bool) -> Found:
         # A case at size is behind all the small ones.
-        large = ONE_AT_SIZE_OF if check.at_size and number == len(MODEL_ROUNDS) else 0
+        large = ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] and number == len(MODEL_ROUNDS) else 0
         return search_models(check, candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink)
 
     return Trial(check.name, f"{architecture} {dtype}", counts, run)

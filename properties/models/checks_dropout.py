@@ -110,11 +110,12 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     two kinds that drop in the same step."""
     case, p = readable(probe), RATES[probe.case.seed % len(RATES)]
     inputs = _whole_inputs(case)
-    led = case.architecture == "led"
-    for kind in ("hidden", "attention", "activation") if led else ("hidden", "attention"):
+    kinds = ("hidden", "attention", "activation")[: 3 if case.architecture == "led" else 2]
+    again = kinds[int(probe.random.integers(len(kinds)))] if probe.has("checkpointing") else ""
+    for kind in kinds:
         shown = showing(case, kind, p, probe.random)
         before: tuple[Masks, Expected] | None = None
-        for checkpointing in (False, True) if probe.has("checkpointing") else (False,):
+        for checkpointing in (False, True) if kind == again else (False,):
             told = f", dropout {shown.told}{' and checkpointing' if checkpointing else ''}"
             trained = probe.train(shown.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing))
             masks = masks_of(shown, inputs, trained.outputs[0])

@@ -33,7 +33,7 @@ from trueband.reference.losses import IGNORED
 
 SCALE = 1024.0  # of a loss that is scaled, as for float16
 GRADIENTS = ("gradients",)
-FROZEN = 6  # kinds of frozen weights that are tried on a case
+FROZEN = 5  # kinds of frozen weights that are tried on a case
 
 
 @model_check("a model in training without dropout computes what it does in evaluation", dtypes=("float32",),

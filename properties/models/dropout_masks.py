@@ -173,9 +173,9 @@ def _results(
             else:
                 active = inner(part, x)
                 single = active[:, :, None] * np.eye(active.shape[-1])[:FEATURES]
-            bits, seen = _patterns(single.shape[2]), single.any(axis=-1)
+            bits, seen = _patterns(single.shape[2]), np.asarray(single.any(axis=-1))
             added = dense(last, np.einsum("pe,bned->bnpd", bits, single) / (1 - shown.p))
-        possible = (bits <= seen[:, :, None]).all(axis=-1)
+        possible = np.asarray((bits <= seen[:, :, None]).all(axis=-1))
         x, _ = layer_norm(state, f"{layer}{norm}", x[:, :, None] + added, eps)
     return bits, x, possible
 

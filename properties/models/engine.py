@@ -112,9 +112,10 @@ def search_models(
     check: ModelCheck, candidate: ModelCandidate, architecture: str, dtype: str, examples: int, seed: int,
     on_case: Callable[[], None] = lambda: None, shrink: bool = True,
 ) -> Found:  # fmt: skip
-    """So many cases of a check, the small ones first; one of `ONE_AT_SIZE_OF` is at size, if the check has such."""
+    """So many cases of a check, the small ones first; one of `ONE_AT_SIZE_OF` is at size, if the check has such,
+    in the last of its dtypes."""
     fit = getattr(candidate, "fit", lambda case: case)  # what the models of a target cannot do
-    large = examples // ONE_AT_SIZE_OF if check.at_size else 0
+    large = examples // ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] else 0
     strategy = model_cases((architecture,), dtype).map(fit)
     found = search(check, candidate, strategy, examples - large, seed, on_case, probe=ModelProbe, shrink=shrink)
     if large and found.failure is None:
