@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ORDER = ("tokens", "heads", "head_dim", "window", "batch")
+ORDER = ("tokens", "heads", "head_dim", "window", "layers", "batch")
 NAMES = {"window": "windows", "batch": "batches"}
 
 
@@ -24,7 +24,10 @@ class Covered:
     def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """A call that gave a result."""
         batch, heads, tokens, head_dim = arrays["query"].shape
-        sizes = {"tokens": tokens, "heads": heads, "head_dim": head_dim, "window": options["window"], "batch": batch}
+        self.add_sizes(tokens=tokens, heads=heads, head_dim=head_dim, window=options["window"], batch=batch)
+
+    def add_sizes(self, **sizes: int) -> None:
+        """A call of these sizes, of `ORDER`."""
         for name, value in sizes.items():
             least, most = self.ranges.get(name, (value, value))
             self.ranges[name] = min(least, value), max(most, value)

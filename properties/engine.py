@@ -14,13 +14,13 @@ from trueband.properties.boundary import boundaries
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.choices import RandomChoices
-from trueband.properties.isolation.errors import CandidateEnded
+from trueband.properties.isolation.errors import FAILED, CandidateEnded
 from trueband.properties.plan import NIGHTLY, SMALL_WORLD, SMALL_WORLD_CLAIM, Plan, Step, steps, walked
 from trueband.properties.probe import Candidate
 from trueband.properties.production.walk import failing, guard_of, production_case, walk
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
-from trueband.properties.search import SHRUNK, Failure, Found, search, try_case
+from trueband.properties.search import SHRUNK, Failure, Found, own_error, search, try_case
 from trueband.properties.second_process import NAME as SECOND_PROCESS
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.small_world import smallest_failure, worlds
@@ -146,6 +146,8 @@ def walk_small_world(
             failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
         except CandidateEnded:
             failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
+        except Exception as error:
+            failure = Failure(world, FAILED, own_error(error))
         on_progress(SMALL_WORLD, dtype)
         if failure is not None:
             break

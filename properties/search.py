@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -20,6 +22,7 @@ from trueband.properties.verdict import REPLAY, ShapeMismatch, Verdict
 
 SHRINK_SECONDS = 4.0
 SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
+OWN_ERROR = "the check itself raised"  # how the message of a failure begins that is no verdict on the candidate
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,12 @@ class _Died(BaseException):
     """Ends a search at once: each further try would cost a new process."""
 
 
+def _end(error: type[BaseException]) -> NoReturn:
+    """Raise it, always in this line: to Hypothesis the same error from two lines is two, and a case that gives now the
+    one and now the other is flaky."""
+    raise error
+
+
 def suits(check: Any, case: Any) -> bool:
     """Whether the claim of a check is about a case: one that was fitted to declared sizes may be out of its reach."""
     structure = getattr(check, "structure", None)
@@ -161,14 +170,13 @@ def suits(check: Any, case: Any) -> bool:
 
 
 def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe) -> Tried:
-    """Run a check on one case, up to its first failure.
+    """Run a check on one case, up to its first failure. An error of the check's own is one too.
 
     Args:
         probe: what the check's function gets, made of the candidate and the case.
     """
     worst, evidence, skipped = 0.0, 0, 0
-    asked = probe(candidate, case)
-    calls: Calls | None = getattr(asked, "calls", None)
+    calls: Calls | None = None
 
     def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
         called = () if calls is None else calls.told()
@@ -177,6 +185,8 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
     if not suits(check, case):
         return Tried(None, not_taken=True)
     try:
+        asked = probe(candidate, case)
+        calls = getattr(asked, "calls", None)
         for verdict in check.function(asked):
             if not verdict.passed:
                 return failed(CHEATING if verdict.term == REPLAY else FAILED, str(verdict), verdict)
@@ -191,7 +201,17 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
         return failed(FAILED, str(error))
     except CandidateEnded as error:
         return failed(error.status, str(error))
+    except Exception as error:  # an answer that the check was not written for: a record of it, and the run goes on
+        return failed(FAILED, own_error(error))
     return Tried(None, worst, evidence, skipped)
+
+
+def own_error(error: Exception) -> str:
+    """One line on an error of the code that judges: what the candidate gave is none that it was written for, or it has
+    a bug. It says where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    words = " ".join(str(error).split()) or "without a message"
+    return f"{OWN_ERROR} {type(error).__name__}: {words} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def search(
@@ -230,7 +250,7 @@ def search(
             assert found.failure is not None
             if case != found.failure.case:
                 return
-            raise _Broken
+            _end(_Broken)
         tried = try_case(check, candidate, case, probe)
         failure = tried.failure
         found.tell(case, tried)
@@ -241,7 +261,7 @@ def search(
             found.failed_at = time.process_time()
             shrink_until = time.process_time() + SHRINK_SECONDS
         found.failure = failure
-        raise _Broken if failure.status in SHRUNK else _Died
+        _end(_Broken if failure.status in SHRUNK else _Died)
 
     try:
         attempt()

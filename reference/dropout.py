@@ -26,7 +26,7 @@ class Dropout:
     Attributes:
         seed: of the draws.
         rates: p by kind: "hidden" (embeddings, and what is added to a residual stream), "attention" (probabilities),
-            "activation" (inside a feed-forward).
+            "activation" (inside a feed-forward), "head" (of classifiers).
     """
 
     seed: int

@@ -166,8 +166,8 @@ def encode(
     states, vjps = [x], []
     for i in range(config.num_hidden_layers):
         name = f"{prefix}encoder.layer.{i}"
-        attentions = _attentions(state, config, i, name, inputs, real, keep)
-        x, layer_vjp = encoder_layer(state, config, name, x, attentions, keep)
+        attended = attentions(state, config, i, name, inputs, real, keep)
+        x, layer_vjp = encoder_layer(state, config, name, x, attended, keep)
         states.append(x)
         vjps.append(layer_vjp)
 
@@ -179,7 +179,7 @@ def encode(
     return states, vjp
 
 
-def _attentions(
+def attentions(
     state: State, config: Any, i: int, name: str, inputs: dict[str, Any], real: Bool, keep: Keep
 ) -> list[tuple[str, Any]]:
     """Of layer i, as `encoder_layer` takes them."""

@@ -1,5 +1,5 @@
 """The heads of XLM-RoBERTa and Longformer in training. Every function maps the last hidden states (b, n, D) to logits
-and returns their vjp, which gives the gradient of all states. Dropout in a head is 0 here.
+and returns their vjp, which gives the gradient of all states.
 
 Shapes: b batch, n tokens, C classes, D hidden size.
 """
@@ -42,16 +42,25 @@ def lm_head(state: State, x: Float, eps: float, prefix: str) -> tuple[Float, Vjp
     return logits, vjp
 
 
-def classification_head(state: State, dense: str, out: str, x: Float, at: Any) -> tuple[Float, Vjp]:
-    """out(tanh(dense(x_at))): (b, n, D) -> (b, C), from one token of each row, whose index is at (b,)."""
+def classification_head(
+    state: State, dense: str, out: str, x: Float, at: Any, keep_token: Any = 1.0, keep_inner: Any = 1.0
+) -> tuple[Float, Vjp]:
+    """out(keep tanh(dense(keep x_at))): (b, n, D) -> (b, C), from one token of each row, whose index is at (b,)."""
     every = np.arange(x.shape[1]) == np.asarray(at)[:, None]  # (b, n)
     picked = np.where(every[..., None], x, 0.0).sum(axis=1)
-    inner, dense_vjp = linear(state, dense, picked)
+    inner, dense_vjp = linear(state, dense, keep_token * picked)
     active, tanh_vjp = tanh(inner)
-    logits, out_vjp = linear(state, out, active)
+    logits, out_vjp = linear(state, out, keep_inner * active)
 
     def vjp(dy: Float, gradients: Gradients) -> Float:
-        dpicked = dense_vjp(tanh_vjp(out_vjp(dy, gradients), gradients), gradients)
+        dactive = keep_inner * out_vjp(dy, gradients)
+        dpicked = keep_token * dense_vjp(tanh_vjp(dactive, gradients), gradients)
         return np.where(every[..., None], dpicked[:, None], 0.0)
 
     return logits, vjp
+
+
+def token_head(state: State, name: str, x: Float, keep: Any = 1.0) -> tuple[Float, Vjp]:
+    """dense(keep x): (b, n, D) -> (b, n, C)."""
+    logits, dense_vjp = linear(state, name, keep * x)
+    return logits, lambda dy, gradients: keep * dense_vjp(dy, gradients)

@@ -17,7 +17,7 @@ from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaCon
 from trueband.reference.dropout import Keep, keep_all
 from trueband.reference.encoder_vjp import encode
 from trueband.reference.heads import fold_choices
-from trueband.reference.heads_vjp import classification_head, lm_head, tied_head
+from trueband.reference.heads_vjp import classification_head, lm_head, tied_head, token_head
 from trueband.reference.layers import State
 from trueband.reference.layers_vjp import Gradients, Vjp, linear
 from trueband.reference.led import PREFIX as LED_PREFIX
@@ -65,7 +65,8 @@ def encoder_training(
         state: weights under the Hub's names, those of the model under "roberta." or "longformer.".
         head: "lm" (causal for a decoder), "sequence", "token", "choice" or "qa".
         inputs: of the head, labels included; arrays.
-        keep: dropout of the body; that of heads is 0.
+        keep: dropout; in heads of the kind "head", at "classifier" (what it reads; of a choice, the pooled token) and
+            at "classifier.dense" (inside that of sequences).
     """
     prefix = "longformer." if isinstance(config, LongformerConfig) else "roberta."
     given = dict(inputs)
@@ -76,7 +77,7 @@ def encoder_training(
     if isinstance(config, LongformerConfig) and given.get("global_attention_mask") is None:
         given["global_attention_mask"] = default_globals(config, head, given["input_ids"])
     states, body_vjp = encode(state, config, given, keep, prefix)
-    logits, head_vjp = _head(state, config, head, states[-1], prefix)
+    logits, head_vjp = _head(state, config, head, states[-1], prefix, keep)
     if head == "choice":
         loss, dlogits = cross_entropy(logits.reshape(-1, choices), labels[0])
     else:
@@ -107,7 +108,7 @@ def led_training(state: State, config: LEDConfig, head: str, inputs: dict[str, A
     states, decoder_vjp = led_decode(
         state, config, decoder_words, encoder_states[-1], target_real, real, keep, LED_PREFIX
     )
-    logits, head_vjp = _led_head(state, config, head, states[-1], given)
+    logits, head_vjp = _led_head(state, config, head, states[-1], given, keep)
     loss, dlogits = _loss(config, head, logits, labels)
     gradients = Gradients()
     _, dencoded = decoder_vjp(head_vjp(dlogits, gradients), gradients)
@@ -132,27 +133,33 @@ def default_globals(config: LongformerConfig, head: str, ids: Any) -> Any:
     return flagged
 
 
-def _head(state: State, config: Any, head: str, last: Float, prefix: str) -> tuple[Float, Vjp]:
-    first = np.zeros(last.shape[0], dtype=int)
+def _head(state: State, config: Any, head: str, last: Float, prefix: str, keep: Keep) -> tuple[Float, Vjp]:
+    first, token = np.zeros(last.shape[0], dtype=int), (last.shape[0], last.shape[2])
     if head == "lm":
         return lm_head(state, last, config.layer_norm_eps, prefix)
     if head == "sequence":
-        return classification_head(state, "classifier.dense", "classifier.out_proj", last, first)
+        kept = keep("classifier", "head", token), keep("classifier.dense", "head", token)
+        return classification_head(state, "classifier.dense", "classifier.out_proj", last, first, *kept)
     if head == "choice":
-        return classification_head(state, f"{prefix}pooler.dense", "classifier", last, first)
-    return linear(state, "classifier" if head == "token" else "qa_outputs", last)
+        kept = 1.0, keep("classifier", "head", token)
+        return classification_head(state, f"{prefix}pooler.dense", "classifier", last, first, *kept)
+    if head == "token":
+        return token_head(state, "classifier", last, keep("classifier", "head", last.shape))
+    return linear(state, "qa_outputs", last)
 
 
-def _led_head(state: State, config: LEDConfig, head: str, last: Float, given: dict[str, Any]) -> tuple[Float, Vjp]:
+def _led_head(
+    state: State, config: LEDConfig, head: str, last: Float, given: dict[str, Any], keep: Keep
+) -> tuple[Float, Vjp]:
     if head == "lm":
         own = "lm_head.weight"
         table = own if own in state else f"{LED_PREFIX}shared.weight"
         return tied_head(state, table, "final_logits_bias", last)
     if head == "sequence":
-        name = "classification_head"
-        return classification_head(
-            state, f"{name}.dense", f"{name}.out_proj", last, last_end(config, given["input_ids"])
-        )
+        name, token = "classification_head", (last.shape[0], last.shape[2])
+        kept = keep("classifier", "head", token), keep("classifier.dense", "head", token)
+        at = last_end(config, given["input_ids"])
+        return classification_head(state, f"{name}.dense", f"{name}.out_proj", last, at, *kept)
     return linear(state, "qa_outputs", last)
 
 

@@ -80,18 +80,25 @@ def run_command(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
         candidate = None if run is None else run.candidate
+        tried = None if run is None else run.models
         head = {} if run is None else run.head()
-        covered = {"covered": str(candidate.covered), "left_out": candidate.covered.left_out} if candidate else {}
+        covered: dict[str, Any] = {}
+        if candidate:
+            covered = {"covered": str(candidate.covered), "left_out": candidate.covered.left_out}
+        if tried is not None and tried.covered:
+            covered["models_covered"] = str(tried.covered)
         seed = options.seed if run is None else run.seed
         end_files(
             options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted, planned
         )
         if candidate is not None and candidate.covered:
             lines.write("covered", candidate.covered.to_dict())
+        if tried is not None and tried.covered:
+            lines.write("covered", tried.covered.to_dict())
         if request.gate and run is not None:
             run.close()
             lines.write("gate", {"seed": run.seed})
-    print_report(records, candidate, planned)
+    print_report(records, candidate, tried, planned)
     if request.gate and run is not None:
         print_line(f"The secret seed was {run.seed}. The same cases again: {again(options, run.seed)}")
     if interrupted:

@@ -12,11 +12,14 @@ from rich.text import Text
 
 from trueband.properties.called import shown_all
 from trueband.properties.covered import Covered
+from trueband.properties.models.training import TRAINING
 from trueband.properties.record import Record
 from trueband.properties.remote import RemoteRunner
 from trueband.properties.target import FEATURES
 from trueband.summary import headline, smallest_first
+from trueband.witnesses.torch_models import TorchModels
 
+MODEL_FEATURES = ("deterministic", *TRAINING)
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
 WIDTH_OF_A_FILE = 120
@@ -54,10 +57,13 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Coll
     console.print(table)
 
 
-def print_report(records: Sequence[Record], candidate: RemoteRunner | None, planned: int = 0) -> None:
+def print_report(
+    records: Sequence[Record], candidate: RemoteRunner | None, tried: TorchModels | None = None, planned: int = 0
+) -> None:
     """The tables, the failures, and the last line that sums up.
 
     Args:
+        candidate: the kernel, tried: the models, that were checked; None where there were none.
         planned: how many checks should have run, where that is known.
     """
     console = report_console()
@@ -69,6 +75,8 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None, plan
     if operator:
         console.print(_table(operator, f"{operator[0].target}: checks by dtype"))
     if models:
+        if tried is not None and tried.covered:
+            console.print(Text(f"Covered: {tried.covered}."))
         console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
     if golden:
         console.print(_table(golden, "Published trained weights: checks by witness"))
@@ -80,6 +88,10 @@ def print_report(records: Sequence[Record], candidate: RemoteRunner | None, plan
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
         if "deterministic" in missing:
             console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
+    if tried is not None and models:
+        missing = [name for name in MODEL_FEATURES if name not in tried.features]
+        if missing:
+            console.print(Text(f"Not claimed by the models, and not checked: {', '.join(missing)}."))
     print_expected([record for record in records if record.status == "expected"])
     print_failures([record for record in records if not record.passed])
     wrong = not records or any(not record.passed for record in records)

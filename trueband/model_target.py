@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.models.case import ModelCase
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.target import ModelTarget
 from trueband.reference.decoding import Generated
@@ -26,6 +27,7 @@ class HubModels(TorchModels):
     def __init__(self, target: ModelTarget) -> None:
         self.target = target
         self.features = target.features
+        self.covered = ModelsCovered()
 
     @property
     def fit(self) -> Callable[[ModelCase], ModelCase]:

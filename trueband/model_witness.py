@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import TRAINING
 from trueband.reference.config import GenerationConfig
@@ -18,6 +19,9 @@ class OptimizedModels(TorchModels):
     """`trueband.optimized`, in float64 or float32, on the CPU."""
 
     features: frozenset[str] = frozenset({"deterministic", *TRAINING})
+
+    def __init__(self) -> None:
+        self.covered = ModelsCovered()
 
     def build(self, model: Model, name: str | None = None) -> Any:
         """A new module of a class, or of that of the model, with its weights, in evaluation mode."""

@@ -15,13 +15,14 @@ from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.engine import SMALL, SMALL_AGAIN
 from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.models.case import model_cases
-from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
+from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.engine import search_models
+from trueband.properties.models.large import ONE_AT_SIZE_OF
 from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, steps, walked
 from trueband.properties.probe import Candidate
 from trueband.properties.production.walk import guard_of, production_case, walk
 from trueband.properties.runner import Runner
-from trueband.properties.search import Failure, Found, search, try_case
+from trueband.properties.search import OWN_ERROR, Failure, Found, search, try_case
 from trueband.properties.small_world import smallest_failure, worlds
 from trueband.properties.strategies import LONG, cases
 from trueband.properties.target import Target
@@ -91,6 +92,8 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
         found = trial.search(number, _seed(trial, seed, number), True)
         tried += found.cases
         if found.failure is not None:
+            if found.failure.message.startswith(OWN_ERROR):
+                raise RuntimeError(f"{trial.check} [{trial.dtype}]: {found.failure.message}")
             at = found.failed_at or time.process_time()
             case, message = found.failure.case.to_dict(), found.failure.message
             return Detection(trial.check, trial.dtype, round(at - start, 4), tried, case, message)
@@ -237,7 +240,8 @@ def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, exam
     counts = share(examples, MODEL_ROUNDS)
 
     def run(number: int, seed: int, shrink: bool) -> Found:
-        strategy = model_cases((architecture,), dtype)
-        return search(check, candidate, strategy, counts[number], seed, probe=ModelProbe, shrink=shrink)
+        # A case at size is behind all the small ones.
+        large = ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] and number == len(MODEL_ROUNDS) else 0
+        return search_models(check, candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink)
 
     return Trial(check.name, f"{architecture} {dtype}", counts, run)

@@ -40,7 +40,7 @@ class ModelCase:
     Attributes:
         architecture: one of `ARCHITECTURES`.
         head: one of `HEADS` of the architecture.
-        tokens, batch, layers, heads: sizes; heads have 4 channels.
+        tokens, batch, layers, heads, head_dim: sizes.
         windows: one-sided, one for each layer of the encoder (longformer, led).
         masked, global_: positions for each row of the batch. Masked tokens hold the padding id.
         target_tokens: of the decoder (led); target_masked: its masked positions, which hold any ids.
@@ -71,6 +71,7 @@ class ModelCase:
     positions: str = "absolute"
     pruned: Positions = ()
     chunk: int = 0
+    head_dim: int = HEAD_DIM
 
     @property
     def id(self) -> str:
@@ -125,6 +126,11 @@ class ModelCase:
         return self if self.architecture == "led" else self.replace(causal=True)
 
     @property
+    def size(self) -> int:
+        """Of a hidden state."""
+        return self.heads * self.head_dim
+
+    @property
     def targets(self) -> str:
         """The argument that holds the ids of the decoder, or of the only stack that there is."""
         return "decoder_input_ids" if self.architecture == "led" else "input_ids"
@@ -145,7 +151,7 @@ class ModelCase:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Fields of `config.json`."""
-        size, room = self.heads * HEAD_DIM, self.tokens + 4
+        size, room = self.size, self.tokens + 4
         special: dict[str, Any] = {
             "pad_token_id": self.pad_token_id,
             "bos_token_id": 0,
@@ -185,14 +191,14 @@ class ModelCase:
             body = led_shapes(self.config, self.prefix)
         else:
             body = encoder_shapes(self.config, self.prefix, self.architecture == "longformer")
-        head = head_shapes(self.config, self.prefix, self.head, self.heads * HEAD_DIM)
+        head = head_shapes(self.config, self.prefix, self.head, self.size)
         return random_weights(itertools.chain(body, head), self.seed)
 
     def headless_state(self, pooled: bool) -> Weights:
         """Weights of the model without a head, under its own keys; with those of a pooler or without."""
         cut = len(self.prefix)
         body = {name[cut:]: array for name, array in self.state.items() if name.startswith(self.prefix)}
-        pooler = random_weights(pooler_shapes("", self.heads * HEAD_DIM), self.seed) if pooled else {}
+        pooler = random_weights(pooler_shapes("", self.size), self.seed) if pooled else {}
         return {**body, **pooler}
 
     @cached_property
@@ -212,7 +218,7 @@ class ModelCase:
                 masked = flags(self.target_masked, targets.shape)
                 inputs["decoder_attention_mask"] = (~masked).astype(np.int64)
         if self.encoder_tokens:
-            encoded = random.standard_normal((self.batch, self.encoder_tokens, self.heads * HEAD_DIM))
+            encoded = random.standard_normal((self.batch, self.encoder_tokens, self.size))
             inputs["encoder_hidden_states"] = round_to(encoded, "float32")
             inputs["encoder_attention_mask"] = random.integers(0, 2, encoded.shape[:2])
         return inputs

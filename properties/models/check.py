@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
+from trueband.properties.models.course import Step
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
@@ -35,7 +37,9 @@ class ModelProbe:
 
     def forward_of(self, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
         """The candidate on these inputs, and on other weights where they are given."""
-        return self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
+        output = self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
+        self._covers(self.case.model, inputs)
+        return output
 
     def raw_forward(self, inputs: Arrays, state: Arrays | None = None) -> Any:
         """What the candidate returns or raises."""
@@ -70,7 +74,20 @@ class ModelProbe:
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         """A training step of the candidate."""
         trained: Trained = self.attempt(lambda: self.candidate.train(model, batches, regime))
+        for inputs, _ in batches:
+            self._covers(model, inputs, trained=regime.backward)
         return replace(trained, outputs=[self._float64(output) for output in trained.outputs])
+
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        """Calls of the candidate one after another."""
+        found: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
+        return [replace(one, outputs=[self._float64(output) for output in one.outputs]) for one in found]
+
+    def _covers(self, model: Model, inputs: Arrays, trained: bool = False) -> None:
+        """Tell a candidate that keeps account the sizes of a call that gave a result."""
+        covered: ModelsCovered | None = getattr(self.candidate, "covered", None)
+        if covered is not None:
+            covered.add(model, inputs, trained)
 
     def _model(self, state: Arrays | None) -> Model:
         """The case's, or the same with other weights."""
@@ -78,10 +95,10 @@ class ModelProbe:
 
     @staticmethod
     def attempt(call: Callable[[], Any]) -> Any:
-        """What a call of the candidate gives; its error is a failure of the check."""
+        """What a call of the candidate gives; its error is a failure of the check, and so is its end of the process."""
         try:
             return call()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}") from error
 
     @staticmethod
@@ -107,6 +124,7 @@ class ModelCheck:
         needs: features that a candidate must have for the check to apply.
         argument: why the claim is true of every correct model on every machine.
         about: the class of the faults that are seeded for it.
+        at_size: the most tokens of the cases at size that it has besides small ones; 0: it has none.
     """
 
     name: str
@@ -117,6 +135,7 @@ class ModelCheck:
     needs: frozenset[str] = frozenset()
     argument: str = ""
     about: str = "model"
+    at_size: int = 0
 
     def applies_to(self, features: Collection[str]) -> bool:
         return self.needs <= set(features)
@@ -131,13 +150,16 @@ def model_check(
     dtypes: tuple[str, ...] = ("float64", "float32"),
     needs: Collection[str] = (),
     about: str = "model",
+    at_size: int = 0,
 ) -> Callable[[Any], Any]:
     """Register `check_<name>` under its name. The docstring of the function is the argument for its claim."""
 
     def register(function: Any) -> Any:
         name = function.__name__.removeprefix("check_")
         argument = inspect.getdoc(function) or ""
-        MODEL_CHECKS[name] = ModelCheck(name, claim, function, architectures, dtypes, frozenset(needs), argument, about)
+        MODEL_CHECKS[name] = ModelCheck(
+            name, claim, function, architectures, dtypes, frozenset(needs), argument, about, at_size
+        )
         return function
 
     return register

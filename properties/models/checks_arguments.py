@@ -9,7 +9,7 @@ import numpy as np
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.checks.check import claim
-from trueband.properties.models.case import HEAD_DIM, ModelCase
+from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.taps import judge_all
 from trueband.properties.models.weights import Weights
@@ -113,6 +113,6 @@ def scaled_values(case: ModelCase, given: Weights, parts: tuple[str, ...], mask:
         for key, array in given.items():
             in_layer = f"layers.{layer}." in key or f"layer.{layer}." in key
             if in_layer and any(part in key for part in parts):
-                rows = np.repeat(factors if "crossattention" in key else left, HEAD_DIM)
+                rows = np.repeat(factors if "crossattention" in key else left, case.head_dim)
                 state[key] = array * (rows[:, None] if array.ndim == 2 else rows)
     return state

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trueband.properties.checks.check import claim
-from trueband.properties.models.case import HEAD_DIM, HEADS, VOCABULARY, ModelCase
+from trueband.properties.models.case import HEADS, VOCABULARY, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_heads import with_head
 from trueband.properties.models.head_inputs import head_inputs
@@ -73,7 +73,7 @@ def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
     kept = min(size, VOCABULARY)
     words, bias = output["words"], output["bias"]
     shapes = (words.shape, bias.shape)
-    expected = ((size, case.heads * HEAD_DIM), (1, size))
+    expected = ((size, case.size), (1, size))
     yield claim(shapes == expected, f"shapes of words and bias: expected {expected}, got {shapes}")
     yield judge_exact(words[:kept], case.words[:kept], f"old words after a change to {size}")
     old = np.pad(case.state["final_logits_bias"][:, :kept], ((0, 0), (0, size - kept)))

@@ -28,13 +28,13 @@ def check_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
     yield from judge_embeddings(probe.case, probe.case.inputs, probe.forward())
 
 
-@model_check("every layer of the encoder, fed its own input, gives what the reference gives")
+@model_check("every layer of the encoder, fed its own input, gives what the reference gives", at_size=300)
 def check_encoder_layers(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, fed the model's own input."""
     yield from judge_layers(probe.case, probe.case.inputs, probe.forward())
 
 
-@model_check("every layer of the decoder, fed its own input, gives what the reference gives", ("led",))
+@model_check("every layer of the decoder, fed its own input, gives what the reference gives", ("led",), at_size=300)
 def check_decoder_layers(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, fed the model's own input."""
     yield from judge_decoder_layers(probe.case, probe.case.inputs, probe.forward())

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.checks.check import claim
+from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.case import HEADS, ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks_heads import with_head
+from trueband.properties.models.frozen import frozen_sets
 from trueband.properties.models.head_inputs import head_inputs, labels
 from trueband.properties.models.head_taps import judge_head
 from trueband.properties.models.model import Arrays
@@ -31,17 +33,18 @@ from trueband.reference.losses import IGNORED
 
 SCALE = 1024.0  # of a loss that is scaled, as for float16
 GRADIENTS = ("gradients",)
+FROZEN = 5  # kinds of frozen weights that are tried on a case
 
 
 @model_check("a model in training without dropout computes what it does in evaluation", dtypes=("float32",),
-             needs=GRADIENTS)  # fmt: skip
+             needs=GRADIENTS, at_size=300)  # fmt: skip
 def check_training_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, each layer fed the model's own input, as every model in evaluation is."""
     case, inputs = probe.case, step_inputs(probe.case)
     yield from judge_all(case, inputs, _step(probe, case, inputs).outputs[0])
 
 
-@model_check("the gradient of every weight is the reference's, and the loss too", needs=GRADIENTS)
+@model_check("the gradient of every weight is the reference's, and the loss too", needs=GRADIENTS, at_size=96)
 def check_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: gradients are computed numbers. Every operation of the reference is given random errors of the size of
     its roundings, in 16 runs; the bound is 8 times the spread of each element. Exact: a gradient that is 0 in each."""
@@ -70,13 +73,36 @@ def check_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _judged(case, inputs, _step(probe, case, inputs, Regime(checkpointing=True)), " with checkpointing")
 
 
-@model_check("a frozen layer gets no gradient, and changes that of no other", dtypes=("float32",), needs=GRADIENTS)
-def check_frozen_layer(probe: ModelProbe) -> Iterator[Verdict]:
-    """Exact: there is no gradient of what requires none. Bounded: the others, by the reference."""
+@model_check("frozen weights get no gradient, and change that of no other", dtypes=("float32",), needs=GRADIENTS)
+def check_frozen_weights(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact: there is no gradient of what requires none. Bounded: the others, by the reference. Layers, embeddings,
+    stacks, all but biases (BitFit, arXiv 2106.10199), LayerNorms, single weights and others are frozen."""
+    yield from _frozen(probe, Regime(), "")
+
+
+@model_check("with gradient checkpointing too, frozen weights change the gradient of no other", dtypes=("float32",),
+             needs=[*GRADIENTS, "checkpointing", "frozen_checkpointing"])  # fmt: skip
+def check_frozen_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
+    """Exact and bounded as without checkpointing. It is a feature of its own: reentrant checkpoints give no gradient
+    where the inputs of a layer require none, and are right where everything is trained."""
+    why = (
+        "it has none; a reentrant checkpoint gives none where its inputs require none, and a ModelTarget says so by a "
+        "`training` without frozen_checkpointing"
+    )
+    yield from _frozen(probe, Regime(checkpointing=True), " and checkpointing", why)
+
+
+def _frozen(probe: ModelProbe, regime: Regime, told: str, why: str = "it has none") -> Iterator[Verdict]:
     case = seeing(probe.case)
-    inputs, frozen = step_inputs(case), some_layer(probe)
-    trained = _step(probe, case, inputs, regime := Regime(frozen=frozen))
-    yield from judge_gradients(case, Expected.of(case, inputs), trained, regime, f", {frozen} frozen")
+    inputs = step_inputs(case)
+    expected = Expected.of(case, inputs)
+    for kind, names in frozen_sets(case, probe.random, FROZEN):
+        what = f" with {kind} frozen{told}"
+        try:
+            trained = _step(probe, case, inputs, frozen := replace(regime, frozen=names))
+        except CandidateEnded as error:
+            raise CandidateEnded(f"{error},{what}{told and f'; {why}'}", error.status) from error
+        yield from judge_gradients(case, expected, trained, frozen, what, why=why)
 
 
 @model_check("gradients of a scaled loss, summed over parts of a batch, are those of the batch, scaled",
@@ -115,9 +141,8 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     trained, changed = (_step(probe, case, each) for each in (first, second))
     expected = Expected.of(case, first)
     for what, step in (("", trained), (" with others in their place", changed)):
-        found = step.words[0]
-        assert found is not None
-        told = f"gradient of the words{what}"
+        yield from words_gradient(step, what)
+        found, told = np.asarray(step.words[0]), f"gradient of the words{what}"
         yield judge_exact(found[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{told}, masked")
         yield judge(
             found[real], expected.value(expected.step.words)[real], expected.bound_of(expected.step.words).at(real),
@@ -129,8 +154,8 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 @model_check("under autocast gradients are finite, of the weights' dtype, and free of masked tokens",
              dtypes=("float32",), needs=[*GRADIENTS, "autocast", "deterministic"])  # fmt: skip
 def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
-    """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. No
-    bound is claimed of bfloat16: products of 8 bits leave nothing of a whole model's gradients that could be named."""
+    """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. What
+    the numbers are is the claim of autocast_values."""
     case, inputs, words = _embedded(probe)
     real = case.real
     regime, steps = Regime(autocast=True), []
@@ -144,8 +169,8 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
         yield claim(first.dtypes[name] == case.dtype, f"{told}: expected {case.dtype}, got {first.dtypes[name]}")
         yield claim(bool(np.isfinite(gradient).all()), f"{told}: expected finite numbers, got others")
     yield from same_gradients(first, again, "under autocast, again")
-    found = first.words[0]
-    assert found is not None
+    yield from words_gradient(first, " under autocast")
+    found = np.asarray(first.words[0])
     yield judge_exact(found[~real], np.zeros_like(found[~real]), "gradient of masked words under autocast")
 
 
@@ -177,13 +202,9 @@ def seeing(case: ModelCase) -> ModelCase:
     return case.replace(batch=min(case.batch, 2), layers=min(case.layers, 2), **rows, **layers)
 
 
-def some_layer(probe: ModelProbe) -> str:
-    """The beginning of the names of one layer's weights."""
-    case = probe.case
-    i = int(probe.random.integers(case.layers))
-    if case.architecture != "led":
-        return f"{case.prefix}encoder.layer.{i}."
-    return f"{case.prefix}{('encoder', 'decoder')[case.seed % 2]}.layers.{i}."
+def words_gradient(step: Trained, what: str) -> Iterator[Verdict]:
+    """Whether `inputs_embeds` has a gradient at all."""
+    yield claim(step.words[0] is not None, f"inputs_embeds{what}: expected a gradient, as it requires one, got none")
 
 
 def _embedded(probe: ModelProbe) -> tuple[ModelCase, Arrays, np.ndarray]:

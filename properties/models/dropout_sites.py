@@ -77,7 +77,7 @@ class Site:
         dense = self.stack.added[self.part][0]
         what = {"hidden": f"behind {dense}", "activation": f"behind {self.stack.inner}"}
         name = "" if self.part >= len(self.stack.attentions) else self.stack.attentions[self.part][0]
-        return what.get(self.kind, f"on the probabilities of {name}").replace(".{}", "")
+        return what.get(self.kind, f"on the probabilities of {name}").replace(".{}_proj", "").replace(".{}", "")
 
 
 def stacks(case: ModelCase) -> list[Stack]:

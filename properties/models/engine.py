@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
+from trueband.properties.models.large import ONE_AT_SIZE_OF, search_large
 from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.plan import check_amount
 from trueband.properties.record import Record
@@ -103,11 +104,23 @@ def run_model_check(
     """Search a case that breaks one check."""
     start = time.monotonic()
     start_seed = zlib.crc32(f"{seed} {check.name} {architecture} {dtype}".encode())
-    strategy = model_cases((architecture,), dtype)
-    fit = getattr(candidate, "fit", None)  # what the models of a target cannot do
-    strategy = strategy if fit is None else strategy.map(fit)
-    found = search(check, candidate, strategy, examples, start_seed, on_case, probe=ModelProbe)
+    found = search_models(check, candidate, architecture, dtype, examples, start_seed, on_case)
     return model_record(target, check, architecture, dtype, seed, start, found)
+
+
+def search_models(
+    check: ModelCheck, candidate: ModelCandidate, architecture: str, dtype: str, examples: int, seed: int,
+    on_case: Callable[[], None] = lambda: None, shrink: bool = True,
+) -> Found:  # fmt: skip
+    """So many cases of a check, the small ones first; one of `ONE_AT_SIZE_OF` is at size, if the check has such,
+    in the last of its dtypes."""
+    fit = getattr(candidate, "fit", lambda case: case)  # what the models of a target cannot do
+    large = examples // ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] else 0
+    strategy = model_cases((architecture,), dtype).map(fit)
+    found = search(check, candidate, strategy, examples - large, seed, on_case, probe=ModelProbe, shrink=shrink)
+    if large and found.failure is None:
+        found += search_large(check, candidate, architecture, dtype, large, seed, fit, on_case, shrink)
+    return found
 
 
 def model_record(

@@ -11,7 +11,7 @@ import numpy as np
 from trueband.properties.models.fault import faulty_candidate
 from trueband.properties.models.faults_training import EVERYWHERE, replaced
 from trueband.properties.models.model import Model
-from trueband.properties.models.training import Batches, Regime, Trained, rates
+from trueband.properties.models.training import Batches, Regime, Trained, rates, with_rates
 from trueband.properties.models.witness import ReferenceModels
 from trueband.reference.dropout import Dropout, Keep
 
@@ -156,3 +156,100 @@ class BackwardDropsAnew(DropsAnew):
 class CheckpointDropsAnew(DropsAnew):
     def anew(self, regime: Regime) -> bool:
         return regime.checkpointing
+
+
+class ForgetsMask(ReferenceModels):
+    """The gradients of a step in which a kind of dropout is off."""
+
+    kind = ""
+
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        trained = super().train(model, batches, regime)
+        left = {kind: 0.0 if kind == self.kind else p for kind, p in rates(model).items() if kind != "head"}
+        return replace(trained, gradients=super().train(with_rates(model, **left), batches, regime).gradients)
+
+
+@faulty_candidate("the backward pass forgets what was dropped of probabilities", EVERYWHERE, "dropout_gradients")
+class AttentionForgetsMask(ForgetsMask):
+    kind = "attention"
+
+
+@faulty_candidate("the backward pass forgets what was dropped inside a feed-forward", "led", "dropout_gradients")
+class ActivationForgetsMask(ForgetsMask):
+    kind = "activation"
+
+
+@faulty_candidate("the backward pass forgets what was dropped of hidden states", EVERYWHERE, "dropout_gradients")
+class HiddenForgetsMask(ForgetsMask):
+    kind = "hidden"
+
+
+class EncoderAnew(ReferenceModels):
+    """Other elements are dropped in the encoder."""
+
+    def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
+        right, other = super().keep(model, batch, regime), super().keep(model, batch, replace(regime, seed=99))
+
+        def keep(place: str, kind: str, shape: tuple[int, ...]) -> Any:
+            return (other if ".encoder.layers" in place else right)(place, kind, shape)
+
+        return keep
+
+
+@faulty_candidate("with checkpointing the encoder drops other elements the second time", "led", "dropout_gradients")
+class EncoderDropsAnew(ReferenceModels):
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        trained = super().train(model, batches, regime)
+        if not regime.checkpointing:
+            return trained
+        return replace(trained, gradients=EncoderAnew().train(model, batches, regime).gradients)
+
+
+class HeadRates(ReferenceModels):
+    """The head drops at another rate, or in evaluation."""
+
+    in_evaluation = False
+
+    def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
+        if not regime.training and not self.in_evaluation:
+            return super().keep(model, batch, regime)
+        given = rates(model) if regime.training else {"head": rates(model)["head"]}
+        return Dropout(regime.seed * 1000 + batch, given | {"head": self.rate(given)})
+
+    def rate(self, given: dict[str, float]) -> float:
+        return given["head"]
+
+
+@faulty_candidate("the head drops 0.95 whatever rate it has", EVERYWHERE, "head_dropout")
+class HeadRateFixed(HeadRates):
+    def rate(self, given: dict[str, float]) -> float:
+        return 0.95 if given["head"] else 0.0
+
+
+@faulty_candidate("a rate of 0 for the head is taken for none, so that it is that of hidden states", "xlm-roberta led",
+                  "head_dropout")  # fmt: skip
+class HeadRateOr(HeadRates):
+    def rate(self, given: dict[str, float]) -> float:
+        return given["head"] or given["hidden"]
+
+
+@faulty_candidate("the head does not drop", EVERYWHERE, "head_dropout")
+class HeadKeeps(HeadRates):
+    def rate(self, given: dict[str, float]) -> float:
+        return 0.0
+
+
+@faulty_candidate("the head drops in evaluation", EVERYWHERE, "head_dropout")
+class HeadDropsInEvaluation(HeadRates):
+    in_evaluation = True
+
+
+@faulty_candidate("the head does not drop behind its tanh", EVERYWHERE, "head_dropout")
+class HeadInsideKept(FaultyDropout):
+    def chosen(self, right: Keep, place: str, kind: str, shape: tuple[int, ...]) -> Any:
+        return 1.0 if place == "classifier.dense" else right(place, kind, shape)
+
+
+@faulty_candidate("the backward pass of the head drops other elements", EVERYWHERE, "head_dropout")
+class HeadDropsAnew(DropsAnew):
+    pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from trueband.properties.models.fault import faulty_candidate
+from trueband.properties.models.course import Step
+from trueband.properties.models.fault import Call, fault, faulty_candidate
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import ReferenceModels
@@ -23,6 +24,7 @@ from trueband.reference.training import Training
 
 EVERYWHERE = "xlm-roberta longformer led"
 MODULES = (layers_vjp, full_attention_vjp, heads_vjp, encoder_vjp, led_vjp, training)
+MODULES_THAT_ATTEND = (encoder_vjp, led_vjp)
 Found = dict[str, np.ndarray | None]
 
 
@@ -38,10 +40,10 @@ class FaultyTraining(ReferenceModels):
 
 
 @contextmanager
-def replaced(name: str, function: Any) -> Iterator[None]:
+def replaced(name: str, function: Any, modules: Sequence[Any] = MODULES) -> Iterator[None]:
     """Another function of this name in every module of gradients that has it."""
     with ExitStack() as stack:
-        for module in MODULES:
+        for module in modules:
             if hasattr(module, name):
                 stack.enter_context(patch.object(module, name, function))
         yield
@@ -196,13 +198,13 @@ class CheckpointTwice(FaultyTraining):
         return {name: None if found is None else factor * found for name, found in gradients.items()}
 
 
-@faulty_candidate("a frozen layer is trained", EVERYWHERE, "frozen_layer")
+@faulty_candidate("a frozen layer is trained", EVERYWHERE, "frozen_weights")
 class FrozenTrained(ReferenceModels):
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
-        return super().train(model, batches, replace(regime, frozen=None))
+        return super().train(model, batches, replace(regime, frozen=frozenset()))
 
 
-@faulty_candidate("gradients are handed out by place, so that frozen weights shift them", EVERYWHERE, "frozen_layer",
+@faulty_candidate("gradients are handed out by place, so that frozen weights shift them", EVERYWHERE, "frozen_weights",
                   "kernels that return gradients in the order of those that are asked for")  # fmt: skip
 class FrozenShifts(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
@@ -214,7 +216,7 @@ class FrozenShifts(FaultyTraining):
         return gradients | {name: gradients[other] for name, other in same.items()}
 
 
-@faulty_candidate("what is below a frozen layer gets no gradient", EVERYWHERE, "frozen_layer")
+@faulty_candidate("what is below a frozen layer gets no gradient", EVERYWHERE, "frozen_weights")
 class FrozenCuts(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         return lost(gradients, "LayerNorm.weight", "layernorm_embedding") if regime.frozen else gradients
@@ -238,3 +240,157 @@ class HalfGradients(ReferenceModels):
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         trained = super().train(model, batches, regime)
         return replace(trained, dtypes=dict.fromkeys(trained.dtypes, "bfloat16")) if regime.autocast else trained
+
+
+@faulty_candidate("where the words are frozen, the gradients of layers are doubled", EVERYWHERE,
+                  "frozen_weights frozen_checkpointing")  # fmt: skip
+class FrozenWordsDouble(FaultyTraining):
+    def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
+        if model.family.word_embeddings not in regime.frozen:
+            return gradients
+        return {
+            name: found if found is None or number(name) is None else 2 * found for name, found in gradients.items()
+        }
+
+
+@faulty_candidate("below a dense layer whose weight is frozen and whose bias is not there is no gradient", EVERYWHERE,
+                  "frozen_weights frozen_checkpointing")  # fmt: skip
+class BiasesAloneCut(FaultyTraining):
+    def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
+        alone = [name for name in regime.frozen if name.endswith("weight") and name[:-6] + "bias" in model.state]
+        if any(regime.trains(name[:-6] + "bias") for name in alone):
+            return lost(gradients, "LayerNorm", "layer_norm", "layernorm")
+        return gradients
+
+
+@faulty_candidate("checkpoints are reentrant: with frozen embeddings no layer has a gradient", EVERYWHERE,
+                  "frozen_checkpointing", "pytorch: checkpoint(use_reentrant=True)")  # fmt: skip
+class Reentrant(FaultyTraining):
+    def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
+        trained = any("embed" in name and regime.trains(name) for name in model.state)
+        if trained or not regime.checkpointing:
+            return gradients
+        return {name: None if number(name) is not None else found for name, found in gradients.items()}
+
+
+@faulty_candidate("inputs_embeds gets no gradient", EVERYWHERE, "padding_gradients autocast")
+class EmbedsDetached(ReferenceModels):
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        trained = super().train(model, batches, regime)
+        return replace(trained, words=[None for _ in trained.words])
+
+
+def silent(query: Any, key: Any, value: Any, *options: Any) -> Any:
+    """Attention that gives 0."""
+    output, vjp = full_attention_vjp.full_attention(query, key, value, *options)
+    return 0.0 * output, lambda do: vjp(0.0 * do)
+
+
+class Silenced(ReferenceModels):
+    """The reference, whose attention gives 0 in some steps."""
+
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        if not self.silences(batches[0][0], regime):
+            return super().train(model, batches, regime)
+        with replaced("full_attention", silent, MODULES_THAT_ATTEND):
+            return super().train(model, batches, regime)
+
+    def silences(self, inputs: Arrays, regime: Regime) -> bool:
+        return False
+
+
+@faulty_candidate("attention is 0 beyond 20 tokens", EVERYWHERE, "training_outputs gradients")
+class LongAttentionSilent(Silenced):
+    def silences(self, inputs: Arrays, regime: Regime) -> bool:
+        return "input_ids" in inputs and inputs["input_ids"].shape[-1] > 20
+
+
+@fault("tokens behind the 24th are taken for padding", EVERYWHERE, "encoder_layers")
+def long_inputs_cut(call: Call) -> Call:
+    return call.map_inputs(lambda mask: mask * (np.arange(mask.shape[1]) < 24), "attention_mask")
+
+
+@faulty_candidate("under autocast attention gives 0", EVERYWHERE, "autocast_values")
+class AutocastSilent(Silenced):
+    def silences(self, inputs: Arrays, regime: Regime) -> bool:
+        return regime.autocast
+
+
+class UnderAutocast(FaultyTraining):
+    """The reference, with factors of gradients under autocast."""
+
+    def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
+        if not regime.autocast:
+            return gradients
+        return {name: None if found is None else self.factor(name) * found for name, found in gradients.items()}
+
+    def factor(self, name: str) -> float:
+        return 0.5
+
+
+@faulty_candidate("under autocast the gradients of a layer are doubled", EVERYWHERE, "autocast_values")
+class AutocastLayerDoubled(UnderAutocast):
+    def factor(self, name: str) -> float:
+        return 2.0 if number(name) == 0 else 1.0
+
+
+@faulty_candidate("under autocast gradients are those of a mean over twice as much", EVERYWHERE, "autocast_values")
+class AutocastHalved(UnderAutocast):
+    pass
+
+
+@faulty_candidate("under autocast the padding mask is ignored", EVERYWHERE, "autocast_values")
+class AutocastPaddingAttended(ReferenceModels):
+    def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
+        if not regime.autocast:
+            return super().train(model, batches, regime)
+        seen = [
+            (inputs | {"attention_mask": np.ones_like(inputs["attention_mask"])}, factor) for inputs, factor in batches
+        ]
+        return super().train(model, seen, regime)
+
+
+@faulty_candidate("an optimizer's step is not noticed: a copy of the weights is used", EVERYWHERE,
+                  "overwritten_weights training_course")  # fmt: skip
+class StaleAfterOptimizer(ReferenceModels):
+    def written(self, model: Model, step: Step) -> Arrays:
+        return model.state if step.way == "optimizer" else super().written(model, step)
+
+
+@faulty_candidate("in evaluation a copy of the feed-forward is used that was made at the first call", EVERYWHERE,
+                  "overwritten_weights")  # fmt: skip
+class StaleFeedForward(ReferenceModels):
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        first = {
+            name: array for name, array in model.state.items()
+            if name.endswith(("intermediate.dense.weight", "fc1.weight"))
+        }  # fmt: skip
+        found, state = super().course(model, steps), model.state
+        for i, step in enumerate(steps):
+            state = state if step.state is None else step.state
+            if not step.regime.training:
+                found[i] = self.train(model.with_state(state | first), [(step.inputs, 1.0)], step.regime)
+        return found
+
+
+@faulty_candidate("the gradients of a second step replace those of the first", EVERYWHERE, "training_course")
+class SecondStepReplaces(ReferenceModels):
+    def added(self, before: np.ndarray | None, gradient: np.ndarray | None) -> np.ndarray | None:
+        return before if gradient is None else gradient
+
+
+@faulty_candidate("gradients that are set to 0 stay as they were", EVERYWHERE, "training_course")
+class ZeroIgnored(ReferenceModels):
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        return super().course(model, [replace(step, clear=step.clear.replace("zero", "")) for step in steps])
+
+
+@faulty_candidate("what was frozen once stays frozen", EVERYWHERE, "training_course")
+class NeverThawed(ReferenceModels):
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        frozen: frozenset[str] = frozenset()
+        kept = []
+        for step in steps:
+            frozen |= step.regime.frozen
+            kept.append(replace(step, regime=replace(step.regime, frozen=frozen)))
+        return super().course(model, kept)

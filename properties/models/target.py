@@ -34,8 +34,8 @@ class ModelTarget:
         deterministic: whether the same call of the same model gives the same, bit for bit. One whose order of summation
             changes from call to call (threads, atomics) says False, and is judged by bounds alone.
         training: what its models can do in `.train()`: "gradients", "dropout", "checkpointing" (by
-            `gradient_checkpointing_enable()`), "autocast" (in `torch.autocast("cpu", torch.bfloat16)`). The other three
-            need gradients.
+            `gradient_checkpointing_enable()`), "frozen_checkpointing" (that with frozen weights: reentrant checkpoints
+            give no gradients then), "autocast" (in `torch.autocast("cpu", torch.bfloat16)`). The others need gradients.
     """
 
     factory: Callable[[str, str, dict[str, Any], dict[str, Any]], Any]

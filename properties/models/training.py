@@ -6,7 +6,7 @@ train(model, batches, regime) -> Trained: a forward and a backward pass for each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.stochastic import Stochastic, stochastic
+from trueband.properties.bounds.stochastic import SCALED, Arithmetic, Stochastic, stochastic
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.verdict import Verdict, judge, judge_exact
@@ -23,7 +23,8 @@ from trueband.reference.dropout import Dropout, Keep, keep_all
 from trueband.reference.training import Training, training_of
 
 Batches = Sequence[tuple[Arrays, float]]
-TRAINING = ("gradients", "checkpointing", "dropout", "autocast")  # what a candidate's steps may be able to do
+# What a candidate's steps may be able to do.
+TRAINING = ("gradients", "checkpointing", "frozen_checkpointing", "dropout", "autocast")
 BUFFERS = ("final_logits_bias",)  # weights of the Hub's models that are not trained
 
 
@@ -33,7 +34,7 @@ class Regime:
 
     Attributes:
         training: the mode; False: evaluation, where nothing is dropped.
-        frozen: beginning of the names of weights that require no gradient; None: all require one.
+        frozen: names of the weights that require no gradient.
         checkpointing: with gradient checkpointing.
         autocast: in bfloat16, by `torch.autocast`; the weights keep their dtype.
         seed: of the draws of the whole step.
@@ -41,7 +42,7 @@ class Regime:
     """
 
     training: bool = True
-    frozen: str | None = None
+    frozen: frozenset[str] = frozenset()
     checkpointing: bool = False
     autocast: bool = False
     seed: int = 0
@@ -49,7 +50,7 @@ class Regime:
 
     def trains(self, name: str) -> bool:
         """Whether a weight gets a gradient."""
-        return self.backward and name not in BUFFERS and not (self.frozen and name.startswith(self.frozen))
+        return self.backward and name not in BUFFERS and name not in self.frozen
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,16 @@ def rates(model: Model) -> dict[str, float]:
     if isinstance(settings, LEDConfig):
         return {
             "hidden": settings.dropout, "attention": settings.attention_dropout,
-            "activation": settings.activation_dropout,
+            "activation": settings.activation_dropout, "head": settings.classifier_dropout,
         }  # fmt: skip
-    return {"hidden": settings.hidden_dropout_prob, "attention": settings.attention_probs_dropout_prob}
+    hidden, own = settings.hidden_dropout_prob, getattr(settings, "classifier_dropout", None)
+    return {
+        "hidden": hidden, "attention": settings.attention_probs_dropout_prob, "head": hidden if own is None else own,
+    }  # fmt: skip
 
 
 def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activation: float = 0.0) -> Model:
-    """The model with such dropout, and none in its head."""
+    """The model with such dropout, and none in its head where that has a rate of its own."""
     if model.architecture == "led":
         return model.with_config(
             dropout=hidden, attention_dropout=attention, activation_dropout=activation, classifier_dropout=0.0
@@ -133,10 +137,13 @@ class Expected:
     precision: Precision
 
     @classmethod
-    def of(cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all) -> Expected:
+    def of(
+        cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all,
+        how: Arithmetic = SCALED,
+    ) -> Expected:  # fmt: skip
         """Of the model of a case, or another one for the same inputs."""
         model = model or case.model
-        state = stochastic(model.state, case.seed)
+        state = stochastic(model.state, case.seed, how)
         step = training_of(model.architecture)(state, model.settings, model.head, inputs, keep)
         return cls(step, Precision.of(case.dtype))
 
@@ -163,14 +170,18 @@ def judge_gradients(
     trained: Trained,
     regime: Regime = Regime(),
     what: str = "",
+    untold: Collection[str] = (),
+    why: str = "it has none",
 ) -> Iterator[Verdict]:
     """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
 
     Args:
         what: is said of the step.
+        untold: weights of which nothing is known.
+        why: is said of a weight that lacks its gradient.
     """
     for name in case.state:
-        if name in BUFFERS:
+        if name in BUFFERS or name in untold:
             continue
         told = f"gradient of {name}{what}"
         found = trained.gradients.get(name)
@@ -179,7 +190,7 @@ def judge_gradients(
             continue
         right = expected.gradient(name)
         verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), told)
-        yield verdict if verdict.passed or found is not None else replace(verdict, note="it has none")
+        yield verdict if verdict.passed or found is not None else replace(verdict, note=why)
 
 
 def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:

@@ -21,22 +21,25 @@ architecture, configuration, weights, dtype and head.
     resized(model, size, inputs) -> "words" (size, D), "bias" (1, size), and as of `forward`, of led with a vocabulary
         of another size
     train(model, batches, regime) -> a training step: see `training`
+    course(model, steps) -> several calls of one model, its weights overwritten in between: see `course`
 
 inputs: as `ModelCase.inputs`, and labels, inputs_embeds, head masks, encoder_outputs (b, n, D) in place of the ids of
 led's encoder, decoder_attention_mask of the prompt of its decoder, or output_attentions, which asks for "attentions"
 and "global_attentions" of the encoder; options: fields of a generation configuration. A candidate whose features have
 "nan_local" keeps NaN in a real token, too, from rows that do not attend it; with "deterministic" the same call of the
-same model gives the same bits; "gradients", "checkpointing", "dropout", "autocast" say what its training steps can do.
+same model gives the same bits; those of `training.TRAINING` say what its training steps can do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from trueband.properties.models.course import ReferenceCourse, Step
 from trueband.properties.models.half import half_encoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.reference_checkpoints import ReferenceCheckpoints
@@ -77,9 +80,11 @@ class ModelCandidate(Protocol):
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained: ...
 
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]: ...
+
 
 @dataclass(frozen=True)
-class ReferenceModels(ReferenceCheckpoints, ReferenceTraining):
+class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
     """The reference as a candidate. It computes in float64 whatever the dtype asked for."""
 
     features: frozenset[str] = frozenset({"nan_local", "deterministic", *TRAINING})

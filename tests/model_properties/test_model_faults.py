@@ -8,6 +8,7 @@ from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import model_steps, run_model_check, run_model_step
 from trueband.properties.models.seeded import MODEL_FAULTS
 from trueband.properties.models.witness import ReferenceModels
+from trueband.properties.search import OWN_ERROR
 
 pytestmark = pytest.mark.evidence
 
@@ -27,6 +28,7 @@ def test_a_check_kills_the_faults_it_is_for(fault: str, check: str, architecture
     assert record.case is not None
     assert record.message
     assert "expected a result, got" not in record.message  # it computes, wrongly: it does not fall over
+    assert OWN_ERROR not in record.message  # and a check tells it by a verdict: it does not fall over either
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS)

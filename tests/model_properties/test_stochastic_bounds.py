@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.bounds.stochastic import HALF, MISSED, WIDER, stochastic
+from trueband.properties.bounds.stochastic import AUTOCAST, MISSED, SCALED, Arithmetic, stochastic
 from trueband.properties.verdict import judge
 from trueband.reference.layers_vjp import gelu, layer_norm, rows
 
@@ -81,9 +81,11 @@ def test_the_same_seed_gives_the_same_bound(arrays: dict[str, np.ndarray]) -> No
     assert np.array_equal(first, again)
 
 
-def test_a_spread_is_widened_by_the_tail_of_chi_squared() -> None:
-    y = HALF / WIDER**2
-    assert math.isqrt(round(y**HALF / math.factorial(HALF) / MISSED * 10**6)) == 1000
+@pytest.mark.parametrize("how", [SCALED, AUTOCAST])
+def test_a_spread_is_widened_by_the_tail_of_chi_squared(how: Arithmetic) -> None:
+    half = how.samples // 2
+    tail = half * math.log(half / how.wider**2) - math.lgamma(half + 1)
+    assert abs(tail - math.log(MISSED)) < 1e-9
 
 
 def test_what_has_no_rule_is_refused() -> None:

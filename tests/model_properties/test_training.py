@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from trueband.adapters import Named
+from trueband.console import print_report
 from trueband.model_run import model_names
 from trueband.model_target import HubModels
 from trueband.model_witness import OptimizedModels
@@ -94,7 +98,78 @@ def never_drops(module: Any) -> None:
             part.p = 0.0
 
 
+def stale_feed_forward(module: Any) -> None:
+    """In evaluation a copy of the first dense layer's weight is used that was made at the first call."""
+    for name, part in module.named_modules():
+        if name.endswith(("intermediate.dense", "fc1")):
+
+            def forward(x: torch.Tensor, part: Any = part) -> torch.Tensor:
+                if part.training:
+                    return torch.nn.functional.linear(x, part.weight, part.bias)
+                if not hasattr(part, "copied"):
+                    part.copied = part.weight.detach().clone()
+                return torch.nn.functional.linear(x, part.copied, part.bias)
+
+            part.forward = forward
+
+
+def reentrant(module: Any) -> None:
+    """Its checkpoints are reentrant: right where everything is trained."""
+    for part in module.modules():
+        if hasattr(part, "recomputes"):
+            part.run = lambda function, *given, part=part: (
+                checkpoint(function, *given, use_reentrant=True) if part.recomputes else function(*given)
+            )
+
+
+def head_drops_more(module: Any) -> None:
+    """Its classifier drops 0.95 of what it reads, whatever its rate is."""
+    for name, part in module.named_modules():
+        if isinstance(part, torch.nn.Dropout) and part.p > 0 and "classif" in name:
+            part.p = 0.95
+
+
+def words_detached(module: Any) -> None:
+    """`inputs_embeds` gets no gradient."""
+
+    def hook(model: Any, given: Any, named: dict[str, Any]) -> Any:
+        if named.get("inputs_embeds") is not None:
+            named = named | {"inputs_embeds": named["inputs_embeds"].detach()}
+        return given, named
+
+    module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+class Doubled(torch.autograd.Function):
+    """Its input, and twice its gradient."""
+
+    @staticmethod
+    def forward(context: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return 2 * gradients[0]
+
+
+def doubled_under_autocast(module: Any) -> None:
+    """Under autocast the gradients below the first layer are doubled."""
+
+    def hook(part: Any, given: Any, output: Any) -> Any:
+        if not torch.is_autocast_enabled("cpu"):
+            return output
+        return (Doubled.apply(output[0]), *output[1:]) if isinstance(output, tuple) else Doubled.apply(output)
+
+    layer_0(module).register_forward_hook(hook)
+
+
 WRONG = [
+    (stale_feed_forward, "overwritten_weights", "led"),
+    (reentrant, "frozen_checkpointing", "xlm-roberta"),
+    (head_drops_more, "head_dropout", "xlm-roberta"),
+    (words_detached, "padding_gradients", "longformer"),
+    (words_detached, "autocast", "led"),
+    (doubled_under_autocast, "autocast_values", "longformer"),
     (padding_ignored, "training_outputs", "longformer"),
     (padding_ignored, "gradients", "xlm-roberta"),
     (padding_ignored, "padding_gradients", "led"),
@@ -118,12 +193,48 @@ def test_the_same_model_unchanged_passes(check: str, architecture: str) -> None:
     assert tried(check, architecture, made(right), cases=3).passed
 
 
+def test_reentrant_checkpoints_are_right_where_everything_is_trained() -> None:
+    declared = made(reentrant, training=tuple(name for name in TRAINING if name != "frozen_checkpointing"))
+    assert "frozen_checkpointing" not in model_names(None, declared.features)
+    for check in ("checkpointing", "dropout_gradients", "frozen_weights"):
+        assert tried(check, "longformer", declared, cases=3).passed
+    message = tried("frozen_checkpointing", "longformer", made(reentrant)).message
+    assert re.search("frozen and checkpointing.*it has none; a reentrant checkpoint gives none", message)
+
+
+def test_words_without_a_gradient_are_told() -> None:
+    message = tried("padding_gradients", "led", made(words_detached)).message
+    assert message == "inputs_embeds: expected a gradient, as it requires one, got none"
+
+
+def test_an_error_of_a_checks_own_is_a_failed_record_and_the_next_check_runs() -> None:
+    def falls_over(probe: Any) -> Iterator[Any]:
+        yield from ()
+        raise AssertionError("an answer of a kind that nobody has thought of")
+
+    broken = replace(MODEL_CHECKS["gradients"], function=falls_over)
+    record = run_model_check("changed", made(right), broken, "led", "float32", 3)
+    assert (record.status, record.case is not None) == ("failed", True)
+    told = r"the check itself raised AssertionError: an answer .* thought of \(test_training.py, line \d+\)"
+    assert re.fullmatch(told, record.message)
+
+
+def test_a_report_of_models_says_what_was_covered_and_what_was_not_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    candidate = made(right, training=("gradients",))
+    record = tried("gradients", "longformer", candidate, cases=9)
+    print_report([record], None, candidate)
+    told = capsys.readouterr().out
+    assert re.search(r"Covered: tokens 2\.\.\d\d, heads 1\.\..*; with gradients tokens 2\.\.\d\d", told)
+    assert "Not claimed by the models, and not checked: checkpointing, frozen_checkpointing, dropout, autocast." in told
+
+
 def test_a_target_says_what_its_training_can_do() -> None:
     assert set(TRAINING) <= HubModels(ModelTarget(print)).features
     none = model_names(None, HubModels(ModelTarget(print, training=())).features)
     some = model_names(None, HubModels(ModelTarget(print, training=("gradients",))).features)
     assert set(some) - set(none) == {
-        "training_outputs", "gradients", "head_gradients", "frozen_layer", "accumulated_gradients", "padding_gradients",
+        "training_outputs", "gradients", "head_gradients", "frozen_weights", "overwritten_weights", "training_course",
+        "accumulated_gradients", "padding_gradients",
     }  # fmt: skip
     with pytest.raises(TargetError, match=r"training: expected some of gradients, .*, got dropouts"):
         ModelTarget(print, training=("gradients", "dropouts"))

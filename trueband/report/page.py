@@ -31,7 +31,7 @@ LEGEND = {
     "over": "above 1: wrong",
 }
 LETTERS = {"missing": "M", "extra": "E", "multiple": "2", "over": "3e4"}
-NOT_ENVIRONMENT = ("record", "target", "machine", "machines", "covered", "left_out")
+NOT_ENVIRONMENT = ("record", "target", "machine", "machines", "covered", "left_out", "models_covered")
 
 Pictures = Mapping[tuple[str, str], Picture]
 
@@ -62,7 +62,7 @@ def page(
     near = [r for r in records if r.passed and r.worst_case and (r.check, r.dtype) in drawn]
     text: str = _template().render(
         target=str(run.get("target", "trueband")),
-        run={"trueband": "", "covered": "", "left_out": {}, **run},
+        run={"trueband": "", "covered": "", "left_out": {}, "models_covered": "", **run},
         records=records,
         failed=smallest_first(record for record in records if not record.passed),
         expected=[record for record in records if record.status == "expected"],

@@ -21,7 +21,11 @@ from trueband.session.suite import OnCase
 
 
 class ModelSuite:
-    """Models, opened; see `Suite`."""
+    """Models, opened; see `Suite`.
+
+    Attributes:
+        candidate: the models, for what they were asked and what they claim.
+    """
 
     def __init__(self, request: Request, seed: int) -> None:
         """Load the factory.
@@ -32,11 +36,11 @@ class ModelSuite:
         given = request.models
         self.name = import_string(given, ModelTarget)
         self._target = given if isinstance(given, ModelTarget) else resolve(given, "models").spec
-        self._candidate, self._seed = model_candidate(self._target), seed
+        self.candidate, self._seed = model_candidate(self._target), seed
         self.check_names: Sequence[str] = tuple(MODEL_CHECKS)
-        names = model_names(request.select, self._candidate.features)
+        names = model_names(request.select, self.candidate.features)
         self.steps: list[ModelStep] = model_steps(
-            names, self._candidate, request.tier, request.cases, request.dtype_names
+            names, self.candidate, request.tier, request.cases, request.dtype_names
         )
         if names and not self.steps and request.suites == ("models",):
             given = ", ".join(request.dtype_names)
@@ -49,7 +53,7 @@ class ModelSuite:
         known_model_cases(expected, self.steps)
 
     def run(self, step: ModelStep, on_case: OnCase) -> Record:
-        return run_model_step(self.name, self._candidate, step, self._seed, partial(on_case, "models", ""))
+        return run_model_step(self.name, self.candidate, step, self._seed, partial(on_case, "models", ""))
 
     def rerun(self, line: Mapping[str, Any]) -> Record:
         return reproduce_model(line, self._target)

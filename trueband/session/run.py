@@ -22,6 +22,7 @@ from trueband.session.models import ModelSuite
 from trueband.session.request import SUITES, Request
 from trueband.session.request_error import RequestError
 from trueband.session.suite import OnCase, Step, Suite
+from trueband.witnesses.torch_models import TorchModels
 
 OPENED: dict[str, Any] = {"operator": KernelSuite, "models": ModelSuite, "golden": GoldenSuite}
 
@@ -85,6 +86,11 @@ class Run:
         """The kernel, for more calls; None where there is none."""
         kernels: list[Any] = [suite for suite in self.suites if isinstance(suite, KernelSuite)]
         return kernels[0].candidate if kernels else None
+
+    @property
+    def models(self) -> TorchModels | None:
+        """The models under test; None where there are none."""
+        return next((suite.candidate for suite in self.suites if isinstance(suite, ModelSuite)), None)
 
     @property
     def cheating(self) -> bool:

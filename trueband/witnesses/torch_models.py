@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trueband.properties.models.course import Step
+from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import logits_of
@@ -27,9 +31,11 @@ class TorchModels(ABC):
 
     Attributes:
         features: see `trueband.properties.models.witness`.
+        covered: the sizes that were asked for.
     """
 
     features: frozenset[str]
+    covered: ModelsCovered
 
     @abstractmethod
     def build(self, model: Model, name: str | None = None) -> Any:
@@ -168,6 +174,47 @@ class TorchModels(ABC):
             if regime.frozen or regime.checkpointing:
                 _LAST.clear()
             module.eval().zero_grad()
+
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        """Calls of a module of its own, one after another."""
+        module, found = self.build(model), []
+        weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
+        for step in steps:
+            if step.state is not None:
+                _written(module, weights, step)
+            if step.clear:
+                module.zero_grad(set_to_none=step.clear == "none")
+            for name, parameter in weights.items():
+                parameter.requires_grad_(step.regime.trains(name) or not step.regime.backward)
+            one = _step(module, model, weights, [(step.inputs, 1.0)], step.regime)
+            kept = {name: None if array is None else array.copy() for name, array in one.gradients.items()}
+            found.append(replace(one, gradients=kept))
+        return found
+
+
+def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
+    """Overwrite the weights in the way that a step says."""
+    import torch
+
+    assert step.state is not None
+    state = {name: torch.tensor(array, dtype=weights[name].dtype) for name, array in step.state.items()
+             if name in weights}  # fmt: skip
+    if step.way == "load_state_dict":
+        module.load_state_dict(state, strict=False)
+        return
+    for name, new in state.items():
+        weight = weights[name]
+        if step.way == "data":
+            weight.data = new
+        elif step.way == "data.copy_":
+            weight.data.copy_(new)
+        elif step.way == "optimizer":
+            gradient, weight.grad = weight.grad, weight.detach() - new
+            torch.optim.SGD([weight], lr=1.0).step()
+            weight.grad = gradient
+        else:
+            with torch.no_grad():
+                _ = weight.copy_(new) if step.way == "copy_" else weight.sub_(weight - new)
 
 
 def _parameter(module: Any, name: str) -> Any:

@@ -1,0 +1,68 @@
+"""A course: calls of one and the same model, one after another, its weights changed in between.
+
+course(model, steps) -> [Trained]: what each step gives, with the gradients that the weights have then, outputs and
+    dtypes; `words` are not asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.models.model import Arrays, Model
+from trueband.properties.models.training import BUFFERS, Regime, Trained
+
+ONCE = Regime()
+CLEARED = ("zero", "none")
+# How weights are overwritten in place: what `torch` and optimizers do.
+WAYS = ("copy_", "data", "data.copy_", "sub_", "optimizer", "load_state_dict")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the model.
+
+    Attributes:
+        inputs: with labels.
+        regime: how it is made; its seed is not used.
+        clear: before it: "zero", gradients are set to 0; "none", they are taken away; "", they stay.
+        state: weights that are written in place before it, None: they stay; and `way`, one of `WAYS`.
+    """
+
+    inputs: Arrays
+    regime: Regime = ONCE
+    clear: str = ""
+    state: Arrays | None = None
+    way: str = "copy_"
+
+
+class ReferenceCourse:
+    """To be mixed into the reference as a candidate."""
+
+    def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
+        found: list[Trained] = []
+        sums: dict[str, np.ndarray | None] = dict.fromkeys(name for name in model.state if name not in BUFFERS)
+        for step in steps:
+            model = model if step.state is None else model.with_state(self.written(model, step))
+            if step.clear:
+                sums = {
+                    name: None if array is None or step.clear == "none" else np.zeros_like(array)
+                    for name, array in sums.items()
+                }
+            one: Any = self.train(model, [(step.inputs, 1.0)], step.regime)  # type: ignore[attr-defined]
+            sums = {name: self.added(array, one.gradients[name]) for name, array in sums.items()}
+            found.append(replace(one, gradients=dict(sums)))
+        return found
+
+    def written(self, model: Model, step: Step) -> Arrays:
+        """The weights after a step has overwritten them."""
+        return model.state if step.state is None else step.state
+
+    def added(self, before: np.ndarray | None, gradient: np.ndarray | None) -> np.ndarray | None:
+        """What a weight has after another backward pass."""
+        if gradient is None or before is None:
+            return before if gradient is None else gradient
+        return before + gradient
