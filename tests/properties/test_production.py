@@ -98,8 +98,8 @@ def test_the_right_kernel_passes_and_what_it_was_asked_is_told() -> None:
     runner = Runner(Target(band, library="numpy"))
     plan = make_plan("band", runner, pattern="counts_at_size", cases=300)
     assert run_step(plan, steps(plan)[0], runner).passed
-    assert runner.covered.ranges["heads"][1] >= 40
-    assert runner.covered.ranges["tokens"][1] > 1_000
+    assert runner.covered.forward.ranges["heads"][1] >= 40
+    assert runner.covered.forward.ranges["tokens"][1] > 1_000
     assert str(runner.covered).startswith("tokens ")
 
 
@@ -177,7 +177,7 @@ def test_shapes_of_a_target_must_be_asked_for_and_are_first() -> None:
     plan = make_plan("band", runner, pattern="counts_at_size", cases=10, demanded_shapes=[Shape(70, 5, 2, 24)])
     assert plan.to_walk[:2] == (Shape(77, 5, 3, 40), Shape(70, 5, 2, 24))
     run_step(plan, steps(plan)[0], runner)
-    assert runner.covered.ranges["head_dim"][1] >= 40
+    assert runner.covered.forward.ranges["head_dim"][1] >= 40
     with pytest.raises(TargetError, match="shapes: expected shapes that the target takes, got 77 tokens"):
         Target(band, shapes=(Shape(77, 5),), sizes={"tokens": Sizes(multiple=64)})
 
