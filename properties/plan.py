@@ -194,8 +194,8 @@ def steps(plan: Plan) -> list[Step]:
 def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
     """Which shapes of production a check is asked for in a dtype, by their place in `to_walk`; or which combinations.
 
-    Those that must be checked, and of the tier's: in the first dtype all, or all but two of three of the dear ones, or
-    one of 16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
+    Those that must be checked, and of the tier's: in the first dtype all, or all but most of the dear ones, or one of
+    16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
     """
     of_tier, everywhere = TIERS[plan.tier]
     if check.structure.production == DENSE:
@@ -209,7 +209,8 @@ def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
     dear = last - (last - first) // 4
     chosen = list(range(first, last))
     if check.weight < ALL_SHAPES:
-        chosen = [*range(first, dear), *range(last - 1, dear - 1, -3)[::-1]]
+        every = 5 if "backward" in check.needs else 3  # the combinations have large shapes, too
+        chosen = [*range(first, dear), *range(last - 1, dear - 1, -every)[::-1]]
     share *= 1.0 if check.weight >= MOST_SHAPES else 1 / FEW_SHAPES
     if share < 1:  # what is beyond the tier's budget is for those that are asked for most
         budget = BUDGETS[plan.tier]

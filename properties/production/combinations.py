@@ -44,8 +44,9 @@ SOME_WINDOWS = (5, 33, 64)
 HUGE_WINDOWS = (10_000, 2**15 + 5, 2**16 + 1, 2**20)
 FEW = 9  # global tokens, and windows, are about as dear as the next size
 MOST_NUMBERS, MOST_WORK = 2**18, 105_000_000  # of an input; pairs of row and key times channels, some more
+DEARER = 4 / 3  # of a backward pass, as numbers go: so many fewer
 MORE = 5  # times as much, for a few
-MOST_LARGE = 6
+MOST_LARGE = 10
 GROWTH = {"quick": 1, "full": 4, "nightly": 16}  # of what is seldom allowed
 
 
@@ -53,10 +54,11 @@ GROWTH = {"quick": 1, "full": 4, "nightly": 16}  # of what is seldom allowed
 def _design(factors: tuple[tuple[str, tuple[Any, ...]], ...], growth: int) -> tuple[Row, ...]:
     of = dict(factors)
     least = {name: min(levels, key=_size) for name, levels in of.items() if name in SIZES}
+    dearer = DEARER if "wanted" in of else 1.0
     base = max(1.0, _load(least, least))
 
     def allows(times: float) -> Any:
-        return lambda row: _makes_sense(row) and _load(row, least) <= times * base
+        return lambda row: _makes_sense(row) and _load(row, least, dearer) <= times * base
 
     rows = covering(of, allows(1.0), _coarse, allows(MORE * growth), MOST_LARGE * growth)
     return tuple(sorted(rows, key=lambda row: _load(row, least)))
@@ -150,20 +152,20 @@ def _size(level: Any) -> int:
     return {SOME: FEW, WHOLE: 10**6, HUGE: 10**7}.get(level, level) if not isinstance(level, bool) else 0
 
 
-def _load(row: Mapping[str, Any], least: Mapping[str, Any]) -> float:
+def _load(row: Mapping[str, Any], least: Mapping[str, Any], dearer: float = 1.0) -> float:
     """What a row costs at least, in units of what each row may cost."""
     batch, heads, head_dim, tokens, window = (row.get(name, least.get(name)) for name in SIZES)
     keys = min(tokens, {SOME: 2 * 64 + 1, WHOLE: tokens, HUGE: tokens}.get(window, 2 * _size(window) + 1))
     both = batch * heads
     rows = (max(both, 2) if row.get("layout") == "expanded" else both) * tokens
     work = rows * (keys + 2 * row.get("globals", 0)) * (head_dim + 16)
-    return max(rows * head_dim / MOST_NUMBERS, work / MOST_WORK)
+    return max(rows * head_dim * dearer / MOST_NUMBERS, work / MOST_WORK)
 
 
 def _coarse(name: str, level: Any) -> Hashable:
     """What a level is taken for where three meet."""
     if name in ("batch", "heads", "head_dim", "tokens"):
-        bounds = {"batch": (1, 3), "heads": (1, 4), "head_dim": (64, 80), "tokens": (64, 340, 1030)}[name]
+        bounds = {"batch": (1,), "heads": (1, 4), "head_dim": (64, 80), "tokens": (64, 340, 1030)}[name]
         return sum(level > bound for bound in bounds)
     if name == "window":
         return {SOME: SOME, WHOLE: WHOLE, HUGE: WHOLE}.get(level, "narrow")
