@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -79,10 +80,10 @@ class Sizes:
         return down if down >= (self.least or 0) else None
 
     def beside(self, least: int) -> list[int]:
-        """Sizes from `least` on that are not among them: next to some that are, between them, half and twice of them."""
+        """Sizes from `least` on that are not among them: next to some that are, between them, half and twice as much."""
         if self.only is not None:
             of = self.only
-            near = {(low + high) // 2 for low, high in zip(of, of[1:], strict=False)} | {of[0] // 2, 2 * of[-1]}
+            near = {(low + high) // 2 for low, high in itertools.pairwise(of)} | {of[0] // 2, 2 * of[-1]}
         else:
             first = self.fit(least)
             of = tuple(each for each in (first, self.least, self.most) if each is not None)
