@@ -80,7 +80,7 @@ class Sizes:
         return down if down >= (self.least or 0) else None
 
     def beside(self, least: int) -> list[int]:
-        """Sizes from `least` on that are not among them: next to some that are, between them, half and twice as much."""
+        """Sizes from `least` on that are not among them: next to some that are, between, half and twice as much."""
         if self.only is not None:
             of = self.only
             near = {(low + high) // 2 for low, high in itertools.pairwise(of)} | {of[0] // 2, 2 * of[-1]}

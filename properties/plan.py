@@ -209,7 +209,7 @@ def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
     dear = last - (last - first) // 4
     chosen = list(range(first, last))
     if check.weight < ALL_SHAPES:
-        every = 5 if "backward" in check.needs else 3  # the combinations have large shapes, too
+        every = 8 if "backward" in check.needs else 3  # the combinations have large shapes, too
         chosen = [*range(first, dear), *range(last - 1, dear - 1, -every)[::-1]]
     share *= 1.0 if check.weight >= MOST_SHAPES else 1 / FEW_SHAPES
     if share < 1:  # what is beyond the tier's budget is for those that are asked for most

@@ -115,7 +115,7 @@ def _judged(probe: Probe, inputs: Inputs, grad_output: Array, what: str) -> Iter
     for name in (what, f"{what}_global"):
         if name in inputs.arrays:
             bound = doubled(bounds[name], ("score gradient", "probability"))
-        yield judge(computed[name], getattr(expected, name), bound, f"gradient of {name}")
+            yield judge(computed[name], getattr(expected, name), bound, f"gradient of {name}")
 
 
 def doubled(bound: Bound, stored: Collection[str]) -> Bound:

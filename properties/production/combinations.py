@@ -44,7 +44,7 @@ SOME_WINDOWS = (5, 33, 64)
 HUGE_WINDOWS = (10_000, 2**15 + 5, 2**16 + 1, 2**20)
 FEW = 9  # global tokens, and windows, are about as dear as the next size
 MOST_NUMBERS, MOST_WORK = 2**18, 105_000_000  # of an input; pairs of row and key times channels, some more
-DEARER = 4 / 3  # of a backward pass, as numbers go: so many fewer
+DEARER = 2.0  # of a backward pass, as numbers go: so many fewer
 MORE = 5  # times as much, for a few
 MOST_LARGE = 10
 GROWTH = {"quick": 1, "full": 4, "nightly": 16}  # of what is seldom allowed
@@ -57,10 +57,10 @@ def _design(factors: tuple[tuple[str, tuple[Any, ...]], ...], growth: int) -> tu
     dearer = DEARER if "wanted" in of else 1.0
     base = max(1.0, _load(least, least))
 
-    def allows(times: float) -> Any:
-        return lambda row: _makes_sense(row) and _load(row, least, dearer) <= times * base
+    def allows(most: float, dearer: float) -> Any:
+        return lambda row: _makes_sense(row) and _load(row, least, dearer) <= most * base
 
-    rows = covering(of, allows(1.0), _coarse, allows(MORE * growth), MOST_LARGE * growth)
+    rows = covering(of, allows(1.0, dearer), _coarse, allows(MORE * growth, 1.0), MOST_LARGE * growth)
     return tuple(sorted(rows, key=lambda row: _load(row, least)))
 
 
