@@ -19,8 +19,8 @@ from trueband.properties.production.ways import ALL, DIGITS, Way
 
 SOME, WHOLE, HUGE = "some", "whole", "huge"  # windows
 SIZES: dict[str, tuple[Any, ...]] = {
-    "batch": (1, 2, 3, 8), "heads": (1, 2, 4, 12, 16), "head_dim": (8, 64, 80, 128),
-    "tokens": (64, 340, 600, 1030, 2048), "window": (SOME, 0, 1, WHOLE, HUGE),
+    "heads": (1, 2, 4, 12, 16), "head_dim": (8, 64, 80, 128), "tokens": (64, 340, 600, 1030, 2048),
+    "batch": (1, 2, 3, 8), "window": (SOME, 0, 1, WHOLE, HUGE),
 }  # fmt: skip
 # What a target may have, and what of it is asked for; the first is that of a target without.
 OPTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -44,7 +44,7 @@ SOME_WINDOWS = (5, 33, 64)
 HUGE_WINDOWS = (10_000, 2**15 + 5, 2**16 + 1, 2**20)
 FEW = 9  # global tokens, and windows, are about as dear as the next size
 MOST_NUMBERS, MOST_WORK = 2**18, 105_000_000  # of an input; pairs of row and key times channels, some more
-DEARER = 2.0  # of a backward pass, as numbers go: so many fewer
+DEARER = 1.5  # of a backward pass, as numbers go: so many fewer
 MORE = 5  # times as much, for a few
 MOST_LARGE = 10
 GROWTH = {"quick": 1, "full": 4, "nightly": 16}  # of what is seldom allowed
@@ -154,7 +154,7 @@ def _size(level: Any) -> int:
 
 def _load(row: Mapping[str, Any], least: Mapping[str, Any], dearer: float = 1.0) -> float:
     """What a row costs at least, in units of what each row may cost."""
-    batch, heads, head_dim, tokens, window = (row.get(name, least.get(name)) for name in SIZES)
+    heads, head_dim, tokens, batch, window = (row.get(name, least.get(name)) for name in SIZES)
     keys = min(tokens, {SOME: 2 * 64 + 1, WHOLE: tokens, HUGE: tokens}.get(window, 2 * _size(window) + 1))
     both = batch * heads
     rows = (max(both, 2) if row.get("layout") == "expanded" else both) * tokens

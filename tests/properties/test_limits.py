@@ -106,7 +106,7 @@ def right_padded(mask: Any) -> bool:
 
 
 def silent_for(silent: Any) -> Target:
-    """Declares head_dim 64 or 128, tokens of whole tiles of 64 and padding on the right, and gives zeros for some else."""
+    """Declares head_dim 64 or 128, tokens of whole tiles of 64 and padding on the right, and gives zeros elsewhere."""
     limits = Limits({"head_dim": Sizes(only=(64, 128)), "tokens": Sizes(multiple=64)}, padding="right")
     right = strict(limits).function
 

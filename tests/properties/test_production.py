@@ -222,8 +222,9 @@ def test_covered_sizes_are_told_in_words_forward_and_with_gradients() -> None:
     options = {"dilation": (1, 8), "scale": 3}
     covered = covered_by((long, {"window": 4099}, False), (wide, options, False), ((2, 3, 100, 8), {}, True))
     assert str(covered) == (
-        "forward: tokens 140..4,100, heads 1..12, head_dim 64, windows 5..4,099, batches 1..8, dilations 1..8, scales 3;"
-        " largest: batch 8 x 12 heads x 64 x 140 tokens; with gradients: tokens 100, heads 3, head_dim 8, windows 5,"
+        "forward: tokens 140..4,100, heads 1..12, head_dim 64, windows 5..4,099, batches 1..8, dilations 1..8,"
+        " scales 3; largest: batch 8 x 12 heads x 64 x 140 tokens; with gradients: tokens 100, heads 3, head_dim 8,"
+        " windows 5,"
         " batches 2; largest: batch 2 x 3 heads x 8 x 100 tokens"
     )
     assert covered.to_dict()["forward"]["sizes"]["tokens"] == [140, 4100]
