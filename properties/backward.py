@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-LAYOUTS = ("contiguous", "transposed", "offset", "expanded", "reused")
-GRAD_LAYOUTS = ("contiguous", "transposed", "offset", "expanded")
+LAYOUTS = ("contiguous", "transposed", "offset", "columns", "packed", "interleaved", "expanded", "reused")
+GRAD_LAYOUTS = ("contiguous", "transposed", "offset", "columns", "expanded")
+# Any numbers can lie so: neither equal rows nor a call before are needed.
+PLAIN_LAYOUTS = ("transposed", "offset", "columns", "packed", "interleaved")
 WAYS = ("once", "twice", "added", "after another")
 
 
@@ -23,8 +25,8 @@ class Backward:
         layout: of the inputs in memory, as of `Runner.call`.
         of: names of the inputs that have this layout, the others are contiguous; (): all of them.
         grad_layout: of the gradient of the output: "contiguous"; "transposed", (b, n, h, d) memory, as a merge of the
-            heads leaves it; "offset", a slice of larger storage full of NaN; "expanded", one number with strides of 0,
-            as a sum over the output leaves it.
+            heads leaves it; "offset", a slice of larger storage full of NaN; "columns", (b, h, d, n) memory;
+            "expanded", strides of 0 along every axis that has equal numbers, as a sum over the output leaves it.
         way: "once". "twice": the backward pass runs twice through the same graph, and the second one counts (what
             differentiates by itself: torch, jax). "added": to a `.grad` that is there, whose numbers, those of
             `already_there`, are subtracted from what comes out (torch). "after another": a forward pass with other

@@ -33,11 +33,13 @@ class Call:
     Attributes:
         inputs: of it.
         layout: of the inputs in memory.
+        of: names of those that have it; (): all.
         grad_output: None for a call without gradients.
     """
 
     inputs: Inputs
     layout: str = "contiguous"
+    of: tuple[str, ...] = ()
     grad_output: Array | None = None
 
 
@@ -86,7 +88,8 @@ class Calls:
             for name in dict.fromkeys((*own, *inputs.options))
             if inputs.options.get(name) != own.get(name)
         }
-        layout = {} if call.layout == "contiguous" else {"layout": call.layout}
+        told = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
+        layout = {} if call.layout == "contiguous" else {"layout": told}
         if not arrays and not changed and not layout and shape == own_shape:
             return {}
         changed.pop("window", None)

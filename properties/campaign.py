@@ -191,7 +191,7 @@ def _random_block(
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
     of_production = check.structure.production
     drawn = [*first, *(case_of(plan, step, candidate.features, each, candidate.limits) for each in numbers)]
-    must = len(first) + sum(each < len(plan.shapes) for each in numbers) if of_production else len(drawn)
+    must = len(first) + sum(each < plan.demanded(check) for each in numbers) if of_production else len(drawn)
     guard = guard_of(plan.tier)
     for place, case in enumerate(drawn):
         if not shard.has(case):

@@ -1,46 +1,59 @@
-"""What a target was asked for: the least and the largest of each size, and what was too much for it."""
+"""What a target was asked for, forward and with gradients: ranges of sizes, the largest calls, and what was left out.
+
+A range says nothing of two sizes at once: beside the ranges stand the calls in which sizes were large together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-ORDER = ("tokens", "heads", "head_dim", "window", "layers", "batch")
-NAMES = {"window": "windows", "batch": "batches"}
+import numpy as np
+
+ORDER = ("tokens", "heads", "head_dim", "window", "layers", "batch", "dilation", "globals", "scale")
+NAMES = {"window": "windows", "batch": "batches", "dilation": "dilations", "scale": "scales"}
+MOST_SAMPLES = 3  # of the largest calls that are named
 
 
-class Covered:
-    """Sizes of the calls that gave a result.
+class Product(NamedTuple):
+    """Sizes of one call."""
+
+    batch: int
+    heads: int
+    head_dim: int
+    tokens: int
+
+    @property
+    def numbers(self) -> int:
+        """Of one input."""
+        return self.batch * self.heads * self.head_dim * self.tokens
+
+    def __str__(self) -> str:
+        batch = f"batch {self.batch} x " if self.batch > 1 else ""
+        return f"{batch}{self.heads} head{'s' if self.heads > 1 else ''} x {self.head_dim} x {self.tokens:,} tokens"
+
+
+class Ranges:
+    """The least and the largest of each size.
 
     Attributes:
-        ranges: {name: (least, most)}.
-        left_out: {shape: why}, in words, of what was not asked for.
+        ranges: {name: (least, most)}, names of `ORDER`.
     """
 
     def __init__(self) -> None:
-        self.ranges: dict[str, tuple[int, int]] = {}
-        self.left_out: dict[str, str] = {}
+        self.ranges: dict[str, tuple[float, float]] = {}
 
-    def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-        """A call that gave a result."""
-        batch, heads, tokens, head_dim = arrays["query"].shape
-        self.add_sizes(tokens=tokens, heads=heads, head_dim=head_dim, window=options["window"], batch=batch)
-
-    def add_sizes(self, **sizes: int) -> None:
-        """A call of these sizes, of `ORDER`."""
+    def widen(self, **sizes: float) -> None:
+        """Sizes that a call had."""
         for name, value in sizes.items():
             least, most = self.ranges.get(name, (value, value))
             self.ranges[name] = min(least, value), max(most, value)
-
-    def leave_out(self, shape: Any, why: str) -> None:
-        """A shape that was not asked for."""
-        self.left_out.setdefault(str(shape), why)
 
     def __bool__(self) -> bool:
         return bool(self.ranges)
 
     def __str__(self) -> str:
-        """tokens 1..4,100, heads 1..32, head_dim 1..128, windows 0..4,096, batches 1..4"""
+        """tokens 1..4,100, heads 1..32, head_dim 64"""
         return ", ".join(
             f"{NAMES.get(name, name)} {least:,}{f'..{most:,}' if most > least else ''}"
             for name, (least, most) in ((name, self.ranges[name]) for name in ORDER if name in self.ranges)
@@ -48,5 +61,85 @@ class Covered:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"sizes": {name: list(self.ranges[name]) for name in ORDER if name in self.ranges},
-                "left_out": self.left_out}  # fmt: skip
+        return {name: list(self.ranges[name]) for name in ORDER if name in self.ranges}
+
+
+class Calls(Ranges):
+    """Sizes of the calls of one kind that gave a result. Dilation, globals and scale count where they were passed.
+
+    Attributes:
+        products: of sizes that no other call had all of.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[Product] = []
+
+    def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """A call that gave a result."""
+        batch, heads, tokens, head_dim = arrays["query"].shape
+        self.widen(tokens=tokens, heads=heads, head_dim=head_dim, batch=batch, window=options["window"])
+        dilation = options.get("dilation")
+        for each in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
+            self.widen(dilation=each)
+        if options.get("scale") is not None:
+            self.widen(scale=options["scale"])
+        if arrays.get("global_attention_mask") is not None:
+            for count in np.sum(arrays["global_attention_mask"], axis=1):
+                self.widen(globals=int(count))
+        self._enlarge(Product(batch, heads, head_dim, tokens))
+
+    @property
+    def largest(self) -> list[Product]:
+        """The call of the most numbers, and those in which the batch, or the heads, were largest by that measure."""
+        by_numbers = sorted(self.products, key=lambda each: (-each.numbers, each))
+        batched = [each for each in by_numbers if each.batch > 1]
+        several = [each for each in by_numbers if each.batch > 1 and each.heads > 1 and each.head_dim >= 64]
+        return list(dict.fromkeys([*by_numbers[:1], *batched[:1], *several[:1]]))[:MOST_SAMPLES]
+
+    def _enlarge(self, product: Product) -> None:
+        if any(all(a >= b for a, b in zip(kept, product, strict=True)) for kept in self.products):
+            return
+        smaller = lambda kept: all(a <= b for a, b in zip(kept, product, strict=True))  # noqa: E731
+        self.products = [kept for kept in self.products if not smaller(kept)] + [product]
+
+    def __str__(self) -> str:
+        """tokens 1..4,100, heads 1..32, head_dim 64, windows 0..4,096, batches 1..8; largest: 32 heads x 64 x ..."""
+        return f"{super().__str__()}; largest: {', '.join(map(str, self.largest))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"sizes": super().to_dict(), "largest": [each._asdict() for each in self.largest]}
+
+
+class Covered:
+    """Calls that gave a result.
+
+    Attributes:
+        forward, gradients: calls for an output alone, and those with a backward pass.
+        left_out: {shape: why}, in words, of what was not asked for.
+    """
+
+    def __init__(self) -> None:
+        self.forward, self.gradients = Calls(), Calls()
+        self.left_out: dict[str, str] = {}
+
+    def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any], with_gradients: bool = False) -> None:
+        """A call that gave a result."""
+        (self.gradients if with_gradients else self.forward).add(arrays, options)
+
+    def leave_out(self, shape: Any, why: str) -> None:
+        """A shape that was not asked for."""
+        self.left_out.setdefault(str(shape), why)
+
+    def __bool__(self) -> bool:
+        return bool(self.forward or self.gradients)
+
+    def __str__(self) -> str:
+        """forward: tokens 1..4,100, ...; largest: ...; with gradients: tokens 1..4,100, ...; largest: ..."""
+        parts = [("forward", self.forward), ("with gradients", self.gradients)]
+        return "; ".join(f"{name}: {calls}" for name, calls in parts if calls)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"forward": self.forward.to_dict(), "gradients": self.gradients.to_dict(), "left_out": self.left_out}

@@ -58,7 +58,7 @@ def run_production(
 ) -> Record:
     """Lead a candidate through the shapes of production with one check in one dtype."""
     start = time.monotonic()
-    every, demanded_first = plan.to_walk, len(plan.shapes)
+    every, demanded_first = plan.to_walk, plan.demanded(check)
     numbers = range(examples) if plan.tier == NIGHTLY else walked(plan, dtype, check)
     drawn = [
         production_case(check, dtype, candidate.features, candidate.limits, every, number, plan.seed, plan.tier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # the process of a target reads this, and must not have what 
 # The sizes of a call, and the least of the contract.
 LEAST = {"batch": 1, "heads": 1, "tokens": 1, "head_dim": 1, "window": 0, "dilation": 1, "globals": 0}
 PADDING = ("any", "right")
+# Sizes that kernels are made for, and that nobody takes for special.
+ROUND = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 512, 1000)
 
 
 class NotTaken(Exception):
@@ -77,17 +80,31 @@ class Sizes:
         return down if down >= (self.least or 0) else None
 
     def beside(self, least: int) -> list[int]:
-        """Sizes from `least` on that are not among them, next to some that are."""
+        """Sizes from `least` on that are not among them: next to some that are, between, half and twice as much."""
         if self.only is not None:
-            near = {each + step for each in self.only for step in (-1, 1)} | {
-                (low + high) // 2 for low, high in zip(self.only, self.only[1:], strict=False)
-            }
+            of = self.only
+            near = {(low + high) // 2 for low, high in itertools.pairwise(of)} | {of[0] // 2, 2 * of[-1]}
         else:
             first = self.fit(least)
-            near = {first + 1, first - 1} if first is not None else set()
-            near |= {self.least - 1} if self.least is not None else set()
-            near |= {self.most + 1, self.most + self.multiple} if self.most is not None else set()
-        return sorted(each for each in near if each >= least and not self.takes(each))
+            of = tuple(each for each in (first, self.least, self.most) if each is not None)
+            near = {self.multiple // 2, self.multiple * 3 // 2}
+            near |= {self.least // 2} if self.least is not None else set()
+            near |= {self.most + self.multiple, 2 * self.most} if self.most is not None else set()
+        near |= {each + step for each in of for step in (-1, 1)}
+        return self._outside(near, least)
+
+    def beyond(self, least: int, most: int) -> list[int]:
+        """More sizes that are not among them, from `least` to `most`: multiples of smaller tiles, round numbers, one
+        more and one less, and times 1/2, 3/2, 4 and 10 of each.
+        """
+        of = {*ROUND, *(self.only or (each for each in (self.least, self.most, self.multiple) if each is not None))}
+        of |= {times * self.multiple + self.multiple // 2 for times in (2, 10)}
+        near = {each + step for each in of for step in (-1, 0, 1)}
+        near |= {each * halves // 2 for each in of for halves in (1, 3, 8, 20)}
+        return [each for each in self._outside(near, least) if each <= most]
+
+    def _outside(self, values: Iterable[int], least: int) -> list[int]:
+        return sorted(each for each in set(values) if each >= least and not self.takes(each))
 
     def to_dict(self) -> dict[str, Any]:
         """What is said, as JSON has it."""

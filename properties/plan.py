@@ -11,11 +11,12 @@ from typing import Any
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.limits import Limits
+from trueband.properties.production.combinations import design, ordinary
 from trueband.properties.production.plans import BUDGETS, shapes
 from trueband.properties.production.shapes import Shape, demanded
 from trueband.properties.second_process import KEPT
 from trueband.properties.second_process import NAME as SECOND_PROCESS
-from trueband.properties.strategies import NO_LIMITS
+from trueband.properties.strategies import COMBINED, DENSE, NO_LIMITS, SHAPES
 
 # Cases for each dtype, and whether every dtype walks the small world or only the first.
 TIERS: dict[str, tuple[int, bool]] = {"quick": (1_500, False), "full": (10_000, True), "nightly": (100_000, True)}
@@ -42,7 +43,7 @@ class Plan:
         gate: the seed is a secret until the end, and a second process is asked too.
         tier: of `TIERS`, for the shapes of production.
         shapes: that must be checked.
-        limits: of the target.
+        limits, features: of the target.
     """
 
     target: str
@@ -56,11 +57,16 @@ class Plan:
     tier: str = "quick"
     shapes: tuple[Shape, ...] = ()
     limits: Limits = NO_LIMITS
+    features: frozenset[str] = frozenset()
 
     @cached_property
     def to_walk(self) -> tuple[Shape, ...]:
         """Shapes of production: those that must be checked, then those of the tier."""
         return tuple(dict.fromkeys([*self.shapes, *shapes(self.tier, self.limits)]))
+
+    def demanded(self, check: Check) -> int:
+        """So many of the cases of a check, from the first on, must be done."""
+        return len(self.shapes) if check.structure.production == SHAPES else 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ def make_plan(
         tier=tier,
         shapes=tuple(dict.fromkeys([*candidate.shapes, *demanded(demanded_shapes, candidate.limits)])),
         limits=candidate.limits,
+        features=frozenset(candidate.features),
     )
 
 
@@ -193,18 +200,25 @@ def steps(plan: Plan) -> list[Step]:
 
 
 def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
-    """Which shapes of production a check is asked for in a dtype, by their place in `to_walk`.
+    """Which shapes of production a check is asked for in a dtype, by their place in `to_walk`; or which combinations.
 
-    Those that must be checked, and of the tier's: in the first dtype all, or all but two of three of the dear ones, or
-    one of 16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
+    Those that must be checked, and of the tier's: in the first dtype all, or all but most of the dear ones, or one of
+    16, by the weight of the check; in the others a few. With fewer cases than the tier's, fewer in proportion.
     """
     of_tier, everywhere = TIERS[plan.tier]
+    if check.structure.production == DENSE:
+        return [0]
+    share = min(plan.cases / of_tier, 1.0) * (1.0 if dtype == plan.dtypes[0] or everywhere else 1 / OTHER_DTYPES)
+    if check.structure.production == COMBINED:
+        rows = design(plan.features, plan.limits, "backward" in check.needs, plan.tier)
+        several = len(rows) if share == 1 else ordinary(rows)
+        return spread(0, several, max(round(several * share), LEAST_CASES))
     first, last = len(plan.shapes), len(plan.to_walk)
     dear = last - (last - first) // 4
     chosen = list(range(first, last))
     if check.weight < ALL_SHAPES:
-        chosen = [*range(first, dear), *range(last - 1, dear - 1, -3)[::-1]]
-    share = min(plan.cases / of_tier, 1.0) * (1.0 if dtype == plan.dtypes[0] or everywhere else 1 / OTHER_DTYPES)
+        every = 8 if "backward" in check.needs else 3  # the combinations have large shapes, too
+        chosen = [*range(first, dear), *range(last - 1, dear - 1, -every)[::-1]]
     share *= 1.0 if check.weight >= MOST_SHAPES else 1 / FEW_SHAPES
     if share < 1:  # what is beyond the tier's budget is for those that are asked for most
         budget = BUDGETS[plan.tier]

@@ -50,7 +50,12 @@ class Candidate(Protocol):
     def memory(self, begin: bool = False) -> float: ...
 
     def call(
-        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous"
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
     ) -> Array: ...
 
     def gradients(
@@ -90,18 +95,18 @@ class Probe:
     def has(self, feature: str) -> bool:
         return feature in self.candidate.features
 
-    def run(self, inputs: Inputs | None = None, layout: str = "contiguous") -> Array:
-        """The candidate's output, (b, h, n, d) float64."""
+    def run(self, inputs: Inputs | None = None, layout: str = "contiguous", of: tuple[str, ...] = ()) -> Array:
+        """The candidate's output, (b, h, n, d) float64; of inputs that lie in memory as of `Runner.call`."""
         inputs = self._taken(inputs)
-        self.calls.add(Call(inputs, layout))
-        return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout)
+        self.calls.add(Call(inputs, layout, of))
+        return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout, of)
 
     def gradients(
         self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
     ) -> Gradients:
         """The candidate's gradients of the named arguments; None: of the floating ones that are passed."""
         inputs = self._taken(inputs)
-        self.calls.add(Call(inputs, how.layout, grad_output=grad_output))
+        self.calls.add(Call(inputs, how.layout, how.of, grad_output))
         names = inputs.floating if names is None else names
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
 

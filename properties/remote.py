@@ -40,6 +40,7 @@ class PastCall:
     options: dict[str, Any]
     dtype: str
     layout: str
+    of: tuple[str, ...]
     output: Array
 
 
@@ -107,12 +108,19 @@ class RemoteRunner:
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
 
-    def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
+    def call(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> Array:
         """See `Runner.call`. Also raises the exceptions above."""
-        request = {"do": "call", "options": options, "dtype": dtype, "layout": layout}
+        request = {"do": "call", "options": options, "dtype": dtype, "layout": layout, "of": of}
         _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
         self.covered.add(arrays, options)
-        self.on_call(PastCall(arrays, options, dtype, layout, result["output"]))
+        self.on_call(PastCall(arrays, options, dtype, layout, of, result["output"]))
         return result["output"]
 
     def gradients(
@@ -132,6 +140,7 @@ class RemoteRunner:
         _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
         output = result.pop("output", None)
         found = Gradients(result, output)
+        self.covered.add(arrays, options, with_gradients=True)
         self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
         return found
 

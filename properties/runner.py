@@ -23,6 +23,7 @@ from trueband.properties.target import Target
 
 Array = NDArray[Any]
 SURVEY_SECONDS = 5.0
+PACKED = ("packed", "interleaved")
 
 __all__ = ["LAYOUTS", "Runner"]
 
@@ -57,19 +58,29 @@ class Runner:
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
 
-    def call(self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str = "contiguous") -> Array:
+    def call(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> Array:
         """The target's output as float64.
 
         Args:
             layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
-                slice of larger storage full of NaN; "expanded", one row of the batch, or one head, repeated without
-                copying; "reused", the memory of the call before, overwritten, where it has the same size. For a
-                target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
+                slice of larger storage full of NaN; "columns", (b, h, d, n) memory; "packed", views of one storage,
+                as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
+                3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
+                of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
+                "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
+            of: names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
             CandidateEnded: it raised, changed its inputs, or returned something else than asked for.
         """
-        given = self._given(arrays, dtype, Backward(layout))
+        given = self._given(arrays, dtype, Backward(layout, of))
         self.desk.poison(arrays["query"].shape, dtype)
         output = self._run(self.target.function, given, options)
         self._check_result("output", output, arrays["query"], dtype)
@@ -114,6 +125,7 @@ class Runner:
             self.desk.check_last()
             self.desk.forget_last()
             self.desk.burn(there)
+            self.covered.add(arrays, options, with_gradients=True)
             return Gradients(gradients)
         function = functools.partial(self.target.function, **options)
         before = None
@@ -133,6 +145,7 @@ class Runner:
             raise CandidateEnded("output: expected a result that stays as it is, got one its backward pass changed")
         self.desk.take(output)
         self.desk.burn(there)
+        self.covered.add(arrays, options, with_gradients=True)
         return Gradients(gradients, self._turn(plain))
 
     def _backward(
@@ -185,9 +198,27 @@ class Runner:
 
     def _given(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
         self.desk.clear(keep=how.layout == "reused")
-        return {
-            name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name)) for name, array in arrays.items()
+        given = {
+            name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name))
+            for name, array in arrays.items()
+            if array.ndim != 4 or how.layout_of(name) not in PACKED
         }
+        for end in ("", "_global"):
+            together = [f"{name}{end}" for name in ("query", "key", "value")]
+            together = [name for name in together if name in arrays and name not in given]
+            if together:
+                given |= self._pack(together, [self._turn(arrays[name]) for name in together], dtype, how.layout)
+        return {name: given[name] for name in arrays}
+
+    def _pack(self, names: list[str], arrays: list[Array], dtype: str, layout: str) -> dict[str, Any]:
+        """Inputs as views of one storage, one behind the other in each token, or in each head of a token."""
+        heads, tokens = (2, 1) if self.target.layout == "bnhd" else (1, 2)
+        axis = 2 if layout == "packed" else 3
+        storage = np.stack([array.transpose(0, tokens, heads, 3) for array in arrays], axis)
+        put = self.desk.put(" and ".join(names), storage, dtype)
+        before = (slice(None),) * axis
+        views = [self.library.transpose(put[(*before, place)], (0, tokens, heads, 3)) for place in range(len(names))]
+        return dict(zip(names, views, strict=True))
 
     def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
         if array.ndim == 2 and layout in ("transposed", "offset"):
@@ -196,6 +227,9 @@ class Runner:
             return self.desk.put(name, array, dtype)
         if layout == "transposed":
             return self.library.transpose(self.desk.put(name, array.transpose(0, 2, 1, 3), dtype), (0, 2, 1, 3))
+        if layout == "columns":
+            there, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if self.target.layout == "bnhd" else ((0, 1, 3, 2), (0, 1, 3, 2))
+            return self.library.transpose(self.desk.put(name, array.transpose(there), dtype), back)
         if layout == "offset":
             batch, heads, tokens, head_dim = array.shape
             guarded = np.full((batch + 1, heads + 1, tokens + 3, head_dim + 5), np.nan)

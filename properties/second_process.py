@@ -68,7 +68,7 @@ def second_process(calls: Sequence[Past]) -> Check:
                 yield from _same_gradients(candidate, call, inputs)
                 continue
             layout = "contiguous" if call.layout == "reused" else call.layout
-            output = candidate.call(call.arrays, call.options, call.dtype, layout)
+            output = candidate.call(call.arrays, call.options, call.dtype, layout, call.of)
             yield judge(output, call.output, inputs.bound.scaled(2), "output in a second process")
 
     return Check(NAME, CLAIM, check_second_process)

@@ -19,7 +19,9 @@ _FIELDS = {
 }  # fmt: skip
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
 POWERS_OF_4 = (1, 4, 16, 64, 256)
-SCALES = (None, 1.0, 0.5, 0.3)
+SCALES = (None, 1.0, 0.5, 0.3, 1.5, 24.0)
+DILATIONS = ((1, 3), (1, 3), (4, 9))
+SHAPES, COMBINED, DENSE = "shapes", "combined", "dense"
 LONG = (120, 330)  # tokens: past the block sizes of kernels
 
 
@@ -37,8 +39,9 @@ class Structure:
         families: of numbers.
         head_dims: sizes of a head.
         exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
-        production: the sizes are those of `trueband.properties.production`; of those above only the least batch and
-            heads are asked then.
+        production: where the sizes come from, if from `trueband.properties.production`: `SHAPES`, of which only the
+            least batch and heads of those above are asked then; `COMBINED`, its combinations; `DENSE`, its few dense
+            shapes. "": they do not.
     """
 
     require: frozenset[str] = frozenset()
@@ -51,7 +54,7 @@ class Structure:
     families: tuple[str, ...] = tuple(FAMILIES)
     head_dims: tuple[int, ...] = HEAD_DIMS
     exact_scale: bool = False
-    production: bool = False
+    production: str = ""
 
     def suits(self, case: Case) -> bool:
         """Whether the sizes of a case allow the claim."""
@@ -151,9 +154,9 @@ def dressed(choices: Choices, bare: Case, features: Collection[str], structure: 
         causal = has("causal")
     dilation: int | tuple[int, ...] = 1
     if has("dilation"):
-        dilation = choices.integer((1, 3))
+        dilation = choices.integer(*DILATIONS)
         if "dilation_per_head" in features and choices.flag():
-            dilation = tuple(choices.integer((1, 3)) for _ in range(bare.heads))
+            dilation = tuple(choices.integer(*DILATIONS) for _ in range(bare.heads))
     return bare.replace(
         masked=masked,
         global_=global_,
@@ -207,5 +210,6 @@ def _few(choices: Choices, tokens: int) -> tuple[int, ...]:
 
 
 def _flagged(choices: Choices, tokens: int) -> tuple[int, ...]:
-    """Some positions, or all."""
-    return choices.subset(tokens, 4) if choices.one_of((True, False)) else tuple(range(tokens))
+    """Some positions, few or many, or all."""
+    most = choices.one_of((4, 16, 0))
+    return choices.subset(tokens, most) if most else tuple(range(tokens))

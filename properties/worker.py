@@ -85,7 +85,7 @@ def answer(
     """Serve one request: the header of the answer, and its arrays."""
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
     serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
-        "call": lambda: ({}, {"output": runner.call(arrays, options, request["dtype"], request["layout"])}),
+        "call": lambda: ({}, {"output": _output(runner, request, arrays, options)}),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
         "find limits": lambda: (_limits(runner), {}),
@@ -95,6 +95,10 @@ def answer(
         return serve[request["do"]]()
     except CandidateEnded as error:
         return {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}, {}
+
+
+def _output(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+    return runner.call(arrays, options, request["dtype"], request["layout"], tuple(request["of"]))
 
 
 def _gradients(

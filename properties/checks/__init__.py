@@ -3,6 +3,7 @@
 from trueband.properties.checks import (
     batch,
     calls,
+    combinations,
     declared,
     global_tokens,
     gradient_calls,
@@ -16,6 +17,7 @@ from trueband.properties.checks import (
     production_gradients,
     scores,
     sequence,
+    sums_at_size,
     validation,
     values,
     visibility,
@@ -25,7 +27,8 @@ from trueband.properties.checks.check import Check, check, claim, registered
 # What tells most comes first: a kernel with a wrong mask should hear of its mask.
 _ORDER = (
     visibility, values, validation, padding, global_tokens, gradients, gradient_sums, gradient_layouts, gradient_calls,
-    scores, sequence, batch, options, memory, calls, production, production_gradients, declared,
+    scores, sequence, batch, options, memory, calls, production, production_gradients, combinations,
+    sums_at_size, declared,
 )  # fmt: skip
 CHECKS: dict[str, Check] = {name: one for module in _ORDER for name, one in registered(module.__name__).items()}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from trueband.properties.case import Case
 from trueband.properties.checks.check import check, claim
 from trueband.properties.isolation.errors import Raised
@@ -12,6 +14,11 @@ from trueband.properties.probe import Probe
 from trueband.properties.strategies import Structure
 from trueband.properties.survey import to_declare
 from trueband.properties.verdict import Verdict
+
+# How far larger sizes are tried: as far as a call that should be refused, and is not, still ends.
+FARTHEST = {"batch": 256, "heads": 256, "tokens": 4_000, "head_dim": 1_024, "window": 100_000, "dilation": 100,
+            "globals": 4_000}  # fmt: skip
+SOME = 8  # of the sizes that are not next to the declared ones, for a case
 
 
 @check("every size is taken that the target does not declare otherwise", Structure(families=("uniform",), long=False))
@@ -30,8 +37,11 @@ def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
     ["limits"],
 )
 def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
-    """Exact: that it raises is declared by sizes and padding; asked of nobody else."""
-    for told, case in beside(probe.case, probe.candidate.limits, probe.candidate.features):
+    """Exact: that it raises is declared by sizes and padding; asked of nobody else, and of no size that a declaration
+    takes. What was only found out of a kernel is no declaration, and may be less than it takes.
+    """
+    declared = without(probe.candidate.limits, probe.candidate.undeclared)
+    for told, case in beside(probe.case, declared, probe.candidate.features, probe.random):
         inputs = probe.inputs_of(case)
         try:
             probe.candidate.call(inputs.arrays, inputs.options, inputs.dtype)
@@ -42,10 +52,14 @@ def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
         yield claim(refused, f"{told}: expected an error, as it is declared not to be taken, got a result")
 
 
-def beside(case: Case, limits: Limits, features: frozenset[str]) -> Iterator[tuple[str, Case]]:
+def beside(
+    case: Case, limits: Limits, features: frozenset[str], random: np.random.Generator
+) -> Iterator[tuple[str, Case]]:
     """Cases that differ from one in a size, or in a padding, that is not taken, with what differs."""
     for name, sizes in limits.sizes.items():
-        for value in sizes.beside(LEAST[name]):
+        further = sizes.beyond(LEAST[name], FARTHEST[name])
+        some = random.choice(further, min(SOME, len(further)), replace=False)
+        for value in dict.fromkeys([*sizes.beside(LEAST[name]), *map(int, some)]):
             if (name == "globals" and "globals" not in features) or (name == "dilation" and "dilation" not in features):
                 continue
             if name != "globals":
@@ -53,6 +67,27 @@ def beside(case: Case, limits: Limits, features: frozenset[str]) -> Iterator[tup
             elif value <= case.tokens and not case.causal:
                 yield f"globals {value}", case.replace(global_=(tuple(range(value)),) * case.batch)
     if limits.padding == "right" and case.tokens > 1 and "padding" in features:
-        left = case.replace(masked=((0,),) * case.batch)
-        if not right_padded(left.inputs()):
-            yield "padding on the left", left
+        for told, masked in _not_on_the_right(case.tokens):
+            other = case.replace(masked=(*((),) * (case.batch - 1), masked))
+            if not right_padded(other.inputs()):
+                yield told, other
+
+
+def without(limits: Limits, found: Limits) -> Limits:
+    """What was declared of limits that were joined with what was found out."""
+    sizes = {name: each for name, each in limits.sizes.items() if name not in found.sizes}
+    return Limits(sizes, "any" if found.padding == "right" else limits.padding)
+
+
+def _not_on_the_right(tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Masked tokens of the last sequence of a batch, in words and by position."""
+    middle, tail = tokens // 2, tuple(range(tokens - tokens // 4, tokens))
+    yield "padding on the left", (0,)
+    yield "padding on the left of half the tokens", tuple(range(middle))
+    yield "a hole in the middle of the mask", (middle,)
+    yield "a hole before the last token", (tokens - 2,)
+    yield "a hole behind the first token", (1,)
+    yield "a wide hole in the mask", tuple(range(tokens // 4, max(middle, tokens // 4 + 1)))
+    yield "a hole before padding on the right", (tokens // 4, *tail)
+    yield "padding on both sides", (0, *tail)
+    yield "every other token masked", tuple(range(0, tokens, 2))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.backward import Backward
+from trueband.properties.backward import PLAIN_LAYOUTS, Backward
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients
 from trueband.properties.probe import Array, Probe
@@ -14,6 +14,7 @@ from trueband.properties.strategies import Structure
 from trueband.properties.verdict import Verdict
 
 STRIDED = ["backward", "strided"]
+EQUAL = ("sequences", "heads", "rows", "channels")
 SEVERAL = Structure(tokens=(2, 40), heads=(2, 3))  # one head or token has one layout only
 
 
@@ -24,7 +25,7 @@ def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     right = RightGradients(inputs, grad_output)
     for of in ((), *((name,) for name in inputs.floating)):
-        layout = str(probe.random.choice(["transposed", "offset"]))
+        layout = str(probe.random.choice(PLAIN_LAYOUTS))
         computed = probe.gradients(grad_output, how=Backward(layout, of))
         yield from right.judge(computed, f"with {layout} memory of {', '.join(of) or 'all inputs'}")
 
@@ -41,16 +42,16 @@ def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
         yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
 
 
-@check("gradients are right however the gradient of the output lies in memory: transposed, offset, of stride 0",
+@check("gradients are right however the gradient of the output lies: transposed, offset, by columns, of stride 0",
        SEVERAL, STRIDED)  # fmt: skip
 def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     grad_output = probe.case.grad_output()
     right = RightGradients(probe.inputs, grad_output)
-    for layout in ("transposed", "offset"):
+    for layout in ("transposed", "offset", "columns"):
         computed = probe.gradients(grad_output, how=Backward(grad_layout=layout))
         yield from right.judge(computed, f"from a gradient of the output in {layout} memory")
-    equal, told = _equal(probe, grad_output)
+    equal, told = equal_numbers(probe, grad_output)
     computed = probe.gradients(equal, how=Backward(grad_layout="expanded"))
     yield from RightGradients(probe.inputs, equal).judge(computed, f"from {told}, of stride 0")
 
@@ -59,9 +60,11 @@ def _equal_along(array: Array, axis: int) -> Array:
     return np.repeat(array.take([0], axis), array.shape[axis], axis)
 
 
-def _equal(probe: Probe, grad_output: Array) -> tuple[Array, str]:
-    """A gradient of the output as a sum over all of it, or over the tokens, leaves it; and what it is."""
-    if probe.random.integers(2):
+def equal_numbers(probe: Probe, grad_output: Array) -> tuple[Array, str]:
+    """A gradient of the output as a sum over all of it, or over one of its axes, leaves it; and what it is."""
+    if grad_output.size == 1 or probe.random.integers(2):
         number = float(probe.random.choice([1.0, 0.5, -2.0]))
         return np.full_like(grad_output, number), f"a gradient of the output of {number:g}"
-    return _equal_along(grad_output, 2), "a gradient of the output of equal rows"
+    several = [axis for axis in (2, 2, 0, 1, 3) if grad_output.shape[axis] > 1]  # most models take a mean over tokens
+    axis = int(probe.random.choice(several or [2]))
+    return _equal_along(grad_output, axis), f"a gradient of the output of equal {EQUAL[axis]}"

@@ -12,7 +12,7 @@ they come of. That is what the bound allows, and not the roundings of the format
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -114,13 +114,11 @@ def _judged(probe: Probe, inputs: Inputs, grad_output: Array, what: str) -> Iter
     expected, computed = inputs.gradients(grad_output), probe.gradients(grad_output, inputs)
     for name in (what, f"{what}_global"):
         if name in inputs.arrays:
-            yield judge(computed[name], getattr(expected, name), _doubled(bounds[name]), f"gradient of {name}")
+            bound = doubled(bounds[name], ("score gradient", "probability"))
+            yield judge(computed[name], getattr(expected, name), bound, f"gradient of {name}")
 
 
-def _doubled(bound: Bound) -> Bound:
-    """With the errors of what may be stored as large as storing can make them."""
-    terms = {
-        name: term * (STORED_TWICE if name in ("score gradient", "probability") else 1.0)
-        for name, term in bound.terms.items()
-    }
+def doubled(bound: Bound, stored: Collection[str]) -> Bound:
+    """With the errors of what may be stored, terms of the bound, as large as storing can make them."""
+    terms = {name: term * (STORED_TWICE if name in stored else 1.0) for name, term in bound.terms.items()}
     return Bound(terms, bound.keys)

@@ -17,17 +17,17 @@ from trueband.properties.linear.counts import counting_inputs, expected_counts
 from trueband.properties.linear.patches import patches
 from trueband.properties.linear.rows import Rows, at_rows, placed, reference_at
 from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
+from trueband.properties.strategies import SHAPES, Structure
 from trueband.properties.verdict import Verdict, judge, judge_exact
 
 LAYOUTS = ("transposed", "offset", "expanded")
-PRODUCTION = Structure(production=True)
+PRODUCTION = Structure(production=SHAPES)
 ALL, MOST = 8, 7  # weights of checks that are asked for all shapes, and for most
 FEW = 3  # rows that keep what they see while all else is changed
 
 
 @check("with queries 0 every row of every head counts the keys of each code that it attends",
-       Structure(families=("uniform",), without=frozenset({"scale"}), production=True), weight=ALL)  # fmt: skip
+       Structure(families=("uniform",), without=frozenset({"scale"}), production=SHAPES), weight=ALL)  # fmt: skip
 def check_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, and a count of ones is exact in any order; the bound is a closed form in n, and
     wherever it is less than half a key it tells one count from the next.
@@ -45,18 +45,18 @@ def check_rows_match_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the row; masked rows are 0 by definition."""
     inputs, output = probe.inputs, probe.run()
     yield judge_rows(output, inputs, _rows(probe, inputs), "output")
-    yield _masked_rows(inputs, output)
+    yield masked_rows(inputs, output)
 
 
 @check("inputs of another layout in memory give the rows of the reference",
-       Structure(heads=(2, 2), production=True))  # fmt: skip
+       Structure(heads=(2, 2), production=SHAPES))  # fmt: skip
 def check_layouts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path. One head alone lies in memory as any layout has it."""
     inputs, rows = probe.inputs, _rows(probe, probe.inputs)
     several = max(inputs.shape[:2]) > 1
     other = str(probe.random.choice(LAYOUTS if several else LAYOUTS[:2]))
     for layout in dict.fromkeys(("transposed", other)):
-        given = _repeated(inputs) if layout == "expanded" else inputs
+        given = repeated(inputs) if layout == "expanded" else inputs
         yield judge_rows(probe.run(given, layout), given, rows, f"output of {layout} inputs")
 
 
@@ -80,19 +80,19 @@ def check_locality_at_size(probe: Probe) -> Iterator[Verdict]:
 
 
 @check("what masked tokens hold changes no row, and masked rows are exactly 0",
-       Structure(require=frozenset({"padding"}), production=True), exact_with="deterministic")  # fmt: skip
+       Structure(require=frozenset({"padding"}), production=SHAPES), exact_with="deterministic")  # fmt: skip
 def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls; bounded without: NaN is never within
     a bound. Masked rows are 0 by definition.
     """
     inputs, content = probe.inputs, float(probe.random.choice((np.nan, np.inf, 1.0)))
     before, after = probe.run(inputs), probe.run(fill_masked(inputs, content))
-    yield _masked_rows(inputs, after)
+    yield masked_rows(inputs, after)
     what, compared = f"output with {content} in masked tokens", "the same call with other numbers in masked tokens"
     yield judge_same_rows(probe, after, before, inputs, _rows(probe, inputs), what, compared)
 
 
-@check("a sequence of a batch computed alone gives the same rows", Structure(batch=(2, 2), production=True),
+@check("a sequence of a batch computed alone gives the same rows", Structure(batch=(2, 2), production=SHAPES),
        exact_with="batch_invariant")  # fmt: skip
 def check_sequence_alone_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with batch_invariant; bounded without: another shape may be another order of summation."""
@@ -116,18 +116,18 @@ def judge_rows(output: np.ndarray, inputs: Inputs, rows: Rows, what: str) -> Ver
     return placed(judge(at_rows(output, rows), expected.output, expected.bound, what), rows)
 
 
-def _repeated(inputs: Inputs) -> Inputs:
-    """The first row of the batch, or the first head where there is one row, in place of all."""
+def repeated(inputs: Inputs, names: list[str] | None = None) -> Inputs:
+    """The first row of the batch, or the first head where there is one row, in place of all, of some inputs or all."""
     axis = 0 if inputs.shape[0] > 1 else 1
     count = inputs.shape[axis]
-    return inputs.map_arrays(lambda array: np.repeat(array.take([0], axis), count, axis), inputs.floating)
+    return inputs.map_arrays(lambda array: np.repeat(array.take([0], axis), count, axis), names or inputs.floating)
 
 
 def _rows(probe: Probe, inputs: Inputs) -> Rows:
     return choose_rows(inputs.real, inputs.is_global, probe.random)
 
 
-def _masked_rows(inputs: Inputs, output: np.ndarray) -> Verdict:
+def masked_rows(inputs: Inputs, output: np.ndarray) -> Verdict:
     """All rows of masked tokens are exactly 0."""
     masked = output.swapaxes(1, 2)[~inputs.real]  # (masked tokens, h, d)
     return judge_exact(masked, np.zeros_like(masked), "masked row")

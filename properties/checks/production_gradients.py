@@ -25,14 +25,14 @@ from trueband.properties.linear.gradients import (
 from trueband.properties.linear.rows import at_rows
 from trueband.properties.linear.uniform_gradients import UniformCall
 from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
+from trueband.properties.strategies import SHAPES, Structure
 from trueband.properties.verdict import Verdict, judge_exact
 from trueband.reference.arguments import Float
 
 ADJACENT = 3  # keys at once
 LAYOUTS = ("contiguous", "transposed", "offset")
 COST = 2**27  # rows times keys times channels of all heads whose keys are judged
-COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=True)
+COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=SHAPES)
 
 
 @check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
@@ -49,7 +49,7 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
     how, told = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from _judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
+    yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
     elsewhere = np.ones(inputs.real.shape, dtype=bool)
     np.put_along_axis(elsewhere, rows, False, axis=1)
     for name in inputs.floating:
@@ -68,8 +68,8 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     rows = choose_rows(inputs.real, inputs.is_global, probe.random)
     how, told = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from _judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, told)
-    yield from _judged(computed, _of_some_keys(probe, inputs, grad_output, rows), inputs, told)
+    yield from judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, told)
+    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, told)
 
 
 @check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
@@ -94,7 +94,7 @@ def _gradient_counts(probe: Probe, zero: str) -> Iterator[Verdict]:
     which = int(probe.random.integers(CODES))
     call = UniformCall.of(structure_only(probe), probe.case.head_dim, zero, which, probe.random)
     computed = probe.gradients(call.grad_output, call.inputs)
-    yield from _judged(computed, call.expected(), call.inputs)
+    yield from judged(computed, call.expected(), call.inputs)
 
 
 def _as_in_training(probe: Probe) -> tuple[Backward, str]:
@@ -105,22 +105,25 @@ def _as_in_training(probe: Probe) -> tuple[Backward, str]:
     return Backward(layout, grad_layout=of_output), f" with {layout} inputs, {of_output} gradient of the output"
 
 
-def _judged(
+def judged(
     computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, told: str = ""
 ) -> Iterable[Verdict]:
-    """The worst of all gradients that the dtype can hold."""
+    """The worst of all gradients that are there and that the dtype can hold."""
     return worst(
         judge_gradient(computed[each.name], each, told)
         for each in expected
-        if inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4
+        if each.name in computed
+        and (inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)
     )
 
 
-def _of_some_keys(probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray) -> Iterator[SomeGradients]:
+def keys_of_some_heads(
+    probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray, cost: int = COST
+) -> Iterator[SomeGradients]:
     """Keys beside one of the rows, others for each head, as far as their cost allows; where it does not, those at an
     end of the sequence, which fewer rows see.
     """
-    tokens, head_dim, left = inputs.shape[2], inputs.shape[3], COST
+    tokens, head_dim, left = inputs.shape[2], inputs.shape[3], cost
     local = inputs.real & ~inputs.is_global
     for head in probe.random.permutation(inputs.shape[1]):
         batch = int(probe.random.integers(inputs.shape[0]))
@@ -131,8 +134,8 @@ def _of_some_keys(probe: Probe, inputs: Inputs, grad_output: Float, rows: np.nda
             if not keys.size:
                 continue
             seeing = len(rows_seeing(inputs.structure, batch, keys))
-            cost = seeing * min(tokens, 2 * seeing) * head_dim
-            if cost <= left:
-                left -= cost
+            needed = seeing * min(tokens, 2 * seeing) * head_dim
+            if needed <= left:
+                left -= needed
                 yield from gradients_of_keys(inputs, grad_output, batch, int(head), keys)
                 break

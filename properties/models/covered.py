@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.covered import Covered
+from trueband.properties.covered import Ranges
 from trueband.properties.models.model import Arrays, Model
 from trueband.reference.config import LEDConfig
 
@@ -18,7 +18,7 @@ class ModelsCovered:
     """
 
     def __init__(self) -> None:
-        self.every, self.gradients = Covered(), Covered()
+        self.every, self.gradients = Ranges(), Ranges()
 
     def add(self, model: Model, inputs: Arrays, trained: bool) -> None:
         """A call that gave a result."""
@@ -35,9 +35,9 @@ class ModelsCovered:
         sizes = {"tokens": tokens, "heads": heads, "head_dim": size // heads, "layers": layers, "batch": rows}
         windows = [settings.window(i) for i in range(layers)] if hasattr(settings, "window") else []
         for covered in (self.every, self.gradients) if trained else (self.every,):
-            covered.add_sizes(**sizes)
+            covered.widen(**sizes)
             for window in windows:
-                covered.add_sizes(window=window)
+                covered.widen(window=window)
 
     def __bool__(self) -> bool:
         return bool(self.every)
@@ -48,4 +48,4 @@ class ModelsCovered:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"models": self.every.to_dict()["sizes"], "models_with_gradients": self.gradients.to_dict()["sizes"]}
+        return {"models": self.every.to_dict(), "models_with_gradients": self.gradients.to_dict()}

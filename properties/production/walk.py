@@ -12,12 +12,17 @@ from trueband.properties.case import Case
 from trueband.properties.choices import RandomChoices
 from trueband.properties.limits import Limits
 from trueband.properties.probe import Probe
+from trueband.properties.production.combinations import any_row, combined_case, design
 from trueband.properties.production.guard import Guard, half_of_memory
 from trueband.properties.production.plans import BUDGETS, any_shape
 from trueband.properties.production.shapes import Shape
+from trueband.properties.production.ways import DIGITS, plainer
 from trueband.properties.search import SHRINK_SECONDS, SHRUNK, Failure, Found, Tried, suits, try_case
-from trueband.properties.strategies import dressed
+from trueband.properties.strategies import COMBINED, DENSE, dressed
 
+# Tokens of the dense cases, powers of two: what is lost from tile to tile shows in narrow formats, with many tiles.
+DENSE_TOKENS = {"bfloat16": 2048, "float16": 2048}
+FEWER_TOKENS, DENSE_HEAD_DIM = 512, 16
 TOO_MUCH = ("timeout", "out of memory")
 
 
@@ -30,8 +35,18 @@ def production_case(
     check: Any, dtype: str, features: Collection[str], limits: Limits, shapes: Sequence[Shape], number: int, seed: int,
     tier: str,
 ) -> Case:  # fmt: skip
-    """Case `number` of a check: of the shapes first, then of others around them."""
-    choices = RandomChoices(random.Random(f"{seed} {check.name} {dtype} {number}"))
+    """Case `number` of a check: of the shapes first, or of the combinations, then of others around them."""
+    told = f"{seed} {check.name} {dtype} {number}"
+    choices = RandomChoices(random.Random(told))
+    if check.structure.production == COMBINED:
+        gradients = "backward" in check.needs
+        rows = design(features, limits, gradients, tier)
+        row = rows[number] if number < len(rows) else any_row(features, limits, gradients, tier, told)
+        return combined_case(row, features, limits, dtype, told)
+    if check.structure.production == DENSE:
+        tokens = DENSE_TOKENS.get(dtype, FEWER_TOKENS)
+        bare = Case(tokens, tokens, DENSE_HEAD_DIM, dtype=dtype)
+        return limits.fitted(dressed(choices, bare, features, check.structure))
     shape = shapes[number] if number < len(shapes) else any_shape(choices, tier, limits)
     batch, heads = max(shape.batch, check.structure.batch[0]), max(shape.heads, check.structure.heads[0])
     bare = Case(shape.tokens, shape.window, shape.head_dim, batch, heads, dtype=dtype)
@@ -100,7 +115,11 @@ def made_smaller(check: Any, candidate: Any, failure: Failure) -> Failure:
     """The failure of the smallest case that fails in the same way; itself, where each try costs a new process."""
     if failure.status not in SHRUNK:
         return failure
-    case = smallest(failure.case, failing(check, candidate, failure.status), candidate.limits, SHRINK_SECONDS)
+    case, fails = failure.case, failing(check, candidate, failure.status)
+    for name in DIGITS if check.structure.production == COMBINED else ():
+        plain = plainer(case, name)
+        case = plain if plain != case and fails(plain) else case
+    case = smallest(case, fails, candidate.limits, SHRINK_SECONDS)
     return try_case(check, candidate, case, Probe).failure or failure
 
 

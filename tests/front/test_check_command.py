@@ -45,7 +45,7 @@ def test_a_wrong_kernel_is_rejected_with_a_small_case_that_reproduces(
     head, *records, covered = map(json.loads, report.read_text().splitlines())
     assert (head["record"], head["dtypes"]) == ("run", ["float32"])
     assert covered["record"] == "covered"
-    assert covered["sizes"]["tokens"][0] == 1
+    assert covered["forward"]["sizes"]["tokens"][0] == 1
     failed = [record for record in records if record["status"] == "failed"]
     assert {"small_world", "mask_decoding", "matches_reference"} <= {record["check"] for record in failed}
     assert max(record["case"]["tokens"] for record in failed) <= 8

@@ -16,6 +16,10 @@ SHORTER_BATCH = {"tokens": 500, "masked": ((), (7, 499))}
 HEADS = Case(tokens=150, window=20, head_dim=8, heads=12, family="normal", seed=5)
 WIDE = Case(tokens=700, window=250, head_dim=16, masked=((5, 6),), family="normal")
 NARROWER = {"window": 100}
+MODEL = Case(tokens=600, window=20, head_dim=128, heads=12, family="normal")
+GLOBALS = Case(tokens=600, window=20, head_dim=8, heads=2, family="normal", global_=(tuple(range(9)),))
+DENSE = Case(tokens=2048, window=2048, head_dim=16, family="normal", dtype="float16")
+FEWER = {"tokens": 32, "window": 32}  # one tile
 NARROW = Case(tokens=90, window=9, head_dim=8, heads=2, family="normal")
 ELEMENTS = Case(tokens=700, window=20, head_dim=32, heads=4, family="normal")
 
@@ -65,4 +69,27 @@ SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
     "row_sums_of_long_rows_in_half": (WIDE.replace(dtype="float64"), NARROWER),
     "value_gradient_of_groups": (HEADS, {"heads": 8}),
     "late_sequence_without_query_gradient": (NARROW.replace(batch=6), {"batch": 4}),
+    "gradients_of_later_sequences_lost_long": (BATCH, {"tokens": 300, "masked": ((), (7, 299))}),
+    "gradients_of_later_sequences_lost_many_heads": (NARROW.replace(batch=2, heads=4), {"heads": 3}),
+    "gradients_of_later_sequences_lost_wide_heads": (NARROW.replace(batch=2, head_dim=80), {"head_dim": 64}),
+    "later_globals_are_local": (GLOBALS, {"global_": (tuple(range(6)),)}),
+    "gradients_beside_frozen_doubled": (NARROW.replace(tokens=400), {"tokens": 300}),
+    "channels_of_keys_adjacent": (NARROW, {"head_dim": 1}),
+    "channels_of_grad_output_adjacent": (NARROW, {"head_dim": 1}),
+    "packed_keys_are_queries": (NARROW, {"heads": 1, "tokens": 1, "window": 0}),
+    "constant_grad_output_lost": (NARROW.replace(tokens=400), {"tokens": 300}),
+    "grid_of_64_sequences_times_heads": (NARROW.replace(batch=8, heads=12), {"batch": 5}),
+    "values_of_large_models_flipped": (MODEL, {"head_dim": 80}),
+    "whole_window_halved": (WIDE.replace(tokens=1400, window=1400), {"window": 1399}),
+    "window_of_15_bits": (NARROW.replace(window=2**15 + 1), {"window": 2**15 - 1}),
+    "huge_window_lost": (NARROW.replace(window=10_000), {"window": 9_999}),
+    "no_window_is_one_at_size": (NARROW.replace(tokens=400, window=0), {"tokens": 300}),
+    "globals_of_padded_batch_lost": (
+        BATCH.replace(global_=((0, 300), (1,))), {**SHORTER_BATCH, "global_": ((0, 300), (1,))},
+    ),
+    "transposed_queries_of_a_batch_mixed": (BATCH.replace(heads=2), SHORTER_BATCH),
+    "output_sum_in_half": (DENSE, FEWER),
+    "query_gradient_tiles_in_half": (DENSE, FEWER),
+    "key_gradient_tiles_in_half": (DENSE, FEWER),
+    "value_gradient_tiles_in_half": (DENSE, FEWER),
 }  # fmt: skip

@@ -16,8 +16,10 @@ from trueband.properties.faults import FAULTS, target_of
 from trueband.properties.faults.banded import Banded
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.plan import Plan
+from trueband.properties.production.ways import DIGITS, Way
 from trueband.properties.runner import Runner
 from trueband.properties.search import Tried, try_case
+from trueband.properties.strategies import COMBINED, DENSE, SHAPES
 from trueband.properties.target import Target
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -29,13 +31,14 @@ from large_cases import LONG, SHOWN
 
 pytestmark = pytest.mark.evidence
 
-LARGE = [
-    name
-    for name, one in CHECKS.items()
-    if one.function.__module__.rpartition(".")[2] in ("production", "production_gradients")
-]
+LARGE = [name for name, one in CHECKS.items() if one.structure.production]
 REJECTED = [(name, check) for name in SHOWN for check in FAULTS[name].killed_by if check in LARGE]
-SEEDS = range(5, 9)  # which layout, which content of masked tokens, which rows
+WAYS = [
+    *(Way(**{name: level}).seed(5) for name in ("layout", "grad_layout") for level in DIGITS[name]),
+    Way(grad_layout="expanded").seed(6), Way(grad_layout="expanded").seed(7), Way(wanted="query").seed(5),
+]  # fmt: skip
+# Which layout, which content of masked tokens, which rows.
+SEEDS = {SHAPES: [*range(5, 9)], COMBINED: WAYS, DENSE: [5]}
 PADDED: dict[str, Any] = {"masked": ((3, *range(1400, 1500)),), "global_": ((0, 1, 700, 1450),)}
 CASES = {
     "padding, globals": Case(tokens=1500, window=100, head_dim=64, heads=3, family="normal", **PADDED),
@@ -93,7 +96,7 @@ def test_correct_kernels_pass_on_large_cases(check: str, case: str) -> None:
 def test_a_kernel_that_is_wrong_in_large_inputs_is_rejected(name: str, check: str) -> None:
     """Behind the smaller case, as a walk comes to it: what a kernel keeps of that may be what is wrong."""
     case, smaller = SHOWN[name]
-    for seed in SEEDS:
+    for seed in SEEDS[CHECKS[check].structure.production]:
         target = FAULTS[name].target
         tried(target, check, case.replace(seed=seed, **smaller))
         failure = tried(target, check, case.replace(seed=seed)).failure
@@ -107,7 +110,7 @@ def test_a_kernel_that_is_wrong_in_large_inputs_is_rejected(name: str, check: st
 def test_it_is_right_in_smaller_ones(name: str, check: str) -> None:
     """What rejects it is the size."""
     case, smaller = SHOWN[name]
-    for seed in SEEDS:
+    for seed in SEEDS[CHECKS[check].structure.production]:
         assert tried(FAULTS[name].target, check, case.replace(seed=seed, **smaller)).failure is None
 
 

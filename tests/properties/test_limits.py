@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from trueband.properties.checks import CHECKS
+from trueband.properties.checks.declared import without
 from trueband.properties.engine import run
 from trueband.properties.limits import LEAST, Limits, Sizes
 from trueband.properties.plan import make_plan
 from trueband.properties.record import Record
 from trueband.properties.runner import Runner
+from trueband.properties.survey import merged
 from trueband.properties.target import Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
@@ -84,8 +87,8 @@ def test_what_is_wrong_within_the_limits_is_found(limits: Limits) -> None:
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        (Limits({"head_dim": Sizes(only=(64, 128))}), "head_dim 63: expected an error"),
-        (Limits({"tokens": Sizes(multiple=32)}), "tokens 31: expected an error"),
+        (Limits({"head_dim": Sizes(only=(64, 128))}), "head_dim 32: expected an error"),
+        (Limits({"tokens": Sizes(multiple=32)}), "tokens 16: expected an error"),
         (Limits({"window": Sizes(least=1)}), "window 0: expected an error"),
         (Limits({"heads": Sizes(most=2)}), "heads 3: expected an error"),
         (Limits({"globals": Sizes(most=1)}), "globals 2: expected an error"),
@@ -99,6 +102,55 @@ def test_a_kernel_that_computes_what_it_does_not_take_is_told(declared: Limits, 
     assert (record.status, told in record.message) == ("failed", True), record.message
 
 
+def right_padded(mask: Any) -> bool:
+    return bool((mask[:, 1:] <= mask[:, :-1]).all())
+
+
+def silent_for(silent: Any) -> Target:
+    """Declares head_dim 64 or 128, tokens of whole tiles of 64 and padding on the right, and gives zeros elsewhere."""
+    limits = Limits({"head_dim": Sizes(only=(64, 128)), "tokens": Sizes(multiple=64)}, padding="right")
+    right = strict(limits).function
+
+    def leaking(query: Any, key: Any, value: Any, *, window: int, **options: Any) -> Any:
+        mask = options.get("attention_mask")
+        if silent(query.shape[2], query.shape[3], None if mask is None else mask.numpy()):
+            return query * 0
+        return right(query, key, value, window=window, **options)
+
+    return replace(kernel, function=leaking, sizes=limits.sizes, padding=limits.padding, name="leaking")
+
+
+@pytest.mark.parametrize(
+    ("silent", "told"),
+    [
+        (lambda tokens, head_dim, mask: head_dim == 32, "head_dim 32: expected an error"),
+        (lambda tokens, head_dim, mask: head_dim == 80, "head_dim 80: expected an error"),
+        (lambda tokens, head_dim, mask: head_dim > 129, "head_dim 256: expected an error"),
+        (lambda tokens, head_dim, mask: tokens in (32, 96), "tokens 32: expected an error"),
+        (lambda tokens, head_dim, mask: tokens == 1000, "tokens 1000: expected an error"),
+        (lambda tokens, head_dim, mask: tokens > 100 and tokens % 8 == 0 and tokens % 64 > 0, "tokens .*: expected an"),
+        (
+            lambda tokens, head_dim, mask: mask is not None and bool(mask[:, 0].all()) and not right_padded(mask),
+            "a hole .*: expected an error",
+        ),
+        (
+            lambda tokens, head_dim, mask: mask is not None and len(mask) > 1 and not mask[-1, 0] and mask[-1, 1],
+            "padding on .*: expected an error",
+        ),
+    ],
+)
+def test_a_kernel_that_refuses_only_what_is_right_beside_its_limits_is_told(silent: Any, told: str) -> None:
+    """Named wrong implementations: further out, or for holes of a mask, zeros come in place of an error."""
+    found = [each for each in records(silent_for(silent), "undeclared_is_refused", 60) if not each.passed]
+    assert [each.status for each in found] == ["failed"]
+    assert re.match(told, found[0].message), found[0].message
+
+
+def test_what_was_found_out_of_a_kernel_is_no_declaration() -> None:
+    declared, found = Limits({"heads": Sizes(most=8)}), Limits({"head_dim": Sizes(only=(16, 32))}, padding="right")
+    assert without(merged(declared, found), found) == declared
+
+
 def test_a_check_that_no_declared_size_allows_is_not_asked() -> None:
     (record,) = records(strict(Limits({"head_dim": Sizes(only=(80,))})), "integer_scores", 20)
     assert record.status == "not asked"
@@ -109,16 +161,18 @@ def test_a_check_that_no_declared_size_allows_is_not_asked() -> None:
     ("sizes", "fitted", "beside"),
     [
         (Sizes(), [1, 2, 40], []),
-        (Sizes(multiple=16), [16, 16, 48], [15, 17]),
-        (Sizes(least=8, most=32, multiple=8), [8, 8, 32], [7, 9, 33, 40]),
-        (Sizes(only=(64, 4)), [4, 4, 64], [3, 5, 34, 63, 65]),
-        (Sizes(most=3), [1, 2, 3], [4]),
+        (Sizes(multiple=16), [16, 16, 48], [8, 15, 17, 24]),
+        (Sizes(least=8, most=32, multiple=8), [8, 8, 32], [4, 7, 9, 12, 31, 33, 40, 64]),
+        (Sizes(only=(64, 4)), [4, 4, 64], [2, 3, 5, 34, 63, 65, 128]),
+        (Sizes(most=3), [1, 2, 3], [4, 6]),
     ],
 )
 def test_sizes_are_fitted_from_above_and_have_neighbours(sizes: Sizes, fitted: list[int], beside: list[int]) -> None:
     assert [sizes.fit(value) for value in (1, 2, 40)] == fitted
     assert sizes.beside(1) == beside
     assert all(sizes.takes(each) for each in fitted)
+    assert not any(sizes.takes(each) for each in sizes.beyond(1, 1000))
+    assert all(1 <= each <= 1000 for each in sizes.beyond(1, 1000))
     assert not any(sizes.takes(each) for each in beside)
 
 

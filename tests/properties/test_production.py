@@ -98,9 +98,9 @@ def test_the_right_kernel_passes_and_what_it_was_asked_is_told() -> None:
     runner = Runner(Target(band, library="numpy"))
     plan = make_plan("band", runner, pattern="counts_at_size", cases=300)
     assert run_step(plan, steps(plan)[0], runner).passed
-    assert runner.covered.ranges["heads"][1] >= 40
-    assert runner.covered.ranges["tokens"][1] > 1_000
-    assert str(runner.covered).startswith("tokens ")
+    assert runner.covered.forward.ranges["heads"][1] >= 40
+    assert runner.covered.forward.ranges["tokens"][1] > 1_000
+    assert str(runner.covered).startswith("forward: tokens ")
 
 
 def slow(query: Any, key: Any, value: Any, *, window: int) -> Any:
@@ -177,7 +177,7 @@ def test_shapes_of_a_target_must_be_asked_for_and_are_first() -> None:
     plan = make_plan("band", runner, pattern="counts_at_size", cases=10, demanded_shapes=[Shape(70, 5, 2, 24)])
     assert plan.to_walk[:2] == (Shape(77, 5, 3, 40), Shape(70, 5, 2, 24))
     run_step(plan, steps(plan)[0], runner)
-    assert runner.covered.ranges["head_dim"][1] >= 40
+    assert runner.covered.forward.ranges["head_dim"][1] >= 40
     with pytest.raises(TargetError, match="shapes: expected shapes that the target takes, got 77 tokens"):
         Target(band, shapes=(Shape(77, 5),), sizes={"tokens": Sizes(multiple=64)})
 
@@ -208,13 +208,34 @@ def test_with_few_cases_shapes_are_spread_and_the_largest_is_among_them() -> Non
     assert spread(3, 3, 5) == []
 
 
-def test_covered_sizes_are_told_in_words() -> None:
+def covered_by(*calls: tuple[tuple[int, int, int, int], dict[str, Any], bool]) -> Covered:
     covered = Covered()
-    assert not covered
-    for tokens, heads in ((1, 1), (4100, 32)):
-        covered.add({"query": np.broadcast_to(0.0, (1, heads, tokens, 64))}, {"window": tokens - 1})
-    assert str(covered) == "tokens 1..4,100, heads 1..32, head_dim 64, windows 0..4,099, batches 1"
-    assert covered.to_dict()["sizes"]["tokens"] == [1, 4100]
+    for shape, options, with_gradients in calls:
+        covered.add({"query": np.broadcast_to(0.0, shape)}, {"window": 5, **options}, with_gradients)
+    return covered
+
+
+def test_covered_sizes_are_told_in_words_forward_and_with_gradients() -> None:
+    """Named wrong claim: large sizes of two calls, told as if they had met, or as if they had had gradients."""
+    assert not Covered()
+    long, wide = (1, 1, 4100, 64), (8, 12, 140, 64)
+    options = {"dilation": (1, 8), "scale": 3}
+    covered = covered_by((long, {"window": 4099}, False), (wide, options, False), ((2, 3, 100, 8), {}, True))
+    assert str(covered) == (
+        "forward: tokens 140..4,100, heads 1..12, head_dim 64, windows 5..4,099, batches 1..8, dilations 1..8,"
+        " scales 3; largest: batch 8 x 12 heads x 64 x 140 tokens; with gradients: tokens 100, heads 3, head_dim 8,"
+        " windows 5,"
+        " batches 2; largest: batch 2 x 3 heads x 8 x 100 tokens"
+    )
+    assert covered.to_dict()["forward"]["sizes"]["tokens"] == [140, 4100]
+    assert covered.to_dict()["gradients"]["largest"] == [{"batch": 2, "heads": 3, "head_dim": 8, "tokens": 100}]
+
+
+def test_global_tokens_are_counted_in_what_was_covered() -> None:
+    covered = Covered()
+    flags = np.arange(9)[None] < 7
+    covered.add({"query": np.zeros((1, 1, 9, 1)), "global_attention_mask": flags}, {"window": 1})
+    assert covered.forward.ranges["globals"] == (7, 7)
 
 
 def test_a_file_of_shapes_is_a_list_or_lines(tmp_path: Path) -> None:
