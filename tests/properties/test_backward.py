@@ -243,7 +243,7 @@ def test_a_gradient_kept_in_the_dtype_from_block_to_block_is_seen(what: str, dty
 
     candidate = Runner(target_of(InBlocks(), "in blocks"))
     check = CHECKS[f"{what}_gradient_sums_are_wide"]
-    record = run_check(Plan("in blocks", (dtype,), 1, (), ()), check, candidate, dtype, 20)
+    record = run_check(Plan("in blocks", (dtype,), 1, (), ()), check, candidate, dtype, 200)
     assert record.passed == (dtype == "float32"), record.message
 
 
