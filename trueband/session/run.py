@@ -90,7 +90,8 @@ class Run:
     @property
     def models(self) -> TorchModels | None:
         """The models under test; None where there are none."""
-        return next((suite.candidate for suite in self.suites if isinstance(suite, ModelSuite)), None)
+        found: list[Any] = [suite for suite in self.suites if isinstance(suite, ModelSuite)]
+        return found[0].candidate if found else None
 
     @property
     def cheating(self) -> bool:

@@ -52,9 +52,9 @@ def backward(grad_output: Tensor, output: Tensor, log_sums: Tensor, *arguments: 
                 local[index] = local[index] + of_global_rows[index]
         else:
             separate.append(new_like(given) if of_global_rows is None else of_global_rows[index])
-    none = grad_output.new_empty(0)
-    masked = call.head_mask is not None and found.head_mask is not None
-    return (*local, *separate, found.head_mask.to(call.head_mask.dtype) if masked else none)
+    if call.head_mask is None or found.head_mask is None:
+        return (*local, *separate, grad_output.new_empty(0))
+    return (*local, *separate, found.head_mask.to(call.head_mask.dtype))
 
 
 def read(launch: Any, call: BandArguments) -> Any:
