@@ -7,6 +7,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,11 @@ def run_production(
     ]
     guard = guard_of(plan.tier)
     found = walk(check, candidate, drawn, guard, demanded_first, lambda: on_progress(check.name, dtype))
-    return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+    record = _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+    if record.passed and not record.cases and drawn:
+        why = guard.against(drawn[0])
+        return replace(record, status="not asked", message=f"each of its {len(drawn)} shapes was left out: {why}")
+    return record
 
 
 def run_step(

@@ -24,7 +24,8 @@ class Record:
         dtype, device: of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
             "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
-            failure that was expected), "not asked" (no case of it lies within what the target declares to take).
+            failure that was expected), "not asked" (no case of it lies within what the target declares to take, or all
+            took too much).
         cases: tried, the ones while shrinking included.
         seconds: it took.
         worst: the largest error/bound of the verdicts that passed.

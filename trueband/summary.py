@@ -27,6 +27,8 @@ def headline(records: Sequence[Record], planned: int = 0) -> str:
     passed = f"{'' if expected or left or unrun else 'all '}{len(records) - expected - left} checks passed"
     verdict = f"{failed} of {len(records)} checks FAILED{without_answer(records)}" if failed else passed
     verdict += f", {expected} failed as expected" if expected and not failed else ""
-    verdict += f", {left} not asked (no case within what the target declares to take)" if left else ""
+    verdict += (
+        f", {left} not asked (no case within what the target declares to take, or all took too much)" if left else ""
+    )
     verdict += f", {unrun} of {planned} did not run" if unrun else ""
     return f"{verdict}: {cases:,} cases in {seconds:.0f} s"

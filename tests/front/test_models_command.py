@@ -15,11 +15,10 @@ def test_the_models_are_checked_by_architecture(tmp_path: Path, trueband_here: C
     report = tmp_path / "records.jsonl"
     run = trueband_here("check", "--suite", "models", "-k", "logits or default_globals or greedy", "--json", report)
     assert run.returncode == 0, run.stdout + run.stderr
-    head, *records = [json.loads(line) for line in report.read_text().splitlines()]
-    assert (head["record"], head["machine"]["torch"]) == (
-        "run",
-        torch.__version__,
-    )  # models run in the command's process
+    head, *records, covered = [json.loads(line) for line in report.read_text().splitlines()]
+    assert (head["record"], covered["record"]) == ("run", "covered")
+    assert head["machine"]["torch"] == torch.__version__  # models run in the command's process
+    assert covered["models"]["layers"][0] >= 1
     assert {(record["check"], record["dtype"]) for record in records} >= {
         ("logits", "led float32"),
         ("logits", "xlm-roberta float64"),

@@ -15,8 +15,9 @@ from trueband.properties.boundary import boundaries, smallest
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.covered import Covered
-from trueband.properties.engine import run_step
+from trueband.properties.engine import run, run_step
 from trueband.properties.limits import Limits, Sizes
+from trueband.properties.manifest import unrun
 from trueband.properties.plan import Plan, make_plan, spread, steps, walked
 from trueband.properties.production.guard import Guard
 from trueband.properties.production.plans import BUDGETS, WHOLE, shapes
@@ -117,6 +118,17 @@ def test_what_takes_too_long_is_left_out_and_told_and_fails_where_it_is_demanded
     assert all("a smaller one took 0." in why for why in runner.covered.left_out.values())
     found, runner = counted(Target(slow, library="numpy"), listed, seconds=0.1, demanded=4)
     assert (found.cases, runner.covered.left_out) == (4, {})
+
+
+def test_a_check_of_which_every_shape_takes_too_much_is_not_asked() -> None:
+    def greedy(query: Any, key: Any, value: Any, *, window: int) -> Any:
+        raise MemoryError("expected less")
+
+    runner = Runner(Target(greedy, library="numpy"))
+    plan = make_plan("greedy", runner, cases=20, pattern="counts_at_size")
+    (record,) = run(plan, runner)
+    assert (record.status, record.cases, unrun(plan, [record])) == ("not asked", 0, [])
+    assert "shapes was left out: a smaller one failed: expected a result, got MemoryError" in record.message
 
 
 def test_a_first_call_that_compiles_leaves_nothing_out() -> None:
