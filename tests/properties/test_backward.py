@@ -13,14 +13,16 @@ import torch
 from trueband.properties.backward import ONCE, Backward, already_there
 from trueband.properties.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import reproduce, run, run_check
+from trueband.properties.engine import reproduce, run
 from trueband.properties.faults import Specimen, target_of
 from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.inputs import Inputs
 from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.plan import Plan, make_plan
+from trueband.properties.plan import make_plan
+from trueband.properties.production.walk import production_case
 from trueband.properties.remote import PastGradients, RemoteRunner
 from trueband.properties.runner import Runner
+from trueband.properties.search import try_case
 from trueband.properties.second_process import Memory, second_process
 from trueband.properties.target import Target, load_target
 
@@ -242,9 +244,10 @@ def test_a_gradient_kept_in_the_dtype_from_block_to_block_is_seen(what: str, dty
             return in_blocks(Specimen.grad_key, self, call, grad_s, query, what == "key", rows=True)
 
     candidate = Runner(target_of(InBlocks(), "in blocks"))
-    check = CHECKS[f"{what}_gradient_sums_are_wide"]
-    record = run_check(Plan("in blocks", (dtype,), 1, (), ()), check, candidate, dtype, 200)
-    assert record.passed == (dtype == "float32"), record.message
+    check = CHECKS["gradient_sums_are_wide_at_size"]
+    case = production_case(check, dtype, candidate.features, candidate.limits, (), 0, 0, "quick")
+    failure = try_case(check, candidate, case).failure
+    assert (failure is None) == (dtype == "float32"), failure
 
 
 def in_blocks(step: Any, self: Any, call: Any, grad_s: Any, factor: Any, narrow: bool, rows: bool) -> Any:

@@ -27,7 +27,8 @@ NONSENSE = (
 
 def failure(check: str, fault: Fault) -> Failure | None:
     (trial,) = (one for one in operator_trials(fault.target, ("float32",), "quick", EXAMPLES) if one.check == check)
-    return trial.search(len(trial.cases) - 1, 1, False).failure
+    last = max(number for number, cases in enumerate(trial.cases) if cases)
+    return trial.search(last, 1, False).failure
 
 
 def first_failure(check: str) -> Failure | None:
