@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trueband.adapters import Named
-from trueband.golden_run import golden_names
 from trueband.properties.case import Case
 from trueband.properties.engine import check_and_case
 from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.case import ModelCase
-from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.engine import ModelStep
-from trueband.properties.plan import Step, select
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.plan import Step
 
 Expected = Mapping[str, Any] | str | Path | None
 AnyCase = TypeVar("AnyCase", Case, ModelCase)
@@ -27,14 +24,6 @@ def expected_failures(given: Expected, named: Named) -> ExpectedFailures:
         return ExpectedFailures(given, "expected_failures")
     path = named.expected_failures if given is None else Path(given)
     return ExpectedFailures({}) if path is None else ExpectedFailures.from_file(path)
-
-
-def known_names(suite: str, candidate: RemoteRunner | None) -> list[str]:
-    """Names of the checks that a run of a suite may have."""
-    names = list(select(None, candidate.features)) if candidate is not None else []
-    if suite in ("models", "all"):
-        names += MODEL_CHECKS
-    return names + list(golden_names(None) if suite in ("golden", "all") else ())
 
 
 def known_cases(

@@ -17,8 +17,7 @@ from trueband.golden.records import CannotRun
 from trueband.golden.store.digest import inputs_sha256
 from trueband.hub.folder import read_folder
 from trueband.reference.classes import FUNCTIONS
-from trueband.reference.config import GenerationConfig, LEDConfig
-from trueband.reference.families import family_of_type
+from trueband.reference.config import GenerationConfig, LEDConfig, family_of_type
 
 Arrays = dict[str, NDArray[Any]]
 NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the weights of a head alone are missing

@@ -8,9 +8,8 @@ from typing import Any
 from trueband.properties.models.covered import ModelsCovered
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import TRAINING
-from trueband.reference.config import GenerationConfig
+from trueband.reference.config import FAMILIES, GenerationConfig
 from trueband.reference.decoding import Generated
-from trueband.reference.families import FAMILIES
 from trueband.witnesses.building import build
 from trueband.witnesses.torch_models import TorchModels, tensors
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from trueband.golden.checkpoints.table import CheckpointEntry, read_table
 from trueband.golden.store.digest import file_sha256
-from trueband.reference.families import family_of_type
+from trueband.reference.config import family_of_type
 
 SAME_MODEL = {"camembert": "roberta"}  # types that compute what another one does, under the same names of weights
 SHOWN = 5

@@ -15,8 +15,7 @@ from trueband.properties.bounds.layer_variance import linear_of
 from trueband.properties.bounds.led_variance import led_logits_moments
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments
-from trueband.reference.config import LEDConfig
-from trueband.reference.families import Config, Family
+from trueband.reference.config import Config, Family, LEDConfig
 from trueband.reference.layers import State
 from trueband.reference.led_heads import last_end
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from trueband.golden.recordings.heads import Head, has_head, head_of
-from trueband.reference.config import LEDConfig, XLMRobertaConfig
-from trueband.reference.families import MODEL_TYPES, Config, Family, family_of_type
+from trueband.reference.config import MODEL_TYPES, Config, Family, LEDConfig, XLMRobertaConfig, family_of_type
 from trueband.reference.layers import State
 
 

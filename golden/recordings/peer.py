@@ -22,9 +22,8 @@ from trueband.golden.runners.registry import Context, runner
 from trueband.golden.store import Golden
 from trueband.properties.verdict import judge_exact
 from trueband.reference.classes import FUNCTIONS
-from trueband.reference.config import GenerationConfig
+from trueband.reference.config import GenerationConfig, family_of_class
 from trueband.reference.decoding_models import led_generate
-from trueband.reference.families import family_of_class
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -20,8 +20,7 @@ from trueband.properties.bounds.model_variance import led_moments, longformer_mo
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments, sigma_bound
 from trueband.properties.verdict import Verdict, judge
-from trueband.reference.config import LEDConfig, LongformerConfig
-from trueband.reference.families import family_of_class
+from trueband.reference.config import LEDConfig, LongformerConfig, family_of_class
 from trueband.reference.led_decoder import shift_right
 
 Arrays = Mapping[str, NDArray[Any]]

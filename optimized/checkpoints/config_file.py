@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trueband.optimized.checkpoints.weight_files import read_json
-from trueband.reference.families import Config, family_of_config
+from trueband.reference.config import Config, family_of_config
 
 NAME = "config.json"
 

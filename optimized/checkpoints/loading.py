@@ -17,7 +17,7 @@ from trueband.optimized.attention.chunked_space import LINE
 from trueband.optimized.checkpoints.config_file import NAME, config_class, read_config, takes_pooling_layer
 from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
 from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights
-from trueband.reference.families import family_of_config
+from trueband.reference.config import family_of_config
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -16,7 +16,7 @@ from trueband.optimized.checkpoints.keys import listed, tied_names
 from trueband.optimized.checkpoints.loading import load
 from trueband.optimized.checkpoints.weight_files import SAFETENSORS
 from trueband.optimized.checkpoints.writing import write_folder
-from trueband.reference.families import family_of_config
+from trueband.reference.config import family_of_config
 
 HEADS = ("lm_head.", "classifier.", "qa_outputs.", "classification_head.", "final_logits_bias")
 logger = logging.getLogger("trueband.checkpoints")

@@ -24,8 +24,7 @@ from trueband.properties.models.weights import (
     pooler_shapes,
     random_weights,
 )
-from trueband.reference.config import POSITION_EMBEDDING_TYPES
-from trueband.reference.families import FAMILIES, Family
+from trueband.reference.config import FAMILIES, POSITION_EMBEDDING_TYPES, Family
 
 Positions = tuple[tuple[int, ...], ...]
 HEADS = {name: tuple(family.heads) for name, family in FAMILIES.items()}

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from trueband.reference.families import FAMILIES, Family
+from trueband.reference.config import FAMILIES, Family
 
 Arrays = dict[str, np.ndarray]
 

@@ -31,9 +31,8 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.weights import Weights
 from trueband.properties.verdict import Verdict, judge
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config import FAMILIES, LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import default_positions, embed
-from trueband.reference.families import FAMILIES
 from trueband.reference.layers import lm_head
 from trueband.reference.led import led_lm_head
 from trueband.reference.led_decoder import led_decoder_layer

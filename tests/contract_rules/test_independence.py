@@ -14,9 +14,7 @@ STANDARD = set(sys.stdlib_module_names)
 # What each folder may import, by module prefix. Everything else is refused, so that a new import is a decision.
 ALLOWED: dict[str, set[str]] = {
     # Before its parent. What `optimized` may import of the reference: fields and names, and nothing that computes.
-    "trueband.reference.config": {"trueband.reference.config", "trueband.reference.config_generation"},
-    "trueband.reference.config_generation": set(),
-    "trueband.reference.families": {"trueband.reference.config"},
+    "trueband.reference.config": {"trueband.reference.config"},
     "trueband.reference": {"numpy", "trueband.reference"},
     # Before its parent. A kernel is defined by a decorator of triton; nothing imports a kernel before it is launched.
     "trueband.optimized.attention.triton.kernels": {"triton", "trueband.optimized.attention.triton.kernels"},
@@ -26,7 +24,6 @@ ALLOWED: dict[str, set[str]] = {
         "torch",
         "trueband.optimized",
         "trueband.reference.config",
-        "trueband.reference.families",
     },
     "trueband.properties": {"hypothesis", "numpy", "trueband.properties", "trueband.reference"},
     "trueband.golden": {"numpy", "safetensors", "trueband.golden", "trueband.properties", "trueband.reference"},
@@ -98,10 +95,10 @@ WRONG = {
     "reference with the optimized masks": ("trueband.reference.x", "from trueband.optimized.attention import masks"),
     "reference with the bounds": ("trueband.reference.x", "from trueband.properties.bounds import Bound"),
     "families that bring what computes": (
-        "trueband.reference.families",
+        "trueband.reference.config.families",
         "from trueband.reference.classes import FUNCTIONS",
     ),
-    "configurations that compute": ("trueband.reference.config", "import numpy"),
+    "configurations that compute": ("trueband.reference.config.models", "import numpy"),
     "relative import": ("trueband.reference.x", "from . import masks"),
     "optimized with the reference masks": ("trueband.optimized.x", "from trueband.reference.masks import band"),
     "optimized with the reference's classes": (
@@ -145,7 +142,7 @@ def test_a_wrong_source_is_rejected(name: str) -> None:
 RIGHT = {
     "standard library and numpy": ("trueband.reference.x", "import math\nfrom numpy.typing import NDArray"),
     "configurations are data": ("trueband.optimized.x", "from trueband.reference.config import LongformerConfig"),
-    "names are data": ("trueband.optimized.x", "from trueband.reference.families import family_of_config"),
+    "names are data": ("trueband.optimized.x", "from trueband.reference.config import family_of_config"),
     "triton where it is needed": ("trueband.optimized.x", "def f():\n    import triton\n    return triton"),
     "triton in a kernel": ("trueband.optimized.attention.triton.kernels.x", "import triton.language as tl"),
     "torch where it is needed": ("trueband.properties.x", "def f():\n    import torch\n    return torch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from inspect import signature
@@ -12,8 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 import trueband
+from trueband.properties.plan import TIERS
 from trueband.properties.record import Record
-from trueband.session.request import Options, flags
+from trueband.session.request import TIER, Options, flags
+from trueband.session.request import TIERS as REQUEST_TIERS
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")
@@ -189,6 +192,11 @@ def test_wrong_arguments_for_models() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             trueband.check(factory, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_help_tells_the_tiers_as_they_are() -> None:
+    assert [*REQUEST_TIERS] == [*TIERS]
+    assert re.findall(r"(\w+), ([\d,]+\d)", TIER) == [(name, f"{cases:,}") for name, (cases, _) in TIERS.items()]
 
 
 def test_every_front_takes_every_option() -> None:

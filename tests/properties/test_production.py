@@ -129,6 +129,9 @@ def test_a_check_of_which_every_shape_takes_too_much_is_not_asked() -> None:
     (record,) = run(plan, runner)
     assert (record.status, record.cases, unrun(plan, [record])) == ("not asked", 0, [])
     assert "shapes was left out: a smaller one failed: expected a result, got MemoryError" in record.message
+    gate = replace(plan, gate=True)
+    record = run_step(gate, steps(gate)[0], runner)
+    assert next(each.message for each in unrun(gate, [record])) == "expected at least one case, got none"
 
 
 def test_a_first_call_that_compiles_leaves_nothing_out() -> None:

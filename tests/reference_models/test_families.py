@@ -8,7 +8,7 @@ from trueband.optimized import models
 from trueband.optimized.checkpoints.config_file import config_class, takes_pooling_layer
 from trueband.properties.models.case import ModelCase
 from trueband.reference.classes import FUNCTIONS
-from trueband.reference.families import (
+from trueband.reference.config import (
     FAMILIES,
     MODEL_TYPES,
     family_of_class,

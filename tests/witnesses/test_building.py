@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trueband.properties.models.case import ModelCase
-from trueband.reference.families import FAMILIES
+from trueband.reference.config import FAMILIES
 from trueband.witnesses.building import build, fill, widest_dtype
 
 WORDS = "led.shared.weight"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.properties.models.target import ModelTarget
-from trueband.reference.families import FAMILIES
+from trueband.reference.config import FAMILIES
 from trueband.witnesses.building import fill
 
 

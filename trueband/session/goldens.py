@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from trueband.golden_families import FAMILIES, context_of
 from trueband.golden_run import choose, golden_names, load_weights, record_of_golden, run_item
 from trueband.properties.expected_failures import ExpectedFailures
+from trueband.properties.plan import Step
 from trueband.properties.record import Record
 from trueband.session.request import Request
 from trueband.session.suite import OnCase
-
-
-@dataclass(frozen=True)
-class GoldenStep:
-    """One golden, or a named check beside them, of one implementation.
-
-    Attributes:
-        check: its name.
-        dtype: the implementation.
-    """
-
-    check: str
-    dtype: str
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.check, self.dtype
-
-    @property
-    def name(self) -> str:
-        return f"{self.check}[{self.dtype}]"
 
 
 class GoldenSuite:
@@ -47,7 +26,7 @@ class GoldenSuite:
         self.name, self.check_names = "golden", golden_names(None)
         names = golden_names(request.select)
         self._items = dict(zip(names, choose(names).items, strict=True)) if names else {}
-        self.steps = [GoldenStep(name, family) for name in names for family in FAMILIES]
+        self.steps = [Step(name, family, 1) for name in names for family in FAMILIES]
         load_weights(self._items.values())
 
     def head(self) -> Mapping[str, Any]:
@@ -56,7 +35,7 @@ class GoldenSuite:
     def check_known(self, expected: ExpectedFailures) -> None:
         """A golden is a case by itself."""
 
-    def run(self, step: GoldenStep, on_case: OnCase) -> Record:
+    def run(self, step: Step, on_case: OnCase) -> Record:
         return record_of_golden(run_item(self._items[step.check], context_of(step.dtype)))
 
     def rerun(self, line: Mapping[str, Any]) -> Record:

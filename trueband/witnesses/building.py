@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.reference.families import family_of_class
+from trueband.reference.config import family_of_class
 
 State = Mapping[str, NDArray[Any]]
 

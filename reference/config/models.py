@@ -1,4 +1,4 @@
-"""Model configurations under the Hub's field names. Data only: both witnesses read them, neither computes here.
+"""Model configurations under the Hub's field names.
 
 Defaults are those of the published configuration classes; a published checkpoint's `config.json` overrides them.
 """
@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from trueband.reference.config_generation import GenerationConfig as GenerationConfig
-from trueband.reference.config_generation import is_int
+from trueband.reference.config.generation import is_int
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")

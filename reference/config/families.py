@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
+from trueband.reference.config.models import LEDConfig, LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig | LEDConfig
 
