@@ -91,10 +91,9 @@ def run_command(options: argparse.Namespace) -> int:
         end_files(
             options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted, planned
         )
-        if candidate is not None and candidate.covered:
-            lines.write("covered", candidate.covered.to_dict())
-        if tried is not None and tried.covered:
-            lines.write("covered", tried.covered.to_dict())
+        sizes = [each.covered for each in (candidate, tried) if each is not None and each.covered]
+        if sizes:
+            lines.write("covered", {name: value for each in sizes for name, value in each.to_dict().items()})
         if request.gate and run is not None:
             run.close()
             lines.write("gate", {"seed": run.seed})

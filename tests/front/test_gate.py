@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from trueband.cli import parser
+from trueband.gate import again
 from trueband.properties.manifest import unrun
 from trueband.properties.plan import Plan, steps
 from trueband.properties.record import Record
@@ -63,6 +65,19 @@ def test_the_seed_is_told_at_the_end_only(tmp_path: Path, trueband: Callable[...
     assert f"The secret seed was {last['seed']}." in gate.stdout
     other = trueband("check", f"{CHEATS}/processes.py:good", *some, "--gate")
     assert f"The secret seed was {last['seed']}." not in other.stdout
+
+
+def test_the_line_of_the_same_cases_has_every_option_that_was_given() -> None:
+    asked = "check some.py:kernel --gate --tier full -k one --dtype float32 --dtype float16 --time-limit 5"
+    line = again(parser().parse_args([*asked.split(), "--memory-limit", "9", "--expected-failures", "a b.json"]), 7)
+    assert shlex.split(line)[:5] == ["trueband", "check", "some.py:kernel", "--seed", "7"]
+    again_parsed, parsed = (vars(parser().parse_args(words)) for words in (shlex.split(line)[1:], asked.split()))
+    assert {name for name in parsed if parsed[name] != again_parsed[name]} == {
+        "gate", "seed", "memory_limit", "expected_failures",
+    }  # fmt: skip
+    assert (again_parsed["memory_limit"], str(again_parsed["expected_failures"])) == (9, "a b.json")
+    models = again(parser().parse_args(["check", "--model-target", "mine.py:factory", "--gate"]), 3)
+    assert models == "trueband check chunked --seed 3 --model-target mine.py:factory"
 
 
 def test_a_seed_of_the_users_own_is_no_secret(trueband: Callable[..., Any]) -> None:

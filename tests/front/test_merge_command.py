@@ -202,6 +202,8 @@ def test_an_interrupted_campaign_says_how_to_go_on(tmp_path: Path, interrupted: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ((*RIGHT, "--dtype", "int8"), "--dtype: expected some of float64"),
+        ((*RIGHT, "-k", "one and two"), "-k: expected parts of names"),
         ((*RIGHT, "--resume"), "--resume needs --json FILE"),
         ((*RIGHT, "--shard", "3/2"), "shard: expected i/N"),
         ((*RIGHT, "--shard", "1/2", "--suite", "golden"), "--suite: expected operator for a target of your own"),

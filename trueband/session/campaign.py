@@ -14,7 +14,7 @@ from trueband.properties.record import Record
 from trueband.session.kernel import KernelSuite
 from trueband.session.request import Request
 from trueband.session.request_error import RequestError
-from trueband.session.run import named
+from trueband.session.run import check_words, named
 from trueband.session.suite import OnCase
 
 
@@ -40,6 +40,7 @@ class Campaign:
             ValueError: as of `Run`, or the file is there and must not be written.
             CandidateEnded: the target cheats while it is loaded.
         """
+        check_words(request)
         self._shard, self._expected = shard, expected_failures(request.expected_failures, named(request))
         with ExitStack() as stack:
             self.kernel = KernelSuite(request, request.draw_seed())

@@ -47,14 +47,7 @@ class Run:
             ValueError: an argument of the request is wrong, something cannot be loaded, nothing matches, or an
                 expected failure names a check that no suite has.
         """
-        for name in request.dtype_names:
-            if name not in DTYPES:
-                raise RequestError("{dtypes}: expected some of {all}, got {value!r}", all=", ".join(DTYPES), value=name)
-        if request.select is not None:
-            try:
-                check_pattern(request.select)
-            except ValueError as error:
-                raise RequestError("{select}: {problem}", problem=error) from error
+        check_words(request)
         self.request, self.seed = request, request.draw_seed() if seed is None else seed
         self._expected = expected_failures(request.expected_failures, named(request))
         with ExitStack() as stack:
@@ -146,6 +139,18 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check_words(request: Request) -> None:
+    """RequestError for a dtype that there is not, or a pattern that is none."""
+    for name in request.dtype_names:
+        if name not in DTYPES:
+            raise RequestError("{dtypes}: expected some of {all}, got {value!r}", all=", ".join(DTYPES), value=name)
+    if request.select is not None:
+        try:
+            check_pattern(request.select)
+        except ValueError as error:
+            raise RequestError("{select}: {problem}", problem=error) from error
 
 
 def named(request: Request) -> Named:
