@@ -28,8 +28,9 @@ REGIMES = {"in training": Regime(autocast=True), "in evaluation": Regime(autocas
 def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the reference is run with 128 samples of roundings as large as those of bfloat16, of all that autocast
     stores in it. Models of one layer, with weights that are small: of deeper ones no bound is claimed, as roundings of
-    8 bits grow from layer to layer. Of every weight the product of its gradient and the reference's is judged too, in
-    which roundings average out: a factor of 1.5 is seen there."""
+    8 bits grow from layer to layer. The residual stream and LayerNorms are float32, as torch's autocast leaves them. Of
+    every weight the product of its gradient and the reference's is judged too, in which roundings average out: a factor
+    of 2 is seen there."""
     case = seeing(probe.case).replace(layers=1, windows=probe.case.windows[:1], pruned=probe.case.pruned[:1])
     inputs, model = step_inputs(case), calm(case)
     expected = Expected.of(case, inputs, model, how=AUTOCAST)
