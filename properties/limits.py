@@ -52,12 +52,15 @@ class Sizes:
             object.__setattr__(self, "only", tuple(sorted(set(self.only))))
             if not self.only or any(not _is_size(each) for each in self.only):
                 raise ValueError(f"only: expected some ints >= 0, got {self.only!r}")
+            object.__setattr__(self, "only", tuple(map(int, self.only)))
         for name in ("least", "most"):
             value = getattr(self, name)
             if value is not None and not _is_size(value):
                 raise ValueError(f"{name}: expected an int >= 0, got {value!r}")
+            object.__setattr__(self, name, value if value is None else int(value))
         if not _is_size(self.multiple) or self.multiple < 1:
             raise ValueError(f"multiple: expected an int >= 1, got {self.multiple!r}")
+        object.__setattr__(self, "multiple", int(self.multiple))
         if self.least is not None and self.most is not None and self.fit(self.least) is None:
             raise ValueError(f"most: expected a size between {self.least} and it, got {self.most}")
 
@@ -109,7 +112,9 @@ class Sizes:
     def to_dict(self) -> dict[str, Any]:
         """What is said, as JSON has it."""
         said = {"least": self.least, "most": self.most, "multiple": self.multiple, "only": self.only}
-        return {name: list(each) if isinstance(each, tuple) else each for name, each in said.items() if each}
+        return {
+            name: list(each) if isinstance(each, tuple) else each for name, each in said.items() if each is not None
+        }
 
     def __str__(self) -> str:
         if self.only is not None:

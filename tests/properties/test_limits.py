@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trueband.properties.checks import CHECKS
@@ -177,8 +179,10 @@ def test_sizes_are_fitted_from_above_and_have_neighbours(sizes: Sizes, fitted: l
 
 
 def test_limits_are_the_same_on_the_other_side_of_a_process() -> None:
-    for limits in (TILED, NARROW, SMALL, LONG, Limits()):
-        assert Limits.from_dict(limits.to_dict()) == limits
+    nothing = Limits({"globals": Sizes(most=0), "window": Sizes(0, 0)})
+    of_numpy = Limits({"head_dim": Sizes(only=(np.int64(64),)), "tokens": Sizes(np.int64(8), multiple=np.int32(8))})
+    for limits in (TILED, NARROW, SMALL, LONG, nothing, of_numpy, Limits()):
+        assert Limits.from_dict(json.loads(json.dumps(limits.to_dict()))) == limits
 
 
 @pytest.mark.parametrize(
