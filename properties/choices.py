@@ -1,8 +1,7 @@
 """Where the choices that make a case come from: Hypothesis, which shrinks them, or a plain random generator.
 
 The space of cases is written once, against `Choices`. A search draws from it through Hypothesis. A campaign draws
-through `RandomChoices`: much faster, and the same on every machine, while what Hypothesis draws depends on its version
-and on the modules that happen to be loaded.
+through `RandomChoices`: much faster, and the same with every version of Hypothesis.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from hypothesis.strategies import SearchStrategy
 
 from trueband.properties import histogram
 from trueband.properties.called import Calls
+from trueband.properties.constants import no_constants_of_modules
 from trueband.properties.isolation.errors import CHEATING, FAILED, CandidateEnded
 from trueband.properties.limits import NotTaken
 from trueband.properties.probe import Probe
@@ -264,7 +265,8 @@ def search(
         _end(_Broken if failure.status in SHRUNK else _Died)
 
     try:
-        attempt()
+        with no_constants_of_modules():
+            attempt()
     except (_Broken, _Died):
         pass
     except hypothesis.errors.Flaky:

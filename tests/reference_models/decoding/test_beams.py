@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.reference.config import TOKENS, GenerationConfig, XLMRobertaConfig
+from trueband.reference.config import GenerationConfig, XLMRobertaConfig
+from trueband.reference.config.generation import TOKENS
 from trueband.reference.decoding import decode, rules_for
 from trueband.reference.decoding_beams import beam_search
 from trueband.reference.decoding_logits import log_softmax
