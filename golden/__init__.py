@@ -3,13 +3,13 @@
 Importing it does not import torch; reading a checkpoint does.
 """
 
-from trueband.golden.checks import CHECKS
-from trueband.golden.fairseq import Checkpoint, load_fairseq_roberta, to_longformer
-from trueband.golden.fetch import GoldenDataError, cache_folder, fetch
 from trueband.golden.records import GoldenCheck, GoldenRecord
 from trueband.golden.runners import Context, run_golden
-from trueband.golden.sapiens import load_sapiens
+from trueband.golden.runners.checks import CHECKS
 from trueband.golden.store import Golden, GoldenFileError, open_store
+from trueband.golden.weights.fairseq import Checkpoint, load_fairseq_roberta, to_longformer
+from trueband.golden.weights.fetch import GoldenDataError, cache_folder, fetch
+from trueband.golden.weights.sapiens import load_sapiens
 
 __all__ = [
     "CHECKS",

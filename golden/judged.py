@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from trueband.golden.records import Outcome
 from trueband.golden.store import Golden
 from trueband.properties.bounds.bound import Bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 
 DIGITS = "tolerance"  # name of an array in the file: a tolerance for each element, where the digits differ
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.fairseq import Checkpoint
+from trueband.golden.weights.fairseq import Checkpoint
 from trueband.golden.witness import Output
 from trueband.properties.bounds.encoder_variance import (
     embedding_bound,
@@ -22,7 +22,7 @@ from trueband.properties.bounds.encoder_variance import (
 )
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import sigma_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import embed, positions_from_ids
 from trueband.reference.layers import lm_head

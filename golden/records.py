@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 
 class CannotRun(Exception):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.fairseq import Checkpoint
+from trueband.golden.weights.fairseq import Checkpoint
 from trueband.reference.config import LEDConfig
 from trueband.reference.led import led_conditional_generation
 

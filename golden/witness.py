@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.golden.fairseq import Checkpoint
+from trueband.golden.weights.fairseq import Checkpoint
 from trueband.reference.attention import band_attention
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import positions_from_embeddings, positions_from_ids

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from trueband.threads import use_one
+from trueband.starting.threads import use_one
 
 use_one()  # the workers share the cores; before anything imports numpy
 

@@ -31,13 +31,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trueband.json_lines import first_line
-from trueband.made_on import in_a_process, short
+from trueband.properties.candidate.target import FEATURES
 from trueband.properties.checks import CHECKS
-from trueband.properties.machine import Machine, machine
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.target import FEATURES
-from trueband.threads import VARIABLES as THREADS
+from trueband.properties.results.machine import Machine, machine
+from trueband.reports.json_lines import first_line
+from trueband.reports.made_on import in_a_process, short
+from trueband.starting.threads import VARIABLES as THREADS
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "tools"))

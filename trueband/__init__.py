@@ -9,16 +9,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from trueband.api import check as check
     from trueband.parametrize import parametrize_with_checks as parametrize_with_checks
-    from trueband.properties.limits import Sizes as Sizes
+    from trueband.properties.candidate.target import Target as Target
+    from trueband.properties.cases.limits import Sizes as Sizes
+    from trueband.properties.cases.shapes import Shape as Shape
     from trueband.properties.models.target import ModelTarget as ModelTarget
-    from trueband.properties.production.shapes import Shape as Shape
-    from trueband.properties.target import Target as Target
 
 _PUBLIC = {
     "ModelTarget": "trueband.properties.models.target",
-    "Shape": "trueband.properties.production.shapes",
-    "Sizes": "trueband.properties.limits",
-    "Target": "trueband.properties.target",
+    "Shape": "trueband.properties.cases.shapes",
+    "Sizes": "trueband.properties.cases.limits",
+    "Target": "trueband.properties.candidate.target",
     "check": "trueband.api",
     "parametrize_with_checks": "trueband.parametrize",
 }

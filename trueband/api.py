@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from trueband.properties.record import Record
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
+from trueband.properties.results.record import Record
 from trueband.session.request import Options, Request, takes_options
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(target: str | Target | ModelTarget | Callable[..., Any], **options: Un
 def _not_while_loading() -> None:
     # Before anything of the checks is imported, which the process of a target must not have.
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if main is not None and main.name == "trueband.properties.worker":
+    if main is not None and main.name == "trueband.properties.candidate.worker":
         raise RuntimeError(
             "trueband.check was called while the file of the target was being imported: put the call under "
             'if __name__ == "__main__":'

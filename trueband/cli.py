@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from trueband import __version__
-from trueband.floor import too_old
 from trueband.session.request import flags
 from trueband.session.request_error import RequestError
-from trueband.threads import use_one
+from trueband.starting.floor import too_old
+from trueband.starting.threads import use_one
 
 DESCRIPTION = """\
 Verified attention for long documents. `trueband check` cross-checks the three witnesses of the package, published
@@ -19,20 +19,18 @@ trained weights included; `trueband check TARGET` gates a kernel of yours and sh
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from trueband import (
-        check_command,
-        compile_command,
-        convert_command,
-        exit_codes,
-        faults_command,
-        golden_command,
-        merge_command,
-        repro_command,
-        sanitize_command,
-        summarize_command,
-        targets_command,
-    )
-    from trueband.bench import command as bench_command
+    from trueband.commands import bench as bench_command
+    from trueband.commands import check as check_command
+    from trueband.commands import compile as compile_command
+    from trueband.commands import convert as convert_command
+    from trueband.commands import exit_codes
+    from trueband.commands import faults as faults_command
+    from trueband.commands import merge as merge_command
+    from trueband.commands import repro as repro_command
+    from trueband.commands import sanitize as sanitize_command
+    from trueband.commands import summarize as summarize_command
+    from trueband.commands import targets as targets_command
+    from trueband.commands.golden import command as golden_command
 
     codes = "\n".join(f"  {code:3d}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
     main_parser = argparse.ArgumentParser(
@@ -60,9 +58,9 @@ def print_version(options: argparse.Namespace) -> int:
     Raises:
         ValueError: --verbose without --version, or a command with either.
     """
-    from trueband.exit_codes import PASSED
-    from trueband.made_on import rows
-    from trueband.properties.machine import machine
+    from trueband.commands.exit_codes import PASSED
+    from trueband.properties.results.machine import machine
+    from trueband.reports.made_on import rows
 
     if not options.version:
         raise ValueError(f"--verbose: expected --version with it, got {options.command or 'nothing'}")
@@ -80,7 +78,7 @@ def print_version(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code. A user's error is one line on stderr."""
     use_one()  # before the commands import numpy
-    from trueband.exit_codes import INTERRUPTED, USAGE
+    from trueband.commands.exit_codes import INTERRUPTED, USAGE
 
     problem = too_old()  # before the commands import what may be too old for them
     if problem is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 from trueband.session.request import Options, takes_options
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from trueband.gate_seed import shared_seed
-from trueband.properties.called import shown_all
-from trueband.properties.record import Record
+from trueband.properties.candidate.called import shown_all
+from trueband.properties.results.record import Record
+from trueband.session.gate_seed import shared_seed
 from trueband.session.request import Options, Request, flags
 from trueband.session.request_error import RequestError
 from trueband.session.run import Run

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trueband.gate_seed import SeedOfWorkers
-from trueband.gate_seed import told as seed_told
+from trueband.session.gate_seed import SeedOfWorkers
+from trueband.session.gate_seed import told as seed_told
 from trueband.session.request import add_options
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """The machine that a target is checked on, in a line."""
     if not (config.getoption("trueband_target") or config.getoption("trueband_model_target")):
         return None
-    from trueband.made_on import in_a_process, short
+    from trueband.reports.made_on import in_a_process, short
 
     return f"trueband: {short(in_a_process(os.environ))}"
 

@@ -13,9 +13,9 @@ from trueband.golden.checkpoints.outputs import Printed, Run, printed_output
 from trueband.golden.checkpoints.slices import parse_slice
 from trueband.golden.judged import judge_published, printed
 from trueband.golden.records import CannotRun, Outcome
-from trueband.golden.runners.registry import Context, runner
+from trueband.golden.registry import Context, runner
 from trueband.golden.store import Golden
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 
 assert _registers_outputs
 

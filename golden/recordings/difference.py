@@ -15,7 +15,7 @@ from trueband.golden.recordings.recording import own_taps, rows_of, sigma, tap_n
 from trueband.golden.store import Golden
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.variance import SIGMAS
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from trueband.golden.recordings.peer_moments import judged_outputs
 from trueband.golden.records import Outcome
-from trueband.golden.runners.registry import Context, runner
+from trueband.golden.registry import Context, runner
 from trueband.golden.store import Golden
-from trueband.properties.verdict import judge_exact
+from trueband.properties.results.verdict import judge_exact
 from trueband.reference.classes import FUNCTIONS
 from trueband.reference.config import GenerationConfig, family_of_class
 from trueband.reference.decoding_models import led_generate

@@ -19,7 +19,7 @@ from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.properties.bounds.model_variance import led_moments, longformer_moments, roberta_moments
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig, family_of_class
 from trueband.reference.led_decoder import shift_right
 

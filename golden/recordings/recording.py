@@ -34,7 +34,7 @@ from trueband.golden.store.digest import inputs_sha256
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import DTYPES, Precision, round_to, roundoff
 from trueband.properties.bounds.variance import SIGMAS, Moments
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig
 
 Array = NDArray[Any]

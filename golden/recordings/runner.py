@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from trueband.golden.at_hand import weights
 from trueband.golden.recordings.recording import RUN, entering, judge_taps
 from trueband.golden.records import CannotRun, Outcome
-from trueband.golden.runners.registry import Context, runner
-from trueband.golden.runners.weights import weights
+from trueband.golden.registry import Context, runner
 from trueband.golden.store import Golden
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 
 @runner(RUN, form=RUN)

@@ -2,8 +2,8 @@
 
 from trueband.golden.recordings import peer
 from trueband.golden.recordings import runner as recordings
+from trueband.golden.registry import FORMS, RUNNERS, Context, Runner, runner
 from trueband.golden.runners import bart, positions, sapiens, tiny
-from trueband.golden.runners.registry import FORMS, RUNNERS, Context, Runner, runner
 from trueband.golden.runners.run import obstacle, run_golden
 
 __all__ = [

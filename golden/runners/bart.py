@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from trueband.golden.bart_g2p import END, MAX_LENGTH, START, decode_phonemes, encode_word
+from trueband.golden.at_hand import weights
 from trueband.golden.judged import judge_published
 from trueband.golden.records import Outcome
-from trueband.golden.runners.registry import Context, runner
+from trueband.golden.registry import Context, runner
 from trueband.golden.runners.sapiens import global_flags
-from trueband.golden.runners.weights import weights
 from trueband.golden.seq2seq_witness import greedy, run_seq2seq
 from trueband.golden.store import Golden
+from trueband.golden.weights.bart_g2p import END, MAX_LENGTH, START, decode_phonemes, encode_word
 
 
 @runner("bart_output", form="seq2seq")

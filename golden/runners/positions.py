@@ -8,7 +8,7 @@ import numpy as np
 
 from trueband.golden.judged import judge_published
 from trueband.golden.records import Outcome
-from trueband.golden.runners.registry import Context, runner
+from trueband.golden.registry import Context, runner
 from trueband.golden.store import Golden
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from trueband.golden.at_hand import AT_HAND
 from trueband.golden.judged import refuted
 from trueband.golden.records import CannotRun, GoldenRecord, Outcome, record_of
-from trueband.golden.runners.registry import RUNNERS, Context
-from trueband.golden.runners.weights import AT_HAND
+from trueband.golden.registry import RUNNERS, Context
 from trueband.golden.store import Golden
 
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.golden.at_hand import weights
 from trueband.golden.judged import judge_published
 from trueband.golden.records import Outcome
-from trueband.golden.runners.registry import Context, runner
-from trueband.golden.runners.weights import weights
-from trueband.golden.sapiens import FIRST_RESIDUE, MASK, PAD, UNKNOWN, decode_best, encode
+from trueband.golden.registry import Context, runner
 from trueband.golden.seq2seq_witness import run_seq2seq
 from trueband.golden.store import Golden
+from trueband.golden.weights.sapiens import FIRST_RESIDUE, MASK, PAD, UNKNOWN, decode_best, encode
 from trueband.golden.witness import Output, run_masked_lm
 
 STARS = {"<mask>": MASK, "<unk>": UNKNOWN}

@@ -8,7 +8,7 @@ import numpy as np
 
 from trueband.golden.judged import judge_published
 from trueband.golden.records import Outcome
-from trueband.golden.runners.registry import Context, runner
+from trueband.golden.registry import Context, runner
 from trueband.golden.store import Golden
 from trueband.golden.tiny import arithmetic, arithmetic_of_probabilities, layer_arguments, probabilities, row_of
 from trueband.golden.witness import AttentionWitness, run_attention

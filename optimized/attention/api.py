@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention import arguments
-from trueband.optimized.attention.band_op import band_op
+from trueband.optimized.attention.operators.band_op import band_op
 from trueband.optimized.attention.triton.operator import triton_band
 from trueband.optimized.attention.triton.requirements import refusal
 

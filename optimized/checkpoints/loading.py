@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from trueband.optimized.attention.chunked_space import LINE
+from trueband.optimized.attention.chunked.space import LINE
 from trueband.optimized.checkpoints.config_file import NAME, config_class, read_config, takes_pooling_layer
 from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
 from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from trueband.optimized.generation.mixin import check_generator, check_prompts, decode, real_tokens, repeated
 from trueband.optimized.generation.rules import GenerateOutput, changed, rules_for
-from trueband.optimized.models.cache import DecoderCache
-from trueband.optimized.models.inputs import check_binary_mask, check_embeddings, check_ids, check_one_input
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput, as_encoder_output
+from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.inputs import check_binary_mask, check_embeddings, check_ids, check_one_input
+from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput, as_encoder_output
 from trueband.reference.config import GenerationConfig, LEDConfig
 
 if TYPE_CHECKING:

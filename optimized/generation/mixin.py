@@ -12,8 +12,8 @@ from trueband.optimized.generation.beams import decode_in_beams
 from trueband.optimized.generation.rules import GenerateOutput, Rules
 from trueband.optimized.generation.single import decode_singly
 from trueband.optimized.generation.stepping import Read, Stepper
-from trueband.optimized.models.cache import DecoderCache
-from trueband.optimized.models.inputs import check_binary_mask
+from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.inputs import check_binary_mask
 
 
 def decode(

@@ -10,8 +10,8 @@ from torch import Tensor
 from trueband.optimized.attention.arguments import check_tensor
 from trueband.optimized.generation.mixin import check_generator, decode, real_tokens, repeated
 from trueband.optimized.generation.rules import GenerateOutput, changed, rules_for
-from trueband.optimized.models.cache import DecoderCache
-from trueband.optimized.models.inputs import check_ids
+from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.inputs import check_ids
 from trueband.reference.config import GenerationConfig, XLMRobertaConfig
 
 if TYPE_CHECKING:

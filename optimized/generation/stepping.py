@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trueband.optimized.models.cache import DecoderCache
+from trueband.optimized.layers.cache import DecoderCache
 
 # From the new tokens (r, t), the mask (r, m) of all tokens or None, and the cache, to logits (r, t, V) and a cache.
 Read = Callable[[Tensor, Tensor | None, DecoderCache | None], tuple[Tensor, DecoderCache | None]]

@@ -1,6 +1,6 @@
 """The models under the Hub's class names and state-dict keys."""
 
-from trueband.optimized.models.cache import DecoderCache, LayerCache
+from trueband.optimized.layers.cache import DecoderCache, LayerCache
 from trueband.optimized.models.led import LEDModel
 from trueband.optimized.models.led_conditional import LEDForConditionalGeneration
 from trueband.optimized.models.led_heads import LEDForQuestionAnswering, LEDForSequenceClassification

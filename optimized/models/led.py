@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.cache import DecoderCache
-from trueband.optimized.models.inputs import check_ids
-from trueband.optimized.models.layers import initialize
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.inputs import check_ids
+from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, as_encoder_output
+from trueband.optimized.layers.losses import IGNORED
 from trueband.optimized.models.led_decoder import LEDDecoder
 from trueband.optimized.models.led_encoder import LEDEncoder
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, as_encoder_output
-from trueband.optimized.models.losses import IGNORED
 from trueband.reference.config import LEDConfig
 
 

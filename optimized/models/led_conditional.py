@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from trueband.optimized.attention.arguments import check_integer, check_tensor
 from trueband.optimized.generation.led import LEDGeneration
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.inputs import given_tokens
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.inputs import given_tokens
+from trueband.optimized.layers.led_outputs import LEDSeq2SeqLMOutput
+from trueband.optimized.layers.losses import check_labels, token_loss
 from trueband.optimized.models.led import LEDModel, shift_right
-from trueband.optimized.models.led_outputs import LEDSeq2SeqLMOutput
-from trueband.optimized.models.losses import check_labels, token_loss
 from trueband.reference.config import LEDConfig
 
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from trueband.optimized.models.cache import DecoderCache, LayerCache, check_cache, layer_caches
-from trueband.optimized.models.inputs import check_binary_mask, check_encoder_states, check_head_masks, given_tokens
-from trueband.optimized.models.layers import Attended
-from trueband.optimized.models.led_attention import LEDDecoderAttention
-from trueband.optimized.models.led_layers import LEDDecoderLayer, LEDDecoderMasks
-from trueband.optimized.models.led_outputs import LEDDecoderOutput
-from trueband.optimized.models.led_stack import LEDStack
+from trueband.optimized.layers.blocks import Attended
+from trueband.optimized.layers.cache import DecoderCache, LayerCache, check_cache, layer_caches
+from trueband.optimized.layers.inputs import check_binary_mask, check_encoder_states, check_head_masks, given_tokens
+from trueband.optimized.layers.led_attention import LEDDecoderAttention
+from trueband.optimized.layers.led_layers import LEDDecoderLayer, LEDDecoderMasks
+from trueband.optimized.layers.led_outputs import LEDDecoderOutput
+from trueband.optimized.layers.led_stack import LEDStack
 from trueband.reference.config import LEDConfig
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trueband.optimized.models.inputs import check_binary_mask, check_head_masks
-from trueband.optimized.models.layers import Attended, attention_fields
-from trueband.optimized.models.led_layers import LEDEncoderLayer
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput
-from trueband.optimized.models.led_stack import LEDStack
+from trueband.optimized.layers.blocks import Attended, attention_fields
+from trueband.optimized.layers.inputs import check_binary_mask, check_head_masks
+from trueband.optimized.layers.led_layers import LEDEncoderLayer
+from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput
+from trueband.optimized.layers.led_stack import LEDStack
 from trueband.reference.config import LEDConfig
 
 

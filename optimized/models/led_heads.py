@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.heads import ClassificationHead, SpanHead
-from trueband.optimized.models.inputs import Given, check_ids, given_tokens, last_end
-from trueband.optimized.models.layers import initialize
-from trueband.optimized.models.led import LEDModel
-from trueband.optimized.models.led_outputs import (
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.heads import ClassificationHead, SpanHead
+from trueband.optimized.layers.inputs import Given, check_ids, given_tokens, last_end
+from trueband.optimized.layers.led_outputs import (
     LEDSeq2SeqQuestionAnsweringModelOutput,
     LEDSeq2SeqSequenceClassifierOutput,
 )
-from trueband.optimized.models.losses import check_classification_labels, check_span, classification_loss, span_loss
+from trueband.optimized.layers.losses import check_classification_labels, check_span, classification_loss, span_loss
+from trueband.optimized.models.led import LEDModel
 from trueband.reference.config import LEDConfig
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from trueband.optimized.models.band_self_attention import BandSelfAttention
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.embeddings import Embeddings
-from trueband.optimized.models.heads import LMHead, hidden
-from trueband.optimized.models.inputs import Given, check_activation, check_binary_mask, check_head_masks, given_tokens
-from trueband.optimized.models.layers import Attended, Encoder, Pooler, attention_fields, initialize
-from trueband.optimized.models.losses import check_labels, token_loss
-from trueband.optimized.models.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
+from trueband.optimized.layers.band_attention import BandSelfAttention
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, attention_fields, initialize
+from trueband.optimized.layers.embeddings import Embeddings
+from trueband.optimized.layers.heads import LMHead, hidden
+from trueband.optimized.layers.inputs import Given, check_activation, check_binary_mask, check_head_masks, given_tokens
+from trueband.optimized.layers.losses import check_labels, token_loss
+from trueband.optimized.layers.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
 from trueband.reference.config import LongformerConfig
 
 

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trueband.optimized.models.choices import fold_choices
-from trueband.optimized.models.heads import ClassificationHead, SpanHead, WithHead, head_dropout
-from trueband.optimized.models.inputs import Given, check_ids, first_separator, given_tokens
-from trueband.optimized.models.layers import initialize
-from trueband.optimized.models.longformer import LongformerModel
-from trueband.optimized.models.outputs import (
+from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.choices import fold_choices
+from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
+from trueband.optimized.layers.inputs import Given, check_ids, first_separator, given_tokens
+from trueband.optimized.layers.outputs import (
     LongformerMultipleChoiceModelOutput,
     LongformerQuestionAnsweringModelOutput,
     LongformerSequenceClassifierOutput,
     LongformerTokenClassifierOutput,
 )
+from trueband.optimized.models.longformer import LongformerModel
 from trueband.reference.config import LongformerConfig
 
 

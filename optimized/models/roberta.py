@@ -12,20 +12,20 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.cache import DecoderCache, check_cache, layer_caches
-from trueband.optimized.models.embeddings import Embeddings
-from trueband.optimized.models.full_self_attention import CrossAttention, FullSelfAttention
-from trueband.optimized.models.inputs import (
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, initialize
+from trueband.optimized.layers.cache import DecoderCache, check_cache, layer_caches
+from trueband.optimized.layers.embeddings import Embeddings
+from trueband.optimized.layers.full_attention import CrossAttention, FullSelfAttention
+from trueband.optimized.layers.inputs import (
     check_activation,
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
     given_tokens,
 )
-from trueband.optimized.models.layers import Attended, Encoder, Pooler, initialize
-from trueband.optimized.models.outputs import BaseModelOutputWithPoolingAndCrossAttentions
-from trueband.optimized.models.pruning import prune
+from trueband.optimized.layers.outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from trueband.optimized.layers.pruning import prune
 from trueband.reference.config import XLMRobertaConfig
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from trueband.optimized.models.choices import fold_choices
-from trueband.optimized.models.heads import ClassificationHead, SpanHead, WithHead, head_dropout
-from trueband.optimized.models.inputs import Given
-from trueband.optimized.models.layers import initialize
-from trueband.optimized.models.outputs import (
+from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.choices import fold_choices
+from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
+from trueband.optimized.layers.inputs import Given
+from trueband.optimized.layers.outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,

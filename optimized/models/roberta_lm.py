@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.optimized.generation.roberta import RobertaGeneration
-from trueband.optimized.models.base import Model
-from trueband.optimized.models.heads import LMHead, hidden
-from trueband.optimized.models.inputs import Given, given_tokens
-from trueband.optimized.models.losses import check_labels, next_token_loss, token_loss
-from trueband.optimized.models.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
+from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.heads import LMHead, hidden
+from trueband.optimized.layers.inputs import Given, given_tokens
+from trueband.optimized.layers.losses import check_labels, next_token_loss, token_loss
+from trueband.optimized.layers.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from trueband.optimized.models.roberta import XLMRobertaModel
 from trueband.reference.config import XLMRobertaConfig
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import SAME_CALL, judge_same
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Array, Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import REPLAY, Verdict, judge
+from trueband.properties.results.verdict import REPLAY, Verdict, judge
 
 LEAST_NUMBERS = 8
 LARGE = Structure(families=("normal",), head_dims=(LEAST_NUMBERS, 16, 64))

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import ANY, Structure
-from trueband.properties.verdict import CLAIM, Verdict
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.strategies import ANY, Structure
+from trueband.properties.results.verdict import CLAIM, Verdict
 
 Function = Callable[[Probe], Iterator[Verdict]]
 

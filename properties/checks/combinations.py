@@ -1,5 +1,5 @@
 """Combinations of production: sizes, masks, options, layouts in memory and gradients asked for, as a covering design
-lets them meet (`trueband.properties.production.combinations`).
+lets them meet (`trueband.properties.cases.combinations`).
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.backward import Backward
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.backward import Backward
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import COMBINED, Structure
+from trueband.properties.cases.ways import Way
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradient_layouts import equal_numbers
 from trueband.properties.checks.gradients import BACKWARD
 from trueband.properties.checks.production import ALL, judge_rows, masked_rows, repeated
 from trueband.properties.checks.production_gradients import judged, keys_of_some_heads
-from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.gradients import gradients_of_rows, query_gradients
 from trueband.properties.linear.rows import at_rows
-from trueband.properties.probe import Probe
-from trueband.properties.production.ways import Way
-from trueband.properties.strategies import COMBINED, Structure
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 ROWS = 16  # of each sequence
 ROWS_OF_GRADIENTS = 8

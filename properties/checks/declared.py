@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.case import Case
+from trueband.properties.candidate.errors import Raised
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.survey import to_declare
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.limits import LEAST, Limits, right_padded
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check, claim
-from trueband.properties.isolation.errors import Raised
-from trueband.properties.limits import LEAST, Limits, right_padded
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.survey import to_declare
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 # How far larger sizes are tried: as far as a call that should be refused, and is not, still ends.
 FARTHEST = {"batch": 256, "heads": 256, "tokens": 4_000, "head_dim": 1_024, "window": 100_000, "dilation": 100,

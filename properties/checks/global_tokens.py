@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.decode import DIGITS, countable
+from trueband.properties.cases.inputs import different
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import judge_same
-from trueband.properties.decode import DIGITS, countable
-from trueband.properties.inputs import different
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 GLOBALS = Structure(require=frozenset({"globals"}))
 SEPARATE = ["query_global", "key_global", "value_global"]

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.backward import Backward, Gradients, already_there
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.backward import Backward, Gradients, already_there
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients, representable
 from trueband.properties.checks.same import SAME_GRADIENTS, gradient_again, judge_same
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 SHORT = Structure(long=False)
 AUTOGRAD = ["backward", "autograd"]

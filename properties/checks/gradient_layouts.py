@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.backward import PLAIN_LAYOUTS, Backward
+from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.cases.backward import PLAIN_LAYOUTS, Backward
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients
-from trueband.properties.probe import Array, Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 STRIDED = ["backward", "strided"]
 EQUAL = ("sequences", "heads", "rows", "channels")

@@ -19,11 +19,11 @@ import numpy as np
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
+from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Array, Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 BACKWARD = ["backward"]
 # Many tokens in most cases: a kernel may keep its sums from one block of 64 or 128 to the next.

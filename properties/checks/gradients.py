@@ -8,14 +8,14 @@ import numpy as np
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_may_tip
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.padding import fill_masked
 from trueband.properties.checks.right_gradients import RightGradients, representable
 from trueband.properties.checks.same import gradient_again, judge_same
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 BACKWARD = ["backward"]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.checks.same import judge_same
-from trueband.properties.inputs import Inputs
 from trueband.properties.linear.counts import Counts
 from trueband.properties.linear.gradients import SomeGradients
 from trueband.properties.linear.rows import Rows, at_rows, placed, reference_at
-from trueband.properties.probe import Probe
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 from trueband.reference.arguments import Float
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 
 @check("the head mask multiplies what a head gives", Structure(require=frozenset({"head_mask"}), heads=(1, 3)))

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import judge_same
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 PADDED = Structure(require=frozenset({"padding"}))
 

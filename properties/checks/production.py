@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import SHAPES, Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.judging import judge_counts, judge_same_rows, worst
 from trueband.properties.checks.padding import fill_masked
 from trueband.properties.checks.same import judge_same
-from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.codes import CODES
 from trueband.properties.linear.counts import counting_inputs, expected_counts
 from trueband.properties.linear.patches import patches
 from trueband.properties.linear.rows import Rows, at_rows, placed, reference_at
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import SHAPES, Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 LAYOUTS = ("transposed", "offset", "expanded")
 PRODUCTION = Structure(production=SHAPES)

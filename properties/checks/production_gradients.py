@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from trueband.properties.backward import ONCE, Backward
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.backward import ONCE, Backward
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import SHAPES, Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradients import BACKWARD
 from trueband.properties.checks.judging import judge_gradient, worst
 from trueband.properties.checks.production import MOST, PRODUCTION, structure_only
 from trueband.properties.checks.right_gradients import LARGEST_FLOAT16
-from trueband.properties.inputs import Inputs
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.codes import CODES
 from trueband.properties.linear.gradients import (
@@ -24,9 +26,7 @@ from trueband.properties.linear.gradients import (
 )
 from trueband.properties.linear.rows import at_rows
 from trueband.properties.linear.uniform_gradients import UniformCall
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import SHAPES, Structure
-from trueband.properties.verdict import Verdict, judge_exact
+from trueband.properties.results.verdict import Verdict, judge_exact
 from trueband.reference.arguments import Float
 
 ADJACENT = 3  # keys at once

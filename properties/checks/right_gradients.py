@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from trueband.properties.backward import Gradients
 from trueband.properties.bounds import Bound
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Array
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.candidate.probe import Array
+from trueband.properties.cases.backward import Gradients
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.results.verdict import Verdict, judge
 
 LARGEST_FLOAT16 = 65504.0
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.bound import exact
-from trueband.properties.probe import Array, Probe
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.results.verdict import Verdict, judge
 
 SAME_CALL = "the same call again"
 SAME_GRADIENTS = "the same call's gradients again"

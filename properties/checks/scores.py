@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import judge_same
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 QUERIES, KEYS = ["query", "query_global"], ["key", "key_global"]
 

@@ -25,12 +25,12 @@ import numpy as np
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.attention import rows_bound
 from trueband.properties.bounds.attention_gradients import Part, bounds_of_parts, gradient_parts
+from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import DENSE, Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.gradient_sums import NARROW, doubled
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Array, Probe
-from trueband.properties.strategies import DENSE, Structure
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.attention import Rows, attend
 
 LONG = Structure(

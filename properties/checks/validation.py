@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check, claim
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 
 def bad_inputs(shape: tuple[int, int, int, int]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

@@ -8,12 +8,12 @@ import numpy as np
 
 from trueband.properties.bounds import Bound, attention_bound
 from trueband.properties.bounds.tipping import output_may_tip
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check, claim
 from trueband.properties.checks.same import judge_same
-from trueband.properties.inputs import Inputs
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import Structure
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 
 @check("the output equals the reference's within the bound of the case", weight=8)

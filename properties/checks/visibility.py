@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from trueband.properties.bounds import attention_bound
-from trueband.properties.checks.check import check
-from trueband.properties.checks.same import judge_same
-from trueband.properties.decode import (
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.decode import (
     base_of,
     countable,
     decoding_inputs,
@@ -18,11 +17,12 @@ from trueband.properties.decode import (
     expected_counts,
     shares_by_digit,
 )
-from trueband.properties.inputs import Inputs
-from trueband.properties.limits import NotTaken
-from trueband.properties.probe import Probe
-from trueband.properties.strategies import POWERS_OF_4, Structure
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.limits import NotTaken
+from trueband.properties.cases.strategies import POWERS_OF_4, Structure
+from trueband.properties.checks.check import check
+from trueband.properties.checks.same import judge_same
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 PLAIN = frozenset({"head_mask", "scale"})
 

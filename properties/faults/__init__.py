@@ -1,6 +1,6 @@
 """Seeded faults: what the checks are measured against. Importing this package registers them all in `FAULTS`."""
 
-from trueband.properties.faults import (
+from trueband.properties.faults.seeded import (
     backward,
     backward_memory,
     backward_sums,
@@ -29,8 +29,8 @@ from trueband.properties.faults import (
     window,
     window_shape,
 )
-from trueband.properties.faults.registry import FAULTS, KINDS, SPECIMEN_FEATURES, Fault, fault, target_of
-from trueband.properties.faults.specimen import Specimen
+from trueband.properties.faults.seeded.registry import FAULTS, KINDS, SPECIMEN_FEATURES, Fault, fault, target_of
+from trueband.properties.faults.specimens.plain import Specimen
 
 __all__ = [
     "FAULTS",

@@ -9,9 +9,9 @@ from typing import Any
 
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults.detection import Trial, model_trials, operator_trials
-from trueband.properties.faults.registry import FAULTS
+from trueband.properties.faults.seeded.registry import FAULTS
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.seeded import MODEL_FAULTS
+from trueband.properties.models.faults import MODEL_FAULTS
 
 LEVELS = ("operator", "layer", "model", "generation", "harness")
 _LAYER_CHECKS = ("encoder_layers", "decoder_layers")

@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trueband.properties.case import Case
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.probe import Candidate
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.strategies import LONG, cases
 from trueband.properties.checks import CHECKS, Check
-from trueband.properties.engine import SMALL, SMALL_AGAIN
-from trueband.properties.isolation.errors import CandidateEnded
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.engine import search_models
-from trueband.properties.models.large import ONE_AT_SIZE_OF
-from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, steps, walked
-from trueband.properties.probe import Candidate
-from trueband.properties.production.walk import guard_of, production_case, walk
-from trueband.properties.runner import Runner
-from trueband.properties.search import OWN_ERROR, Failure, Found, search, try_case
-from trueband.properties.small_world import smallest_failure, worlds
-from trueband.properties.strategies import LONG, cases
-from trueband.properties.target import Target
+from trueband.properties.running.engine import SMALL, SMALL_AGAIN
+from trueband.properties.running.large_models import ONE_AT_SIZE_OF
+from trueband.properties.running.models import search_models
+from trueband.properties.running.plan import SMALL_WORLD, Plan, make_plan, steps, walked
+from trueband.properties.running.production import guard_of, production_case, walk
+from trueband.properties.running.search import OWN_ERROR, Failure, Found, search, try_case
+from trueband.properties.running.small_world import smallest_failure, worlds
 
 # Cases of each check in the rounds before the last, which has the rest of the tier. Those of kernels are small; the
 # checks that weigh most have some more, and a round of long ones, past the block sizes of kernels. Then the checks at

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from trueband.properties.target import TargetError, load_attribute
+from trueband.properties.candidate.target import TargetError, load_attribute
 
 
 def load_function(spec: str, *offered: str) -> Callable[..., Any]:

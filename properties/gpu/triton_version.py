@@ -9,7 +9,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from trueband.properties.target import TargetError
+from trueband.properties.candidate.target import TargetError
 
 INSTALL = "triton: expected the package triton, got none: pip install 'trueband[triton]'"
 Version = tuple[int, int]

@@ -9,7 +9,7 @@ import numpy as np
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.uniform import uniform_bound
-from trueband.properties.inputs import Inputs
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.linear.codes import code_of_channel, coded, codes, one_hot
 from trueband.properties.linear.sums import Sight
 from trueband.reference.arguments import Float

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.attention_gradients import INPUTS, Part, bounds_of_parts, gradient_parts
-from trueband.properties.inputs import Inputs
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.linear.patches import ELEMENTS, Patch, head_slices, patches
 from trueband.reference.arguments import Arguments, Float
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.inputs import Inputs
+from trueband.properties.cases.inputs import Inputs
 from trueband.reference.arguments import Arguments, Float
 from trueband.reference.attention import Rows, attend
 from trueband.reference.masks import in_band

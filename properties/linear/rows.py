@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.attention import rows_bound
-from trueband.properties.inputs import Inputs
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.linear.patches import head_slices, patches
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 from trueband.reference.arguments import Float
 
 Rows = NDArray[np.int64]

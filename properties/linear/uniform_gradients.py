@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trueband.properties.bounds.attention_gradients import INPUTS, Part, bounds_of_parts
 from trueband.properties.bounds.precision import round_to
 from trueband.properties.bounds.uniform import uniform_row_errors
-from trueband.properties.inputs import Inputs
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.linear.codes import code_of_channel, coded, codes, one_hot
 from trueband.properties.linear.gradients import SomeGradients
 from trueband.properties.linear.sums import Sight

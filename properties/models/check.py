@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.isolation.errors import CandidateEnded
+from trueband.properties.candidate.errors import CandidateEnded
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.course import Step
 from trueband.properties.models.covered import ModelsCovered
@@ -18,7 +18,7 @@ from trueband.properties.models.decoding import decoder
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import Batches, Regime, Trained
 from trueband.properties.models.witness import ModelCandidate
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 
 
 class ModelProbe:

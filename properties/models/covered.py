@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.covered import Ranges
+from trueband.properties.candidate.covered import Ranges
 from trueband.properties.models.model import Arrays, Model
 from trueband.reference.config import LEDConfig
 

@@ -26,7 +26,7 @@ from trueband.properties.bounds.stochastic import stochastic
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.training import with_rates
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.dropout import keep_all
 from trueband.reference.encoder_vjp import embed
 from trueband.reference.full_attention import visible_keys

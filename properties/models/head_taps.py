@@ -15,7 +15,7 @@ from trueband.properties.models.head_inputs import SEPARATOR, default_globals, h
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import judge_decoder_layers, judge_embeddings, judge_layers, judge_logits
 from trueband.properties.models.weights import Weights
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.led_decoder import shift_right
 
 ENDS = ("start", "end")

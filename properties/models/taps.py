@@ -30,7 +30,7 @@ from trueband.properties.bounds.variance import sigma_bound
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.weights import Weights
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import FAMILIES, LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import default_positions, embed
 from trueband.reference.layers import lm_head

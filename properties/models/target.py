@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trueband.properties.candidate.target import TargetError, load_attribute
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.training import TRAINING
-from trueband.properties.target import TargetError, load_attribute
 from trueband.reference.config import POSITION_EMBEDDING_TYPES
 
 LEAST_TOKENS = 6  # that the heads of the models ask for

@@ -17,7 +17,7 @@ from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.stochastic import SCALED, Arithmetic, Stochastic, stochastic
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.model import Arrays, Model
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 from trueband.reference.config import LEDConfig
 from trueband.reference.dropout import Dropout, Keep, keep_all
 from trueband.reference.training import Training, training_of

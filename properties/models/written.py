@@ -21,7 +21,7 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.decoding import decoder, prompts, rules_of, teacher_forced, written_tokens
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.witness import ReferenceModels
-from trueband.properties.verdict import Verdict, judge, judge_exact, no_evidence
+from trueband.properties.results.verdict import Verdict, judge, judge_exact, no_evidence
 from trueband.reference.decoding_logits import Rules, next_scores, top_k, top_p
 from trueband.reference.embeddings import Ids
 

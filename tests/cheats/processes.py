@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from honest import attention, gradients
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 
 good = Target(attention, gradients=gradients, library="numpy", name="good")
 not_callable = 3

@@ -14,10 +14,11 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from trueband import convert_command, convert_run
-from trueband.golden.fairseq import Arrays, Checkpoint
-from trueband.golden.fetch import fetch
-from trueband.golden.wheels import SAPIENS
+from trueband.commands import convert as convert_command
+from trueband.golden.weights.fairseq import Arrays, Checkpoint
+from trueband.golden.weights.fetch import fetch
+from trueband.golden.weights.wheels import SAPIENS
+from trueband.hub import convert as convert_run
 from trueband.hub.folder import read_folder
 from trueband.optimized.models import LEDForConditionalGeneration, LongformerForMaskedLM, XLMRobertaForMaskedLM
 

@@ -17,7 +17,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from trueband import summarize_command
+from trueband.commands import summarize as summarize_command
 from trueband.optimized.models import LEDForConditionalGeneration
 from trueband.reference.config import GenerationConfig, LEDConfig
 

@@ -12,24 +12,24 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trueband.adapters import SHIPPED, resolve
-from trueband.model_run import model_candidate, model_names, reproduce_model
-from trueband.model_target import HubModels
 from trueband.properties.bounds import Bound
-from trueband.properties.case import Case
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, TargetError, load_target
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.limits import Sizes
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import reproduce, run_check
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.limits import Sizes
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.checks import MODEL_CHECKS, ModelProbe
-from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget, load_model_target
-from trueband.properties.plan import SMALL_WORLD, Plan, select
-from trueband.properties.record import Record
-from trueband.properties.runner import Runner
-from trueband.properties.search import try_case
-from trueband.properties.target import Target, TargetError, load_target
-from trueband.properties.verdict import judge
+from trueband.properties.results.record import Record
+from trueband.properties.results.verdict import judge
+from trueband.properties.running.engine import reproduce, run_check
+from trueband.properties.running.expected_failures import ExpectedFailures
+from trueband.properties.running.models import model_steps, run_model_step
+from trueband.properties.running.plan import SMALL_WORLD, Plan, select
+from trueband.properties.running.search import try_case
+from trueband.session.model_checks import model_candidate, model_names, reproduce_model
+from trueband.witnesses.hub_models import HubModels
 
 pytestmark = pytest.mark.evidence
 

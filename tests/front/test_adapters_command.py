@@ -14,8 +14,8 @@ import pytest
 
 from trueband.adapters import names
 from trueband.adapters.names import SHIPPED, Named, named_targets, resolve
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.triton_version import EXECUTE, refusal
-from trueband.properties.target import TargetError
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 LINE = '{"check":"matches_reference","case":{"tokens":3,"window":1}}'

@@ -18,7 +18,7 @@ from trueband.bench.process import environment
 from trueband.bench.shape import NEW_TOKENS, Shape, band_pairs, multiply_adds
 from trueband.bench.table import exponent, seconds, size
 from trueband.properties.bounds import Precision, attention_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import band_attention as reference
 from trueband.reference.arguments import check_arguments
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from trueband.cli import main
-from trueband.properties.faults import Specimen, detection, registry
+from trueband.properties.faults import Specimen, detection
 from trueband.properties.faults.catalog import catalog
-from trueband.properties.plan import TIERS, steps
+from trueband.properties.faults.seeded import registry
+from trueband.properties.running.plan import TIERS, steps
 
 pytestmark = pytest.mark.evidence
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trueband import floor
+from trueband.starting import floor
 
 
 def trueband(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

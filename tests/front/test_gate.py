@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from trueband.cli import parser
-from trueband.gate import again
-from trueband.properties.manifest import unrun
-from trueband.properties.plan import Plan, steps
-from trueband.properties.record import Record
+from trueband.commands.again import again
+from trueband.properties.results.record import Record
+from trueband.properties.running.manifest import unrun
+from trueband.properties.running.plan import Plan, steps
 
 pytestmark = pytest.mark.evidence
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from trueband.cli import main
+from trueband.commands.golden.verify import exit_code, line_of
 from trueband.golden import open_store
 from trueband.golden.witness import reference_masked_lm
-from trueband.golden_verify_command import exit_code, line_of
 from trueband.optimized import XLMRobertaForTokenClassification, XLMRobertaModel
 from trueband.reference.config import XLMRobertaConfig
 

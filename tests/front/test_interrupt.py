@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trueband.interrupt import Interrupt
+from trueband.session.interrupt import Interrupt
 
 
 def swallowing(asked: bool) -> Iterator[int]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties.machine import machine
-from trueband.properties.target import FEATURES
+from trueband.properties.candidate.target import FEATURES
+from trueband.properties.results.machine import machine
 
 TESTS = Path(__file__).resolve().parents[1]
 KERNELS = Path(__file__).with_name("kernels.py")

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from trueband.campaign_file import CampaignFile, read_campaign
 from trueband.cli import main
-from trueband.made_on import apart, in_a_process, machines_of, rows, short
-from trueband.merge_command import merge
-from trueband.properties.campaign import Block
-from trueband.properties.histogram import empty
-from trueband.properties.machine import Machine, machine
-from trueband.report.page import page
+from trueband.commands.merge import merge
+from trueband.properties.results.histogram import empty
+from trueband.properties.results.machine import Machine, machine
+from trueband.properties.running.campaign import Block
+from trueband.reports.made_on import apart, in_a_process, machines_of, rows, short
+from trueband.reports.page import page
+from trueband.session.campaign_file import CampaignFile, read_campaign
 
 KERNELS = Path(__file__).with_name("kernels.py")
 OF_NUMPY = Path(__file__).with_name("array_kernels.py")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from trueband.campaign_file import CampaignFile, read_campaign
-from trueband.merge_command import merge, missing
-from trueband.properties.campaign import Block, Shard, block_keys
-from trueband.properties.histogram import BINS, empty
-from trueband.properties.plan import Plan
+from trueband.commands.merge import merge, missing
+from trueband.properties.results.histogram import BINS, empty
+from trueband.properties.running.campaign import Block, Shard, block_keys
+from trueband.properties.running.plan import Plan
+from trueband.session.campaign_file import CampaignFile, read_campaign
 
 pytestmark = pytest.mark.evidence
 

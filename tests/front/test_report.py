@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trueband.junit import write_junit
-from trueband.properties import histogram
-from trueband.properties.case import Case
-from trueband.properties.evidence import gather
-from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
-from trueband.report.page import page
-from trueband.report.pictures import pictures
-from trueband.step_summary import step_summary
-from trueband.summary import headline
-from trueband.whole_file import write_whole
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.cases.case import Case
+from trueband.properties.results import histogram
+from trueband.properties.results.record import Record
+from trueband.properties.running.evidence import gather
+from trueband.reports.junit import write_junit
+from trueband.reports.page import page
+from trueband.reports.pictures import pictures
+from trueband.reports.step_summary import step_summary
+from trueband.reports.summary import headline
+from trueband.reports.whole_file import write_whole
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")  # which have gradients

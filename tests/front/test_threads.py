@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trueband.threads import VARIABLES, single
+from trueband.starting.threads import VARIABLES, single
 
 KERNELS = Path(__file__).with_name("kernels.py")
 OPENMP, MKL, OPENBLAS = VARIABLES

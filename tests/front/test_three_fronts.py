@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 import trueband
-from trueband.properties.plan import TIERS
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.plan import TIERS
 from trueband.session.request import TIER, Options, flags
 from trueband.session.request import TIERS as REQUEST_TIERS
 

@@ -11,8 +11,8 @@ import torch
 import transformers
 
 from trueband.golden import CHECKS, Context, GoldenRecord, open_store, run_golden
-from trueband.golden.checks import run_check
-from trueband.golden_families import context_of
+from trueband.golden.runners.checks import run_check
+from trueband.witnesses.families import context_of
 
 
 def peer_masked_lm(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.convert_source import bart_logits
 from trueband.golden import open_store
-from trueband.golden.bart import bart_to_led
-from trueband.golden.bart_g2p import END, MAX_LENGTH, START, decode_phonemes, encode_word, load_bart_g2p
-from trueband.golden.fairseq import Checkpoint
 from trueband.golden.runners.sapiens import global_flags
 from trueband.golden.seq2seq_witness import reference_seq2seq, run_seq2seq
+from trueband.golden.weights.bart import bart_to_led
+from trueband.golden.weights.bart_g2p import END, MAX_LENGTH, START, decode_phonemes, encode_word, load_bart_g2p
+from trueband.golden.weights.fairseq import Checkpoint
+from trueband.hub.convert_source import bart_logits
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.variance import sigma_bound
 from trueband.reference.config import GenerationConfig, LEDConfig

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.golden import fetch, load_fairseq_roberta, load_sapiens, to_longformer
-from trueband.golden.fairseq import convert_fairseq_roberta, hub_names
-from trueband.golden.sapiens import RESIDUES, decode_best, encode
-from trueband.golden.wheels import SAPIENS
+from trueband.golden import load_fairseq_roberta, load_sapiens, to_longformer
+from trueband.golden.weights import fetch
+from trueband.golden.weights.fairseq import convert_fairseq_roberta, hub_names
+from trueband.golden.weights.sapiens import RESIDUES, decode_best, encode
+from trueband.golden.weights.wheels import SAPIENS
 
 Arrays = dict[str, np.ndarray]
 

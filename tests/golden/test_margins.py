@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.golden.bart_g2p import END, MAX_LENGTH, encode_word
-from trueband.golden.fairseq import Checkpoint
+from trueband.golden.at_hand import weights
 from trueband.golden.recordings.peer import pruned
-from trueband.golden.runners.registry import Context
+from trueband.golden.registry import Context
 from trueband.golden.runners.sapiens import global_flags, inputs_of
-from trueband.golden.runners.weights import weights
-from trueband.golden.sapiens import FIRST_RESIDUE, MASK, encode, load_sapiens
 from trueband.golden.seq2seq_witness import greedy, reference_seq2seq
 from trueband.golden.store import open_store
+from trueband.golden.weights.bart_g2p import END, MAX_LENGTH, encode_word
+from trueband.golden.weights.fairseq import Checkpoint
+from trueband.golden.weights.sapiens import FIRST_RESIDUE, MASK, encode, load_sapiens
 from trueband.golden.witness import REFERENCE, reference_masked_lm
 from trueband.properties.models.beam_margins import least_margin
 from trueband.properties.models.from_start import logits_bound

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from trueband.golden import GoldenRecord, load_sapiens
-from trueband.golden.bart import bart_to_led
-from trueband.golden.bart_g2p import load_bart_g2p
 from trueband.golden.seq2seq_witness import reference_seq2seq
+from trueband.golden.weights.bart import bart_to_led
+from trueband.golden.weights.bart_g2p import load_bart_g2p
 from trueband.golden.witness import reference_masked_lm
 
 pytestmark = pytest.mark.evidence

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from trueband.golden import CHECKS, GoldenRecord, open_store
-from trueband.golden.checks import missing_globals
 from trueband.golden.judged import judge_published, refuted
 from trueband.golden.runners import FORMS
+from trueband.golden.runners.checks import missing_globals
 from trueband.golden.witness import reference_attention, reference_position_ids
 from trueband.reference.layout import CompactProbabilities, dense_to_compact
 

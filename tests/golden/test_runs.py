@@ -12,16 +12,16 @@ from trueband.golden import CHECKS, Context, Golden, load_sapiens, open_store, r
 from trueband.golden.judged import judge_published
 from trueband.golden.records import CannotRun, Outcome
 from trueband.golden.runners import RUNNERS, obstacle, runner
-from trueband.golden.sapiens import encode
 from trueband.golden.store.digest import inputs_sha256
+from trueband.golden.weights.sapiens import encode
 from trueband.golden.witness import REFERENCE, reference_masked_lm, resolve, run_masked_lm
-from trueband.golden_families import context_of
-from trueband.golden_run import choose, run_items
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.encoder_variance import embedding_bound, lm_head_moments, roberta_layer_moments
 from trueband.properties.bounds.variance import Moments
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.embeddings import embed, positions_from_ids
+from trueband.session.golden_choice import choose, run_items
+from trueband.witnesses.families import context_of
 
 STORE = open_store()
 QUICK = ["sapiens_scores_row_0", "longformer_window_64_must_miss", "lf_tiny_layer_local", "lf_tiny_missing_globals"]

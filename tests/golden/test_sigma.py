@@ -20,13 +20,13 @@ import torch
 from torch.nn import functional
 
 import trueband.optimized.models as optimized
-from trueband.golden.bart import bart_to_led, roberta_to_led_encoder
-from trueband.golden.bart_g2p import MAX_LENGTH, encode_word, load_bart_g2p
-from trueband.golden.bart_g2p import PAD as BART_PAD
-from trueband.golden.fairseq import Checkpoint, to_longformer
-from trueband.golden.sapiens import PAD, encode, load_sapiens
 from trueband.golden.seq2seq_witness import greedy, reference_seq2seq
 from trueband.golden.store import open_store
+from trueband.golden.weights.bart import bart_to_led, roberta_to_led_encoder
+from trueband.golden.weights.bart_g2p import MAX_LENGTH, encode_word, load_bart_g2p
+from trueband.golden.weights.bart_g2p import PAD as BART_PAD
+from trueband.golden.weights.fairseq import Checkpoint, to_longformer
+from trueband.golden.weights.sapiens import PAD, encode, load_sapiens
 from trueband.properties.bounds import Precision, round_to
 from trueband.properties.bounds.encoder_variance import (
     lm_head_moments,
@@ -46,7 +46,7 @@ from trueband.properties.bounds.model_variance import (
     roberta_moments,
 )
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 from trueband.reference.layers import lm_head
 from trueband.reference.led import led_lm_head

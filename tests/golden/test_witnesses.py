@@ -11,7 +11,7 @@ import pytest
 
 from trueband.golden import CHECKS, GoldenRecord, open_store
 from trueband.golden.runners import FORMS
-from trueband.golden.sapiens import MASK, UNKNOWN
+from trueband.golden.weights.sapiens import MASK, UNKNOWN
 from trueband.golden.witness import reference_masked_lm
 from trueband.reference import layers
 

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from planted_registry import FAULTY, RIGHT
 
-from trueband.adapters.interpreter import mend
+from trueband.gpu.interpreter import mend
 from trueband.properties.gpu.sanitizer import sanitized
 from trueband.properties.gpu.triton_version import numbers
 

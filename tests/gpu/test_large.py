@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from trueband.commands.sanitize import exit_code
 from trueband.properties.gpu.processes import KILLED
 from trueband.properties.gpu.sanitizer.finding import Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
-from trueband.sanitize_command import exit_code
 
 FILE = Path(__file__).with_name("large.py")
 LIMIT = 1024  # MiB; half of what one tensor would take, a tenth of what shadow memory of all its elements would

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from trueband.commands.sanitize import DESCRIPTION
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.sanitizer.process import sanitize
-from trueband.properties.target import TargetError
-from trueband.sanitize_command import DESCRIPTION
 
 COMMAND = [sys.executable, "-m", "trueband", "sanitize"]
 

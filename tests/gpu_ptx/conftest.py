@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trueband.adapters.ptx import target_of
+from trueband.gpu.ptx import target_of
 from trueband.optimized.attention.triton.places import serve_cpu
+from trueband.properties.candidate.runner import Runner
 from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.execute import Executable
 from trueband.properties.gpu.ptx.launch import Kernel, Pointer, launch
 from trueband.properties.gpu.ptx.parse import parse
 from trueband.properties.gpu.triton_version import EXECUTE
-from trueband.properties.runner import Runner
 
 sys.path.insert(0, str(Path(__file__).parent))
 from planted import planted
@@ -173,7 +173,7 @@ def emulated(
     compiler: FaultyCompiler, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Runner]]:  # fmt: skip
     """The package's kernels on an emulated GPU, as a target in this process; afterwards the CPU is a CPU again."""
-    monkeypatch.setattr("trueband.adapters.ptx.launch", Launches(compiler).launch)
+    monkeypatch.setattr("trueband.gpu.ptx.launch", Launches(compiler).launch)
 
     def make(capability: int, dtype: str, tf32: bool = False) -> Runner:
         return Runner(dataclasses.replace(target_of(capability, tf32, compiler), dtypes=(dtype,)))

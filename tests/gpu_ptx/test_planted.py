@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from planted import FAULTS, planted
 
-from trueband.properties.engine import reproduce
+from trueband.properties.candidate.runner import Runner
 from trueband.properties.gpu.ptx.findings import KINDS
-from trueband.properties.runner import Runner
+from trueband.properties.running.engine import reproduce
 
 pytestmark = pytest.mark.evidence
 

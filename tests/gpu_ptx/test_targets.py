@@ -9,10 +9,10 @@ import pytest
 
 from trueband.adapters import SHIPPED
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.engine import reproduce
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import load_target
 from trueband.properties.gpu.triton_version import EXECUTE
-from trueband.properties.runner import Runner
-from trueband.properties.target import load_target
+from trueband.properties.running.engine import reproduce
 
 pytestmark = pytest.mark.evidence
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trueband.properties import search
+from trueband.properties.running import search
 
 
 @pytest.fixture(autouse=True)

@@ -16,15 +16,15 @@ from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
 from trueband.adapters import Named
-from trueband.model_run import model_names, reproduce_model
-from trueband.model_target import HubModels
-from trueband.model_witness import OptimizedModels
+from trueband.commands.targets import describe
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.models.case import ARCHITECTURES
-from trueband.properties.models.engine import model_steps, run_model_step
 from trueband.properties.models.model import Model
 from trueband.properties.models.target import ModelTarget
-from trueband.properties.target import TargetError
-from trueband.targets_command import describe
+from trueband.properties.running.models import model_steps, run_model_step
+from trueband.session.model_checks import model_names, reproduce_model
+from trueband.witnesses.hub_models import HubModels
+from trueband.witnesses.models import OptimizedModels
 
 pytestmark = pytest.mark.evidence
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.engine import model_steps, run_model_check, run_model_step
-from trueband.properties.models.seeded import MODEL_FAULTS
+from trueband.properties.models.faults import MODEL_FAULTS
 from trueband.properties.models.witness import ReferenceModels
-from trueband.properties.search import OWN_ERROR
+from trueband.properties.running.models import model_steps, run_model_check, run_model_step
+from trueband.properties.running.search import OWN_ERROR
 
 pytestmark = pytest.mark.evidence
 

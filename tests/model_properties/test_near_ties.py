@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.model_witness import OptimizedModels
 from trueband.properties.models.beam_margins import least_margin
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe
@@ -16,10 +15,11 @@ from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.model import Arrays, Model
 from trueband.properties.models.weights import Weights
 from trueband.properties.models.witness import ReferenceModels
-from trueband.properties.search import Found, try_case
+from trueband.properties.running.search import Found, try_case
 from trueband.reference.config import GenerationConfig, XLMRobertaConfig
 from trueband.reference.decoding import Generated, rules_for
 from trueband.reference.decoding_beams import beam_search, beam_steps
+from trueband.witnesses.models import OptimizedModels
 
 TOKENS = ("greedy_tokens", "beam_tokens", "cached_tokens", "one_beam_is_greedy")
 TWINS = [7, 8]

@@ -12,7 +12,7 @@ import pytest
 
 from trueband.properties.bounds.precision import Precision
 from trueband.properties.bounds.stochastic import AUTOCAST, MISSED, SCALED, Arithmetic, stochastic
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.layers_vjp import gelu, layer_norm, rows
 
 Function = Callable[[Any, Any], Any]

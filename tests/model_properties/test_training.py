@@ -15,19 +15,19 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from trueband.adapters import Named
-from trueband.console import print_report
-from trueband.model_run import model_names
-from trueband.model_target import HubModels
-from trueband.model_witness import OptimizedModels
+from trueband.commands.targets import describe
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.checks_dropout import binomial_tails, judge_count
-from trueband.properties.models.engine import run_model_check
+from trueband.properties.models.checks.dropout import binomial_tails, judge_count
 from trueband.properties.models.model import Model
 from trueband.properties.models.target import ModelTarget
 from trueband.properties.models.training import TRAINING
-from trueband.properties.record import Record
-from trueband.properties.target import TargetError
-from trueband.targets_command import describe
+from trueband.properties.results.record import Record
+from trueband.properties.running.models import run_model_check
+from trueband.reports.console import print_report
+from trueband.session.model_checks import model_names
+from trueband.witnesses.hub_models import HubModels
+from trueband.witnesses.models import OptimizedModels
 
 Spoil = Callable[[Any], None]
 

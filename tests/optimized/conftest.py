@@ -20,7 +20,7 @@ from trueband.properties.bounds.losses import (
     mean_squared_error_bound,
 )
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.arguments import Arguments, check_arguments
 
 Array = NDArray[Any]

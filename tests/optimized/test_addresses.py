@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trueband.optimized.attention import chunked_band, chunked_plan
-from trueband.optimized.attention.chunked_space import LINE, Workspace, lies_on_lines
-from trueband.optimized.attention.chunked_tensors import view
+from trueband.optimized.attention.chunked import band as chunked_band
+from trueband.optimized.attention.chunked import plan as chunked_plan
+from trueband.optimized.attention.chunked.space import LINE, Workspace, lies_on_lines
+from trueband.optimized.attention.chunked.tensors import view
 
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 HEAD_DIMS = (1, 3, 4, 5, 8, 16, 24, 64)

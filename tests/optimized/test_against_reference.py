@@ -11,7 +11,7 @@ import torch
 
 from trueband.optimized import band_attention
 from trueband.properties.bounds import DTYPES, Bound, Precision, attention_bound, attention_gradient_bounds
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import band_attention as reference
 from trueband.reference import band_attention_vjp as reference_vjp
 

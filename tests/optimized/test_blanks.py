@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trueband.optimized.attention import projected_op
-from trueband.optimized.attention.chunked_blanks import Blank, Stencil, as_one, fill
-from trueband.optimized.attention.chunked_plan import QUERIES, Band, plan_rows
+from trueband.optimized.attention.chunked.blanks import Blank, Stencil, as_one, fill
+from trueband.optimized.attention.chunked.plan import QUERIES, Band, plan_rows
+from trueband.optimized.attention.operators import projected_op
 
 DTYPES = (torch.float32, torch.float64)
 STRANGE = (float("nan"), float("inf"), float("-inf"), 0.0, -0.0, 1e-45, -3e38)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from trueband.optimized import band_attention
-from trueband.optimized.attention import chunked_band
-from trueband.optimized.attention.chunked_plan import QUERIES, Band, Row
-from trueband.optimized.attention.chunked_space import LINE, Workspace
-from trueband.optimized.attention.chunked_tensors import COPIED, ByChannel
+from trueband.optimized.attention.chunked import band as chunked_band
+from trueband.optimized.attention.chunked.plan import QUERIES, Band, Row
+from trueband.optimized.attention.chunked.space import LINE, Workspace
+from trueband.optimized.attention.chunked.tensors import COPIED, ByChannel
 
 PER_LINE = LINE // 4
 

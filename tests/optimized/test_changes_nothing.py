@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trueband.optimized import band_attention
 from trueband.properties.bounds import Precision, attention_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import band_attention as reference
 
 SEEDS = range(30)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from trueband.optimized.models import exported
+from trueband.optimized.layers import exported
 
 
 @dataclass
@@ -45,6 +45,6 @@ def test_the_same_leaves_and_paths_as_torch() -> None:
 
 
 def test_the_package_is_imported_without_a_warning() -> None:
-    command = [sys.executable, "-W", "error", "-c", "import trueband.optimized.models.outputs"]
+    command = [sys.executable, "-W", "error", "-c", "import trueband.optimized.layers.outputs"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

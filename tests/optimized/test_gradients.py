@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from trueband.optimized import band_attention
-from trueband.optimized.attention.full_op import full_op
-from trueband.optimized.attention.projected_op import projected_op
-from trueband.optimized.attention.relative_op import relative_op
+from trueband.optimized.attention.operators.full_op import full_op
+from trueband.optimized.attention.operators.projected_op import projected_op
+from trueband.optimized.attention.operators.relative_op import relative_op
 
 NAMES = ("query", "key", "value", "query_global", "key_global", "value_global")
 

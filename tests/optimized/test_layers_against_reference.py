@@ -18,7 +18,7 @@ from trueband.properties.bounds.encoder_variance import (
     roberta_layer_moments,
 )
 from trueband.properties.bounds.variance import known, linear_moments, sigma_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import embed, positions_from_ids
 

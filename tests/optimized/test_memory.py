@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trueband.optimized.attention import band_op, chunked_band, full_op, projected_op, relative_op
+from trueband.optimized.attention.chunked import band as chunked_band
+from trueband.optimized.attention.operators import band_op, full_op, projected_op, relative_op
 
 HEADS, HEAD_DIM, WINDOW = 2, 4, 3
 

@@ -13,7 +13,7 @@ from trueband.optimized import LongformerForMaskedLM, LongformerModel, XLMRobert
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.encoder_variance import longformer_layer_moments, roberta_layer_moments
 from trueband.properties.bounds.variance import known, sigma_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import LongformerConfig, XLMRobertaConfig
 
 Fill = Callable[[torch.nn.Module], Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trueband.optimized.attention.chunked_plan import (
+from trueband.optimized.attention.chunked.plan import (
     QUERIES,
     SCORES,
     Band,

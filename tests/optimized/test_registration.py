@@ -11,11 +11,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trueband.optimized import band_attention
-from trueband.optimized.attention.band_op import band_op
-from trueband.optimized.attention.full_op import full_op
-from trueband.optimized.attention.projected_op import projected_op
-from trueband.optimized.attention.relative_op import relative_op
-from trueband.optimized.models.inputs import checked_ids, checked_mask, counted_positions, first_separator, last_end
+from trueband.optimized.attention.operators.band_op import band_op
+from trueband.optimized.attention.operators.full_op import full_op
+from trueband.optimized.attention.operators.projected_op import projected_op
+from trueband.optimized.attention.operators.relative_op import relative_op
+from trueband.optimized.layers.inputs import checked_ids, checked_mask, counted_positions, first_separator, last_end
 
 
 def leaf(*shape: int) -> Tensor:

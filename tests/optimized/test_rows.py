@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from trueband.optimized.attention import chunked_rows
-from trueband.optimized.attention.chunked_plan import Row
-from trueband.optimized.attention.chunked_rows import row_blocks
-from trueband.optimized.attention.chunked_tensors import Unit
+from trueband.optimized.attention.chunked import rows as chunked_rows
+from trueband.optimized.attention.chunked.plan import Row
+from trueband.optimized.attention.chunked.rows import row_blocks
+from trueband.optimized.attention.chunked.tensors import Unit
 
 
 @pytest.mark.parametrize(("scores", "expected"), [(1000, [5, 5, 2]), (1399, [6, 6]), (199, [1] * 12), (10**6, [12])])

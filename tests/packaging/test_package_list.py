@@ -20,6 +20,15 @@ def packages_on_disk(files: list[str]) -> dict[str, str]:
     }
 
 
+def folder_of(name: str, mapped: dict[str, str]) -> str:
+    """Where setuptools looks for a package: below the folder of its nearest parent that is mapped."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        if folder := mapped.get(".".join(parts[:length])):
+            return "/".join((folder, *parts[length:]))
+    return "/".join(parts)
+
+
 def differences(setuptools: dict[str, Any], on_disk: dict[str, str]) -> list[str]:
     """What pyproject.toml and the disk disagree on, one line each; nothing when they agree."""
     listed, mapped = setuptools["packages"], setuptools["package-dir"]
@@ -27,9 +36,9 @@ def differences(setuptools: dict[str, Any], on_disk: dict[str, str]) -> list[str
     problems += [f"packages: {name} on disk, not listed" for name in sorted(on_disk.keys() - set(listed))]
     problems += [f"packages: {name} listed, not on disk" for name in sorted(set(listed) - on_disk.keys())]
     problems += [
-        f"package-dir: expected {name} = {folder}, got {mapped.get(name)}"
+        f"package-dir: expected {name} = {folder}, got {folder_of(name, mapped)}"
         for name, folder in sorted(on_disk.items())
-        if mapped.get(name) != folder
+        if folder_of(name, mapped) != folder
     ]
     problems += [f"package-dir: {name} mapped, not on disk" for name in sorted(mapped.keys() - on_disk.keys())]
     return problems
@@ -60,17 +69,20 @@ def test_each_of_the_five_folders_is_typed(checkout: Path) -> None:
 def test_one_forgotten_or_wrong_entry_is_seen(pyproject: dict[str, Any], data: st.DataObject) -> None:
     """The wrong pyprojects: a package not listed, not mapped, mapped to the wrong folder, listed in excess."""
     right = pyproject["tool"]["setuptools"]
-    on_disk = dict(right["package-dir"])
+    mapped = right["package-dir"]
+    on_disk = {name: folder_of(name, mapped) for name in right["packages"]}
     assert differences(right, on_disk) == []
     name = data.draw(st.sampled_from(right["packages"]))
     others = [other for other in right["packages"] if other != name]
-    without = {key: folder for key, folder in on_disk.items() if key != name}
     for wrong in (
-        {"packages": others, "package-dir": on_disk},
-        {"packages": [*right["packages"], name], "package-dir": on_disk},
-        {"packages": [*right["packages"], "trueband.ghost"], "package-dir": on_disk},
-        {"packages": right["packages"], "package-dir": without},
-        {"packages": right["packages"], "package-dir": {**on_disk, name: "elsewhere"}},
-        {"packages": right["packages"], "package-dir": {**on_disk, "trueband.ghost": "ghost"}},
+        {"packages": others, "package-dir": mapped},
+        {"packages": [*right["packages"], name], "package-dir": mapped},
+        {"packages": [*right["packages"], "trueband.ghost"], "package-dir": mapped},
+        {"packages": right["packages"], "package-dir": {**mapped, "trueband.ghost": "ghost"}},
     ):
         assert len(differences(wrong, on_disk)) == 1
+    top = data.draw(st.sampled_from([each for each in mapped if each != "trueband"]))
+    without = {key: folder for key, folder in mapped.items() if key != top}
+    for wrong in (without, {**mapped, name: "elsewhere"}):
+        found = differences({"packages": right["packages"], "package-dir": wrong}, on_disk)
+        assert found and all(problem.startswith("package-dir: expected trueband") for problem in found)

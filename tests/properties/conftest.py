@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trueband.properties import plan
-from trueband.properties.limits import Limits
-from trueband.properties.production.shapes import Shape
+from trueband.properties.cases.limits import Limits
+from trueband.properties.cases.shapes import Shape
+from trueband.properties.running import plan
 
 MODEST = 30_000  # pairs of a row and a key
 

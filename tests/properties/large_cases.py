@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.case import Case
+from trueband.properties.cases.case import Case
 
 LONG = Case(
     tokens=610, window=40, head_dim=16, heads=2, family="normal", seed=5, masked=((5, 6, *range(560, 600)),),

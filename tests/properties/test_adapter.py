@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties.adapter import Adapter, adapter, check_signature, signature_of
-from trueband.properties.case import Case
+from trueband.properties.candidate.adapter import Adapter, adapter, check_signature, signature_of
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.synonyms import FILLINGS, layout_in
+from trueband.properties.candidate.target import Target, TargetError, load_target
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.runner import Runner
-from trueband.properties.search import try_case
-from trueband.properties.synonyms import FILLINGS, layout_in
-from trueband.properties.target import Target, TargetError, load_target
+from trueband.properties.running.search import try_case
 
 DENSE = """
 import math

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.properties.backward import ONCE, Backward, already_there
-from trueband.properties.case import Case
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.remote import PastGradients, RemoteRunner
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, load_target
+from trueband.properties.cases.backward import ONCE, Backward, already_there
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import reproduce, run
 from trueband.properties.faults import Specimen, target_of
-from trueband.properties.faults.differentiated import Differentiated
-from trueband.properties.inputs import Inputs
-from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.plan import make_plan
-from trueband.properties.production.walk import production_case
-from trueband.properties.remote import PastGradients, RemoteRunner
-from trueband.properties.runner import Runner
-from trueband.properties.search import try_case
-from trueband.properties.second_process import Memory, second_process
-from trueband.properties.target import Target, load_target
+from trueband.properties.faults.specimens.differentiated import Differentiated
+from trueband.properties.running.engine import reproduce, run
+from trueband.properties.running.plan import make_plan
+from trueband.properties.running.production import production_case
+from trueband.properties.running.search import try_case
+from trueband.properties.running.second_process import Memory, second_process
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 SHAPE = (2, 3, 4, 2)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from trueband.properties.bounds import DTYPES, Bound, Precision, attention_bound, attention_gradient_bounds
-from trueband.properties.case import Case
-from trueband.properties.choices import RandomChoices
-from trueband.properties.inputs import Inputs
-from trueband.properties.strategies import choose_case
-from trueband.properties.verdict import judge
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.choices import RandomChoices
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import choose_case
+from trueband.properties.results.verdict import judge
 from trueband.reference.attention import local_rows
 
 PLAIN = frozenset({"padding", "causal", "scale"})

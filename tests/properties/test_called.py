@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.properties.called import Call, Calls, shown, shown_all
-from trueband.properties.campaign import Block
-from trueband.properties.case import Case
+from trueband.properties.candidate.called import Call, Calls, shown, shown_all
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults import FAULTS
-from trueband.properties.inputs import Inputs
-from trueband.properties.runner import Runner
-from trueband.properties.search import Failure, try_case
+from trueband.properties.running.campaign import Block
+from trueband.properties.running.search import Failure, try_case
 
 CASE = Case(7, 2, batch=2, masked=((), (6,)), family="normal")
 

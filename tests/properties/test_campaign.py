@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties import campaign
-from trueband.properties.campaign import Block, Shard, block_keys, case_of, run_campaign, sum_blocks
-from trueband.properties.case import Case
-from trueband.properties.engine import SMALL
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.case import Case
 from trueband.properties.faults import Specimen, target_of
-from trueband.properties.plan import Plan, steps
-from trueband.properties.production import walk
-from trueband.properties.runner import Runner
-from trueband.properties.target import Target
+from trueband.properties.running import campaign
+from trueband.properties.running import production as walk
+from trueband.properties.running.campaign import Block, Shard, block_keys, case_of, run_campaign, sum_blocks
+from trueband.properties.running.engine import SMALL
+from trueband.properties.running.plan import Plan, steps
 
 pytestmark = pytest.mark.evidence
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 
 from trueband.properties.bounds import round_to
-from trueband.properties.case import Case
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.choices import RandomChoices
+from trueband.properties.cases.families import FAMILIES
+from trueband.properties.cases.strategies import Structure, cases, choose_case
 from trueband.properties.checks import CHECKS
-from trueband.properties.choices import RandomChoices
-from trueband.properties.engine import reproduce
-from trueband.properties.families import FAMILIES
 from trueband.properties.faults import Specimen
-from trueband.properties.runner import Runner
-from trueband.properties.strategies import Structure, cases, choose_case
-from trueband.properties.target import FEATURES, Target
+from trueband.properties.running.engine import reproduce
 
 EVERYTHING = cases("bfloat16", FEATURES)
 

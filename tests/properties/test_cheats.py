@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trueband.cli import main
-from trueband.exit_codes import CHEATING, CRASHED, FAILED, PASSED
+from trueband.commands.exit_codes import CHEATING, CRASHED, FAILED, PASSED
 
 pytestmark = pytest.mark.evidence
 

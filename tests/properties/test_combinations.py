@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from trueband.properties.candidate.target import FEATURES
+from trueband.properties.cases.combinations import combined_case, design, ordinary
+from trueband.properties.cases.covering import covering
+from trueband.properties.cases.limits import Limits, Sizes
+from trueband.properties.cases.ways import DIGITS, Way, plainer
 from trueband.properties.checks import CHECKS
-from trueband.properties.limits import Limits, Sizes
-from trueband.properties.production.combinations import combined_case, design, ordinary
-from trueband.properties.production.covering import covering
-from trueband.properties.production.walk import production_case
-from trueband.properties.production.ways import DIGITS, Way, plainer
-from trueband.properties.target import FEATURES
+from trueband.properties.running.production import production_case
 
 EVERYTHING = frozenset(FEATURES)
 

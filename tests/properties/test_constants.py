@@ -13,8 +13,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.internal import conjecture
 
-from trueband.properties import constants, search
-from trueband.properties.verdict import Verdict, judge_exact
+from trueband.properties.results.verdict import Verdict, judge_exact
+from trueband.properties.running import hypothesis_constants as constants
+from trueband.properties.running import search
 
 NUMBERS = st.lists(st.integers(0, 10_000), min_size=20, max_size=20)
 

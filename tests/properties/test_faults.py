@@ -6,13 +6,11 @@ from collections import Counter
 
 import pytest
 
-from trueband.properties.case import Case
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import SMALL, run_check, run_small_world
 from trueband.properties.faults import FAULTS, KINDS, Fault, Specimen, target_of
-from trueband.properties.faults.banded import Banded
 from trueband.properties.faults.catalog import LEVELS, catalog
-from trueband.properties.faults.chunked import Chunked
 from trueband.properties.faults.detection import (
     LONG_ROUND,
     MOST_SHAPES,
@@ -21,14 +19,16 @@ from trueband.properties.faults.detection import (
     kills,
     operator_trials,
 )
-from trueband.properties.faults.differentiated import Differentiated
 from trueband.properties.faults.invisible import INVISIBLE, Invisible
-from trueband.properties.faults.registry import SPECIMEN_FEATURES, fault
-from trueband.properties.faults.tiled import Tiled
-from trueband.properties.faults.validating import Validating
+from trueband.properties.faults.seeded.registry import SPECIMEN_FEATURES, fault
+from trueband.properties.faults.specimens.banded import Banded
+from trueband.properties.faults.specimens.chunked import Chunked
+from trueband.properties.faults.specimens.differentiated import Differentiated
+from trueband.properties.faults.specimens.tiled import Tiled
+from trueband.properties.faults.specimens.validating import Validating
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.plan import SMALL_WORLD, Plan, make_plan, walked
-from trueband.properties.runner import Runner
+from trueband.properties.running.engine import SMALL, run_check, run_small_world
+from trueband.properties.running.plan import SMALL_WORLD, Plan, make_plan, walked
 
 pytestmark = pytest.mark.evidence
 

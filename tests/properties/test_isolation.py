@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trueband.exit_codes import CRASHED, of_records
-from trueband.properties.case import Case
+from trueband.commands.exit_codes import CRASHED, of_records
+from trueband.properties.candidate.child import Child
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.candidate.target import Target, TargetError, load_target
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import reproduce, run, run_check
-from trueband.properties.isolation.child import Child
-from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.plan import Plan, select
-from trueband.properties.remote import RemoteRunner
-from trueband.properties.target import Target, TargetError, load_target
+from trueband.properties.running.engine import reproduce, run, run_check
+from trueband.properties.running.plan import Plan, select
 
 FILE = Path(__file__).parents[1] / "cheats" / "processes.py"
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.properties.isolation import memory, tampering
-from trueband.properties.isolation.errors import CHEATING, FAILED, OUT_OF_MEMORY, Raised, judged
-from trueband.properties.isolation.watch import is_own
-from trueband.properties.protocol import receive, send
+from trueband.properties.candidate import memory, tampering
+from trueband.properties.candidate.errors import CHEATING, FAILED, OUT_OF_MEMORY, Raised, judged
+from trueband.properties.candidate.protocol import receive, send
+from trueband.properties.candidate.watch import is_own
 
 DTYPES = ("float64", "float32", "bfloat16", "float16", "bool")
 
@@ -132,10 +132,10 @@ def test_a_replaced_part_of_the_harness_is_named(monkeypatch: pytest.MonkeyPatch
     assert tampering.replaced(before) == ""
     with monkeypatch.context() as patch:
         patch.setattr(memory, "burn", lambda _: None)
-        assert tampering.replaced(before) == "trueband.properties.isolation.memory.burn"
+        assert tampering.replaced(before) == "trueband.properties.candidate.memory.burn"
     with monkeypatch.context() as patch:
         patch.setattr(memory.Held, "damage", lambda _: "")
-        assert tampering.replaced(before) == "trueband.properties.isolation.memory.Held.damage"
+        assert tampering.replaced(before) == "trueband.properties.candidate.memory.Held.damage"
     assert tampering.replaced(before) == ""
 
 

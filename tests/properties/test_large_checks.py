@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.case import Case
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.strategies import COMBINED, DENSE, SHAPES
+from trueband.properties.cases.ways import DIGITS, Way
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import run_check
 from trueband.properties.faults import FAULTS, target_of
-from trueband.properties.faults.banded import Banded
 from trueband.properties.faults.catalog import catalog
-from trueband.properties.plan import Plan
-from trueband.properties.production.walk import production_case
-from trueband.properties.production.ways import DIGITS, Way
-from trueband.properties.runner import Runner
-from trueband.properties.search import Tried, try_case
-from trueband.properties.strategies import COMBINED, DENSE, SHAPES
-from trueband.properties.target import Target
+from trueband.properties.faults.specimens.banded import Banded
+from trueband.properties.running.engine import run_check
+from trueband.properties.running.plan import Plan
+from trueband.properties.running.production import production_case
+from trueband.properties.running.search import Tried, try_case
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.survey import merged
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.limits import LEAST, Limits, Sizes
 from trueband.properties.checks import CHECKS
 from trueband.properties.checks.declared import without
-from trueband.properties.engine import run
-from trueband.properties.limits import LEAST, Limits, Sizes
-from trueband.properties.plan import make_plan
-from trueband.properties.record import Record
-from trueband.properties.runner import Runner
-from trueband.properties.survey import merged
-from trueband.properties.target import Target
+from trueband.properties.results.record import Record
+from trueband.properties.running.engine import run
+from trueband.properties.running.plan import make_plan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from dense_softmax import attention, kernel

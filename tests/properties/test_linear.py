@@ -12,9 +12,11 @@ import pytest
 
 from trueband.properties.bounds import DTYPES, Bound
 from trueband.properties.bounds.attention import softmax_errors
-from trueband.properties.case import Case
-from trueband.properties.choices import RandomChoices
-from trueband.properties.inputs import Inputs
+from trueband.properties.candidate.target import FEATURES
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.choices import RandomChoices
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.strategies import Structure, choose_case
 from trueband.properties.linear.choice import BLOCKS, MOST, choose_rows
 from trueband.properties.linear.codes import CODES, code_of_channel, coded, codes
 from trueband.properties.linear.counts import counting_inputs, expected_counts
@@ -28,9 +30,7 @@ from trueband.properties.linear.patches import patches
 from trueband.properties.linear.rows import at_rows, reference_at
 from trueband.properties.linear.sums import Sight, band_sums
 from trueband.properties.linear.uniform_gradients import SIZES, UniformCall
-from trueband.properties.strategies import Structure, choose_case
-from trueband.properties.target import FEATURES
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.attention import global_rows, local_rows
 
 CASES = 24

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from trueband.properties import blas
-from trueband.properties import machine as module
-from trueband.properties.blas import blas_of_torch
-from trueband.properties.machine import VARIABLES, Machine, machine
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.results import blas
+from trueband.properties.results import machine as module
+from trueband.properties.results.blas import blas_of_torch
+from trueband.properties.results.machine import VARIABLES, Machine, machine
 
-PRINT = "import json, sys; from trueband.properties.machine import machine; print(json.dumps(machine()))"
+PRINT = "import json, sys; from trueband.properties.results.machine import machine; print(json.dumps(machine()))"
 BLOCKED = """
 import sys
 class Blocked:

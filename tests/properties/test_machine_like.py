@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, load_target
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import run
-from trueband.properties.plan import make_plan
-from trueband.properties.record import Record
-from trueband.properties.runner import Runner
-from trueband.properties.target import Target, load_target
+from trueband.properties.results.record import Record
+from trueband.properties.running.engine import run
+from trueband.properties.running.plan import make_plan
 
 pytestmark = [pytest.mark.evidence, pytest.mark.usefixtures("modest_shapes")]
 FILE = Path(__file__).resolve().parents[1] / "tools" / "machine_like.py"

@@ -9,7 +9,7 @@ import pytest
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults import FAULTS, Fault
 from trueband.properties.faults.detection import operator_trials
-from trueband.properties.search import Failure
+from trueband.properties.running.search import Failure
 
 EXAMPLES = 60
 # A number without an origin, an index of nothing, a phrase that runs into an index, words about NaN that say nothing.

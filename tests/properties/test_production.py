@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.properties.boundary import boundaries, smallest
-from trueband.properties.case import Case
+from trueband.properties.candidate.covered import Covered
+from trueband.properties.candidate.guard import Guard
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, TargetError, load_attribute
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.limits import Limits, Sizes
+from trueband.properties.cases.production import BUDGETS, WHOLE, shapes
+from trueband.properties.cases.shapes import MODELS, Shape, read_shapes
 from trueband.properties.checks import CHECKS
-from trueband.properties.covered import Covered
-from trueband.properties.engine import run, run_step
-from trueband.properties.limits import Limits, Sizes
-from trueband.properties.manifest import unrun
-from trueband.properties.plan import Plan, make_plan, spread, steps, walked
-from trueband.properties.production.guard import Guard
-from trueband.properties.production.plans import BUDGETS, WHOLE, shapes
-from trueband.properties.production.shapes import MODELS, Shape, read_shapes
-from trueband.properties.production.walk import production_case, walk
-from trueband.properties.runner import Runner
-from trueband.properties.target import Target, TargetError, load_attribute
+from trueband.properties.running.boundary import boundaries, smallest
+from trueband.properties.running.engine import run, run_step
+from trueband.properties.running.manifest import unrun
+from trueband.properties.running.plan import Plan, make_plan, spread, steps, walked
+from trueband.properties.running.production import production_case, walk
 
 COUNTS = CHECKS["counts_at_size"]
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from trueband.properties.bounds import Bound
-from trueband.properties.case import Case
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.checks.same import SAME_CALL, judge_same
-from trueband.properties.engine import reproduce, run_check
-from trueband.properties.plan import Plan
-from trueband.properties.probe import Probe
-from trueband.properties.runner import Runner
-from trueband.properties.target import FEATURES, Target
-from trueband.properties.verdict import no_evidence
+from trueband.properties.results.verdict import no_evidence
+from trueband.properties.running.engine import reproduce, run_check
+from trueband.properties.running.plan import Plan
 
 BOUND = Bound({"rounding": np.full(2, 1e-6)})
 CASE = {"tokens": 5, "window": 2, "head_dim": 4, "family": "normal"}

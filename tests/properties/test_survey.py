@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from trueband.properties.engine import run
-from trueband.properties.limits import Limits, Sizes
-from trueband.properties.plan import make_plan
-from trueband.properties.remote import RemoteRunner
-from trueband.properties.survey import VALUES, merged, sizes_of, survey, to_declare
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.candidate.survey import VALUES, merged, sizes_of, survey, to_declare
+from trueband.properties.cases.limits import Limits, Sizes
+from trueband.properties.running.engine import run
+from trueband.properties.running.plan import make_plan
 
 KERNELS = Path(__file__).resolve().parents[1] / "front" / "sized_kernels.py"
 

@@ -14,16 +14,16 @@ import torch
 
 from trueband.properties.bounds import Precision, attention_bound
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
-from trueband.properties.case import Case
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, TargetError
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.limits import Sizes
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import run_check, run_small_world
 from trueband.properties.faults import Specimen
-from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.limits import Sizes
-from trueband.properties.plan import Plan, select
-from trueband.properties.probe import Probe
-from trueband.properties.runner import Runner
-from trueband.properties.target import Target, TargetError
+from trueband.properties.running.engine import run_check, run_small_world
+from trueband.properties.running.plan import Plan, select
 
 PLAN = Plan("target", ("float32",), 1, ("float32",), ())
 CASE = Case(tokens=5, window=1, head_dim=3, batch=2, heads=2, masked=((0,), ()), family="normal")

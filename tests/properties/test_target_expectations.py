@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.expected_failures import ExpectedFailures
 
 CASE = {"tokens": 2, "window": 0}
 

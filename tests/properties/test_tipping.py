@@ -11,11 +11,11 @@ import pytest
 
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.tipping import gradients_may_tip, output_may_tip
-from trueband.properties.case import Case
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target, load_target
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
-from trueband.properties.engine import reproduce
-from trueband.properties.runner import Runner
-from trueband.properties.target import Target, load_target
+from trueband.properties.running.engine import reproduce
 
 pytestmark = pytest.mark.evidence
 

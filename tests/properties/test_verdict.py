@@ -7,7 +7,7 @@ import pytest
 
 from trueband.properties.bounds import Bound
 from trueband.properties.checks.check import claim
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 
 
 def bound_of(*values: float) -> Bound:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Precision, attention_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference import band_attention
 from trueband.reference.arguments import check_arguments
 from trueband.reference.attention import global_rows, local_rows, masked_softmax

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound, Precision, attention_bound, attention_gradient_bounds
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference import BandAttentionGradients, band_attention_vjp
 from trueband.reference.arguments import check_arguments
 from trueband.reference.attention import local_rows

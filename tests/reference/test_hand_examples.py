@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Precision, attention_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference import band_attention, band_attention_vjp
 from trueband.reference.arguments import check_arguments
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Precision, attention_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import band_attention
 from trueband.reference.arguments import check_arguments
 

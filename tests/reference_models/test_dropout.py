@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trueband.properties.models.checks_dropout import judge_count
+from trueband.properties.models.checks.dropout import judge_count
 from trueband.reference.dropout import Dropout, keep_all
 
 SHAPE = (3, 5, 7)

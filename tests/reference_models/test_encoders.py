@@ -18,7 +18,7 @@ from trueband.properties.bounds.encoder_variance import (
     roberta_layer_moments,
 )
 from trueband.properties.bounds.variance import sigma_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.embeddings import embed, positions_from_ids
 from trueband.reference.layers import layer_norm, lm_head, weight

@@ -10,12 +10,12 @@ import pytest
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.models.case import HEADS, ModelCase
-from trueband.properties.models.faults_training import GeluOfTanh, NormWithoutMean, SoftmaxWithoutSum, TiedOnce
+from trueband.properties.models.faults.training import GeluOfTanh, NormWithoutMean, SoftmaxWithoutSum, TiedOnce
 from trueband.properties.models.head_inputs import head_inputs, labels
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.training import BUFFERS, Expected, Regime
 from trueband.properties.models.witness import ReferenceModels
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 STEP = 2.0**-12  # of a weight: its cube and a roundoff over it are about as small
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from trueband.properties.bounds import Bound, Precision, round_to
 from trueband.properties.bounds.layers import gelu_bound, layer_norm_bound, linear_bound, residual_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.layers import gelu, layer_norm, linear
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")

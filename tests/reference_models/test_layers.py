@@ -10,7 +10,7 @@ import pytest
 
 from trueband.properties.bounds import Bound, Precision
 from trueband.properties.bounds.layers import gelu_bound, layer_norm_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.layers import erf, gelu, layer_norm, linear, lm_head, merge_heads, pooler, split_heads, weight
 
 FLOAT64 = Precision.of("float64")

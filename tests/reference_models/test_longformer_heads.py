@@ -15,7 +15,7 @@ from trueband.properties.bounds.layer_variance import linear_of
 from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.properties.bounds.model_variance import longformer_moments
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.config import LongformerConfig
 from trueband.reference.longformer import longformer_masked_lm, longformer_model
 from trueband.reference.longformer_heads import (

@@ -15,7 +15,7 @@ from trueband.properties.bounds.losses import (
     cross_entropy_bound,
     mean_squared_error_bound,
 )
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.losses import (
     binary_cross_entropy,
     classification_loss,

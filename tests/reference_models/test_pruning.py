@@ -10,7 +10,7 @@ import pytest
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.encoder_variance import run_roberta_layer
 from trueband.properties.bounds.variance import sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.pruning import prune_heads
 from trueband.reference.roberta import roberta_layer_output

@@ -16,7 +16,7 @@ from trueband.properties.bounds import Precision
 from trueband.properties.bounds.encoder_variance import run_roberta_layer
 from trueband.properties.bounds.layer_variance import ROBERTA, Attention, Layer
 from trueband.properties.bounds.variance import Moments, known, sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.embeddings import embed
 from trueband.reference.full_attention import relative_scores

@@ -19,7 +19,7 @@ from trueband.properties.bounds.losses import (
 )
 from trueband.properties.bounds.model_variance import roberta_moments
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.config import XLMRobertaConfig
 from trueband.reference.losses import cross_entropy
 from trueband.reference.roberta import roberta_causal_lm, roberta_masked_lm, roberta_model

@@ -15,7 +15,7 @@ from torch.nn import functional
 from trueband.properties.bounds import Precision, round_to
 from trueband.properties.bounds.encoder_variance import longformer_layer_moments, roberta_layer_moments
 from trueband.properties.bounds.variance import SIGMAS, Moments, sigma_bound
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 from trueband.reference.longformer import longformer_layer
 from trueband.reference.masks import visible_to_global_rows, visible_to_local_rows

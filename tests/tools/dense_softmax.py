@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 
 
 def attention(

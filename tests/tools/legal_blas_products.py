@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trueband.properties.bounds.bound import Bound
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
 
 Array = NDArray[Any]
 LINE = 64  # bytes

@@ -17,7 +17,7 @@ import torch
 from dense_softmax import attention
 from dense_softmax import kernel as dense
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 
 NOT_DETERMINISTIC = dense.features - {"deterministic", "deterministic_gradients"}  # type: ignore[operator]
 NOT_BACKWARD = dense.features - {"deterministic_gradients"}  # type: ignore[operator]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 
 KEYS = 7  # of a block: no divisor of the usual lengths
 

@@ -17,19 +17,19 @@ from typing import NamedTuple
 import numpy as np
 
 from trueband import __version__
-from trueband.golden.bart_g2p import END, START, UNKNOWN, decode_phonemes, encode_word
-from trueband.golden.bart_g2p import PAD as BART_PAD
-from trueband.golden.fairseq import Checkpoint
+from trueband.golden.at_hand import AT_HAND, CONVERSIONS
 from trueband.golden.recordings.inputs import check_inputs
 from trueband.golden.recordings.model import described
 from trueband.golden.recordings.recording import RUN, recipe_of, taps_of
 from trueband.golden.recordings.reference import natural_states
 from trueband.golden.recordings.rows import selected_rows
-from trueband.golden.runners.weights import AT_HAND, CONVERSIONS
-from trueband.golden.sapiens import PAD, encode
 from trueband.golden.store import Golden, Metadata, Source, open_store, read_golden, write_golden
 from trueband.golden.store.store import FOLDER, write_index
-from trueband.golden.wheels import BART_G2P, SAPIENS
+from trueband.golden.weights.bart_g2p import END, START, UNKNOWN, decode_phonemes, encode_word
+from trueband.golden.weights.bart_g2p import PAD as BART_PAD
+from trueband.golden.weights.fairseq import Checkpoint
+from trueband.golden.weights.sapiens import PAD, encode
+from trueband.golden.weights.wheels import BART_G2P, SAPIENS
 
 ROWS = 12  # of each text
 LICENSE = "Apache-2.0; numbers computed here from weights under {}"

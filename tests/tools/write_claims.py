@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trueband.golden.checks import CHECKS as GOLDEN_CHECKS
 from trueband.golden.runners import RUNNERS
+from trueband.golden.runners.checks import CHECKS as GOLDEN_CHECKS
+from trueband.properties.candidate.target import FEATURES
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.plan import SMALL_WORLD, SMALL_WORLD_CLAIM
-from trueband.properties.target import FEATURES
+from trueband.properties.running.plan import SMALL_WORLD, SMALL_WORLD_CLAIM
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
 DECLARED = ("deterministic", "deterministic_gradients", "batch_invariant")

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from trueband import __version__
-from trueband.golden.sapiens import RESIDUES
 from trueband.golden.store import Golden, Metadata, Source, Tolerance, write_golden
 from trueband.golden.store.digest import inputs_sha256
 from trueband.golden.store.store import write_index
-from trueband.golden.wheels import BART_G2P, SAPIENS
+from trueband.golden.weights.sapiens import RESIDUES
+from trueband.golden.weights.wheels import BART_G2P, SAPIENS
 
 LINKED = {"SAPIENS": {"checkpoint_vh.pt": SAPIENS.sha256["checkpoint_vh.pt"]}, "BART": BART_G2P.sha256}
 MIT = "MIT (Merck/Sapiens)"

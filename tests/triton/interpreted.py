@@ -21,25 +21,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from trueband.adapters.interpreter import mend
-from trueband.adapters.triton import target, use
-from trueband.model_witness import OptimizedModels
+from trueband.gpu.interpreter import mend
+from trueband.gpu.triton import target, use
 from trueband.optimized import band_attention
-from trueband.optimized.attention.band_op import band_op
+from trueband.optimized.attention.operators.band_op import band_op
 from trueband.optimized.attention.triton import launch
 from trueband.optimized.attention.triton.kernels import tiles
 from trueband.optimized.attention.triton.operator import forward_op, triton_band
 from trueband.optimized.attention.triton.requirements import refusal
-from trueband.optimized.models import band_self_attention
+from trueband.optimized.layers import band_attention as band_self_attention
 from trueband.properties.bounds import Bound
-from trueband.properties.case import Case
-from trueband.properties.engine import walk_small_world
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.gpu.scalars import replaced_for_numbers
-from trueband.properties.inputs import Inputs
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.engine import run_model_check
-from trueband.properties.runner import Runner
-from trueband.properties.verdict import Verdict, judge
+from trueband.properties.results.verdict import Verdict, judge
+from trueband.properties.running.engine import walk_small_world
+from trueband.properties.running.models import run_model_check
+from trueband.witnesses.models import OptimizedModels
 
 warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of the infinities that a kernel masks
 FAR = (0, 15, 16, 31, 32, 63, 64)  # positions of global tokens, around the edges

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trueband.adapters.interpreter import rounded, widened
+from trueband.gpu.interpreter import rounded, widened
 
 # Every sign, exponent and fraction of bfloat16, followed by what is rounded away: nothing, less than half, half, more.
 KEPT = np.arange(2**16, dtype=np.uint32) << 16

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from trueband.adapters.triton import target
-from trueband.properties.plan import select
+from trueband.gpu.triton import target
+from trueband.properties.running.plan import select
 
 pytestmark = pytest.mark.evidence
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.target import FEATURES, Target
+from trueband.properties.candidate.target import FEATURES, Target
 
 
 def band_attention(query: Any, key: Any, value: Any, **options: Any) -> Any:

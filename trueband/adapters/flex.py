@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from trueband.adapters.dense_masks import dense_masks, join_rows
-from trueband.properties.target import FEATURES, Target
+from trueband.properties.candidate.target import FEATURES, Target
 
 
 def attention(

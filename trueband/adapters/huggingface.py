@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.limits import Sizes
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.limits import Sizes
 
 DECLARED: Any = {
     "dtypes": ("float64", "float32"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueband.properties.target import Target
+from trueband.properties.candidate.target import Target
 
 
 def attention(

@@ -7,8 +7,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.triton_version import EXECUTE, require
-from trueband.properties.target import TargetError
 
 GROUP = "trueband.targets"
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ SHIPPED = {
     for each in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
-            "triton", "trueband.adapters.triton:target",
+            "triton", "trueband.gpu.triton:target",
             "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
             ("triton",),
         ),
@@ -76,19 +76,19 @@ SHIPPED = {
             ("local-attention",),
         ),
         Named(
-            "ptx-sm80", "trueband.adapters.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
+            "ptx-sm80", "trueband.gpu.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
             ("triton",), triton=EXECUTE[80],
         ),
         Named(
-            "ptx-sm90", "trueband.adapters.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
+            "ptx-sm90", "trueband.gpu.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
             ("triton",), triton=EXECUTE[90],
         ),
         Named(
-            "ptx-sm80-tf32", "trueband.adapters.ptx:sm80_tf32", "the same for sm_80, float32 products cut to tf32",
+            "ptx-sm80-tf32", "trueband.gpu.ptx:sm80_tf32", "the same for sm_80, float32 products cut to tf32",
             ("triton",), triton=EXECUTE[80],
         ),
         Named(
-            "ptx-sm90-tf32", "trueband.adapters.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
+            "ptx-sm90-tf32", "trueband.gpu.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
             ("triton",), triton=EXECUTE[90],
         ),
         Named(

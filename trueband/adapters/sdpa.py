@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.adapters.dense_masks import dense_masks, join_rows
-from trueband.properties.target import FEATURES, Target
+from trueband.properties.candidate.target import FEATURES, Target
 
 
 def attention(

@@ -13,8 +13,8 @@ from trueband.bench.contenders import Work
 from trueband.bench.encoders import sizes, token_ids
 from trueband.bench.inputs import attention_mask, hidden_states, settings
 from trueband.bench.shape import BEAMS, NEW_TOKENS, Shape
+from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput
 from trueband.optimized.models import LEDForConditionalGeneration
-from trueband.optimized.models.led_outputs import LEDEncoderBaseModelOutput
 from trueband.reference.config import LEDConfig
 
 LENGTH = {"min_length": NEW_TOKENS + 1, "max_length": NEW_TOKENS + 1, "num_beams": BEAMS}  # the start token is one

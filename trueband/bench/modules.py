@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from trueband.bench.contenders import Work
 from trueband.bench.inputs import attention_mask, first_is_global, hidden_states, settings
 from trueband.bench.shape import Shape
-from trueband.optimized.models.band_self_attention import BandSelfAttention
+from trueband.optimized.layers.band_attention import BandSelfAttention
 from trueband.reference.config import LEDConfig
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from trueband.bench.shape import Shape
-from trueband.threads import VARIABLES
+from trueband.starting.threads import VARIABLES
 
 # Settings of a BLAS that somebody has made for another purpose would change what is measured.
 _FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")

@@ -80,8 +80,8 @@ class Counter:
         warps: int, stages: int,
     ) -> None:  # fmt: skip
         """Compile a kernel, execute its programs of the first head, and count: what a `Place` does."""
-        from trueband.adapters.ptx import compiler, requested
-        from trueband.adapters.unwritten import plain
+        from trueband.gpu.ptx import compiler, requested
+        from trueband.gpu.unwritten import plain
         from trueband.properties.gpu.ptx.launch import Pointer, launch
 
         request, given = requested(kernel, arguments, constants, self.capability, warps, stages)

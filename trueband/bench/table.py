@@ -11,7 +11,7 @@ from rich.table import Table
 from trueband.bench.contenders import CEILING, OURS, contender
 from trueband.bench.measure import Measurement
 from trueband.bench.shape import LEVELS, Shape
-from trueband.console import print_line, report_console
+from trueband.reports.console import print_line, report_console
 
 FROM_TOKENS = 4096  # exponents are of lengths from here on: shorter ones are mostly overhead
 

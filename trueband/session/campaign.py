@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from trueband.campaign_file import CampaignFile, head_of
-from trueband.expectations import expected_failures, known_cases
-from trueband.properties.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
+from trueband.session.campaign_file import CampaignFile, head_of
+from trueband.session.expectations import expected_failures, known_cases
 from trueband.session.kernel import KernelSuite
 from trueband.session.request import Request
 from trueband.session.request_error import RequestError

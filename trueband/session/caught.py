@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trueband.import_string import import_string
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.isolation.errors import CandidateEnded
-from trueband.properties.plan import Step
-from trueband.properties.record import Record
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.results.record import Record
+from trueband.properties.running.expected_failures import ExpectedFailures
+from trueband.properties.running.plan import Step
+from trueband.session.import_string import import_string
 from trueband.session.request import Request
 from trueband.session.suite import OnCase
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trueband.golden_families import FAMILIES, context_of
-from trueband.golden_run import choose, golden_names, load_weights, record_of_golden, run_item
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.plan import Step
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.expected_failures import ExpectedFailures
+from trueband.properties.running.plan import Step
+from trueband.session.golden_choice import choose, golden_names, load_weights, record_of_golden, run_item
 from trueband.session.request import Request
 from trueband.session.suite import OnCase
+from trueband.witnesses.families import FAMILIES, context_of
 
 
 class GoldenSuite:

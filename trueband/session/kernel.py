@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from trueband.adapters import resolve
-from trueband.expectations import known_cases
-from trueband.import_string import import_string, same_search_path
-from trueband.json_lines import run_head
-from trueband.properties.engine import remember, reproduce, run_step
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.manifest import unrun
-from trueband.properties.plan import Plan, Step, make_plan, select, steps
-from trueband.properties.production.shapes import Shape, read_shapes, shapes_of
-from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.cases.shapes import Shape, read_shapes, shapes_of
+from trueband.properties.results.record import Record
+from trueband.properties.running.engine import remember, reproduce, run_step
+from trueband.properties.running.expected_failures import ExpectedFailures
+from trueband.properties.running.manifest import unrun
+from trueband.properties.running.plan import Plan, Step, make_plan, select, steps
+from trueband.reports.json_lines import run_head
+from trueband.session.expectations import known_cases
+from trueband.session.import_string import import_string, same_search_path
 from trueband.session.request import Request
 from trueband.session.suite import OnCase
 

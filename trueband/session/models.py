@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 from trueband.adapters import resolve
-from trueband.expectations import known_model_cases
-from trueband.import_string import import_string
-from trueband.model_run import model_candidate, model_names, reproduce_model
-from trueband.properties.expected_failures import ExpectedFailures
 from trueband.properties.models.checks import MODEL_CHECKS
-from trueband.properties.models.engine import ModelStep, model_steps, run_model_step
 from trueband.properties.models.target import ModelTarget
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.expected_failures import ExpectedFailures
+from trueband.properties.running.models import ModelStep, model_steps, run_model_step
+from trueband.session.expectations import known_model_cases
+from trueband.session.import_string import import_string
+from trueband.session.model_checks import model_candidate, model_names, reproduce_model
 from trueband.session.request import Request
 from trueband.session.request_error import RequestError
 from trueband.session.suite import OnCase

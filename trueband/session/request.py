@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar
 from trueband.session.request_error import RequestError
 
 if TYPE_CHECKING:  # pytest reads this before a target is loaded, whose process must not have the checks
-    from trueband.properties.production.shapes import Shape
+    from trueband.properties.cases.shapes import Shape
 
 OWN_KERNEL = "chunked"
-OWN_MODELS = "trueband.model_witness:OptimizedModels"
+OWN_MODELS = "trueband.witnesses.models:OptimizedModels"
+FORMER_MODELS = "trueband.model_witness:OptimizedModels"  # in reproduce lines of earlier versions
 SUITES = ("operator", "models", "golden")
 TIERS = ("quick", "full", "nightly")
 SECRET_BYTES = 6

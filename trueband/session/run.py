@@ -7,16 +7,16 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from trueband.adapters import Named, resolve
-from trueband.expectations import expected_failures
-from trueband.import_string import import_string
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.isolation.errors import CandidateEnded
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.models.target import ModelTarget
-from trueband.properties.plan import check_pattern
-from trueband.properties.record import Record
-from trueband.properties.remote import RemoteRunner
+from trueband.properties.results.record import Record
+from trueband.properties.running.plan import check_pattern
 from trueband.session.caught import CaughtSuite, ended_record
+from trueband.session.expectations import expected_failures
 from trueband.session.goldens import GoldenSuite
+from trueband.session.import_string import import_string
 from trueband.session.kernel import KernelSuite
 from trueband.session.models import ModelSuite
 from trueband.session.request import SUITES, Request

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from trueband.properties.expected_failures import ExpectedFailures
-from trueband.properties.record import Record
+from trueband.properties.results.record import Record
+from trueband.properties.running.expected_failures import ExpectedFailures
 
 OnCase = Callable[[str, str], None]
 

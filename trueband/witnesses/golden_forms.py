@@ -1,7 +1,7 @@
 """The optimized implementation as witnesses of the golden checks, NumPy in and out. torch is imported on the call.
 
 The forms are those of `trueband.golden.witness`, `trueband.golden.seq2seq_witness` and
-`trueband.golden.recordings.peer`. `trueband.golden_families` names these functions by import string.
+`trueband.golden.recordings.peer`. `trueband.witnesses.families` names these functions by import string.
 """
 
 from __future__ import annotations

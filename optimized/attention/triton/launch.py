@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.chunked_tensors import new_like, unset_like
+from trueband.optimized.attention.chunked.tensors import new_like, unset_like
 from trueband.optimized.attention.triton import tokens as token_states
 from trueband.optimized.attention.triton.blocks import Blocks, Tile, choose, parts, width
 from trueband.optimized.attention.triton.kernels.add_parts import add_parts

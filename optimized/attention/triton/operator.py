@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.band_op import DEFINITION
-from trueband.optimized.attention.chunked_arguments import BandArguments
-from trueband.optimized.attention.chunked_tensors import new_like
-from trueband.optimized.attention.registration import (
+from trueband.optimized.attention.chunked.arguments import BandArguments
+from trueband.optimized.attention.chunked.tensors import new_like
+from trueband.optimized.attention.operators.band_op import DEFINITION
+from trueband.optimized.attention.operators.registration import (
     NAMESPACE,
     fake_gradients,
     full_precision,

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.aot.code import Code
 from trueband.properties.gpu.aot.gates import refusals
 from trueband.properties.gpu.aot.kernel import Kernel
@@ -22,8 +23,7 @@ from trueband.properties.gpu.aot.launches import compiled_instead
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.gpu.autotuned import every_configuration
 from trueband.properties.gpu.function import load_function
-from trueband.properties.machine import machine
-from trueband.properties.target import TargetError
+from trueband.properties.results.machine import machine
 
 SECONDS_BETWEEN_LINES = 10.0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.aot.code import Code
 from trueband.properties.gpu.aot.gates import Refusal
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.gpu.processes import run_children
-from trueband.properties.machine import Machine
-from trueband.properties.target import TargetError
+from trueband.properties.results.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import os
 import sys
 from typing import Any
 
+from trueband.properties.candidate.target import load_attribute
 from trueband.properties.gpu.aot.nvidia import usage
-from trueband.properties.target import load_attribute
 
 WARP = 32
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.autotuned import every_configuration
 from trueband.properties.gpu.function import load_function
 from trueband.properties.gpu.sanitizer.finding import Finding
 from trueband.properties.gpu.sanitizer.interpreter import sanitized
 from trueband.properties.gpu.sanitizer.report import Report
-from trueband.properties.machine import machine
-from trueband.properties.target import TargetError
+from trueband.properties.results.machine import machine
 
 
 def main(spec: str, seed: int, first: str, path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.processes import Ended, run_children
 from trueband.properties.gpu.sanitizer.finding import Finding
-from trueband.properties.machine import Machine
-from trueband.properties.target import TargetError
+from trueband.properties.results.machine import Machine
 
 
 @dataclass(frozen=True)

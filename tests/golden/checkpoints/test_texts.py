@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from trueband.golden.checkpoints import CheckpointEntry, read_table
 from trueband.golden.store import Store, open_store
-from trueband.golden_checkpoint_run import verify_checkpoint
+from trueband.hub.verify_checkpoint import verify_checkpoint
 
 Make = Callable[..., tuple[Path, Any]]
 Restate = Callable[..., Store]

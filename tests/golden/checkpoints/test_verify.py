@@ -17,8 +17,8 @@ from trueband.golden.checkpoints import CheckpointEntry
 from trueband.golden.checkpoints.slices import parse_slice
 from trueband.golden.records import GoldenRecord
 from trueband.golden.store import Store, open_store
-from trueband.golden_checkpoint_models import OptimizedFolder
-from trueband.golden_checkpoint_run import verify_checkpoint
+from trueband.hub.folder_models import OptimizedFolder
+from trueband.hub.verify_checkpoint import verify_checkpoint
 
 Make = Callable[..., tuple[Path, Any]]
 Table = dict[str, CheckpointEntry]

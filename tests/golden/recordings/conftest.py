@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trueband import golden_command
+from trueband.commands.golden import command as golden_command
 from trueband.golden.store import read_golden, write_golden
 from trueband.golden.store.digest import file_sha256
 from trueband.optimized import models

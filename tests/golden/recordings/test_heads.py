@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from trueband import golden_record_verify
 from trueband.golden.recordings.recording import entering, judge_taps, rows_of, tap_names
 from trueband.golden.recordings.reference import natural_states, reference_taps
 from trueband.golden.store import read_golden
-from trueband.golden_checkpoint_files import read_model
-from trueband.golden_record_verify import verify_recording
+from trueband.hub import verify_recording as golden_record_verify
+from trueband.hub.folder_files import read_model
+from trueband.hub.verify_recording import verify_recording
 from trueband.properties.bounds.precision import DTYPES
 
 Cli = Callable[..., int]

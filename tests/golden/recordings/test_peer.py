@@ -14,13 +14,13 @@ from trueband.golden.recordings.peer import config_of, part_of, pruned, referenc
 from trueband.golden.recordings.peer_moments import judged_outputs
 from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, open_store
-from trueband.golden_families import context_of
-from trueband.properties.verdict import Verdict
+from trueband.properties.results.verdict import Verdict
 from trueband.reference import led_heads
 from trueband.reference.classes import FUNCTIONS
 from trueband.reference.led_heads import last_end
 from trueband.reference.pruning import prune_heads
 from trueband.witnesses.building import build
+from trueband.witnesses.families import context_of
 
 STORE = open_store()
 PEERS = [name for name in STORE if STORE.index[name]["kind"] == "peer"]

@@ -19,10 +19,10 @@ import torch
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
-from trueband import golden_record
 from trueband.golden.recordings.recording import tap_names
 from trueband.golden.store import GoldenFileError, read_golden, write_golden
-from trueband.golden_record_verify import verify_recording
+from trueband.hub import record as golden_record
+from trueband.hub.verify_recording import verify_recording
 from trueband.properties.bounds.precision import DTYPES
 
 Cli = Callable[..., int]
@@ -135,7 +135,7 @@ def test_one_bit_of_one_weight_fails_by_name_and_by_number(made: Made, tools: An
 
 def test_a_model_that_is_wired_wrong_is_seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wrong model: layer 2 reads what layer 0 gave. Every layer by itself is right."""
-    from trueband import golden_record_verify
+    from trueband.hub import verify_recording as golden_record_verify
 
     model = made("roberta")
     load = golden_record_verify.load_model

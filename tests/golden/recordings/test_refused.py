@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trueband import golden_record
+from trueband.hub import record as golden_record
 
 Cli = Callable[..., int]
 Made = Callable[[str], SimpleNamespace]

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.fed_run import optimized_taps
+from trueband.golden.at_hand import weights
 from trueband.golden.recordings.model import described
 from trueband.golden.recordings.recording import entering, judge_taps, rows_of, tap_names
 from trueband.golden.recordings.reference import natural_states, reference_taps
 from trueband.golden.runners import Context, run_golden
-from trueband.golden.runners.weights import weights
 from trueband.golden.store import Golden, open_store
-from trueband.golden_families import context_of
 from trueband.properties.bounds.precision import DTYPES, Precision
+from trueband.witnesses.families import context_of
+from trueband.witnesses.taps import optimized_taps
 
 Arrays = dict[str, np.ndarray]
 TAPS = (

@@ -11,7 +11,7 @@ import torch
 
 from trueband.optimized import XLMRobertaForCausalLM
 from trueband.properties.bounds import Bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference import XLMRobertaConfig
 from trueband.reference.config import GenerationConfig
 

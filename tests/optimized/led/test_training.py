@@ -12,7 +12,7 @@ from torch.autograd import gradcheck
 from torch.func import functional_call
 
 from trueband.optimized import LEDForConditionalGeneration, LEDModel
-from trueband.optimized.models.led_layers import LEDDecoderLayer, LEDDecoderMasks, LEDEncoderLayer, within_half
+from trueband.optimized.layers.led_layers import LEDDecoderLayer, LEDDecoderMasks, LEDEncoderLayer, within_half
 from trueband.reference import LEDConfig
 
 TINY = {"d_model": 4, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 3}

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from trueband.properties.verdict import judge_exact
+from trueband.properties.results.verdict import judge_exact
 from trueband.reference.config import GenerationConfig, LEDConfig, XLMRobertaConfig
 from trueband.reference.decoding import Generated
 from trueband.reference.decoding_models import led_generate, roberta_generate

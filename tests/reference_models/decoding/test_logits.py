@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers.generation import logits_process as peer
 
-from trueband.properties.verdict import judge_exact
+from trueband.properties.results.verdict import judge_exact
 from trueband.reference.config import GenerationConfig, XLMRobertaConfig
 from trueband.reference.decoding import rules_for, sample
 from trueband.reference.decoding_logits import (

@@ -14,7 +14,7 @@ from trueband.properties.bounds.layer_variance import Layer
 from trueband.properties.bounds.led_variance import led_encoder_layer_moments, led_logits_moments
 from trueband.properties.bounds.model_variance import led_decoder_moments, led_encoder_moments
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.config import LEDConfig
 
 SIZES: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 
 from trueband.properties.bounds import Bound, Precision
 from trueband.properties.bounds.variance import Moments, known, sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.led_decoder import led_decoder, led_decoder_attention, led_decoder_layer
 
 FLOAT64, TOKENS, TARGETS = Precision.of("float64"), 12, 7

@@ -11,7 +11,7 @@ from trueband.properties.bounds.layer_variance import Layer
 from trueband.properties.bounds.led_variance import run_led_encoder_layer
 from trueband.properties.bounds.model_variance import compact_moments
 from trueband.properties.bounds.variance import Moments, sigma_bound
-from trueband.properties.verdict import Verdict, judge, judge_exact
+from trueband.properties.results.verdict import Verdict, judge, judge_exact
 from trueband.reference.config import LongformerConfig
 from trueband.reference.led_encoder import led_encoder, led_encoder_layer
 from trueband.reference.longformer import longformer_layer

@@ -9,7 +9,7 @@ import numpy as np
 from trueband.properties.bounds import Precision
 from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.properties.bounds.variance import known, linear_moments, sigma_bound
-from trueband.properties.verdict import judge, judge_exact
+from trueband.properties.results.verdict import judge, judge_exact
 from trueband.reference.led import led_conditional_generation, led_model
 from trueband.reference.led_encoder import word_embeddings
 from trueband.reference.led_heads import led_question_answering

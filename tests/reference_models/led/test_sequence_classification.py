@@ -14,7 +14,7 @@ from trueband.properties.bounds.encoder_variance import squashed_moments
 from trueband.properties.bounds.layer_variance import linear_of
 from trueband.properties.bounds.losses import cross_entropy_bound
 from trueband.properties.bounds.variance import Moments, known, sigma_bound
-from trueband.properties.verdict import judge
+from trueband.properties.results.verdict import judge
 from trueband.reference.config import LEDConfig
 from trueband.reference.led import led_model
 from trueband.reference.led_heads import led_sequence_classification

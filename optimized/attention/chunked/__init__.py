@@ -1,0 +1,1 @@
+"""Sliding-chunk attention in PyTorch."""

@@ -1,0 +1,1 @@
+"""The attention as operators of torch: registered, differentiable, exportable."""

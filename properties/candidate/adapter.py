@@ -1,0 +1,214 @@
+"""A kernel that does not take the contract's arguments is answered with an adapter to paste."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trueband.properties.candidate.synonyms import FILLINGS, Filling, layout_in
+from trueband.properties.candidate.target import BY_ARGUMENT, Target, TargetError
+
+TENSORS = ("query", "key", "value")
+SEPARATE = ("query_global", "key_global", "value_global")
+OPTIONS = {"attention_mask": "None", "global_attention_mask": "None", **dict.fromkeys(SEPARATE, "None"),
+           "dilation": "1", "causal": "False", "head_mask": "None", "scale": "None"}  # fmt: skip
+PACKED = ("qkv", "qkv_packed", "packed_qkv")
+BY_PLACE = "by its place: trueband does not know the name {name}"
+UNKNOWN = Filling("", "...", "trueband does not know what {name} is: fill it in")
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_ONLY_BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
+
+
+def check_signature(target: Target, spec: str) -> None:
+    """Nothing, where a target's function can be called with the contract's arguments.
+
+    Args:
+        spec: by which the target was found.
+
+    Raises:
+        TargetError: it cannot; the message has an adapter to paste.
+    """
+    signature = signature_of(target)
+    if signature is None:
+        return
+    given = [*TENSORS, "window", *_declared(target)]
+    try:
+        signature.bind(**dict.fromkeys(given))
+    except TypeError as error:
+        made = adapter(target, signature, spec)
+        raise TargetError(
+            f"target: expected a function of query, key, value, *, {', '.join(given[3:])}, got {spec}{signature}: "
+            f"{error}. Paste this below it, or into a file beside it, look at the comments, and {made.then}:\n\n"
+            f"{made.source}"
+        ) from error
+
+
+def signature_of(target: Target) -> inspect.Signature | None:
+    """Of the function of a target; None where it does not tell, as some that are built in."""
+    try:
+        return inspect.signature(_callee(target.function))
+    except (TypeError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter.
+
+    Attributes:
+        source: to paste.
+        then: what to do with it, a few words.
+    """
+
+    source: str
+    then: str
+
+
+def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
+    """A function with the contract's signature that calls the target's.
+
+    Args:
+        signature: of the target's function.
+        spec: by which the target was found.
+    """
+    place, _, attribute = spec.rpartition(":")
+    name = getattr(target.function, "__name__", attribute)
+    name = name if name.isidentifier() else attribute.rpartition(".")[2]
+    layout = target.layout if target.layout == "bnhd" else _layout(target.function)
+    fillings = list(_fillings(signature, layout))
+    taken = {filling.argument for _, filling in fillings}
+    if taken & set(SEPARATE):
+        taken |= set(SEPARATE)
+    options = ", ".join(["window", *(f"{option}={default}" for option, default in OPTIONS.items() if option in taken)])
+    own = f"{name}_adapter"
+    lines = [
+        (_passed(parameter, filling), filling.doubt.format(name=parameter.name)) for parameter, filling in fillings
+    ]
+    body = [f"def {own}(query, key, value, *, {options}):", *_notes(layout, "window" in taken, name, own)]
+    body += [f"    return {name}("]
+    body += [f"        {line},  # {doubt}" if doubt else f"        {line}," for line, doubt in lines]
+    body += ["    )"]
+    imports = ["import torch"] if any("torch." in line for line, _ in lines) else []
+    then, of_target = f"check {place}:{own}", target != Target(target.function)
+    declared = _declarations(target, layout, [filling.declares for _, filling in fillings])
+    if of_target:
+        then = f"give it to the trueband.Target in place of {name}"
+    elif declared:
+        imports.append("import trueband")
+        body += ["", "", f"{name}_target = trueband.Target({own}, {declared})"]
+        then = f"check {place}:{name}_target"
+    module = _module(target.function, place)
+    imports += ["", f"from {module} import {name}"] if module else []
+    return Adapter("\n".join([*imports, "", "", *body]).strip("\n") + "\n", then)
+
+
+def _declared(target: Target) -> list[str]:
+    """The arguments of the contract that a target claims to take by naming its features."""
+    features = target.features or frozenset()
+    claimed = [name for name, meant in BY_ARGUMENT.items() if features & set(meant)]
+    return [*claimed, *(SEPARATE[1:] if SEPARATE[0] in claimed else ())]
+
+
+def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspect.Parameter, Filling]]:
+    """The arguments of a kernel that have to be passed, or that mean something to the contract, and how."""
+    parameters = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
+    known = {each.name: FILLINGS.get(each.name.lower()) for each in parameters}
+    if any(name.lower() in PACKED for name in known):
+        axis = 3 if layout == "bhnd" else 2
+        packed = Filling("", f"torch.stack((query, key, value), dim={axis})", "all three in one tensor; mind the axis")
+        known |= {name: packed for name in known if name.lower() in PACKED}
+    elif not set(TENSORS) <= {each.argument for each in known.values() if each}:
+        by_place = [each for each in parameters if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+        for parameter, tensor in zip(by_place, TENSORS, strict=False):
+            found = known[parameter.name]
+            if found is None or found.argument != tensor:
+                known[parameter.name] = Filling(tensor, tensor, BY_PLACE)
+    if not any(each.argument == "window" for each in known.values() if each):
+        unknown = [each for each in parameters if known[each.name] is None]
+        likely = [each for each in unknown if re.search("win|band|radius|local|span", each.name.lower())]
+        for parameter in [*likely, *(each for each in unknown if not _has_default(each))][:1]:
+            known[parameter.name] = Filling("window", "window", BY_PLACE)
+    filled: set[str] = set()
+    for parameter in parameters:
+        filling = known[parameter.name] or UNKNOWN
+        again = filling.argument in filled and filling.argument != "window"
+        if _has_default(parameter) and (not filling.argument or again):
+            continue
+        filled.add(filling.argument)
+        yield parameter, _fitted(filling, parameter, layout)
+
+
+def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Filling:
+    """The filling of a parameter of this default, annotation and layout."""
+    value, doubt = filling.value, filling.doubt
+    if filling.argument == parameter.name:
+        doubt = ""
+    pair = isinstance(parameter.default, tuple | list) or "tuple" in str(parameter.annotation).lower()
+    if filling.argument == "window" and pair:
+        value, doubt = "(window, window)", "to the left and to the right, the token itself not counted"
+    if filling.required and parameter.default is not None:
+        value = filling.required
+    value = value.format(heads=f"query.shape[{2 if layout == 'bnhd' else 1}]",
+                         tokens=f"query.shape[{1 if layout == 'bnhd' else 2}]")  # fmt: skip
+    return replace(filling, value=value, doubt=doubt)
+
+
+def _passed(parameter: inspect.Parameter, filling: Filling) -> str:
+    return filling.value if parameter.kind is _ONLY_BY_PLACE else f"{parameter.name}={filling.value}"
+
+
+def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
+    """Comments on the whole call."""
+    notes = []
+    if not layout:
+        notes.append(f'all are (b, h, n, d); if {name} takes (b, n, h, d), check trueband.Target({own}, layout="bnhd")')
+    if not windowed:
+        notes.append(f"{name} takes no window: a result without one is not what the contract asks for")
+    return [f"    # {note}" for note in notes]
+
+
+def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
+    """What trueband would not find out by itself of an adapter in a file of its own."""
+    library = target.resolved().library
+    told = [f'layout="{layout}"'] if layout == "bnhd" else []
+    told += [f'library="{library}"'] if library != "torch" else []
+    told += [each for each in of_arguments if each]
+    return ", ".join(told)
+
+
+def _has_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not parameter.empty
+
+
+def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What has the arguments of a function: a module's own call takes anything, and hands it to `forward`."""
+    found: Callable[..., Any] = getattr(function, "forward", function)
+    return found
+
+
+def _layout(function: Callable[..., Any]) -> str:
+    """The layout that docstring, annotations and source of a kernel show; "" where they show none."""
+    function = _callee(function)
+    annotations = [str(each) for each in getattr(function, "__annotations__", {}).values()]
+    words = [inspect.getdoc(function) or "", *annotations]
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = ""
+    words += re.findall(r"^\s*(.+?)=\s*\w+\.(?:shape|size\(\))", source, re.MULTILINE)
+    words += re.findall(r"[\"'](b[a-z]{3},.*?)[\"']", source)
+    words += re.findall(r"#(.*)", source)
+    return next((found for each in words if (found := layout_in(each))), "")
+
+
+def _module(function: Callable[..., Any], place: str) -> str:
+    """What the adapter imports the function from; "" where it has to stand below it."""
+    if place.endswith(".py"):
+        return Path(place).stem if Path(place).stem.isidentifier() else ""
+    own = getattr(function, "__module__", None)
+    return place if own in (None, "__main__") else str(own)

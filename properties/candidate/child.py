@@ -1,0 +1,160 @@
+"""The candidate's process as the judging process sees it: started, asked, watched, and ended with all it started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from trueband.properties.candidate.protocol import MOST_BYTES, Array, receive, send
+
+_WORKER = (sys.executable, "-P", "-m", "trueband.properties.candidate.worker")
+KEPT_WORDS = 20_000  # bytes of what a candidate prints
+# What could tell a candidate by which tests, or which seed, it is judged.
+_TELLTALE = ("HYPOTHESIS", "PYTEST", "TRUEBAND_SEED")
+
+
+class ChildGone(Exception):
+    """The process ended instead of answering."""
+
+
+class ChildKilled(ChildGone):
+    """The system ended the process, as it does where memory runs out."""
+
+
+class ChildSilent(Exception):
+    """The process did not answer in time."""
+
+
+class ChildForges(Exception):
+    """Something was written to the channel of answers that is no answer to the question."""
+
+
+class Child:
+    """One process of `python -m trueband.properties.candidate.worker`.
+
+    Answers come through a pipe of their own; each repeats the secret token of its question. What the process prints
+    is kept up to a limit. Evidence comes through a third pipe, whatever becomes of the process.
+    """
+
+    def __init__(self, spec: str, device: str, memory_limit: int | None) -> None:
+        self._evidence, theirs = os.pipe()
+        os.set_blocking(self._evidence, False)
+        command = [*_WORKER, spec, device, str(theirs), str(memory_limit or 0)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs],
+                env={name: value for name, value in os.environ.items() if not name.startswith(_TELLTALE)},
+                start_new_session=True,  # so that what the candidate starts can be ended with it
+            )
+        finally:
+            os.close(theirs)
+        self._most_bytes = MOST_BYTES
+        self._answers: queue.Queue[Any] = queue.Queue()
+        self._words = bytearray()
+        self._readers = [_in_background(self._pump), _in_background(self._listen)]
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
+        """One question, and its answer."""
+        if not self._answers.empty() and self._answers.queue[0] is not None:
+            raise ChildForges("one to no question")
+        token = secrets.token_hex(8)
+        self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # a dead child is told by the missing answer
+            send(self._process.stdin, {**request, "token": token}, arrays)  # type: ignore[arg-type]
+        header, result = self.answer(seconds, "an answer")
+        if header.pop("token", None) != token:
+            raise ChildForges("one without the token of the question")
+        return header, result
+
+    def answer(self, seconds: float, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
+        """The next message."""
+        try:
+            answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise ChildSilent(f"expected {what} within {seconds:g} s, got none") from None
+        if isinstance(answer, ValueError):
+            raise ChildForges(str(answer))
+        if answer is None:
+            kind, end = self._end()
+            raise kind(f"expected {what}, got the end of the process: {end}{self._last_words()}")
+        header, arrays = answer
+        return header, arrays
+
+    def evidence(self) -> list[str]:
+        """What was seen since the last look that a kernel has no business with."""
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._evidence, 1 << 16):
+                told += part
+        return [str(json.loads(line)) for line in told.splitlines() if line.startswith(b'"') and line.endswith(b'"')]
+
+    def end(self) -> None:
+        """Kill it, and every process that it has started."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for reader in self._readers:  # which close what they read; a process that got away may hold the other end
+            reader.join(timeout=1)
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        os.close(self._evidence)
+
+    def _end(self) -> tuple[type[ChildGone], str]:
+        """How the process ended, and what to raise."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return ChildGone, "it has closed the channel of answers"
+        if code == -signal.SIGKILL:
+            return ChildKilled, "killed (out of memory?)"
+        return ChildGone, f"exit code {code}"
+
+    def _last_words(self) -> str:
+        self._readers[1].join(timeout=5)  # more only where a process that it has started holds the stream
+        lines = bytes(self._words).decode(errors="replace").strip().splitlines()
+        return ": " + " | ".join(line.strip()[:200] for line in lines[:2]) if lines else ""
+
+    def _pump(self) -> None:
+        """Read answers until the child is gone, which None stands for, or until one is not an answer."""
+        assert self._process.stdout is not None
+        with self._process.stdout as answers:
+            try:
+                while True:
+                    self._answers.put(receive(answers, lambda: self._most_bytes))  # type: ignore[arg-type]
+            except (EOFError, OSError):
+                self._answers.put(None)
+            except Exception as error:  # what is not an answer
+                self._answers.put(ValueError(f"{type(error).__name__}: {error}"))
+
+    def _listen(self) -> None:
+        """Keep what the process prints, and go on reading when that is enough, so that printing never blocks."""
+        assert self._process.stderr is not None
+        with self._process.stderr as words, contextlib.suppress(OSError, ValueError):
+            while part := words.read1(1 << 16):  # type: ignore[attr-defined]
+                self._words += part[: max(0, KEPT_WORDS - len(self._words))]
+
+
+def _in_background(function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,135 @@
+"""The desk over which arrays go to a candidate and come back: what lies there is known before and looked at after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.candidate import memory
+from trueband.properties.candidate.errors import CHEATING, FAILED, CandidateEnded, cheating
+from trueband.properties.candidate.memory import Array, Held
+
+
+class Desk:
+    """Inputs and outputs of one call after the other.
+
+    numpy arrays and tensors on the CPU lie in guarded memory; elsewhere they are copies, compared by value.
+    """
+
+    def __init__(self, library: Any, library_name: str, device: str) -> None:
+        self._library = library
+        self._torch = library.torch if library_name == "torch" else None
+        self._device = device
+        self._guards = library_name in ("numpy", "torch") and device.partition(":")[0] == "cpu"
+        self._held: dict[str, Held] = {}
+        self._unguarded: dict[str, tuple[Any, Array]] = {}
+        self._to_reuse: dict[str, Held] = {}
+        self._last: dict[str, Array] = {}  # the memory of the last results, burnt
+
+    def clear(self, keep: bool = False) -> None:
+        """Before a call: nothing lies there; what lay there may be kept to be overwritten."""
+        self._to_reuse = self._held if keep else {}
+        self._held, self._unguarded = {}, {}
+        self._check_last("changed after the call had returned: work goes on behind it", CHEATING)
+
+    def put(self, name: str, array: Array, dtype: str) -> Any:
+        """One input in the form that the candidate takes.
+
+        Raises:
+            ValueError: the dtype cannot hold its numbers.
+        """
+        typed = self._library.to(array, dtype)
+        if not np.array_equal(self._library.back(typed), array, equal_nan=True):
+            raise ValueError(f"{name}: expected numbers that {dtype} holds, got others")
+        if not self._guards:
+            self._unguarded[name] = (typed, array)
+            return typed
+        reuse = self._to_reuse.get(name)
+        given, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
+        return given
+
+    def poison(self, shape: tuple[int, ...], dtype: str) -> None:
+        """Leave NaN where the candidate is likely to allocate its output."""
+        if self._guards:
+            memory.poison(shape, dtype, self._torch)
+
+    def check_inputs(self) -> None:
+        """After a call: every input is as it was, and so is what lies around it."""
+        for name, held in self._held.items():
+            damage = held.damage()
+            if damage == "changed":
+                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+            if damage == "overrun":
+                raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
+        for name, (given, array) in self._unguarded.items():
+            if not np.array_equal(self._library.back(given), array, equal_nan=True):
+                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+
+    def check_kind(self, what: str, result: Any) -> None:
+        """Of a result that is no plain array: a class of the target's own decides what it shows when."""
+        kind = type(result)
+        arrays: tuple[type, ...] = (np.ndarray,) if self._torch is None else (np.ndarray, self._torch.Tensor)
+        if issubclass(kind, arrays) and kind.__module__.split(".")[0] not in ("torch", "numpy"):
+            raise cheating(f"{what}: expected a plain array, got {kind.__name__}, a class of the target's own")
+
+    def check_form(self, what: str, result: Any) -> None:
+        """Of a result of the right shape and dtype: it lies on the device, element by element."""
+        if self._torch is not None:
+            if result.layout != self._torch.strided or result.is_neg() or result.is_conj():
+                raise CandidateEnded(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
+            if result.device.type != self._device.partition(":")[0]:
+                raise CandidateEnded(f"{what}: expected device {self._device}, got {result.device}")
+
+    def check_own_memory(self, what: str, result: Any) -> None:
+        """Of an output: it has memory for every element. A gradient need not: it may be the output's, expanded."""
+        if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
+            raise CandidateEnded(f"{what}: expected memory for every element, got elements that share it")
+
+    def take(self, output: Any) -> Array:
+        """The output as float64. Its memory is burnt: what is handed back later must be computed again."""
+        if self._torch is not None and self._device.startswith("cuda"):
+            self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
+        if not self._guards:
+            for name, (given, _) in self._unguarded.items():
+                if self._library.shares_memory(output, given):
+                    raise cheating(f"output: expected memory of its own, got that of {name}")
+            plain: Array = self._library.back(output)
+            return plain
+        there = memory.window(output, self._torch)
+        for name, held in self._held.items():
+            if memory.shares(there, held.raw):
+                raise cheating(f"output: expected memory of its own, got that of {name}")
+        if any(memory.shares(there, last) and memory.is_burnt(last) for last in self._last.values()):
+            raise cheating("output: expected a new result, got the array that an earlier call has returned")
+        self.check_last()
+        plain = np.array(self._library.back(output))  # a copy also where the dtype is float64
+        memory.burn(there)
+        self._last = {"output": there}
+        return plain
+
+    def burn(self, results: Mapping[str, Any]) -> None:
+        """Other results of the same call, by what they are, which have been read: as the output's is, their memory is
+        burnt, and seen when something writes to it later.
+        """
+        for what, result in results.items() if self._guards else ():
+            there = memory.window(result, self._torch)
+            if not any(memory.shares(there, held.raw) for held in self._held.values()):
+                memory.burn(there)
+                self._last[what] = there
+
+    def check_last(self) -> None:
+        """After a call: it has not written to the result of the call before."""
+        self._check_last("overwritten by the next call", FAILED)
+
+    def forget_last(self) -> None:
+        """The result of the call before is not looked at again."""
+        self._last = {}
+
+    def _check_last(self, what: str, status: str) -> None:
+        last, self._last = self._last, {}
+        for name, there in last.items():
+            if not memory.is_burnt(there):
+                raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
+        self._last = last

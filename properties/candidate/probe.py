@@ -1,0 +1,119 @@
+"""What a check holds in its hands: a case, its inputs, and the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueband.properties.candidate.called import Call, Calls
+from trueband.properties.candidate.covered import Covered
+from trueband.properties.cases.backward import ONCE, Backward, Gradients
+from trueband.properties.cases.case import Case
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.limits import Limits, NotTaken
+from trueband.properties.cases.shapes import Shape
+
+Array = NDArray[Any]
+
+
+class Candidate(Protocol):
+    """A target that can be called, in this process (`Runner`) or in another (`RemoteRunner`)."""
+
+    @property
+    def features(self) -> frozenset[str]: ...
+
+    @property
+    def accumulators(self) -> Mapping[str, str]: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def undeclared(self) -> Limits: ...
+
+    @property
+    def refusal(self) -> str: ...
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]: ...
+
+    @property
+    def covered(self) -> Covered: ...
+
+    slowest: float
+
+    def memory(self, begin: bool = False) -> float: ...
+
+    def call(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> Array: ...
+
+    def gradients(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients: ...
+
+    def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]: ...
+
+
+class Probe:
+    """A candidate and one case.
+
+    Attributes:
+        random: numbers that depend on the case alone.
+        calls: what the candidate has been called with since the last verdict.
+    """
+
+    def __init__(self, candidate: Candidate, case: Case) -> None:
+        self.candidate, self.case = candidate, case
+        self.random = np.random.default_rng([case.seed, 1])
+        self.calls = Calls(case, lambda: self.inputs)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return self.inputs_of(self.case)
+
+    def inputs_of(self, case: Case) -> Inputs:
+        """Of any case, to be judged by what the candidate declares of its sums."""
+        return replace(case.inputs(), accumulator=self.candidate.accumulators.get(case.dtype))
+
+    def has(self, feature: str) -> bool:
+        return feature in self.candidate.features
+
+    def run(self, inputs: Inputs | None = None, layout: str = "contiguous", of: tuple[str, ...] = ()) -> Array:
+        """The candidate's output, (b, h, n, d) float64; of inputs that lie in memory as of `Runner.call`."""
+        inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, layout, of))
+        return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout, of)
+
+    def gradients(
+        self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
+    ) -> Gradients:
+        """The candidate's gradients of the named arguments; None: of the floating ones that are passed."""
+        inputs = self._taken(inputs)
+        self.calls.add(Call(inputs, how.layout, how.of, grad_output))
+        names = inputs.floating if names is None else names
+        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
+
+    def _taken(self, inputs: Inputs | None) -> Inputs:
+        """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""
+        inputs = inputs or self.inputs
+        refused = self.candidate.limits.refuses(inputs)
+        if refused:
+            raise NotTaken(refused)
+        return inputs

@@ -1,0 +1,257 @@
+"""A target in a process of its own: a crash, a hang or an abort is an answer, not the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trueband.properties.candidate.child import Child, ChildForges, ChildGone, ChildKilled, ChildSilent
+from trueband.properties.candidate.covered import Covered
+from trueband.properties.candidate.errors import (
+    CHEATING,
+    CRASHED,
+    ENDS,
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    CandidateEnded,
+    Raised,
+    cheating,
+)
+from trueband.properties.candidate.guard import resident
+from trueband.properties.candidate.protocol import Array
+from trueband.properties.candidate.survey import merged
+from trueband.properties.candidate.target import TargetError
+from trueband.properties.candidate.watch import is_own
+from trueband.properties.cases.backward import ONCE, Backward, Gradients
+from trueband.properties.cases.limits import Limits
+from trueband.properties.cases.shapes import Shape
+from trueband.properties.results.machine import Machine
+
+START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class PastCall:
+    """A call that gave a result."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    layout: str
+    of: tuple[str, ...]
+    output: Array
+
+
+@dataclass(frozen=True)
+class PastGradients:
+    """A call that gave gradients."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    dtype: str
+    grad_output: Array
+    names: list[str]
+    how: Backward
+    gradients: Gradients
+
+
+Past = PastCall | PastGradients
+
+
+class RemoteRunner:
+    """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
+
+    The child is asked before the reference computes anything, and is given nothing but arrays and options.
+
+    Attributes:
+        time_limit: seconds for one call.
+        memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
+        starts: how often a child was started.
+        machine: where the candidate's process computes, as it tells itself.
+        on_call: told of every call that gave a result.
+        undeclared, refusal: what it raises for without declaring it, and the first error that says so.
+        covered: what was asked for.
+        slowest: seconds of the slowest request since somebody set it to 0.
+    """
+
+    def __init__(
+        self, spec: str, device: str = "cpu", time_limit: float = 60.0, memory_limit: int | None = None
+    ) -> None:
+        self.spec, self.device, self.time_limit, self.memory_limit = spec, device, time_limit, memory_limit
+        self.starts = 0
+        self.covered, self.slowest = Covered(), 0.0
+        self.on_call: Callable[[Past], None] = lambda _: None
+        self._child: Child | None = None
+        try:
+            self._introduce()
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self) -> None:
+        """Learn what the target is."""
+        hello = self._start()
+        self.name: str = hello["name"]
+        self.library: str = hello["library"]
+        self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
+        self.features = frozenset(hello["features"])
+        self.accumulators: dict[str, str] = hello["accumulators"]
+        self.limits = Limits.from_dict(hello["limits"])
+        self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
+        self.undeclared, self.refusal = self._finds_limits()
+        self.limits = merged(self.limits, self.undeclared)
+        if not self.limits.of("window").takes(0):
+            self.features -= {"any_window"}
+        if hello["may_have_gradients"] and self._finds_gradients():
+            self.features |= {"backward"}
+        self.machine: Machine = hello["machine"]
+
+    def call(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> Array:
+        """See `Runner.call`. Also raises the exceptions above."""
+        request = {"do": "call", "options": options, "dtype": dtype, "layout": layout, "of": of}
+        _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        self.covered.add(arrays, options)
+        self.on_call(PastCall(arrays, options, dtype, layout, of, result["output"]))
+        return result["output"]
+
+    def gradients(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward = ONCE,
+    ) -> Gradients:
+        """See `Runner.gradients`. Also raises the exceptions above."""
+        request = {"do": "gradients", "options": options, "dtype": dtype, "names": names, "how": how.to_dict()}
+        expected = {name: arrays[name].shape for name in names}
+        if "autograd" in self.features:
+            expected["output"] = arrays["query"].shape
+        _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
+        output = result.pop("output", None)
+        found = Gradients(result, output)
+        self.covered.add(arrays, options, with_gradients=True)
+        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
+        return found
+
+    def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
+        """See `Runner.raises`. Also raises the exceptions above."""
+        real = {name: array for name, array in arrays.items() if hasattr(array, "dtype")}
+        plain = {name: array for name, array in arrays.items() if name not in real}
+        header, _ = self._ask({"do": "raises", "options": options, "plain": plain}, real, {})
+        kind, message = header["raised"]
+        return kind, message
+
+    def memory(self, begin: bool = False) -> float:
+        """Mebibytes of the child, see `resident`; 0 where there is none."""
+        return 0.0 if self._child is None else resident(self._child.pid, begin)
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+
+    def __enter__(self) -> RemoteRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> dict[str, Any]:
+        self.starts += 1
+        self._child = Child(self.spec, self.device, self.memory_limit)
+        try:
+            hello, _ = self._judged(lambda child: child.answer(START_SECONDS, "a start"))
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
+            raise TargetError(f"target: expected {self.spec} to load, got: {error}") from error
+        if "unusable" in hello:
+            self.close()
+            raise TargetError(hello["unusable"])
+        return hello
+
+    def _finds_gradients(self) -> bool:
+        try:
+            return bool(self._ask({"do": "find gradients"}, {}, {})[0]["has_gradients"])
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
+            return False  # the checks will meet it again, and tell
+
+    def _finds_limits(self) -> tuple[Limits, str]:
+        if is_own(self.spec):
+            return Limits(), ""
+        try:
+            found, _ = self._ask({"do": "find limits"}, {}, {})
+            return Limits.from_dict(found["limits"]), str(found["refusal"])
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
+            return Limits(), ""  # the checks will meet it again, and tell
+
+    def _ask(
+        self, request: dict[str, Any], arrays: dict[str, Array], expected: dict[str, tuple[int, ...]]
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        if self._child is None:
+            self._start()
+        start = time.monotonic()
+        try:
+            header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
+        if "ended" in header:
+            told, status = str(header["ended"]), str(header["status"])
+            if status not in ENDS:
+                raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
+            told = self._within_limit(told) if status == OUT_OF_MEMORY else told
+            raise Raised(told) if header["raised"] else CandidateEnded(told, status)
+        got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
+        if got != expected:
+            self.close()
+            raise cheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
+        return header, result
+
+    def _within_limit(self, told: str) -> str:
+        """An end for lack of memory, with what limited it."""
+        if not self.memory_limit:
+            return told
+        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
+
+    def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What the child says, unless it is gone, silent, or has shown itself to cheat."""
+        child = self._child
+        assert child is not None
+        try:
+            header, result = converse(child)
+            failed: Exception | None = None
+        except (ChildGone, ChildSilent, ChildForges) as error:
+            failed = error
+        except BaseException:  # an interrupt while waiting: the answer would be taken for that of the next call
+            self.close()
+            raise
+        seen = child.evidence()
+        if failed is not None or seen:
+            self.close()
+        if seen:
+            raise cheating(f"expected a kernel that computes by itself, but {seen[0]}")
+        if isinstance(failed, ChildForges):
+            raise cheating(f"expected nothing but answers from the candidate's process, got another message: {failed}")
+        if isinstance(failed, ChildSilent):
+            raise CandidateEnded(str(failed), TIMEOUT) from failed
+        if isinstance(failed, ChildKilled):
+            raise CandidateEnded(self._within_limit(str(failed)), OUT_OF_MEMORY) from failed
+        if failed is not None:
+            raise CandidateEnded(str(failed), CRASHED) from failed
+        return header, result

@@ -1,0 +1,90 @@
+"""Finds out which sizes a kernel raises for: a missing declaration is one line, not a failure of every check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trueband.properties.cases.limits import Limits, Sizes
+
+# Where calls are looked for that give a result, and from where one size at a time is changed.
+BASES = (
+    {"batch": 1, "heads": 2, "tokens": 8, "head_dim": 4, "window": 2},
+    {"batch": 1, "heads": 2, "tokens": 16, "head_dim": 16, "window": 4},
+    {"batch": 1, "heads": 2, "tokens": 64, "head_dim": 64, "window": 16},
+    {"batch": 2, "heads": 4, "tokens": 128, "head_dim": 64, "window": 64},
+    {"batch": 2, "heads": 8, "tokens": 256, "head_dim": 128, "window": 128},
+)
+AWKWARD = {
+    "batch": (1, 17), "heads": (1, 3, 64), "tokens": (1, 33, 1025), "head_dim": (1, 80, 256),
+    "window": (0, 1, 33, 5000),
+}  # fmt: skip
+VALUES = {
+    "batch": (1, 2, 3, 4, 5, 8, 17),
+    "heads": (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64),
+    "tokens": (1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 100, 127, 128, 129, 192,
+               256, 257, 512, 1024, 1025),
+    "head_dim": (1, 2, 3, 4, 5, 8, 12, 16, 20, 24, 32, 40, 48, 64, 72, 80, 96, 100, 128, 160, 192, 256),
+    "window": (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 200, 256, 512, 1024, 5000),
+}  # fmt: skip
+
+# What a call of these sizes raises, "" where it gives a result; padded on the left where that is asked for.
+Ask = Callable[[dict[str, int], bool], str]
+
+
+def survey(ask: Ask, declared: Limits, padding: bool) -> tuple[Limits, str]:
+    """What a kernel does not take beyond what it declares, and the first error that says so; ({}, "") for nothing.
+
+    Args:
+        ask: see `Ask`.
+        padding: the kernel takes attention_mask.
+    """
+    base = next((sizes for sizes in map(declared_sizes(declared), BASES) if not ask(sizes, False)), None)
+    if base is None:
+        return Limits(), ""  # it always raises: there is nothing to be told of sizes
+    found, first = {}, ""
+    for name, awkward in AWKWARD.items():
+        asked = [value for value in awkward if declared.of(name).takes(value)]
+        error = next(filter(None, (ask({**base, name: value}, False) for value in asked)), "")
+        if not error:
+            continue
+        values = [value for value in VALUES[name] if declared.of(name).takes(value)]
+        taken = {value for value in values if not ask({**base, name: value}, False)} | {base[name]}
+        found[name] = sizes_of(sorted(taken), [value for value in values if value not in taken])
+        first = first or error
+    left = ask(base, True) if padding and declared.padding == "any" else ""
+    return Limits(found, "right" if left else "any"), first or left
+
+
+def declared_sizes(declared: Limits) -> Callable[[dict[str, int]], dict[str, int]]:
+    """Sizes that a kernel declares to take, next to others."""
+    return lambda sizes: {name: declared.fit(name, value) for name, value in sizes.items()}
+
+
+def sizes_of(taken: Sequence[int], refused: Sequence[int]) -> Sizes:
+    """The plainest description of what is taken and what is refused."""
+    low, high = min(taken), max(taken)
+    for multiple in (1, 2, 4, 8, 16, 32, 64, 128):
+        wrong = [value for value in refused if value % multiple == 0]  # that the multiple alone would take
+        if all(value % multiple == 0 for value in taken) and not any(low < value < high for value in wrong):
+            least = low if any(value < low for value in wrong) else None
+            return Sizes(least, high if any(value > high for value in wrong) else None, multiple)
+    return Sizes(only=tuple(taken))
+
+
+def merged(declared: Limits, found: Limits) -> Limits:
+    """What is declared, and what was found out."""
+    padding = "right" if "right" in (declared.padding, found.padding) else "any"
+    return Limits({**declared.sizes, **found.sizes}, padding)
+
+
+def to_declare(found: Limits) -> str:
+    """The arguments of a Target that say it."""
+    sizes = ", ".join(f'"{name}": {_written(each)}' for name, each in found.sizes.items())
+    parts = [f"sizes={{{sizes}}}"] if sizes else []
+    return ", ".join([*parts, *(['padding="right"'] if found.padding == "right" else [])])
+
+
+def _written(sizes: Sizes) -> str:
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.to_dict().items()}
+    given = {name: value for name, value in given.items() if (name, value) != ("multiple", 1)}
+    return f"Sizes({', '.join(f'{name}={value}' for name, value in given.items())})"

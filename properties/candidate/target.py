@@ -1,0 +1,238 @@
+"""A target: a kernel under test, and what it declares it can do. It never declares a tolerance."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
+from trueband.properties.cases.limits import Limits, Sizes
+from trueband.properties.cases.shapes import Shape, demanded, shapes_of
+
+FEATURES = {
+    "padding": "takes attention_mask",
+    "globals": "takes global_attention_mask",
+    "separate_globals": "takes query_global, key_global, value_global",
+    "causal": "takes causal",
+    "dilation": "takes dilation",
+    "dilation_per_head": "takes one dilation for each head",
+    "head_mask": "takes head_mask",
+    "scale": "takes scale",
+    "backward": "has gradients",
+    "head_mask_gradient": "has the gradient of head_mask, too",
+    "deterministic": "the same call gives the same, bit for bit, with gradients and without: a row depends on nothing "
+    "but the shapes, masks and options, where the arrays lie modulo 64 bytes, and the numbers that it attends",
+    "deterministic_gradients": "the same call gives the same gradients, bit for bit: each depends on nothing but the "
+    "shapes, masks and options, which gradients are asked for, where the arrays lie modulo 64 bytes, and the numbers "
+    "that count for it",
+    "batch_invariant": "a row gives the same, bit for bit, in every batch, at every place in it and wherever its "
+    "numbers lie; deterministic, too",
+    "nan_local": "a non-finite value reaches no row that does not attend it",
+    "any_window": "takes a window of 0 (as every target that does not declare its windows in sizes)",
+    "limits": "declares what it does not take, and refuses that (declared by sizes and padding)",
+    "strided": "takes arrays of any strides (follows from its library: torch, numpy)",
+    "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
+    "accumulates": "adds gradients to those that are there (follows from its library: torch)",
+    "validation": "rejects bad input with the contract's errors",
+}
+# What a plain callable claims by taking an argument of the contract.
+BY_ARGUMENT = {
+    "attention_mask": ("padding",),
+    "global_attention_mask": ("globals",),
+    "query_global": ("separate_globals",),
+    "causal": ("causal",),
+    "dilation": ("dilation", "dilation_per_head"),
+    "head_mask": ("head_mask", "head_mask_gradient"),
+    "scale": ("scale",),
+}
+# What follows from the library, declared or not.
+_BY_LIBRARY = {
+    "torch": frozenset({"strided", "autograd", "accumulates"}),
+    "numpy": frozenset({"strided"}),
+    "jax": frozenset({"autograd"}),
+}
+LIBRARIES = tuple(_BY_LIBRARY)
+LAYOUTS = ("bhnd", "bnhd")
+
+
+class TargetError(ValueError):
+    """The target cannot be imported, or declares what does not exist."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kernel with the contract's signature, and its declarations.
+
+    Attributes:
+        function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
+            layout "bnhd".
+        dtypes: it accepts, of float64, float32, bfloat16, float16.
+        features: it has, of `FEATURES`; None: read off its signature, and deterministic, gradients included. One that
+            adds in another order in every call (atomics, split keys, threads) names its features without
+            "deterministic", or without "deterministic_gradients" where its backward pass alone does so.
+        library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
+            function imports, torch if it cannot be told.
+        gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
+            A torch kernel is differentiated by autograd, a jax kernel by `jax.vjp`.
+        name: for reports; None: that of the function.
+        layout: of query, key, value, their global counterparts, the output and the gradients: "bhnd" or "bnhd".
+        devices: it runs on, such as ("cpu", "cuda"); None: not told, and any may be asked for.
+        accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
+            for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
+            the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
+        sizes: {name: Sizes} of what it does not take in every size, by name: batch, heads, tokens, head_dim, window,
+            dilation, globals (flagged tokens of a sequence). `Sizes(multiple=64)`, `Sizes(only=(64, 128))`,
+            `Sizes(least=1, most=512)`. It is asked for nothing else, and must raise where it is.
+        shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
+            batch)`; others are checked as far as the time for a call reaches.
+        padding: "any"; "right": masked tokens stand behind all real ones only.
+    """
+
+    function: Callable[..., Any]
+    dtypes: tuple[str, ...] = ("float32",)
+    features: frozenset[str] | None = None
+    library: str | None = None
+    gradients: Callable[..., Any] | None = None
+    name: str | None = field(default=None)
+    layout: str = "bhnd"
+    devices: tuple[str, ...] | None = None
+    accumulators: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sizes: Mapping[str, Sizes] = field(default_factory=dict, hash=False)
+    padding: str = "any"
+    shapes: tuple[Shape, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TargetError(f"target: expected a callable, got {type(self.function).__name__}")
+        if self.gradients is not None and not callable(self.gradients):
+            raise TargetError(f"gradients: expected a callable, got {type(self.gradients).__name__}")
+        object.__setattr__(self, "dtypes", _names("dtypes", self.dtypes, DTYPES))
+        if not self.dtypes:
+            raise TargetError(f"dtypes: expected some of {', '.join(DTYPES)}, got none")
+        if self.features is not None:
+            object.__setattr__(self, "features", frozenset(_names("features", self.features, FEATURES)))
+        if self.library is not None:
+            _names("library", (self.library,), LIBRARIES)
+        _names("layout", (self.layout,), LAYOUTS)
+        if self.devices is not None:
+            object.__setattr__(self, "devices", _names("devices", self.devices, None))
+        if not isinstance(self.accumulators, Mapping):
+            raise TargetError(f"accumulators: expected {{dtype: format}}, got {type(self.accumulators).__name__}")
+        _names("accumulators", self.accumulators, self.dtypes)
+        _names("accumulators", self.accumulators.values(), ACCUMULATORS)
+        try:
+            object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
+        except ValueError as error:
+            raise TargetError(str(error)) from error
+
+    @property
+    def limits(self) -> Limits:
+        """What it does not take."""
+        return Limits(self.sizes, self.padding)
+
+    def resolved(self) -> Target:
+        """The same target with nothing left to infer, except whether a torch kernel has gradients."""
+        library = self.library or _library(self.function)
+        features = self.features
+        if features is None:
+            features = _features(self.function) | {"deterministic", "deterministic_gradients"}
+            features |= {"backward"} if self.gradients else set()
+        features = features | {"deterministic"} if "batch_invariant" in features else features
+        derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
+        features = features - derived.keys() | {name for name, holds in derived.items() if holds}
+        of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
+        features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
+        name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
+        return replace(self, library=library, features=features, name=name)
+
+
+def load_target(spec: str) -> Target:
+    """The target named by `package.module:callable` or `path/file.py:callable`.
+
+    Raises:
+        TargetError: one line that says what cannot be found, imported or used.
+    """
+    found = load_attribute(spec)
+    return found if isinstance(found, Target) else Target(found)
+
+
+def load_attribute(spec: str) -> Any:
+    """What stands at `package.module:attribute` or `path/file.py:attribute`. Raises TargetError."""
+    place, separator, attribute = spec.rpartition(":")
+    if not separator or not place or not attribute:
+        raise TargetError(f"target: expected module:callable or file.py:callable, got {spec!r}")
+    module = _module(place)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise TargetError(f"target: expected a callable {attribute!r} in {place}, got none of that name")
+        found = getattr(found, part)
+    return found
+
+
+def _module(place: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            if "" not in sys.path:
+                sys.path.insert(0, "")
+            return importlib.import_module(place)
+        path = Path(place).resolve()
+        if not path.is_file():
+            raise TargetError(f"target: expected a file, got {place!r}, which does not exist")
+        sys.path.insert(0, str(path.parent))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(path.stem, module)
+        spec.loader.exec_module(module)
+        return module
+    except TargetError:
+        raise
+    except BaseException as error:
+        reason = " ".join(str(error).split())
+        raise TargetError(f"target: cannot import {place}: {type(error).__name__}: {reason}") from error
+
+
+def _features(function: Callable[..., Any]) -> frozenset[str]:
+    """Features that a signature claims; `**kwargs` claims them all."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset()
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    names = {parameter.name for parameter in parameters}
+    claimed = [features for name, features in BY_ARGUMENT.items() if takes_all or name in names]
+    return frozenset(feature for features in claimed for feature in features)
+
+
+def _library(function: Callable[..., Any]) -> str:
+    """torch if the module of the function uses torch, else jax or numpy if it uses that, torch if one cannot tell."""
+    names = {
+        value.__name__.partition(".")[0]
+        for value in getattr(inspect.unwrap(function), "__globals__", {}).values()
+        if isinstance(value, ModuleType)
+    }
+    if "torch" in names:
+        return "torch"
+    return next((library for library in ("jax", "numpy") if library in names), "torch")
+
+
+def _names(name: str, values: Iterable[str], allowed: Iterable[str] | None) -> tuple[str, ...]:
+    """The values as a tuple of strings, all of them allowed (None: any)."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TargetError(f"{name}: expected a collection of names, got {values!r}")
+    names = tuple(values)
+    wrong = [str(each) for each in names if not isinstance(each, str) or not each]
+    wrong = wrong or sorted(set(names) - set(names if allowed is None else allowed))
+    if wrong:
+        told = "names" if allowed is None else f"some of {', '.join(allowed)}"
+        raise TargetError(f"{name}: expected {told}, got {', '.join(wrong)}")
+    return names

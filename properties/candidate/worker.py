@@ -1,0 +1,126 @@
+"""The candidate's process: `python -m trueband.properties.candidate.worker TARGET DEVICE EVIDENCE MEMORY`.
+
+It loads the target and answers calls. Questions come through the standard input, answers go to the original standard
+output, what the candidate prints goes to stderr, and what it has no business with goes to the file descriptor EVIDENCE.
+MEMORY is how many MiB calls may take beyond what the loaded target has; 0: no limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trueband.properties.candidate.adapter import check_signature
+from trueband.properties.candidate.errors import CandidateEnded, Raised
+from trueband.properties.candidate.protocol import Array, receive, send
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.tampering import harness, replaced
+from trueband.properties.candidate.target import TargetError, load_target
+from trueband.properties.candidate.watch import Evidence, is_own, watch
+from trueband.properties.cases.backward import Backward
+from trueband.properties.results.machine import machine
+
+
+def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
+    """Load, say hello, then answer until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the judging process decides what an interrupt means
+    faulthandler.enable()
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    before = harness()
+    if not is_own(spec):
+        watch(evidence.tell)
+    try:
+        target = load_target(spec)
+        check_signature(target, spec)
+        runner = Runner(target, device)
+    except (TargetError, ValueError) as error:
+        send(answers, {"unusable": str(error)})
+        return
+    if memory_limit:
+        _limit_memory(memory_limit)
+    send(answers, hello(runner, device))
+    while True:
+        try:
+            request, arrays = receive(requests)
+        except EOFError:
+            return
+        token = request.pop("token")
+        header, result = answer(runner, request, arrays)
+        tampered = replaced(before)
+        if tampered:
+            evidence.tell(f"it replaced {tampered} of the harness")
+        send(answers, {**header, "token": token}, result)
+
+
+def hello(runner: Runner, device: str) -> dict[str, Any]:
+    """What the judging process needs to know of the target, and where it runs."""
+    return {
+        "name": runner.name,
+        "library": runner.target.library,
+        "dtypes": list(runner.dtypes),
+        "features": sorted(runner.features),
+        "accumulators": dict(runner.accumulators),
+        "limits": runner.limits.to_dict(),
+        "shapes": [shape.to_dict() for shape in runner.shapes],
+        "may_have_gradients": runner.may_have_gradients,
+        "machine": machine(device),
+    }
+
+
+def answer(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Serve one request: the header of the answer, and its arrays."""
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
+    serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
+        "call": lambda: ({}, {"output": _output(runner, request, arrays, options)}),
+        "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
+        "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "find limits": lambda: (_limits(runner), {}),
+        "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
+    }
+    try:
+        return serve[request["do"]]()
+    except CandidateEnded as error:
+        return {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}, {}
+
+
+def _output(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+    return runner.call(arrays, options, request["dtype"], request["layout"], tuple(request["of"]))
+
+
+def _gradients(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
+) -> dict[str, Array]:
+    inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
+    how = Backward.from_dict(request["how"])
+    found = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    return {**found} if found.output is None else {**found, "output": found.output}
+
+
+def _limits(runner: Runner) -> dict[str, Any]:
+    found, refusal = runner.find_limits()
+    return {"limits": found.to_dict(), "refusal": refusal}
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Let the address space grow by so much and no more."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Evidence(int(sys.argv[3])), int(sys.argv[4]))

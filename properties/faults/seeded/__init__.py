@@ -1,0 +1,1 @@
+"""The seeded faults of the operator. No check knows them."""

@@ -1,0 +1,149 @@
+"""Faults of the backward pass that depend on where things lie in memory, and on what earlier calls left there."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from trueband.properties.faults.seeded.registry import fault
+from trueband.properties.faults.specimens.plain import Array, Specimen
+
+LAYOUTS = "gradient_layouts"
+GRAD_OUTPUT = "grad_output_layouts"
+NAMES = ("query", "key", "value")
+
+
+def _gradients(self: Specimen, given: dict[str, Any]) -> dict[str, Array]:
+    return Specimen.gradients(self, **given)
+
+
+def _named(arrays: tuple[Array, ...], options: dict[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(NAMES, arrays, strict=False)), **options}
+
+
+def _as_if_contiguous(array: Array) -> Array:
+    """What lies behind the first number, read as if the array were contiguous there."""
+    if 0 in array.strides:
+        return array
+    strides = np.cumprod([array.itemsize, *array.shape[:0:-1]])[::-1]
+    return np.lib.stride_tricks.as_strided(array, array.shape, tuple(int(each) for each in strides))
+
+
+def _in_order_of(array: Array, other: Array) -> Array:
+    """The numbers as they lie there, read as if the axes had the order of the other's."""
+    order = np.argsort([-abs(stride) for stride in other.strides], kind="stable")
+    packed = array.ravel(order="K").reshape([array.shape[axis] for axis in order])
+    return packed.transpose(np.argsort(order))
+
+
+@fault("harness", "the strides of grad_output are ignored", GRAD_OUTPUT, step="gradients",
+       seen="two widely used libraries: every model merges heads behind attention")  # fmt: skip
+def grad_output_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    return _gradients(self, {**given, "grad_output": _as_if_contiguous(given["grad_output"])})
+
+
+@fault("harness", "a grad_output of stride 0 is read as if it were full", GRAD_OUTPUT, step="gradients",
+       seen="out.sum().backward()")  # fmt: skip
+def grad_output_stride_0_read_on(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    grad_output = given["grad_output"]
+    if 0 in grad_output.strides:
+        grad_output = np.where(np.arange(grad_output.size).reshape(grad_output.shape) == 0, grad_output, np.nan)
+    return _gradients(self, {**given, "grad_output": grad_output.astype(given["query"].dtype)})
+
+
+@fault("harness", "grad_output is read with the strides of the query", GRAD_OUTPUT, LAYOUTS, step="gradients")
+def grad_output_with_strides_of_query(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    return _gradients(self, {**given, "grad_output": _in_order_of(given["grad_output"], given["query"])})
+
+
+for _name, _other in (("query", "value"), ("key", "query"), ("value", "key")):
+
+    @fault("harness", f"the backward pass reads the {_name} with the strides of the {_other}", LAYOUTS,
+           step="gradients", name=f"backward_{_name}_with_strides_of_{_other}")  # fmt: skip
+    def _strides_of_another(
+        self: Specimen, *arrays: Array, name: str = _name, other: str = _other, **options: Any
+    ) -> dict[str, Array]:
+        given = _named(arrays, options)
+        return _gradients(self, {**given, name: _in_order_of(given[name], given[other])})
+
+
+@fault("harness", "the backward pass reads the global key with the strides of the local one", LAYOUTS,
+       step="gradients")  # fmt: skip
+def backward_key_global_with_strides_of_key(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    if given.get("key_global") is not None:
+        given["key_global"] = _in_order_of(given["key_global"], given["key"])
+    return _gradients(self, given)
+
+
+@fault("harness", "the backward pass takes the value for contiguous", LAYOUTS, step="gradients",
+       seen="a forward pass that copies what is not contiguous, and saves what it was given")  # fmt: skip
+def backward_value_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    return _gradients(self, {**given, "value": _as_if_contiguous(given["value"])})
+
+
+@fault("harness", "the backward pass takes the batch stride from the shape", "expanded_input_gradients",
+       step="gradients")  # fmt: skip
+def backward_batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    if given["value"].strides[0] == 0:
+        given["value"] = np.concatenate([given["value"][:1], np.full_like(given["value"][1:], 7)])
+    return _gradients(self, given)
+
+
+@fault("harness", "the gradient of expanded heads is summed into the first", "expanded_input_gradients",
+       step="gradients", seen="multi-query attention: the sum is the business of what expands")  # fmt: skip
+def gradient_of_expanded_heads_summed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    found = _gradients(self, given)
+    if given["key"].strides[1] == 0 and given["key"].shape[1] > 1:
+        total = found["key"].sum(axis=1, keepdims=True)
+        found["key"] = np.concatenate([total, np.zeros_like(found["key"][:, 1:])], axis=1)
+    return found
+
+
+@fault("harness", "gradients are written to the strides of their input", LAYOUTS, step="gradients",
+       seen="empty_like(query), which keeps strides, filled as if it were contiguous")  # fmt: skip
+def gradient_written_to_strides_of_input(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    found = _gradients(self, given)
+    query = given["query"]
+    if query.strides[1] < query.strides[2]:  # (b, n, h, d) memory
+        batch, heads, tokens, head_dim = query.shape
+        found["query"] = found["query"].reshape(batch, tokens, heads, head_dim).transpose(0, 2, 1, 3)
+    return found
+
+
+@fault("harness", "every other call's gradients are summed in another order", "deterministic_gradients",
+       step="gradients", seen="atomics")  # fmt: skip
+def noisy_gradients(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
+    found = _gradients(self, _named(arrays, options))
+    if next(self.__dict__.setdefault("count", itertools.count())) % 2:
+        found["key"] = found["key"] * (1 + np.finfo(found["key"].dtype).eps)
+    return found
+
+
+@fault("harness", "the gradients of the queries of a shape lie in one buffer", "deterministic_gradients",
+       "masked_gradients_are_zero", step="gradients", seen="a static buffer, handed out again")  # fmt: skip
+def one_gradient_buffer(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
+    found = _gradients(self, _named(arrays, options))
+    query = found["query"]
+    buffer = self.__dict__.setdefault("buffers", {}).setdefault((query.shape, query.dtype), np.empty_like(query))
+    buffer[...] = query
+    return {**found, "query": buffer}
+
+
+@fault("harness", "the keys of a gradient's address are used again", "gradients_same_address", step="gradients",
+       seen="a cache by pointer")  # fmt: skip
+def gradient_keys_cached_by_address(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
+    given = _named(arrays, options)
+    key = given["key"]
+    address = (key.__array_interface__["data"][0], key.shape, key.dtype, key.strides)
+    kept = self.__dict__.setdefault("kept", {}).setdefault(address, key.copy())
+    return _gradients(self, {**given, "key": kept})

@@ -1,0 +1,82 @@
+"""The registry of seeded faults: each a small, readable patch of a correct kernel. No check knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.faults.specimens.plain import Specimen
+
+# The specimen takes no bad input apart, and has no state that a batch could share.
+SPECIMEN_FEATURES = frozenset(FEATURES) - {"validation", "nan_local"}
+
+
+KINDS = (
+    "window", "padding", "globals", "softmax", "scale", "precision", "indexing", "tiles", "gradients", "options",
+    "validation", "harness", "positions", "model", "heads", "generation", "checkpoints",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A seeded fault.
+
+    Attributes:
+        name, kind: of the fault and of its class.
+        story: one line, what is wrong.
+        killed_by: checks it is seeded for, the one that tells most first.
+        kernel: the faulty kernel.
+        seen: where it happened, if it did.
+        features: what the kernel claims.
+    """
+
+    name: str
+    kind: str
+    story: str
+    killed_by: tuple[str, ...]
+    kernel: Specimen
+    seen: str = ""
+    features: frozenset[str] = SPECIMEN_FEATURES
+
+    @property
+    def target(self) -> Target:
+        """A new kernel each time: some faults are kept in the state of one."""
+        return target_of(type(self.kernel)(), self.name, self.features)
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_FEATURES) -> Target:
+    """A specimen, faulty or not, as a target of the gate."""
+    dtypes = ("float64", "float32", "float16")
+    gradients = kernel.gradients if kernel.library == "numpy" else None
+    return Target(kernel, dtypes, features, kernel.library, gradients, name)
+
+
+def fault(
+    kind: str, story: str, *killed_by: str, step: str, seen: str = "", claims: str = "", name: str = "",
+    of: type[Specimen] = Specimen,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
+    """Register a function as the replacement of one step of a specimen; its name is the fault's.
+
+    Args:
+        claims: a feature that the kernel claims beyond those of the specimen.
+        name: of the fault, where one function is registered for several parameters.
+        of: the specimen that is patched.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+
+    def register(replacement: Callable[..., Any]) -> Callable[..., Any]:
+        own = name or replacement.__name__
+        if own in FAULTS:
+            raise ValueError(f"name: expected one for each fault, got {own!r} twice")
+        kernel = type(own, (of,), {step: replacement})()
+        features = SPECIMEN_FEATURES | ({claims} if claims else set())
+        FAULTS[own] = Fault(own, kind, story, killed_by, kernel, seen, features)
+        return replacement
+
+    return register

@@ -1,0 +1,1 @@
+"""Correct kernels that seeded faults are patches of."""

@@ -1,0 +1,83 @@
+"""The specimen behind torch's autograd, in small steps: what is written as a `torch.autograd.Function`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from trueband.properties.faults.specimens.plain import Array, Specimen
+
+
+@dataclass
+class Saved:
+    """What a forward pass knows, and its backward pass gets.
+
+    Attributes:
+        arrays: the floating arguments by name, in order.
+        options: the others.
+        asked: names of those that require gradients.
+        tensors: as `arrays`, as they were handed over.
+        output: of the forward pass.
+        passes: backward passes that have been.
+    """
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    asked: tuple[str, ...]
+    tensors: dict[str, Any]
+    output: Any = None
+    passes: int = 0
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+class Differentiated(Specimen):
+    """The operator of the contract for torch tensors."""
+
+    library = "torch"
+
+    def __call__(self, query: Any, key: Any, value: Any, **options: Any) -> Any:
+        import torch
+
+        given = {"query": query, "key": key, "value": value, **options}
+        tensors = {name: each for name, each in given.items() if isinstance(each, torch.Tensor)}
+        floating = {name: each for name, each in tensors.items() if each.is_floating_point()}
+        others = {
+            name: each.numpy() if name in tensors else each for name, each in given.items() if name not in floating
+        }
+        return _function().apply(self, others, tuple(floating), *floating.values())
+
+    def forward(self, saved: Saved) -> Array:
+        output: Array = Specimen.__call__(self, **saved.arrays, **saved.options)
+        return output
+
+    def backward(self, saved: Saved, grad_output: Array) -> dict[str, Array]:
+        return Specimen.gradients(self, **saved.arrays, grad_output=grad_output, **saved.options)
+
+    def hand_back(self, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
+        """Gradients by place, None for an argument that asks for none."""
+        return [found[name] if name in saved.asked else None for name in saved.arrays]
+
+
+@cache
+def _function() -> Any:
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, kernel: Differentiated, options: dict[str, Any], names: Any, *tensors: Any) -> Any:
+            arrays = {name: each.detach().numpy() for name, each in zip(names, tensors, strict=True)}
+            asked = tuple(name for name, needed in zip(names, ctx.needs_input_grad[3:], strict=True) if needed)
+            ctx.kernel = kernel
+            ctx.saved = Saved(arrays, options, asked, dict(zip(names, tensors, strict=True)))
+            ctx.saved.output = torch.from_numpy(kernel.forward(ctx.saved))
+            return ctx.saved.output
+
+        @staticmethod
+        def backward(ctx: Any, grad_output: Any) -> Any:
+            found = ctx.kernel.backward(ctx.saved, grad_output.numpy())
+            handed = ctx.kernel.hand_back(ctx.saved, found)
+            ctx.saved.passes += 1
+            return None, None, None, *(None if each is None else torch.from_numpy(each) for each in handed)
+
+    return Function

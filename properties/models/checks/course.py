@@ -1,0 +1,94 @@
+"""Checks of a model that is used as people train: steps one after another, its weights overwritten in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from trueband.properties.bounds.bound import Bound
+from trueband.properties.checks.check import claim
+from trueband.properties.models.case import ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.checks.training import GRADIENTS, seeing, step_inputs
+from trueband.properties.models.course import CLEARED, WAYS, Step
+from trueband.properties.models.frozen import frozen_sets
+from trueband.properties.models.model import Arrays
+from trueband.properties.models.taps import judge_all
+from trueband.properties.models.training import BUFFERS, Expected, Regime, Trained, with_rates
+from trueband.properties.results.verdict import Verdict, judge
+
+WRITTEN = 2  # ways of overwriting that are tried on a case
+READ, READ_IN_TRAINING = Regime(training=False, backward=False), Regime(backward=False)
+
+
+@model_check("weights that are overwritten in place count at once, in evaluation and in training",
+             dtypes=("float32",), needs=GRADIENTS, about="checkpoints")  # fmt: skip
+def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on the weights of the moment. All weights are overwritten, through
+    copy_, .data, an optimizer's step and others: a copy that was made at an earlier call is one of old weights."""
+    case = seeing(probe.case)
+    inputs, state = step_inputs(case), case.state
+    steps, states, told = [Step(inputs, READ), Step(inputs, READ_IN_TRAINING)], [state] * 2, ["at first"] * 2
+    for i in probe.random.permutation(len(WAYS))[:WRITTEN]:
+        state = halved(state, probe.random)
+        steps += [Step(inputs, READ, state=state, way=WAYS[i]), Step(inputs, READ_IN_TRAINING)]
+        states, told = [*states, state, state], [*told, *[f"after {WAYS[i]}"] * 2]
+    for step, now, when, one in zip(steps, states, told, _course(probe, case, steps), strict=True):
+        mode = "training" if step.regime.training else "evaluation"
+        for verdict in judge_all(case, inputs, one.outputs[0], now):
+            yield said(verdict, f"in {mode}, {when}")
+
+
+@model_check("gradients add up from step to step until they are cleared, of the weights of the moment, and freezing "
+             "and thawing count from the next step on", dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
+def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: sums of gradients of the reference, by the errors of all. Exact: a weight that is frozen and whose
+    gradient was taken away has none."""
+    case = seeing(probe.case)
+    inputs, after = step_inputs(case), halved(case.state, probe.random)
+    way, clear = WAYS[int(probe.random.integers(len(WAYS)))], CLEARED[int(probe.random.integers(2))]
+    ((kind, frozen),) = frozen_sets(case, probe.random, 1)
+    steps = [
+        Step(inputs), Step(inputs), Step(inputs, Regime(frozen=frozen), clear, after, way), Step(inputs),
+    ]  # fmt: skip
+    told = (
+        "of a first step", "of two steps", f"cleared to {clear} after {way}, {kind} frozen",
+        f"of a step with {kind} frozen and one with all trained",
+    )  # fmt: skip
+    old, new = Expected.of(case, inputs), Expected.of(case, inputs, case.model.with_state(after))
+    course = _course(probe, case, steps)
+    for expected, one, what, times in zip((old, old, new, new), course, told, (1, 2, 1, 2), strict=True):
+        cut = one is course[2]
+        for name in case.state:
+            if name in BUFFERS:
+                continue
+            summed = times - (name in frozen) if expected is new else times
+            found = one.gradients.get(name)
+            if cut and name in frozen and clear == "none":
+                yield claim(found is None, f"gradient of {name}, {what}: expected none, got one")
+                continue
+            right, bound = expected.gradient(name) * summed, expected.bound(name)
+            yield judge(
+                np.zeros(right.shape) if found is None else found, right,
+                bound.scaled(summed) if summed else Bound({"frozen": np.zeros(right.shape)}),
+                f"gradient of {name}, {what}",
+            )  # fmt: skip
+
+
+def halved(state: Arrays, random: np.random.Generator) -> Arrays:
+    """Some numbers of every weight halved: what the difference of old and new is exact for."""
+    return {
+        name: array if name in BUFFERS else array * random.choice((0.5, 1.0), array.shape)
+        for name, array in state.items()
+    }
+
+
+def said(verdict: Verdict, what: str) -> Verdict:
+    """The verdict, with more of what was compared."""
+    return replace(verdict, what=f"{verdict.what} {what}")
+
+
+def _course(probe: ModelProbe, case: ModelCase, steps: list[Step]) -> list[Trained]:
+    return probe.course(with_rates(case.model), steps)

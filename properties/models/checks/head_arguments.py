@@ -1,0 +1,67 @@
+"""Checks that what a model with a head is given reaches the model inside: one head of a case, which its seed picks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.models.case import HEADS, ModelCase
+from trueband.properties.models.check import ModelProbe, model_check
+from trueband.properties.models.checks.arguments import VALUES, scaled_values
+from trueband.properties.models.checks.heads import with_head
+from trueband.properties.models.head_inputs import head_inputs
+from trueband.properties.models.head_taps import judge_head
+from trueband.properties.models.model import Arrays
+from trueband.properties.results.verdict import Verdict
+
+FLAT = ("input_ids", "attention_mask", "global_attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+
+
+@model_check(
+    "masks, positions, types and embeddings that a head is given reach the model inside",
+    dtypes=("float64",),
+    about="heads",
+)
+def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
+    """Bounded: every tap is judged by the reference on what was given, head masks as scaled values."""
+    heads = HEADS[probe.case.architecture]
+    case = with_head(probe.case, heads[probe.case.seed % len(heads)])
+    given = _arguments(probe, case)
+    yield from judge_head(case, given, probe.head(case, _shaped(case, given)))
+    masks: Arrays = {}
+    state = case.state
+    for name, parts in VALUES[case.architecture].items():
+        masks[name] = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
+        state = scaled_values(case, state, parts, masks[name])
+    yield from judge_head(case, given, probe.head(case, {**_shaped(case, given), **masks}), state)
+    if (case.architecture, case.head) != ("led", "sequence"):  # it looks for the end token in the ids
+        embedded = {each: array for each, array in given.items() if each != "input_ids"}
+        embedded["inputs_embeds"] = case.words[given["input_ids"]]
+        yield from judge_head(case, embedded, probe.head(case, _shaped(case, embedded)))
+
+
+def _arguments(probe: ModelProbe, case: ModelCase) -> Arrays:
+    """What the head asks of the ids, (b, n), and everything else that the model takes."""
+    given = {name: array.reshape(case.batch, -1) for name, array in head_inputs(case).items()}
+    shape = given["input_ids"].shape
+    if case.architecture == "led":
+        given["global_attention_mask"] = probe.random.integers(0, 2, shape)
+        if case.head != "sequence":
+            given["decoder_input_ids"] = case.inputs["decoder_input_ids"]
+        return given
+    given["token_type_ids"] = probe.random.integers(0, case.config["type_vocab_size"], shape)
+    given["position_ids"] = probe.random.integers(0, case.config["max_position_embeddings"], shape)
+    if case.architecture == "longformer":
+        given["global_attention_mask"] = probe.random.integers(0, 2, shape)
+    elif case.head != "choice":
+        across = ("encoder_hidden_states", "encoder_attention_mask")
+        given |= {name: case.inputs[name] for name in across if name in case.inputs}
+    return given
+
+
+def _shaped(case: ModelCase, given: Arrays) -> Arrays:
+    """The rows of the batch are the choices of one question where there are choices."""
+    if case.head != "choice":
+        return given
+    return {name: array[None] if name in FLAT else array for name, array in given.items()}

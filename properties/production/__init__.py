@@ -1,1 +1,0 @@
-"""The sizes that production runs: which there are, and how a kernel is led through them."""

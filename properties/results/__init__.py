@@ -1,0 +1,1 @@
+"""What comes of a case: verdicts, records, where they were made, and how errors are spread."""

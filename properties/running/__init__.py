@@ -1,0 +1,1 @@
+"""Running checks: plans, the search for the smallest failing case, and campaigns."""

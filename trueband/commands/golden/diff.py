@@ -1,0 +1,66 @@
+"""`trueband golden diff A B`: two recordings, layer by layer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trueband.commands import exit_codes
+from trueband.commands.arguments import Command, Commands, add_command
+from trueband.golden.recordings.difference import Apart, difference
+from trueband.golden.store import Golden, read_golden
+from trueband.properties.results.machine import Machine, machine
+from trueband.reports.console import print_line, print_table
+from trueband.reports.json_lines import first_line
+
+DESCRIPTION = """\
+How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the
+bound of two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares
+the references: beyond 1 the weights or the configuration differ from that layer on. The second compares what the
+optimized models gave. Exit code 1 where a number is above 1."""
+
+
+def add_diff(actions: Commands[Command]) -> None:
+    """Register the action."""
+    command = add_command(actions, "diff", "compare two recordings, layer by layer", DESCRIPTION, run_diff)
+    command.add_argument("a", type=Path, metavar="A", help="a recording")
+    command.add_argument("b", type=Path, metavar="B", help="another one of the same inputs")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    """Compare and report."""
+    a, b = (read_golden(path) for path in (options.a, options.b))
+    found = difference(a, b)
+    within = all(each.within for each in found)
+    if options.json:
+        told = first_line("diff", machine(), a=a.id, b=b.id, within=within, taps=[each.to_dict() for each in found])
+        print(json.dumps({**told, "machines": [machine_of(a), machine_of(b)]}))
+        return exit_codes.PASSED if within else exit_codes.FAILED
+    for golden in (a, b):
+        told = {**machine_of(golden), **golden.metadata.details}
+        versions = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if name in told)
+        print_line(f"{golden.id}: {golden.metadata.dtype}, {versions or 'the reference alone'}")
+    print_apart(found)
+    first = next((each.name for each in found if not each.within), None)
+    print_line("no layer is apart by more than rounding" if first is None else f"apart from {first} on")
+    return exit_codes.PASSED if within else exit_codes.FAILED
+
+
+def machine_of(golden: Golden) -> Machine:
+    """Where a recording was made; empty where it does not tell, as those from before."""
+    told: Machine = golden.metadata.details.get("machine", {})
+    return told
+
+
+def print_apart(found: Sequence[Apart]) -> None:
+    """A table of taps."""
+    if found:
+        print_table(("tap", "reference", "optimized", ""), map(_row, found), right=("reference", "optimized"))
+
+
+def _row(apart: Apart) -> tuple[str, ...]:
+    own = "" if apart.own is None else f"{apart.own:.3g}"
+    return apart.name, f"{apart.reference:.3g}", own, "" if apart.within else "APART"

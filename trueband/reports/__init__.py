@@ -1,0 +1,1 @@
+"""What a run leaves behind: on the console, as files, and as a page."""

@@ -1,0 +1,184 @@
+"""What a person reads when a run is over: the table of checks, and the failures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.covered import Covered
+from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.candidate.target import FEATURES
+from trueband.properties.models.training import TRAINING
+from trueband.properties.results.record import Record
+from trueband.reports.summary import headline, smallest_first
+from trueband.witnesses.torch_models import TorchModels
+
+MODEL_FEATURES = ("deterministic", *TRAINING)
+SHOWN_FAILURES = 3
+SHOWN_LEFT_OUT = 3
+WIDTH_OF_A_FILE = 120
+WIDEST = 10_000  # columns of a table in a file, which takes what it needs of them
+
+
+def report_console() -> Console:
+    """Where reports go: stdout, as wide as the terminal or as a file reads well."""
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout, width=None if terminal else WIDTH_OF_A_FILE, highlight=False, soft_wrap=not terminal
+    )
+
+
+def print_line(line: str) -> None:
+    """One line on stdout."""
+    report_console().print(Text(line))
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
+    """A table on stdout. In a file every row is one line, however long.
+
+    Args:
+        heads: of the columns; all empty: none are shown.
+        right: those of columns that are aligned to the right.
+    """
+    console = report_console()
+    table = Table(box=None, pad_edge=False, show_header=any(heads))
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if not console.is_terminal:
+        console.width = WIDEST
+    console.print(table)
+
+
+def print_report(
+    records: Sequence[Record], candidate: RemoteRunner | None, tried: TorchModels | None = None, planned: int = 0
+) -> None:
+    """The tables, the failures, and the last line that sums up.
+
+    Args:
+        candidate: the kernel, tried: the models, that were checked; None where there were none.
+        planned: how many checks should have run, where that is known.
+    """
+    console = report_console()
+    operator = [record for record in records if record.suite == "operator"]
+    models = [record for record in records if record.suite == "models"]
+    golden = [record for record in records if record.suite == "golden"]
+    if candidate is not None and operator:
+        print_covered(candidate.covered)
+    if operator:
+        console.print(_table(operator, f"{operator[0].target}: checks by dtype"))
+    if models:
+        if tried is not None and tried.covered:
+            console.print(Text(f"Covered: {tried.covered}."))
+        console.print(_table(models, "Models on random weights, float64 and float32: checks by architecture"))
+    if golden:
+        console.print(_table(golden, "Published trained weights: checks by witness"))
+    if records:
+        console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
+    if candidate is not None and operator:
+        missing = [name for name in FEATURES if name not in candidate.features and name != "limits"]
+        if missing:
+            console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
+        if "deterministic" in missing:
+            console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
+    if tried is not None and models:
+        missing = [name for name in MODEL_FEATURES if name not in tried.features]
+        if missing:
+            console.print(Text(f"Not claimed by the models, and not checked: {', '.join(missing)}."))
+    print_expected([record for record in records if record.status == "expected"])
+    print_failures([record for record in records if not record.passed])
+    wrong = not records or any(not record.passed for record in records)
+    console.print(Text(f"\n{headline(records, planned)}", style="bold red" if wrong else "bold green"))
+
+
+def print_covered(covered: Covered) -> None:
+    """The sizes that a kernel was asked for, and those that were too much for it."""
+    console = report_console()
+    if covered:
+        console.print(Text(f"Covered: {covered}."))
+    for shape, why in list(covered.left_out.items())[:SHOWN_LEFT_OUT]:
+        console.print(Text(f"  left out: {shape}: {why}"))
+    rest = len(covered.left_out) - SHOWN_LEFT_OUT
+    if rest > 0:
+        console.print(Text(f"  left out: {rest} more (all of them with --json FILE)"))
+
+
+def print_expected(expected: Sequence[Record]) -> None:
+    """What failed as expected, each reason once."""
+    console = report_console()
+    reasons: dict[str, list[str]] = {}
+    for record in expected:
+        reasons.setdefault(record.reason, []).append(f"{record.check} [{record.dtype}]")
+    if reasons:
+        console.print(Text("\nFailed as expected:", style="bold yellow"))
+    for reason, names in reasons.items():
+        more = f" and {len(names) - SHOWN_FAILURES} more" if len(names) > SHOWN_FAILURES else ""
+        console.print(Text(f"  {reason}: {', '.join(names[:SHOWN_FAILURES])}{more}"))
+
+
+def print_failures(failures: Sequence[Record]) -> None:
+    """The failures with the smallest cases in full, and the names of the rest."""
+    console = report_console()
+    ordered = smallest_first(failures)
+    for record in ordered[:SHOWN_FAILURES]:
+        console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
+        console.print(Text(f"  claim      {record.claim}"))
+        if record.case is not None:
+            console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
+        if record.called:
+            console.print(Text(f"  called     with {shown_all(record.called)}"))
+        console.print(Text(f"  verdict    {record.message}"))
+        if record.reproduce:
+            console.print(Text(f"  reproduce  {record.reproduce}"))
+    rest = ordered[SHOWN_FAILURES:]
+    if rest:
+        names = ", ".join(f"{record.check} [{record.dtype}]" for record in rest)
+        console.print(Text(f"\n{len(rest)} more (all of them with --json FILE): {names}"))
+
+
+def _table(records: Sequence[Record], title: str) -> Table:
+    """One row for each check, one column for each dtype, architecture or witness."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("check", no_wrap=True)
+    columns = list(dict.fromkeys(_column(record) for record in records))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    cells: dict[str, dict[str, Record]] = {}
+    for record in records:
+        row = cells.setdefault(record.check, {})
+        there = row.get(_column(record))
+        if there is None or _gravity(record) > _gravity(there):
+            row[_column(record)] = record
+    for check, row in cells.items():
+        table.add_row(check, *(_cell(row.get(column)) for column in columns))
+    return table
+
+
+def _gravity(record: Record) -> tuple[bool, bool, float]:
+    """What of several records one cell tells: a failure before an expected one before the largest error."""
+    return not record.passed, record.status == "expected", record.worst
+
+
+def _column(record: Record) -> str:
+    if record.suite == "golden":
+        return "optimized" if "optimized" in record.target else "reference"
+    return record.dtype.split()[0]  # the architecture of "led float64"
+
+
+def _cell(record: Record | None) -> Text:
+    if record is None:
+        return Text("")
+    if not record.passed:
+        return Text(record.status.upper(), style="bold red")
+    if record.status == "expected":
+        return Text("expected", style="yellow")
+    if record.status == "not asked":
+        return Text("not asked", style="yellow")
+    return Text(f"ok {record.worst:.2g}" if record.worst else "ok", style="green")

@@ -1,0 +1,64 @@
+"""The machine that a record was made on, as a person reads it. See `trueband.properties.results.machine`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trueband.properties.results.machine import VARIABLES, Machine
+
+_NAMES = {
+    "vector": "vector extension", "cores": "cores to use", "numpy_blas": "BLAS of numpy",
+    "numpy_blas_core": "its core", "numpy_simd": "loops of numpy", "aten": "ATen capability",
+    "torch_blas": "BLAS of torch", "torch_blas_branch": "its branch", "onednn": "oneDNN", "threads": "threads of torch",
+}  # fmt: skip
+
+
+def rows(machine: Machine) -> list[tuple[str, str]]:
+    """Name and value of everything; the variables last."""
+    told = [(_NAMES.get(name, name), str(value)) for name, value in machine.items()]
+    return told if any(name in machine for name in VARIABLES) else [*told, ("variables that steer it", "none is set")]
+
+
+def short(machine: Machine) -> str:
+    """What most differences are due to, in a line: processor, ATen capability, BLAS and its branch."""
+    told = [str(machine["processor"])]
+    told += [f"ATen {machine['aten']}"] if "aten" in machine else []
+    if "torch_blas" in machine:
+        told.append(f"{machine['torch_blas']} ({machine['torch_blas_branch']})")
+    else:
+        told.append(f"{machine['numpy_blas']} ({machine['numpy_blas_core']})")
+    return ", ".join(told)
+
+
+def apart(before: Machine, now: Machine) -> str:
+    """What two machines differ in, "processor: A, now B; ..."; "" where they do not."""
+    return "; ".join(
+        f"{_NAMES.get(name, name)}: {before.get(name, 'not told')}, now {now.get(name, 'not told')}"
+        for name in dict.fromkeys((*before, *now))
+        if before.get(name) != now.get(name)
+    )
+
+
+def machines_of(run: Mapping[str, Any]) -> list[Machine]:
+    """The machines that the first line of a report tells of, each once: of files from before there are none."""
+    return run.get("machines") or [machine for machine in [run.get("machine")] if machine]
+
+
+def together(heads: Iterable[Mapping[str, Any]]) -> list[Machine]:
+    """The machines of several first lines, each once."""
+    told: list[Machine] = []
+    for head in heads:
+        told += [machine for machine in machines_of(head) if machine not in told]
+    return told
+
+
+def in_a_process(environment: Mapping[str, str], device: str = "cpu") -> Machine:
+    """What a process of its own tells that has torch, with these variables."""
+    command = [sys.executable, "-P", "-m", "trueband.properties.results.machine", device]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environment})
+    told: Machine = json.loads(done.stdout)
+    return told

@@ -1,0 +1,1 @@
+"""What happens before anything large is imported."""
