@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {
     "docs/recordings.md": "tests/golden/recordings/test_page.py",
-    "docs/gpu.md": "tests/gpu/test_sanitize_command.py",
+    "docs/gpu.md": "tests/properties/gpu/test_sanitize_command.py",
 }
 PAGES = [name for name in ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
          if name not in ELSEWHERE]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The rows of tests/versions.py are what pyproject.toml allows; a row that cannot be made fails, and says why."""
+"""The rows of tools/versions.py are what pyproject.toml allows; a row that cannot be made fails, and says why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PINNED = {
 
 @pytest.fixture(scope="session")
 def versions(checkout: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("versions", checkout / "tests" / "versions.py")
+    spec = importlib.util.spec_from_file_location("versions", checkout / "tools" / "versions.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,7 +63,7 @@ def test_what_is_installed_without_peers(versions: ModuleType) -> None:
     alone, others = versions.requirements(versions.ROWS["floor"])
     assert {"numpy==2.0.0", "rich==13.0.0", "safetensors==0.4.0", "hypothesis==6.100.0"} <= set(others)
     assert not {versions.name_of(each) for each in [*alone, *others]} & {"torch", "triton", *versions.PEERS}
-    assert Path(versions.HERE, "optimized", "test_models_and_peer.py") in versions.tests_of_peers()
+    assert Path(versions.TESTS, "optimized", "test_models_and_peer.py") in versions.tests_of_peers()
 
 
 def test_needs_of_torch(versions: ModuleType) -> None:
@@ -74,7 +74,7 @@ def test_needs_of_torch(versions: ModuleType) -> None:
 
 
 def run(checkout: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(checkout / "tests" / "versions.py"), *map(str, arguments)]
+    command = [sys.executable, str(checkout / "tools" / "versions.py"), *map(str, arguments)]
     return subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from trueband.golden.store import open_store
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+TOOLS = Path(__file__).resolve().parents[3] / "tools"
 Lists = tuple[list[Any], list[Any]]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from trueband.golden.store import Metadata, open_store
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
+TOOLS = Path(__file__).resolve().parents[3] / "tools"
 STORE = open_store()
 TAPS = [name for name in STORE if STORE.index[name]["kind"] == "taps"]
 
