@@ -116,4 +116,6 @@ class Probe:
         refused = self.candidate.limits.refuses(inputs)
         if refused:
             raise NotTaken(refused)
+        if self.has("causal_only") and not inputs.options.get("causal"):
+            raise NotTaken("attention that is not causal")
         return inputs

@@ -127,7 +127,7 @@ class Runner:
             self.desk.burn(there)
             self.covered.add(arrays, options, with_gradients=True)
             return Gradients(gradients)
-        function = functools.partial(self.target.function, **options)
+        function = functools.partial(self.target.function, **self._passed(options))
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
@@ -189,7 +189,7 @@ class Runner:
             for name, array in arrays.items()
         }
         try:
-            self.target.function(**given, **options)
+            self.target.function(**given, **self._passed(options))
         except Exception as error:
             return type(error).__name__, str(error)
         finally:
@@ -258,13 +258,17 @@ class Runner:
     def _run(self, function: Any, given: dict[str, Any], options: dict[str, Any]) -> Any:
         start = time.monotonic()
         try:
-            return function(**given, **options)
+            return function(**given, **self._passed(options))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
             raise judged(error, "a result") from error
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
+
+    def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options as the target takes them: one that is always causal is not told so."""
+        return {k: v for k, v in options.items() if k != "causal" or "causal_only" not in self.features}
 
     def find_gradients(self) -> bool:
         """Whether the target can be differentiated in a tiny call."""

@@ -21,6 +21,7 @@ FEATURES = {
     "globals": "takes global_attention_mask",
     "separate_globals": "takes query_global, key_global, value_global",
     "causal": "takes causal",
+    "causal_only": "attends no later token, and is never given causal to say so",
     "dilation": "takes dilation",
     "dilation_per_head": "takes one dilation for each head",
     "head_mask": "takes head_mask",
@@ -58,6 +59,8 @@ _BY_LIBRARY = {
     "numpy": frozenset({"strided"}),
     "jax": frozenset({"autograd"}),
 }
+# What is not defined with causal attention, and so not for a target that is always causal.
+NOT_CAUSAL = ("globals", "separate_globals")
 LIBRARIES = tuple(_BY_LIBRARY)
 LAYOUTS = ("bhnd", "bnhd")
 
@@ -118,6 +121,8 @@ class Target:
             raise TargetError(f"dtypes: expected some of {', '.join(DTYPES)}, got none")
         if self.features is not None:
             object.__setattr__(self, "features", frozenset(_names("features", self.features, FEATURES)))
+            if both := [name for name in NOT_CAUSAL if name in self.features and "causal_only" in self.features]:
+                raise TargetError(f"features: expected causal_only without {both[0]} (not defined together), got both")
         if self.library is not None:
             _names("library", (self.library,), LIBRARIES)
         _names("layout", (self.layout,), LAYOUTS)
@@ -145,6 +150,7 @@ class Target:
             features = _features(self.function) | {"deterministic", "deterministic_gradients"}
             features |= {"backward"} if self.gradients else set()
         features = features | {"deterministic"} if "batch_invariant" in features else features
+        features = features | {"causal"} if "causal_only" in features else features
         derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
         features = features - derived.keys() | {name for name, holds in derived.items() if holds}
         of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())

@@ -73,6 +73,8 @@ def design(features: Collection[str], limits: Limits, gradients: bool, tier: str
     asked = OPTIONS | GRADIENTS if gradients else OPTIONS
     factors = {name: _taken(name, levels, limits) for name, levels in SIZES.items()}
     factors |= {name: levels if feature in features else levels[:1] for name, (feature, levels) in asked.items()}
+    if "causal_only" in features:
+        factors["causal"] = (True,)
     if limits.padding == "right":
         factors["padding"] = tuple(level for level in factors["padding"] if level in ("none", "right"))
     return _design(tuple(factors.items()), GROWTH[tier])

@@ -146,12 +146,12 @@ def dressed(choices: Choices, bare: Case, features: Collection[str], structure: 
     separate = False
     if has("padding"):
         masked = _rows([_masked(choices, tokens) for _ in range(batch)], "padding" in structure.require)
-    causal = "causal" in structure.require
+    causal = "causal" in structure.require or "causal_only" in features
     if not causal and has("globals"):
         global_ = _rows([flagged(choices, tokens) for _ in range(batch)], "globals" in structure.require)
         separate = "separate_globals" in features and "separate_globals" not in structure.without and choices.flag()
     else:
-        causal = has("causal")
+        causal = causal or has("causal")
     dilation: int | tuple[int, ...] = 1
     if has("dilation"):
         dilation = choices.integer(*DILATIONS)

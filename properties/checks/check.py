@@ -39,7 +39,8 @@ class Check:
     argument: str = ""
 
     def applies_to(self, features: Collection[str]) -> bool:
-        return self.needs <= set(features)
+        always_causal = "causal_only" in features and "causal" in self.structure.without
+        return self.needs <= set(features) and not always_causal
 
 
 _REGISTERED: dict[str, Check] = {}

@@ -35,8 +35,10 @@ def worlds(features: Collection[str], dtype: str, limits: Limits = NO_LIMITS) ->
         kinds: list[tuple[list[Pattern], dict[str, Any]]] = [(list(itertools.product(masked, flagged)), {})]
         if "causal" in features:
             kinds.append(([(each, ()) for each in masked], {"causal": True}))
+        if "causal_only" in features:
+            del kinds[0]
         if "dilation" in features and tokens <= MOST_TOKENS_DILATED and limits.of("dilation").takes(2):
-            kinds.append((kinds[0][0], {"dilation": 2}))
+            kinds.append((kinds[0][0], {**kinds[0][1], "dilation": 2}))
         most = min(limits.of("batch").most or MOST_ROWS, MOST_ROWS)
         for patterns, options in kinds:
             for first in range(0, len(patterns), most):
