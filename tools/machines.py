@@ -31,7 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from trueband.properties.candidate.target import FEATURES
+from trueband.properties.candidate.target import WHOLE_CONTRACT
 from trueband.properties.checks import CHECKS
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.results.machine import Machine, machine
@@ -258,7 +258,7 @@ class Matrix:
         """Where no call gives the same bits again: what fails is what a target has declared."""
         told, options = [], []
         if suite == "operator" and self.tier.bits:
-            options = ["--dtype", "float32", "-k", " or ".join(sorted(held_to_bits(suite, FEATURES)))]
+            options = ["--dtype", "float32", "-k", " or ".join(sorted(held_to_bits(suite, WHOLE_CONTRACT)))]
         for target in self._of(suite):
             found = self._check(suite, target, ROWS[f"legal {CALL}"], variables, options)
             told.append(judged_under_call(suite, found, whole=suite not in self.tier.cases))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -10,14 +12,20 @@ import secrets
 import signal
 import subprocess
 import sys
+import termios
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trueband.properties.candidate.protocol import MOST_BYTES, Array, receive, send
 
 _WORKER = (sys.executable, "-P", "-m", "trueband.properties.candidate.worker")
-KEPT_WORDS = 20_000  # bytes of what a candidate prints
+KEPT_WORDS = 20_000  # bytes of what a candidate prints, from one question to the next
+LOOK = 0.5  # seconds between two looks at what a process that does not answer is doing
+MOST_OF_CLOCK = 10  # times as long as the limit, by the clock, however little of the processor it had
+_NOTHING = object()
 # What could tell a candidate by which tests, or which seed, it is judged.
 _TELLTALE = ("HYPOTHESIS", "PYTEST", "TRUEBAND_SEED")
 
@@ -76,6 +84,8 @@ class Child:
         if not self._answers.empty() and self._answers.queue[0] is not None:
             raise ChildForges("one to no question")
         token = secrets.token_hex(8)
+        self._read_all()
+        self._words.clear()
         self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # a dead child is told by the missing answer
@@ -86,11 +96,15 @@ class Child:
         return header, result
 
     def answer(self, seconds: float, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
-        """The next message."""
-        try:
-            answer = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            raise ChildSilent(f"expected {what} within {seconds:g} s, got none") from None
+        """The next message.
+
+        Args:
+            seconds: of the clock, and of the processor, which is what they are about: on a busy machine a process that
+                computes is waited for until it had them. One that does nothing has them by the clock.
+        """
+        answer = self._wait(seconds)
+        if answer is _NOTHING:
+            raise ChildSilent(f"expected {what} within {seconds:g} s, got none")
         if isinstance(answer, ValueError):
             raise ChildForges(str(answer))
         if answer is None:
@@ -98,6 +112,38 @@ class Child:
             raise kind(f"expected {what}, got the end of the process: {end}{self._last_words()}")
         header, arrays = answer
         return header, arrays
+
+    def _wait(self, seconds: float) -> Any:
+        """The next message, or `_NOTHING`."""
+        begun = time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            return self._answers.get(timeout=min(LOOK, seconds))
+        before = first = processor_seconds(self._process.pid)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._answers.get(timeout=min(LOOK, seconds))
+            waited, now = time.monotonic() - begun, processor_seconds(self._process.pid)
+            computes, before = now > before, now
+            if waited >= seconds and (now - first >= seconds or not computes or waited >= MOST_OF_CLOCK * seconds):
+                return _NOTHING
+
+    @property
+    def printed(self) -> str:
+        """What the process has printed since it was asked last, as far as it is kept."""
+        self._read_all()
+        time.sleep(0.001)  # for the last part to be kept
+        return bytes(self._words).decode(errors="replace").strip()
+
+    def _read_all(self) -> None:
+        """Wait until what the process has printed is read: it is when there is an answer, but for the other thread."""
+        assert self._process.stderr is not None
+        until, waiting = time.monotonic() + 0.1, array.array("i", [1])
+        while waiting[0] and time.monotonic() < until:
+            with contextlib.suppress(OSError, ValueError):
+                fcntl.ioctl(self._process.stderr, termios.FIONREAD, waiting)
+                if not waiting[0]:
+                    return
+            time.sleep(0.0005)
 
     def evidence(self) -> list[str]:
         """What was seen since the last look that a kernel has no business with."""
@@ -158,3 +204,14 @@ def _in_background(function: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
     return thread
+
+
+def processor_seconds(session: int) -> float:
+    """Seconds of the processor that the processes of a session have had; 0.0 where the system does not tell."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == session:  # state, parent, group, session
+                ticks += sum(map(int, fields[11:15]))  # of its own, and of processes that have ended
+    return ticks / os.sysconf("SC_CLK_TCK")

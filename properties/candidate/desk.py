@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.candidate import memory
-from trueband.properties.candidate.errors import CHEATING, FAILED, CandidateEnded, cheating
+from trueband.properties.candidate.errors import CHANGED, CHEATING, FAILED, CandidateEnded, cheating
 from trueband.properties.candidate.memory import Array, Held
 
 
@@ -60,12 +60,12 @@ class Desk:
         for name, held in self._held.items():
             damage = held.damage()
             if damage == "changed":
-                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+                raise _changed(name)
             if damage == "overrun":
                 raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
         for name, (given, array) in self._unguarded.items():
             if not np.array_equal(self._library.back(given), array, equal_nan=True):
-                raise cheating(f"{name}: expected an unchanged input, got one that the call has changed")
+                raise _changed(name)
 
     def check_kind(self, what: str, result: Any) -> None:
         """Of a result that is no plain array: a class of the target's own decides what it shows when."""
@@ -133,3 +133,7 @@ class Desk:
             if not memory.is_burnt(there):
                 raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
         self._last = last
+
+
+def _changed(name: str) -> CandidateEnded:
+    return CandidateEnded(f"{name}: expected an unchanged input, got one that the call has changed", CHANGED)

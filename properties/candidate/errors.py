@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-_TEST_FRAMEWORKS = ("_pytest", "pytest", "unittest", "hypothesis")
+import traceback
+from pathlib import Path
 
+_TEST_FRAMEWORKS = ("_pytest", "pytest", "unittest", "hypothesis")
+_PROPERTIES = Path(__file__).parents[1]
+MOST_OF_TRACEBACK = 8_000  # characters
 
 FAILED = "failed"  # it raised, or broke a rule that every call must keep
 CHEATING = "cheating"  # it broke a rule that an honest kernel has no reason to break
 CRASHED = "crashed"  # its process died
 TIMEOUT = "timeout"  # it did not answer within the time limit; its process was killed
 OUT_OF_MEMORY = "out of memory"  # by its own limit, or the system killed it: that says nothing about its numbers
+CHANGED = "changed its input"  # a cheat where a gate asks, a failure elsewhere: see `as_judged`
 
-ENDS = (FAILED, CHEATING, CRASHED, TIMEOUT, OUT_OF_MEMORY)
+ENDS = (FAILED, CHEATING, CRASHED, TIMEOUT, OUT_OF_MEMORY, CHANGED)
 
 
 class CandidateEnded(Exception):
@@ -19,11 +24,13 @@ class CandidateEnded(Exception):
 
     Attributes:
         status: of the record that it becomes, one of those above.
+        traceback: of an error that the target raised, as Python prints it, from the target's own frames on; "".
+        by_system: its process was killed, or did not answer in time: it may answer when it is asked again.
     """
 
-    def __init__(self, message: str, status: str = FAILED) -> None:
+    def __init__(self, message: str, status: str = FAILED, traceback: str = "", by_system: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.traceback, self.by_system = status, traceback, by_system
 
 
 class Raised(CandidateEnded):
@@ -47,7 +54,28 @@ def judged(error: BaseException, expected: str) -> CandidateEnded:
         return cheating(f"{told} (of a test framework, to skip what judges it)")
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
         return CandidateEnded(told, OUT_OF_MEMORY)
-    return Raised(told)
+    return Raised(told, traceback=traceback_of(error))
+
+
+def traceback_of(error: BaseException) -> str:
+    """What Python prints for an error, without the frames that lead from here to the target; the end, if it is long."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and _is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    printed = "".join(traceback.format_exception(type(error), error, frame))
+    return printed if len(printed) <= MOST_OF_TRACEBACK else f"...{printed[-MOST_OF_TRACEBACK:]}"
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file is one of trueband.properties."""
+    return Path(file).is_relative_to(_PROPERTIES)
+
+
+def as_judged(status: str, gate: bool) -> str:
+    """The status of a record: a kernel that changes its input may be careless, but a gate takes it for a cheat."""
+    if status != CHANGED:
+        return status
+    return CHEATING if gate else FAILED
 
 
 def _is_of_torch_allocator(error: BaseException) -> bool:

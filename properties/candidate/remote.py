@@ -74,7 +74,10 @@ class RemoteRunner:
         undeclared, refusal: what it raises for without declaring it, and the first error that says so.
         covered: what was asked for.
         slowest: seconds of the slowest request since somebody set it to 0.
+        gate: a gate asks: what an honest kernel has no reason to do is a cheat.
     """
+
+    gate = False
 
     def __init__(
         self, spec: str, device: str = "cpu", time_limit: float = 60.0, memory_limit: int | None = None
@@ -84,6 +87,7 @@ class RemoteRunner:
         self.covered, self.slowest = Covered(), 0.0
         self.on_call: Callable[[Past], None] = lambda _: None
         self._child: Child | None = None
+        self._printed = ""
         try:
             self._introduce()
         except BaseException:
@@ -152,6 +156,11 @@ class RemoteRunner:
         kind, message = header["raised"]
         return kind, message
 
+    @property
+    def printed(self) -> str:
+        """What the child has printed since it was asked last, the beginning of it."""
+        return self._printed if self._child is None else self._child.printed
+
     def memory(self, begin: bool = False) -> float:
         """Mebibytes of the child, see `resident`; 0 where there is none."""
         return 0.0 if self._child is None else resident(self._child.pid, begin)
@@ -161,6 +170,7 @@ class RemoteRunner:
         child, self._child = self._child, None
         if child is not None:
             child.end()
+            self._printed = child.printed
 
     def __enter__(self) -> RemoteRunner:
         return self
@@ -216,7 +226,8 @@ class RemoteRunner:
             if status not in ENDS:
                 raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
             told = self._within_limit(told) if status == OUT_OF_MEMORY else told
-            raise Raised(told) if header["raised"] else CandidateEnded(told, status)
+            ended = Raised if header["raised"] else CandidateEnded
+            raise ended(told, status, str(header.get("traceback", "")))
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
@@ -249,9 +260,9 @@ class RemoteRunner:
         if isinstance(failed, ChildForges):
             raise cheating(f"expected nothing but answers from the candidate's process, got another message: {failed}")
         if isinstance(failed, ChildSilent):
-            raise CandidateEnded(str(failed), TIMEOUT) from failed
+            raise CandidateEnded(str(failed), TIMEOUT, by_system=True) from failed
         if isinstance(failed, ChildKilled):
-            raise CandidateEnded(self._within_limit(str(failed)), OUT_OF_MEMORY) from failed
+            raise CandidateEnded(self._within_limit(str(failed)), OUT_OF_MEMORY, by_system=True) from failed
         if failed is not None:
             raise CandidateEnded(str(failed), CRASHED) from failed
         return header, result

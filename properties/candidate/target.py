@@ -59,6 +59,8 @@ _BY_LIBRARY = {
     "numpy": frozenset({"strided"}),
     "jax": frozenset({"autograd"}),
 }
+# Of a kernel that does all that the contract has; `causal_only` says that one does less.
+WHOLE_CONTRACT = frozenset(FEATURES) - {"causal_only"}
 # What is not defined with causal attention, and so not for a target that is always causal.
 NOT_CAUSAL = ("globals", "separate_globals")
 LIBRARIES = tuple(_BY_LIBRARY)

@@ -61,6 +61,9 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
         tampered = replaced(before)
         if tampered:
             evidence.tell(f"it replaced {tampered} of the harness")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
         send(answers, {**header, "token": token}, result)
 
 
@@ -94,7 +97,8 @@ def answer(
     try:
         return serve[request["do"]]()
     except CandidateEnded as error:
-        return {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}, {}
+        ended = {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}
+        return {**ended, "traceback": error.traceback}, {}
 
 
 def _output(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]) -> Array:

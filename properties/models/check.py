@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueband.properties.bounds.precision import Precision
-from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.errors import CandidateEnded, traceback_of
 from trueband.properties.models.case import ARCHITECTURES, ModelCase
 from trueband.properties.models.course import Step
 from trueband.properties.models.covered import ModelsCovered
@@ -99,7 +99,8 @@ class ModelProbe:
         try:
             return call()
         except (Exception, SystemExit) as error:
-            raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}") from error
+            told = f"expected a result, got {type(error).__name__}: {error}"
+            raise CandidateEnded(told, traceback=traceback_of(error)) from error
 
     @staticmethod
     def _float64(output: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Record:
             decoding). A check of which all were left out has failed.
         called: what the kernel was really called with in `case`, where that is not the case as it is: one object for
             each call of the failed comparison; see `trueband.properties.candidate.called`.
+        traceback: of the error that the kernel raised there, as Python prints it; "" where it raised none.
+        printed: by the kernel, in the last call there.
     """
 
     suite: str
@@ -62,11 +64,20 @@ class Record:
     histogram: tuple[int, ...] = ()
     skipped: int = 0
     called: tuple[dict[str, Any], ...] = ()
+    traceback: str = ""
+    printed: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether all is as it should be: it passed, or failed as expected."""
         return self.status in ("passed", "expected", "not asked")
+
+    @property
+    def raised_at(self) -> str:
+        """The place and the type of the error that the kernel raised; "" where it raised none."""
+        lines = self.traceback.strip().splitlines()
+        places = [line.strip() for line in lines if line.startswith("  File ")]
+        return f"{places[-1] if places else ''}: {lines[-1].partition(':')[0]}" if lines else ""
 
     @property
     def reproduce(self) -> str:

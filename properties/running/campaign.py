@@ -80,7 +80,7 @@ class Block:
         seconds: they took.
         worst, worst_case: largest error/bound of what passed, and its case; None where nothing had an error.
         histogram: see `trueband.properties.results.histogram`; empty for the small world.
-        status, case, message, verdict, called: of the smallest failure, as in a `Record`.
+        status, case, message, verdict, called, traceback, printed: of the smallest failure, as in a `Record`.
     """
 
     check: str
@@ -99,6 +99,8 @@ class Block:
     message: str = ""
     verdict: dict[str, Any] | None = None
     called: tuple[dict[str, Any], ...] = ()
+    traceback: str = ""
+    printed: str = ""
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -123,8 +125,8 @@ class Block:
 
     @property
     def outcome(self) -> tuple[Any, ...]:
-        """What must be the same if the block is run again: all but the time."""
-        return dataclasses.astuple(dataclasses.replace(self, seconds=0.0))
+        """What must be the same if the block is run again: all but the time, and what the kernel printed."""
+        return dataclasses.astuple(dataclasses.replace(self, seconds=0.0, traceback="", printed=""))
 
 
 def case_of(plan: Plan, step: Step, features: Collection[str], number: int, limits: Limits = NO_LIMITS) -> Case:
@@ -248,6 +250,8 @@ def _block(
         message=failure.message if failure else "",
         verdict=failure.verdict.to_dict() if failure and failure.verdict else None,
         called=failure.called if failure else (),
+        traceback=failure.traceback if failure else "",
+        printed=failure.printed if failure else "",
     )
 
 
@@ -282,6 +286,8 @@ def sum_blocks(blocks: Iterable[Block], target: str, device: str, seed: int) -> 
                 worst_case=worst.worst_case,
                 histogram=histogram,
                 called=failed.called if failed else (),
+                traceback=failed.traceback if failed else "",
+                printed=failed.printed if failed else "",
             )
         )
     return records

@@ -25,7 +25,7 @@ from trueband.properties.running.production import failing, guard_of, production
 from trueband.properties.running.search import SHRUNK, Failure, Found, own_error, search, try_case
 from trueband.properties.running.second_process import NAME as SECOND_PROCESS
 from trueband.properties.running.second_process import Memory, second_process
-from trueband.properties.running.small_world import smallest_failure, worlds
+from trueband.properties.running.small_world import row_of, smallest_failure, worlds
 
 SMALL = 8  # tokens of a case that one can read
 TINY = Structure(without=frozenset({"globals"}), tokens=(1, 4), long=False, batch=(1, 1), heads=(1, 1))
@@ -44,8 +44,10 @@ def run(
 def remember(plan: Plan, candidate: Candidate) -> Memory:
     """Where the calls of a run are kept that a gate asks a second process for, from now on."""
     past = Memory()
-    if plan.gate and isinstance(candidate, RemoteRunner):
-        candidate.on_call = past.add
+    if isinstance(candidate, RemoteRunner):
+        candidate.gate = plan.gate
+        if plan.gate:
+            candidate.on_call = past.add
     return past
 
 
@@ -118,7 +120,18 @@ def run_check(
         found += search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
         if found.failure is not None and found.failure.case.tokens <= SMALL:
             break
+    if found.failure is not None and found.failure.status in SHRUNK:
+        found.failure = alone(found.failure, check, candidate)
     return _record(plan, check.name, check.claim, dtype, found, start, partial(where_it_begins, check, candidate))
+
+
+def alone(failure: Failure, check: Check, candidate: Candidate) -> Failure:
+    """The failure of one row of the batch by itself, if there is one of the same kind."""
+    for row in range(failure.case.batch if failure.case.batch > max(check.structure.batch[0], 1) else 0):
+        tried = try_case(check, candidate, row_of(failure.case, row)).failure
+        if tried is not None and tried.status == failure.status:
+            return tried
+    return failure
 
 
 def where_it_begins(check: Check, candidate: Candidate, failure: Failure) -> str:
@@ -242,4 +255,6 @@ def _record(
         histogram=tuple(found.histogram),
         skipped=found.skipped,
         called=failure.called if failure else (),
+        traceback=failure.traceback if failure else "",
+        printed=failure.printed if failure else "",
     )

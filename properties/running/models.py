@@ -146,4 +146,5 @@ def model_record(
         worst_case=found.worst_case.to_dict() if found.worst_case else None,
         histogram=tuple(found.histogram),
         skipped=found.skipped,
+        traceback=failure.traceback if failure else "",
     )

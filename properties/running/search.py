@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from trueband.properties.candidate.called import Calls
-from trueband.properties.candidate.errors import CHEATING, FAILED, CandidateEnded
+from trueband.properties.candidate.errors import CHEATING, FAILED, CandidateEnded, as_judged
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.cases.limits import NotTaken
 from trueband.properties.results import histogram
@@ -36,6 +36,8 @@ class Failure:
         message: one line.
         verdict: the comparison that failed; None where the candidate raised or died.
         called: what the candidate was called with, where the case does not say it; see `properties.called`.
+        traceback: of the error that the candidate raised; "".
+        printed: by the candidate, in the last call.
     """
 
     case: Any
@@ -43,6 +45,8 @@ class Failure:
     message: str
     verdict: Verdict | None = None
     called: tuple[dict[str, Any], ...] = ()
+    traceback: str = ""
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,18 +174,22 @@ def suits(check: Any, case: Any) -> bool:
     return structure is None or case is None or structure.suits(case)
 
 
-def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe) -> Tried:
+def try_case(
+    check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe, again: bool = False
+) -> Tried:
     """Run a check on one case, up to its first failure. An error of the check's own is one too.
 
     Args:
         probe: what the check's function gets, made of the candidate and the case.
+        again: the system had ended the candidate's process, which a busy machine may do once.
     """
     worst, evidence, skipped = 0.0, 0, 0
     calls: Calls | None = None
 
-    def failed(status: str, message: str, verdict: Verdict | None = None) -> Tried:
+    def failed(status: str, message: str, verdict: Verdict | None = None, traceback: str = "") -> Tried:
         called = () if calls is None else calls.told()
-        return Tried(Failure(case, status, message, verdict, called), worst, evidence, skipped)
+        printed = getattr(candidate, "printed", "")
+        return Tried(Failure(case, status, message, verdict, called, traceback, printed), worst, evidence, skipped)
 
     if not suits(check, case):
         return Tried(None, not_taken=True)
@@ -201,7 +209,9 @@ def try_case(check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], 
     except ShapeMismatch as error:
         return failed(FAILED, str(error))
     except CandidateEnded as error:
-        return failed(error.status, str(error))
+        if error.by_system and not again:
+            return try_case(check, candidate, case, probe, again=True)
+        return failed(as_judged(error.status, getattr(candidate, "gate", False)), str(error), None, error.traceback)
     except Exception as error:  # an answer that the check was not written for: a record of it, and the run goes on
         return failed(FAILED, own_error(error))
     return Tried(None, worst, evidence, skipped)

@@ -209,8 +209,8 @@ def test_an_altered_store_is_refused_before_anything_runs(
     content[-1] ^= 1
     path.write_bytes(content)
     spoiled = open_store.__wrapped__(folder)
-    for module in ("golden_list_command", "golden_verify_command"):
-        monkeypatch.setattr(f"trueband.{module}.open_store", lambda: spoiled)
+    for module in ("list", "verify"):
+        monkeypatch.setattr(f"trueband.commands.golden.{module}.open_store", lambda: spoiled)
     for arguments in (["list"], ["verify"], ["verify", "lf_tiny_layer_local"]):
         code, text, error = run(capsys, *arguments)
         assert (code, text) == (2, "")

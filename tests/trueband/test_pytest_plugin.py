@@ -112,6 +112,6 @@ def test_the_plugin_loads_nothing_and_does_nothing_unless_asked(suite: Path) -> 
         "print(int(code), sorted(name for name in sys.modules if name.split('.')[0] in heavy))\n"
     )
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=suite)
-    loaded = ["gate_seed", "pytest_plugin", "session", "session.request", "session.request_error"]
+    loaded = ["pytest_plugin", "session", "session.gate_seed", "session.request", "session.request_error"]
     assert made.stdout.endswith(f"0 {['trueband', *(f'trueband.{name}' for name in loaded)]}\n"), made.stdout
     assert "1 passed" in made.stdout

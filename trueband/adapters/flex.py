@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from trueband.adapters.dense_masks import dense_masks, join_rows
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 
 
 def attention(
@@ -57,7 +57,7 @@ def attention(
 target = Target(
     attention,
     dtypes=("float64", "float32"),
-    features=frozenset(FEATURES)
+    features=WHOLE_CONTRACT
     - {"nan_local", "batch_invariant", "validation", "backward", "head_mask_gradient", "deterministic_gradients"},
     library="torch",
     name="torch flex_attention",

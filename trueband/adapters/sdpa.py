@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.adapters.dense_masks import dense_masks, join_rows
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 
 
 def attention(
@@ -37,7 +37,7 @@ def attention(
 target = Target(
     attention,
     dtypes=("float64", "float32", "bfloat16", "float16"),
-    features=frozenset(FEATURES) - {"nan_local", "batch_invariant", "validation", "deterministic_gradients"},
+    features=WHOLE_CONTRACT - {"nan_local", "batch_invariant", "validation", "deterministic_gradients"},
     library="torch",
     name="torch scaled_dot_product_attention",
 )

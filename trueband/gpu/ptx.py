@@ -16,7 +16,7 @@ from trueband.golden.weights.fetch import cache_folder
 from trueband.gpu.unwritten import Unwritten, watch_launches
 from trueband.optimized import band_attention
 from trueband.optimized.attention.triton.blocks import WIDEST
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.cases.limits import Sizes
 from trueband.properties.gpu.ptx.compile import Compiler, Request
 from trueband.properties.gpu.ptx.launch import launch
@@ -81,7 +81,7 @@ def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = N
     return Target(
         Emulated(capability, tf32, compiler),
         dtypes=("float32",) if tf32 else ("bfloat16", "float16", "float32"),
-        features=frozenset(FEATURES) - {"nan_local"},
+        features=WHOLE_CONTRACT - {"nan_local"},
         library="torch",
         sizes={"head_dim": Sizes(most=WIDEST)},
         name=f"trueband.optimized.band_attention[ptx sm_{capability}{' tf32' if tf32 else ''}]",

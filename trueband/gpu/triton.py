@@ -16,7 +16,7 @@ from trueband.optimized import band_attention
 from trueband.optimized.attention.triton.blocks import WIDEST
 from trueband.optimized.attention.triton.places import interpreter, serve_cpu
 from trueband.optimized.attention.triton.requirements import interpreted
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.cases.limits import Sizes
 
 
@@ -41,7 +41,7 @@ target = Target(
     fused,
     # The interpreter alone, unmended, has no bfloat16.
     dtypes=("float32", "float16", *(["bfloat16"] if torch.cuda.is_available() or can_be_mended() else [])),
-    features=frozenset(FEATURES) - {"nan_local"},
+    features=WHOLE_CONTRACT - {"nan_local"},
     library="torch",
     sizes={"head_dim": Sizes(most=WIDEST)},
     name="trueband.optimized.band_attention[triton]",

@@ -16,12 +16,13 @@ from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.candidate.target import FEATURES
 from trueband.properties.models.training import TRAINING
 from trueband.properties.results.record import Record
-from trueband.reports.summary import headline, smallest_first
+from trueband.reports.summary import by_error, headline, smallest_first
 from trueband.witnesses.torch_models import TorchModels
 
 MODEL_FEATURES = ("deterministic", *TRAINING)
 SHOWN_FAILURES = 3
 SHOWN_LEFT_OUT = 3
+SHOWN_LINES = 8  # the last ones of a traceback, and of what a kernel has printed
 WIDTH_OF_A_FILE = 120
 WIDEST = 10_000  # columns of a table in a file, which takes what it needs of them
 
@@ -126,8 +127,8 @@ def print_expected(expected: Sequence[Record]) -> None:
 def print_failures(failures: Sequence[Record]) -> None:
     """The failures with the smallest cases in full, and the names of the rest."""
     console = report_console()
-    ordered = smallest_first(failures)
-    for record in ordered[:SHOWN_FAILURES]:
+    groups = by_error(smallest_first(failures))
+    for record, *same in groups[:SHOWN_FAILURES]:
         console.print(Text(f"\n{record.status.upper()} {record.check} [{record.dtype}]", style="bold red"))
         console.print(Text(f"  claim      {record.claim}"))
         if record.case is not None:
@@ -135,12 +136,21 @@ def print_failures(failures: Sequence[Record]) -> None:
         if record.called:
             console.print(Text(f"  called     with {shown_all(record.called)}"))
         console.print(Text(f"  verdict    {record.message}"))
+        for head, lines in (("traceback", record.traceback), ("printed", record.printed)):
+            for line in lines.splitlines()[-SHOWN_LINES:]:
+                console.print(Text(f"  {head:9}  {line}"))
+                head = ""
+        if same:
+            console.print(Text(f"  hides      {len(same)} more checks that the same error ended: {_names(same)}"))
         if record.reproduce:
             console.print(Text(f"  reproduce  {record.reproduce}"))
-    rest = ordered[SHOWN_FAILURES:]
+    rest = [record for group in groups[SHOWN_FAILURES:] for record in group]
     if rest:
-        names = ", ".join(f"{record.check} [{record.dtype}]" for record in rest)
-        console.print(Text(f"\n{len(rest)} more (all of them with --json FILE): {names}"))
+        console.print(Text(f"\n{len(rest)} more (all of them with --json FILE): {_names(rest)}"))
+
+
+def _names(records: Sequence[Record]) -> str:
+    return ", ".join(f"{record.check} [{record.dtype}]" for record in records)
 
 
 def _table(records: Sequence[Record], title: str) -> Table:

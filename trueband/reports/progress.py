@@ -92,7 +92,7 @@ class Progress:
 
 
 class CheckProgress(Progress):
-    """Of a run of checks. Failures are written at once."""
+    """Of a run of checks. Failures are named at once, and told in full when the run is over."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total, "checks")
@@ -105,7 +105,7 @@ class CheckProgress(Progress):
 
     def finished(self, record: Record) -> None:
         """One record more is there."""
-        failure = "" if record.passed else f"{record.status.upper()} {record.check} [{record.dtype}] {record.message}"
+        failure = "" if record.passed else f"{record.status.upper()} {record.check} [{record.dtype}]"
         self.advance(f"{record.dtype} {record.check}", failure, wrong=True)
 
     def _more(self) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.faults.specimens.plain import Specimen
 
 # The specimen takes no bad input apart, and has no state that a batch could share.
-SPECIMEN_FEATURES = frozenset(FEATURES) - {"validation", "nan_local"}
+SPECIMEN_FEATURES = WHOLE_CONTRACT - {"validation", "nan_local"}
 
 
 KINDS = (

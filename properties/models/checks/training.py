@@ -101,7 +101,7 @@ def _frozen(probe: ModelProbe, regime: Regime, told: str, why: str = "it has non
         try:
             trained = _step(probe, case, inputs, frozen := replace(regime, frozen=names))
         except CandidateEnded as error:
-            raise CandidateEnded(f"{error},{what}{told and f'; {why}'}", error.status) from error
+            raise CandidateEnded(f"{error},{what}{told and f'; {why}'}", error.status, error.traceback) from error
         yield from judge_gradients(case, expected, trained, frozen, what, why=why)
 
 

@@ -19,8 +19,8 @@ CHEATS = Path(__file__).parent / "cheats"
 # file:function -> exit code, what is told, checks that are run
 REJECTED: dict[str, tuple[int, str, str]] = {
     # what they do with memory
-    "memory:changes_an_input": (CHEATING, "value: expected an unchanged input", "matches"),
-    "memory:computes_in_place": (CHEATING, "query: expected an unchanged input", "matches"),
+    "memory:changes_an_input": (FAILED, "value: expected an unchanged input", "matches"),
+    "memory:computes_in_place": (FAILED, "query: expected an unchanged input", "matches"),
     "memory:writes_beside_an_input": (FAILED, "query: expected nothing to be written beside", "matches"),
     "memory:returns_an_input": (CHEATING, "expected memory of its own, got that of value", "matches"),
     "memory:returns_one_row_expanded": (FAILED, "got elements that share it", "matches"),
@@ -33,7 +33,7 @@ REJECTED: dict[str, tuple[int, str, str]] = {
     "tensors:lazy_tensor": (CHEATING, "got Lazy, a class of the target's own", "matches"),
     "tensors:view_of_an_input": (CHEATING, "expected memory of its own, got that of value", "matches"),
     "tensors:one_row_expanded": (FAILED, "got elements that share it", "matches"),
-    "tensors:changes_the_query": (CHEATING, "query: expected an unchanged input", "matches"),
+    "tensors:changes_the_query": (FAILED, "query: expected an unchanged input", "matches"),
     "tensors:sparse_result": (FAILED, "expected a strided tensor", "matches"),
     # what they answer from memory
     "replays:by_shape": (CHEATING, "bit for bit what an earlier call has returned", "call_order"),

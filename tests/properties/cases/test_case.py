@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from trueband.properties.bounds import round_to
 from trueband.properties.candidate.runner import Runner
-from trueband.properties.candidate.target import FEATURES, Target
+from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.families import FAMILIES
@@ -22,7 +22,7 @@ from trueband.properties.checks import CHECKS
 from trueband.properties.faults import Specimen
 from trueband.properties.running.engine import reproduce
 
-EVERYTHING = cases("bfloat16", FEATURES)
+EVERYTHING = cases("bfloat16", WHOLE_CONTRACT)
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,7 +73,9 @@ def test_rounding_that_truncates_would_be_seen() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(cases("float32", FEATURES, Structure(require=frozenset({"padding", "globals"}), tokens=(2, 9), long=False)))
+@given(
+    cases("float32", WHOLE_CONTRACT, Structure(require=frozenset({"padding", "globals"}), tokens=(2, 9), long=False))
+)
 def test_a_structure_is_kept(case: Case) -> None:
     assert 2 <= case.tokens <= 9
     assert case.masked is not None
@@ -120,7 +122,7 @@ def test_an_impossible_case_is_an_error_that_names_the_field(values: dict[str, o
 def test_a_check_takes_every_case_that_is_drawn_for_it(name: str) -> None:
     structure = CHECKS[name].structure
     for number in range(40):
-        structure.check(choose_case(RandomChoices(random.Random(number)), "float32", FEATURES, structure))
+        structure.check(choose_case(RandomChoices(random.Random(number)), "float32", WHOLE_CONTRACT, structure))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_a_check_takes_every_case_that_is_drawn_for_it(name: str) -> None:
 )
 def test_a_case_that_a_check_says_nothing_about_is_refused(name: str, changes: dict[str, Any], message: str) -> None:
     """A right kernel would be told to fail."""
-    features = frozenset(FEATURES) - {"backward"}
+    features = frozenset(WHOLE_CONTRACT) - {"backward"}
     candidate = Runner(Target(Specimen(), dtypes=("float32",), features=features, library="numpy"))
     case = {"tokens": 3, "window": 3, **changes}
     with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.candidate.target import FEATURES
+from trueband.properties.candidate.target import WHOLE_CONTRACT
 from trueband.properties.cases.combinations import combined_case, design, ordinary
 from trueband.properties.cases.covering import covering
 from trueband.properties.cases.limits import Limits, Sizes
@@ -15,7 +15,7 @@ from trueband.properties.cases.ways import DIGITS, Way, plainer
 from trueband.properties.checks import CHECKS
 from trueband.properties.running.production import production_case
 
-EVERYTHING = frozenset(FEATURES)
+EVERYTHING = WHOLE_CONTRACT
 
 
 def met(rows: Any, **levels: Any) -> bool:

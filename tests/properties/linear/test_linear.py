@@ -12,7 +12,7 @@ import pytest
 
 from trueband.properties.bounds import DTYPES, Bound
 from trueband.properties.bounds.attention import softmax_errors
-from trueband.properties.candidate.target import FEATURES
+from trueband.properties.candidate.target import WHOLE_CONTRACT
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.inputs import Inputs
@@ -40,7 +40,7 @@ ROUNDOFF = 2.0**-53
 def some_cases(dtype: str, accumulator: str | None = None) -> Iterator[tuple[Case, Inputs]]:
     choices = RandomChoices(random.Random(DTYPES.index(dtype)))
     for _ in range(CASES):
-        case = choose_case(choices, dtype, FEATURES, Structure())
+        case = choose_case(choices, dtype, WHOLE_CONTRACT, Structure())
         yield case, replace(case.inputs(), accumulator=accumulator)
 
 

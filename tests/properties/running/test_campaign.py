@@ -144,7 +144,7 @@ def test_the_small_world_raises_alarm() -> None:
 def test_cases_are_the_same_in_any_process() -> None:
     """What is loaded, and how strings are hashed, makes no difference (with Hypothesis' own choices it would)."""
     code = (
-        "import sys; from trueband.properties import campaign, plan\n"
+        "import sys; from trueband.properties.running import campaign, plan\n"
         "asked = plan.Plan('', ('float16',), 90, (), ('mask_decoding', 'matches_reference'), seed=3)\n"
         "features = sys.argv[1:] and ['padding', 'globals', 'dilation', 'scale', 'head_mask', 'causal']\n"
         "print([campaign.case_of(asked, s, features, i).id for s in plan.steps(asked) for i in range(s.examples)])"
