@@ -14,8 +14,15 @@ from trueband.properties.candidate.target import BY_ARGUMENT, Target, TargetErro
 
 TENSORS = ("query", "key", "value")
 SEPARATE = ("query_global", "key_global", "value_global")
-OPTIONS = {"attention_mask": "None", "global_attention_mask": "None", **dict.fromkeys(SEPARATE, "None"),
-           "dilation": "1", "causal": "False", "head_mask": "None", "scale": "None"}  # fmt: skip
+OPTIONS = {
+    "attention_mask": "None",
+    "global_attention_mask": "None",
+    **dict.fromkeys(SEPARATE, "None"),
+    "dilation": "1",
+    "causal": "False",
+    "head_mask": "None",
+    "scale": "None",
+}
 PACKED = ("qkv", "qkv_packed", "packed_qkv")
 BY_PLACE = "by its place: trueband does not know the name {name}"
 UNKNOWN = Filling("", "...", "trueband does not know what {name} is: fill it in")
@@ -153,8 +160,9 @@ def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Fill
         value, doubt = "(window, window)", "to the left and to the right, the token itself not counted"
     if filling.required and parameter.default is not None:
         value = filling.required
-    value = value.format(heads=f"query.shape[{2 if layout == 'bnhd' else 1}]",
-                         tokens=f"query.shape[{1 if layout == 'bnhd' else 2}]")  # fmt: skip
+    value = value.format(
+        heads=f"query.shape[{2 if layout == 'bnhd' else 1}]", tokens=f"query.shape[{1 if layout == 'bnhd' else 2}]"
+    )
     return replace(filling, value=value, doubt=doubt)
 
 

@@ -22,8 +22,14 @@ Array = NDArray[Any]
 KEPT = 3  # calls of one verdict; more are told by none
 NAMED_TOKENS = 8  # more are not listed
 MOST_NUMBERS = 1 << 20  # of an array; in larger ones nobody looks for what differs
-PLURALS = {"query": "queries", "key": "keys", "value": "values", "query_global": "queries of globals",
-           "key_global": "keys of globals", "value_global": "values of globals"}  # fmt: skip
+PLURALS = {
+    "query": "queries",
+    "key": "keys",
+    "value": "values",
+    "query_global": "queries of globals",
+    "key_global": "keys of globals",
+    "value_global": "values of globals",
+}
 
 
 @dataclass(frozen=True)

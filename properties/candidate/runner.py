@@ -150,7 +150,7 @@ class Runner:
 
     def _backward(
         self, function: Any, backward: Any, given: dict[str, Any], names: list[str], upstream: Any, way: str
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """The gradients as the library gives them."""
         if way == "after another":
             floating = {name for name in given if not name.endswith("_mask")} | {"head_mask"}

@@ -62,21 +62,28 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
         Filling("window", "window + 1", "the token itself counts, as in Hugging Face's decoders: 0 <= i - j < {name}"),
     ),
     ("attention_mask", Filling("attention_mask", "attention_mask")),
-    ("mask m masks key_mask valid valid_mask real token_mask seq_mask input_mask pad_valid is_real attend_mask",
-     Filling("attention_mask", "attention_mask", REAL)),
+    (
+        "mask m masks key_mask valid valid_mask real token_mask seq_mask input_mask pad_valid is_real attend_mask",
+        Filling("attention_mask", "attention_mask", REAL),
+    ),
     (
         "key_padding_mask src_key_padding_mask padding_mask pad_mask padding is_padding padded is_index_masked",
         Filling("attention_mask", f"{NONE_OR}~attention_mask", PADDED),
     ),
     (
         "attn_mask attention_bias_mask bool_mask",
-        Filling("attention_mask", f"{NONE_OR}attention_mask[:, None, None, :]",
-                "(b, 1, 1, n), True for a real token: change it if {name} is otherwise"),
+        Filling(
+            "attention_mask",
+            f"{NONE_OR}attention_mask[:, None, None, :]",
+            "(b, 1, 1, n), True for a real token: change it if {name} is otherwise",
+        ),
     ),
     (
         "lengths seq_lens seqlens kv_lens valid_lens valid_lengths seq_lengths input_lengths lens real_lengths",
         Filling(
-            "attention_mask", f"{NONE_OR}attention_mask.sum(-1)", "(b,), real tokens of each sequence",
+            "attention_mask",
+            f"{NONE_OR}attention_mask.sum(-1)",
+            "(b,), real tokens of each sequence",
             declares='padding="right"',
         ),
     ),
@@ -85,13 +92,18 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
         "scale sm_scale softmax_scale scaling scale_factor qk_scale attn_scale attention_scale softmax_scaling",
         Filling("scale", "scale", required=ROOT),
     ),
-    ("dilation dilation_rate dilations dilate dilation_factor",
-     Filling("dilation", "dilation", "one int, or one for each head")),
+    (
+        "dilation dilation_rate dilations dilate dilation_factor",
+        Filling("dilation", "dilation", "one int, or one for each head"),
+    ),
     (
         "global_attention_mask global_mask global_attn_mask is_global is_global_attn is_index_global_attn "
         "global_token_mask globals global_flags",
-        Filling("global_attention_mask", "global_attention_mask",
-                "(b, n), True for a global token: change it if {name} is otherwise"),
+        Filling(
+            "global_attention_mask",
+            "global_attention_mask",
+            "(b, n), True for a global token: change it if {name} is otherwise",
+        ),
     ),
     ("head_mask layer_head_mask heads_mask", Filling("head_mask", "head_mask")),
     ("dropout dropout_p p_dropout attn_dropout dropout_rate attention_dropout", Filling("", "0.0")),
@@ -104,7 +116,7 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
         Filling("", "64", "a {name} that suits the kernel"),
     ),
     ("head_dim d dim d_head headdim dim_head head_size", Filling("", "query.shape[-1]")),
-)  # fmt: skip
+)
 
 FILLINGS: dict[str, Filling] = {name: filling for names, filling in _TABLE for name in names.split()}
 

@@ -26,10 +26,27 @@ from trueband.properties.checks.check import Check, check, claim, registered
 
 # What tells most comes first: a kernel with a wrong mask should hear of its mask.
 _ORDER = (
-    visibility, values, validation, padding, global_tokens, gradients, gradient_sums, gradient_layouts, gradient_calls,
-    scores, sequence, batch, options, memory, calls, production, production_gradients, combinations,
-    sums_at_size, declared,
-)  # fmt: skip
+    visibility,
+    values,
+    validation,
+    padding,
+    global_tokens,
+    gradients,
+    gradient_sums,
+    gradient_layouts,
+    gradient_calls,
+    scores,
+    sequence,
+    batch,
+    options,
+    memory,
+    calls,
+    production,
+    production_gradients,
+    combinations,
+    sums_at_size,
+    declared,
+)
 CHECKS: dict[str, Check] = {name: one for module in _ORDER for name, one in registered(module.__name__).items()}
 
 __all__ = ["CHECKS", "Check", "check", "claim"]

@@ -23,8 +23,13 @@ def check_batch_permutation(probe: Probe) -> Iterator[Verdict]:
     order = probe.random.permutation(inputs.shape[0])
     permuted = _rows(inputs, order)
     bound = permuted.bound + inputs.bound.at(np.s_[order])
-    yield judge(probe.run(permuted), probe.run(inputs)[order], bound, "output for reordered rows of the batch",
-                "as the output, reordered")  # fmt: skip
+    yield judge(
+        probe.run(permuted),
+        probe.run(inputs)[order],
+        bound,
+        "output for reordered rows of the batch",
+        "as the output, reordered",
+    )
 
 
 @check("a row of the batch computed alone gives the same", ROWS, weight=2)
@@ -34,12 +39,21 @@ def check_row_alone(probe: Probe) -> Iterator[Verdict]:
     row = [int(probe.random.integers(inputs.shape[0]))]
     alone = _rows(inputs, row)
     in_batch, by_itself = probe.run(inputs)[row], probe.run(alone)
-    yield judge(by_itself, in_batch, alone.bound + inputs.bound.at(np.s_[row]), f"row {row[0]} of the batch alone",
-                "as in the batch")  # fmt: skip
+    yield judge(
+        by_itself,
+        in_batch,
+        alone.bound + inputs.bound.at(np.s_[row]),
+        f"row {row[0]} of the batch alone",
+        "as in the batch",
+    )
 
 
-@check("a row of the batch computed alone gives the same, bit for bit", ROWS, ["batch_invariant"],
-       exact_with="batch_invariant")  # fmt: skip
+@check(
+    "a row of the batch computed alone gives the same, bit for bit",
+    ROWS,
+    ["batch_invariant"],
+    exact_with="batch_invariant",
+)
 def check_batch_invariance(probe: Probe) -> Iterator[Verdict]:
     """Exact with batch_invariant, which is declared; asked of nobody else."""
     inputs = probe.inputs
@@ -47,9 +61,14 @@ def check_batch_invariance(probe: Probe) -> Iterator[Verdict]:
     for row in range(inputs.shape[0]):
         alone, bound = _rows(inputs, [row]), inputs.bound.at(np.s_[row : row + 1])
         yield judge_same(
-            probe, probe.run(alone), output[row : row + 1], alone.bound + bound, f"row {row} of the batch alone",
-            "the same row in another batch", "batch_invariant",
-        )  # fmt: skip
+            probe,
+            probe.run(alone),
+            output[row : row + 1],
+            alone.bound + bound,
+            f"row {row} of the batch alone",
+            "the same row in another batch",
+            "batch_invariant",
+        )
 
 
 @check("equal rows of the batch give equal results", ROWS, exact_with="batch_invariant")
@@ -72,8 +91,13 @@ def check_head_permutation(probe: Probe) -> Iterator[Verdict]:
     if isinstance(inputs.options.get("dilation"), tuple):
         permuted = permuted.with_options(dilation=tuple(inputs.options["dilation"][head] for head in order))
     bound = permuted.bound + inputs.bound.at(np.s_[:, order])
-    yield judge(probe.run(permuted), probe.run(inputs)[:, order], bound, "output for reordered heads",
-                "as the output, reordered")  # fmt: skip
+    yield judge(
+        probe.run(permuted),
+        probe.run(inputs)[:, order],
+        bound,
+        "output for reordered heads",
+        "as the output, reordered",
+    )
 
 
 def _rows(inputs: Inputs, rows: list[int] | np.ndarray) -> Inputs:

@@ -28,8 +28,11 @@ ROWS_OF_GRADIENTS = 8
 COST_OF_KEYS = 2**24  # see `keys_of_some_heads`
 
 
-@check("whatever sizes, masks, options and layouts meet, rows equal the reference's within the bound of each",
-       Structure(production=COMBINED), weight=ALL)  # fmt: skip
+@check(
+    "whatever sizes, masks, options and layouts meet, rows equal the reference's within the bound of each",
+    Structure(production=COMBINED),
+    weight=ALL,
+)
 def check_combinations(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the row, however the inputs lie; masked rows are 0 by
     definition.
@@ -41,8 +44,12 @@ def check_combinations(probe: Probe) -> Iterator[Verdict]:
     yield masked_rows(inputs, output)
 
 
-@check("whatever sizes, masks, options, layouts and gradients that are asked for meet, gradients equal the reference's",
-       Structure(production=COMBINED), BACKWARD, weight=ALL)  # fmt: skip
+@check(
+    "whatever sizes, masks, options, layouts and gradients that are asked for meet, gradients equal the reference's",
+    Structure(production=COMBINED),
+    BACKWARD,
+    weight=ALL,
+)
 def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
     """Bounded: as of the gradients of rows, and of keys where the gradient of the output is expanded and so in all
     rows; which gradients are asked for and how arrays lie may choose another path. The output that comes with them is

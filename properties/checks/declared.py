@@ -16,8 +16,15 @@ from trueband.properties.checks.check import check, claim
 from trueband.properties.results.verdict import Verdict
 
 # How far larger sizes are tried: as far as a call that should be refused, and is not, still ends.
-FARTHEST = {"batch": 256, "heads": 256, "tokens": 4_000, "head_dim": 1_024, "window": 100_000, "dilation": 100,
-            "globals": 4_000}  # fmt: skip
+FARTHEST = {
+    "batch": 256,
+    "heads": 256,
+    "tokens": 4_000,
+    "head_dim": 1_024,
+    "window": 100_000,
+    "dilation": 100,
+    "globals": 4_000,
+}
 SOME = 8  # of the sizes that are not next to the declared ones, for a case
 
 

@@ -47,8 +47,13 @@ def check_all_global_is_full_attention(probe: Probe) -> Iterator[Verdict]:
     dropped = dict.fromkeys([*SEPARATE, "global_attention_mask"])
     window = probe.candidate.limits.covering(inputs.shape[2])
     full = inputs.with_arrays(**{**arrays, **dropped}).with_options(window=window, dilation=None)
-    yield judge(probe.run(everywhere), probe.run(full), everywhere.bound + full.bound,
-                "output where all tokens are global", "as full attention with the global projections")  # fmt: skip
+    yield judge(
+        probe.run(everywhere),
+        probe.run(full),
+        everywhere.bound + full.bound,
+        "output where all tokens are global",
+        "as full attention with the global projections",
+    )
 
 
 @check(
@@ -78,13 +83,18 @@ def check_local_rows_ignore_global_projections(probe: Probe) -> Iterator[Verdict
     local = ~inputs.is_global[:, None, :, None]
     before, after = probe.run(inputs), probe.run(other)
     yield judge_same(
-        probe, np.where(local, after, 0.0), np.where(local, before, 0.0), inputs.bound.scaled(2), "local row",
+        probe,
+        np.where(local, after, 0.0),
+        np.where(local, before, 0.0),
+        inputs.bound.scaled(2),
+        "local row",
         OTHER_PROJECTIONS,
-    )  # fmt: skip
+    )
 
 
-@check("rows of global tokens never read the local projections", GLOBALS, ["separate_globals"],
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "rows of global tokens never read the local projections", GLOBALS, ["separate_globals"], exact_with="deterministic"
+)
 def check_global_rows_ignore_local_projections(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what global rows attend is the same; bounded without."""
     inputs = probe.inputs
@@ -94,9 +104,13 @@ def check_global_rows_ignore_local_projections(probe: Probe) -> Iterator[Verdict
     rows = inputs.is_global[:, None, :, None]
     before, after = probe.run(inputs), probe.run(other)
     yield judge_same(
-        probe, np.where(rows, after, 0.0), np.where(rows, before, 0.0), inputs.bound.scaled(2),
-        "row of a global token", OTHER_PROJECTIONS,
-    )  # fmt: skip
+        probe,
+        np.where(rows, after, 0.0),
+        np.where(rows, before, 0.0),
+        inputs.bound.scaled(2),
+        "row of a global token",
+        OTHER_PROJECTIONS,
+    )
 
 
 @check(
@@ -108,8 +122,13 @@ def check_global_flag_on_masked_token(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     with_flags = inputs.with_arrays(global_attention_mask=inputs.arrays["global_attention_mask"] | ~inputs.real)
     without = inputs.with_arrays(global_attention_mask=inputs.is_global)
-    yield judge(probe.run(with_flags), probe.run(without), with_flags.bound + without.bound,
-                "output with global flags on masked tokens", "as without these")  # fmt: skip
+    yield judge(
+        probe.run(with_flags),
+        probe.run(without),
+        with_flags.bound + without.bound,
+        "output with global flags on masked tokens",
+        "as without these",
+    )
 
 
 @check("no global mask is a mask of zeros", Structure(without=frozenset({"globals"})), needs=["globals"])
@@ -117,5 +136,10 @@ def check_no_global_mask_is_all_zeros(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call without a mask may take another path."""
     inputs = probe.inputs
     zeros = inputs.with_arrays(global_attention_mask=np.zeros(inputs.real.shape, dtype=bool))
-    yield judge(probe.run(zeros), probe.run(inputs), inputs.bound + zeros.bound,
-                "output with a global mask of zeros", "as without a global mask")  # fmt: skip
+    yield judge(
+        probe.run(zeros),
+        probe.run(inputs),
+        inputs.bound + zeros.bound,
+        "output with a global mask of zeros",
+        "as without a global mask",
+    )

@@ -19,8 +19,11 @@ SHORT = Structure(long=False)
 AUTOGRAD = ["backward", "autograd"]
 
 
-@check("the output is the same when gradients are asked for, of all inputs or of one", needs=AUTOGRAD,
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "the output is the same when gradients are asked for, of all inputs or of one",
+    needs=AUTOGRAD,
+    exact_with="deterministic",
+)
 def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic, which says so: a row depends on the same, with gradients and without; bounded without.
     Against the reference it is bounded.
@@ -50,8 +53,11 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
             yield from right.judge(computed, f"with gradients of {', '.join(names)} alone")
 
 
-@check("the same call gives the same gradients, bit for bit", needs=["backward", "deterministic_gradients"],
-       exact_with="deterministic_gradients")  # fmt: skip
+@check(
+    "the same call gives the same gradients, bit for bit",
+    needs=["backward", "deterministic_gradients"],
+    exact_with="deterministic_gradients",
+)
 def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic_gradients, which is declared; asked of nobody else."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
@@ -66,8 +72,12 @@ def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
             )
 
 
-@check("a second backward pass through the same graph gives the same gradients", SHORT, AUTOGRAD,
-       exact_with="deterministic_gradients")  # fmt: skip
+@check(
+    "a second backward pass through the same graph gives the same gradients",
+    SHORT,
+    AUTOGRAD,
+    exact_with="deterministic_gradients",
+)
 def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic_gradients: the same backward pass of the same call; bounded without."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
@@ -78,9 +88,15 @@ def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
     for name, gradient in twice.items():
         told = f"gradient of {name} of a second backward pass"
         yield judge_same(
-            probe, gradient, once[name], bounds[name].scaled(2), told, "the first backward pass",
-            "deterministic_gradients", again=gradient_again(probe, name, grad_output),
-        )  # fmt: skip
+            probe,
+            gradient,
+            once[name],
+            bounds[name].scaled(2),
+            told,
+            "the first backward pass",
+            "deterministic_gradients",
+            again=gradient_again(probe, name, grad_output),
+        )
 
 
 @check("gradients are added to those that are there", SHORT, ["backward", "accumulates"])
@@ -101,8 +117,11 @@ def check_gradients_after_another_call(probe: Probe) -> Iterator[Verdict]:
     yield from right.judge(computed, "after a forward pass with other numbers")
 
 
-@check("gradients are those of their own call, also when its numbers lie in the memory of the call before", SHORT,
-       ["backward"])  # fmt: skip
+@check(
+    "gradients are those of their own call, also when its numbers lie in the memory of the call before",
+    SHORT,
+    ["backward"],
+)
 def check_gradients_same_address(probe: Probe) -> Iterator[Verdict]:
     """Bounded: each result against the reference."""
     case = probe.case.replace(seed=probe.case.seed + 1)

@@ -18,8 +18,11 @@ EQUAL = ("sequences", "heads", "rows", "channels")
 SEVERAL = Structure(tokens=(2, 40), heads=(2, 3))  # one head or token has one layout only
 
 
-@check("gradients are right however the inputs lie in memory: all of them, or one otherwise than the others",
-       SEVERAL, STRIDED)  # fmt: skip
+@check(
+    "gradients are right however the inputs lie in memory: all of them, or one otherwise than the others",
+    SEVERAL,
+    STRIDED,
+)
 def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
@@ -30,8 +33,11 @@ def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
         yield from right.judge(computed, f"with {layout} memory of {', '.join(of) or 'all inputs'}")
 
 
-@check("gradients are right where an input is one row of the batch, or one head, expanded",
-       Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3)), STRIDED)  # fmt: skip
+@check(
+    "gradients are right where an input is one row of the batch, or one head, expanded",
+    Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3)),
+    STRIDED,
+)
 def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path. The gradient is that of every element of the expanded input."""
     grad_output, every = probe.case.grad_output(), probe.inputs.floating
@@ -42,8 +48,11 @@ def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
         yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
 
 
-@check("gradients are right however the gradient of the output lies: transposed, offset, by columns, of stride 0",
-       SEVERAL, STRIDED)  # fmt: skip
+@check(
+    "gradients are right however the gradient of the output lies: transposed, offset, by columns, of stride 0",
+    SEVERAL,
+    STRIDED,
+)
 def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     grad_output = probe.case.grad_output()

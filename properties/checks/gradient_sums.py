@@ -27,9 +27,7 @@ from trueband.properties.results.verdict import Verdict, judge
 
 BACKWARD = ["backward"]
 # Many tokens in most cases: a kernel may keep its sums from one block of 64 or 128 to the next.
-WIDE = Structure(
-    without=frozenset({"padding", "causal", "dilation", "head_mask"}), tokens=(8, 330), dense=True
-)  # fmt: skip
+WIDE = Structure(without=frozenset({"padding", "causal", "dilation", "head_mask"}), tokens=(8, 330), dense=True)
 # Scales that are powers of two, for gradients that are multiples of it.
 SCALED = replace(WIDE, without=WIDE.without | {"scale"}, head_dims=(1, 4, 16, 64))
 CLAIM = "where every weight is the same power of two, a gradient of the {} is the sum over the {}, rounded once"
@@ -100,9 +98,11 @@ def _alike(probe: Probe, name: str, array: Array, inputs: Inputs | None = None) 
     """The inputs with the same numbers for local and global rows."""
     if inputs is None:
         tokens = array.shape[2]
-        kept = None if probe.case.global_ is None else tuple(
-            tuple(position for position in row if position < tokens) for row in probe.case.global_
-        )  # fmt: skip
+        kept = (
+            None
+            if probe.case.global_ is None
+            else tuple(tuple(position for position in row if position < tokens) for row in probe.case.global_)
+        )
         inputs = probe.inputs_of(probe.case.replace(tokens=tokens, global_=kept))
     return inputs.map_arrays(lambda _: array, [name, f"{name}_global"])
 

@@ -81,9 +81,15 @@ def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
     for name, gradient in after.items():
         what, compared = f"gradient of {name}", "the same gradient with other numbers in masked tokens"
         yield judge_same(
-            probe, gradient, before[name], bounds[name].scaled(2), what, compared, "deterministic_gradients",
+            probe,
+            gradient,
+            before[name],
+            bounds[name].scaled(2),
+            what,
+            compared,
+            "deterministic_gradients",
             again=gradient_again(probe, name, counted),
-        )  # fmt: skip
+        )
 
 
 @check("a row's gradient reaches exactly no token that the row does not attend", needs=BACKWARD)
@@ -119,8 +125,11 @@ def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
     yield judge(total, np.zeros_like(total), _summed(inputs, bounds, names), "sum over tokens of the gradient of key")
 
 
-@check("twice the gradient of the output gives twice the gradients, but for what underflows", needs=BACKWARD,
-       exact_with="deterministic_gradients")  # fmt: skip
+@check(
+    "twice the gradient of the output gives twice the gradients, but for what underflows",
+    needs=BACKWARD,
+    exact_with="deterministic_gradients",
+)
 def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic_gradients: a power of two commutes with every rounding of the same operations, where
     nothing underflows or is tipped by what does; bounded without.
@@ -142,9 +151,16 @@ def check_gradients_are_linear(probe: Probe) -> Iterator[Verdict]:
             rounding = both
         compared = "twice the gradient of the output"
         yield judge_same(
-            probe, twice[name], 2 * once[name], both, f"gradient of {name}", compared, "deterministic_gradients",
-            rounding=rounding, again=gradient_again(probe, name, grad_output, 2.0),
-        )  # fmt: skip
+            probe,
+            twice[name],
+            2 * once[name],
+            both,
+            f"gradient of {name}",
+            compared,
+            "deterministic_gradients",
+            rounding=rounding,
+            again=gradient_again(probe, name, grad_output, 2.0),
+        )
 
 
 @check(

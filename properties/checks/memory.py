@@ -44,15 +44,25 @@ def _flip_last_value(value: np.ndarray) -> np.ndarray:
 @check("inputs whose memory is laid out (b, n, h, d) give the same")
 def check_transposed_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
-    yield judge(probe.run(layout="transposed"), probe.run(), probe.inputs.bound + probe.inputs.bound,
-                "output for inputs in (b, n, h, d) memory", "as for contiguous ones")  # fmt: skip
+    yield judge(
+        probe.run(layout="transposed"),
+        probe.run(),
+        probe.inputs.bound + probe.inputs.bound,
+        "output for inputs in (b, n, h, d) memory",
+        "as for contiguous ones",
+    )
 
 
 @check("inputs that are slices of larger storage give the same, and nothing around them is read")
 def check_offset_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another address and other strides may be another path."""
-    yield judge(probe.run(layout="offset"), probe.run(), probe.inputs.bound + probe.inputs.bound,
-                "output for slices of larger storage", "as for inputs of their own")  # fmt: skip
+    yield judge(
+        probe.run(layout="offset"),
+        probe.run(),
+        probe.inputs.bound + probe.inputs.bound,
+        "output for slices of larger storage",
+        "as for inputs of their own",
+    )
 
 
 @check("inputs whose rows of the batch are one row expanded give the same", Structure(batch=(2, 3)))
@@ -60,8 +70,13 @@ def check_expanded_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     inputs = probe.inputs
     equal = inputs.map_arrays(lambda array: np.repeat(array[:1], inputs.shape[0], axis=0), inputs.floating)
-    yield judge(probe.run(equal, layout="expanded"), probe.run(equal), equal.bound + equal.bound,
-                "output for one row of the batch expanded", "as for equal rows")  # fmt: skip
+    yield judge(
+        probe.run(equal, layout="expanded"),
+        probe.run(equal),
+        equal.bound + equal.bound,
+        "output for one row of the batch expanded",
+        "as for equal rows",
+    )
 
 
 @check("no input is changed by a call")

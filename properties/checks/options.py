@@ -19,8 +19,13 @@ def check_head_mask_scales_heads(probe: Probe) -> Iterator[Verdict]:
     plain = inputs.with_arrays(head_mask=None)
     factor = inputs.arrays["head_mask"][:, None, None]
     output = probe.run(inputs)
-    yield judge(output, probe.run(plain) * factor, inputs.bound + plain.bound.scaled(factor),
-                "output with a head mask", "as without it, times the mask")  # fmt: skip
+    yield judge(
+        output,
+        probe.run(plain) * factor,
+        inputs.bound + plain.bound.scaled(factor),
+        "output with a head mask",
+        "as without it, times the mask",
+    )
     yield judge_exact(np.where(factor == 0, output, 0.0), np.zeros_like(output), "head masked with 0")
 
 
@@ -29,8 +34,13 @@ def check_head_mask_of_ones(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call without a mask may take another path."""
     inputs = probe.inputs
     ones = inputs.with_arrays(head_mask=np.ones(inputs.shape[1]))
-    yield judge(probe.run(ones), probe.run(inputs), inputs.bound + ones.bound, "output with a head mask of ones",
-                "as without a head mask")  # fmt: skip
+    yield judge(
+        probe.run(ones),
+        probe.run(inputs),
+        inputs.bound + ones.bound,
+        "output with a head mask of ones",
+        "as without a head mask",
+    )
 
 
 @check("a sequence of one token gives its own value", Structure(tokens=(1, 1), long=False))
@@ -39,5 +49,10 @@ def check_single_token(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     value = np.where(inputs.is_global[:, None, :, None], inputs.arguments.value_global, inputs.arguments.value)
     factor = inputs.arguments.head_mask[:, None, None]
-    yield judge(probe.run(), value * factor * inputs.real[:, None, :, None], inputs.bound,
-                "output for a sequence of one token", "as its own value")  # fmt: skip
+    yield judge(
+        probe.run(),
+        value * factor * inputs.real[:, None, :, None],
+        inputs.bound,
+        "output for a sequence of one token",
+        "as its own value",
+    )

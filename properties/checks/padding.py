@@ -24,8 +24,12 @@ def check_masked_rows_are_zero(probe: Probe) -> Iterator[Verdict]:
     yield judge_exact(masked, np.zeros_like(output), "masked row")
 
 
-@check("NaN, infinity or anything else stored in masked tokens changes nothing", PADDED, weight=2,
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "NaN, infinity or anything else stored in masked tokens changes nothing",
+    PADDED,
+    weight=2,
+    exact_with="deterministic",
+)
 def check_masked_content_is_ignored(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls; bounded without: NaN is never
     within a bound.
@@ -81,8 +85,13 @@ def check_right_padding_invariance(probe: Probe) -> Iterator[Verdict]:
     added = 1 + int(probe.random.integers(2 * inputs.options["window"] + 3))
     longer = _lengthen(inputs, added)
     bound = inputs.bound + longer.bound.at(np.s_[:, :, :tokens])
-    yield judge(probe.run(longer)[:, :, :tokens], probe.run(inputs), bound, f"output with {added} masked tokens more",
-                "as without these")  # fmt: skip
+    yield judge(
+        probe.run(longer)[:, :, :tokens],
+        probe.run(inputs),
+        bound,
+        f"output with {added} masked tokens more",
+        "as without these",
+    )
 
 
 @check("no attention mask is a mask of ones", Structure(without=frozenset({"padding"})), needs=["padding"])
@@ -90,8 +99,13 @@ def check_no_mask_is_all_ones(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call without a mask may take another path."""
     inputs = probe.inputs
     ones = inputs.with_arrays(attention_mask=np.ones(inputs.real.shape, dtype=bool))
-    yield judge(probe.run(ones), probe.run(inputs), inputs.bound + ones.bound, "output with an attention mask of ones",
-                "as without a mask")  # fmt: skip
+    yield judge(
+        probe.run(ones),
+        probe.run(inputs),
+        inputs.bound + ones.bound,
+        "output with an attention mask of ones",
+        "as without a mask",
+    )
 
 
 def fill_masked(inputs: Inputs, content: float) -> Inputs:

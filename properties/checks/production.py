@@ -26,8 +26,11 @@ ALL, MOST = 8, 7  # weights of checks that are asked for all shapes, and for mos
 FEW = 3  # rows that keep what they see while all else is changed
 
 
-@check("with queries 0 every row of every head counts the keys of each code that it attends",
-       Structure(families=("uniform",), without=frozenset({"scale"}), production=SHAPES), weight=ALL)  # fmt: skip
+@check(
+    "with queries 0 every row of every head counts the keys of each code that it attends",
+    Structure(families=("uniform",), without=frozenset({"scale"}), production=SHAPES),
+    weight=ALL,
+)
 def check_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, and a count of ones is exact in any order; the bound is a closed form in n, and
     wherever it is less than half a key it tells one count from the next.
@@ -39,8 +42,11 @@ def check_counts_at_size(probe: Probe) -> Iterator[Verdict]:
         yield from worst(judge_counts(output, counts, "count of keys") for counts in expected_counts(inputs, which))
 
 
-@check("rows at the edges of blocks, of padding and of global tokens equal the reference's within the bound of each",
-       PRODUCTION, weight=MOST)  # fmt: skip
+@check(
+    "rows at the edges of blocks, of padding and of global tokens equal the reference's within the bound of each",
+    PRODUCTION,
+    weight=MOST,
+)
 def check_rows_match_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the row; masked rows are 0 by definition."""
     inputs, output = probe.inputs, probe.run()
@@ -48,8 +54,7 @@ def check_rows_match_reference(probe: Probe) -> Iterator[Verdict]:
     yield masked_rows(inputs, output)
 
 
-@check("inputs of another layout in memory give the rows of the reference",
-       Structure(heads=(2, 2), production=SHAPES))  # fmt: skip
+@check("inputs of another layout in memory give the rows of the reference", Structure(heads=(2, 2), production=SHAPES))
 def check_layouts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path. One head alone lies in memory as any layout has it."""
     inputs, rows = probe.inputs, _rows(probe, probe.inputs)
@@ -60,8 +65,11 @@ def check_layouts_at_size(probe: Probe) -> Iterator[Verdict]:
         yield judge_rows(probe.run(given, layout), given, rows, f"output of {layout} inputs")
 
 
-@check("changing every token that some rows do not attend leaves these rows unchanged", PRODUCTION,
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "changing every token that some rows do not attend leaves these rows unchanged",
+    PRODUCTION,
+    exact_with="deterministic",
+)
 def check_locality_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls, and so are shapes and masks; bounded
     without, where 2^110 times a weight that should be 0 is still seen.
@@ -79,8 +87,11 @@ def check_locality_at_size(probe: Probe) -> Iterator[Verdict]:
     yield placed(judge_same(probe, after, before, bound, what, compared), rows)
 
 
-@check("what masked tokens hold changes no row, and masked rows are exactly 0",
-       Structure(require=frozenset({"padding"}), production=SHAPES), exact_with="deterministic")  # fmt: skip
+@check(
+    "what masked tokens hold changes no row, and masked rows are exactly 0",
+    Structure(require=frozenset({"padding"}), production=SHAPES),
+    exact_with="deterministic",
+)
 def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls; bounded without: NaN is never within
     a bound. Masked rows are 0 by definition.
@@ -92,8 +103,11 @@ def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
     yield judge_same_rows(probe, after, before, inputs, _rows(probe, inputs), what, compared)
 
 
-@check("a sequence of a batch computed alone gives the same rows", Structure(batch=(2, 2), production=SHAPES),
-       exact_with="batch_invariant")  # fmt: skip
+@check(
+    "a sequence of a batch computed alone gives the same rows",
+    Structure(batch=(2, 2), production=SHAPES),
+    exact_with="batch_invariant",
+)
 def check_sequence_alone_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with batch_invariant; bounded without: another shape may be another order of summation."""
     inputs = probe.inputs

@@ -35,8 +35,12 @@ COST = 2**27  # rows times keys times channels of all heads whose keys are judge
 COUNTS = Structure(families=("uniform",), without=frozenset({"scale"}), production=SHAPES)
 
 
-@check("where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
-       PRODUCTION, BACKWARD, weight=MOST)  # fmt: skip
+@check(
+    "where some rows alone have a gradient of the output, it gives them and all keys the reference's gradients",
+    PRODUCTION,
+    BACKWARD,
+    weight=MOST,
+)
 def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound, and another layout may be another path; what another row
     adds is a product with 0, exactly 0, so that the bound of a key counts these rows only, and the gradient of another
@@ -58,8 +62,7 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
             yield judge_exact(others, np.zeros_like(others), f"gradient of {name} at rows without one")
 
 
-@check("of a gradient in all rows, some queries and some keys get the reference's gradients", PRODUCTION,
-       BACKWARD)  # fmt: skip
+@check("of a gradient in all rows, some queries and some keys get the reference's gradients", PRODUCTION, BACKWARD)
 def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Keys are judged from all rows that see them, so they are
     local ones, of some heads where the window is wide, and none where it is very wide.
@@ -72,8 +75,11 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, told)
 
 
-@check("with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
-       COUNTS, BACKWARD)  # fmt: skip
+@check(
+    "with queries 0 gradients of values count rows, those of queries count keys, and those of keys are exactly 0",
+    COUNTS,
+    BACKWARD,
+)
 def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.
@@ -81,8 +87,11 @@ def check_query_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     yield from _gradient_counts(probe, "query")
 
 
-@check("with keys 0 gradients of values count rows, those of keys count rows, too, and those of queries are exactly 0",
-       COUNTS, BACKWARD)  # fmt: skip
+@check(
+    "with keys 0 gradients of values count rows, those of keys count rows, too, and those of queries are exactly 0",
+    COUNTS,
+    BACKWARD,
+)
 def check_key_gradient_counts_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every weight is 1/n, sums of such terms are counts, and the bound is a closed form in n; exactly 0 is a
     sum of products with 0.

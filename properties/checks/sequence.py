@@ -21,8 +21,13 @@ def check_reversal(probe: Probe) -> Iterator[Verdict]:
     reverse = lambda array: array[:, ::-1] if array.ndim == 2 else array[:, :, ::-1]  # noqa: E731
     reversed_ = inputs.map_arrays(reverse, [name for name in inputs.arrays if name != "head_mask"])
     bound = reversed_.bound + inputs.bound.at(np.s_[:, :, ::-1])
-    yield judge(probe.run(reversed_), probe.run(inputs)[:, :, ::-1], bound, "output for the reversed sequence",
-                "as the reversed output")  # fmt: skip
+    yield judge(
+        probe.run(reversed_),
+        probe.run(inputs)[:, :, ::-1],
+        bound,
+        "output for the reversed sequence",
+        "as the reversed output",
+    )
 
 
 @check(
@@ -40,9 +45,12 @@ def check_translation(probe: Probe) -> Iterator[Verdict]:
     complete = np.logical_not(inside.any(axis=(0, 1, 3)))[first:last]  # rows that attend nothing outside of the part
     bound = part.bound.at(np.s_[:, :, complete]) + inputs.bound.at(np.s_[:, :, first:last]).at(np.s_[:, :, complete])
     yield judge(
-        probe.run(part)[:, :, complete], probe.run(inputs)[:, :, first:last][:, :, complete], bound,
-        f"output for tokens {first}..{last - 1} alone", "as in the whole sequence",
-    )  # fmt: skip
+        probe.run(part)[:, :, complete],
+        probe.run(inputs)[:, :, first:last][:, :, complete],
+        bound,
+        f"output for tokens {first}..{last - 1} alone",
+        "as in the whole sequence",
+    )
 
 
 @check("a window longer than the sequence is as long as the sequence")
@@ -51,8 +59,13 @@ def check_window_beyond_length(probe: Probe) -> Iterator[Verdict]:
     tokens = probe.candidate.limits.covering(probe.inputs.shape[2])
     longer = probe.candidate.limits.covering(4 * tokens + 1)
     just, beyond = probe.inputs.with_options(window=tokens), probe.inputs.with_options(window=longer)
-    yield judge(probe.run(beyond), probe.run(just), just.bound + beyond.bound,
-                f"output with window {longer}", f"as with window {tokens}")  # fmt: skip
+    yield judge(
+        probe.run(beyond),
+        probe.run(just),
+        just.bound + beyond.bound,
+        f"output with window {longer}",
+        f"as with window {tokens}",
+    )
 
 
 @check(
@@ -64,8 +77,13 @@ def check_key_order(probe: Probe) -> Iterator[Verdict]:
     inputs = probe.inputs
     order = probe.random.permutation(inputs.shape[2])
     permuted = inputs.map_arrays(lambda array: array[:, :, order], ["key", "value"])
-    yield judge(probe.run(permuted), probe.run(inputs), inputs.bound + permuted.bound,
-                "output for reordered keys and values", "as in their order")  # fmt: skip
+    yield judge(
+        probe.run(permuted),
+        probe.run(inputs),
+        inputs.bound + permuted.bound,
+        "output for reordered keys and values",
+        "as in their order",
+    )
 
 
 @check(

@@ -34,9 +34,12 @@ from trueband.properties.results.verdict import Verdict, judge
 from trueband.reference.attention import Rows, attend
 
 LONG = Structure(
-    without=frozenset({"padding", "globals", "causal", "dilation", "head_mask", "scale"}), families=("normal",),
-    dense=True, exact_scale=True, production=DENSE,
-)  # fmt: skip
+    without=frozenset({"padding", "globals", "causal", "dilation", "head_mask", "scale"}),
+    families=("normal",),
+    dense=True,
+    exact_scale=True,
+    production=DENSE,
+)
 LEAST_BLOCK, BLOCKS = 8, 8  # and how often it is doubled, and one
 
 
@@ -52,8 +55,9 @@ def check_sums_are_wide_at_size(probe: Probe) -> Iterator[Verdict]:
     yield _judged(probe.run(inputs), rows.output, bound, "output")
 
 
-@check("where every weight is the same power of two, gradients are sums of 2,048 terms, rounded once", LONG,
-       ["backward"])  # fmt: skip
+@check(
+    "where every weight is the same power of two, gradients are sums of 2,048 terms, rounded once", LONG, ["backward"]
+)
 def check_gradient_sums_are_wide_at_size(probe: Probe) -> Iterator[Verdict]:
     """Bounded: weights are a power of two and gradients of scores plus or minus one, so that any order of a sum in the
     accumulator is within the bound of the one row that stands for all.

@@ -101,8 +101,10 @@ def check_homogeneous_in_values(probe: Probe) -> Iterator[Verdict]:
     yield judge_same(probe, eightfold, once, bound, f"output for {compared}", compared, rounding=rounding)
 
 
-@check("values times a large or small power of two give the output times it, but for what underflows",
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "values times a large or small power of two give the output times it, but for what underflows",
+    exact_with="deterministic",
+)
 def check_powers_of_two(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: as eight times the values; bounded without, and where a sum may tip."""
     inputs = probe.inputs
@@ -112,9 +114,14 @@ def check_powers_of_two(probe: Probe) -> Iterator[Verdict]:
         rounding = Bound({"underflow": factor * lost + scaled.bound.terms["underflow"]})
         rounding += _tipped(inputs, scaled, factor)
         yield judge_same(
-            probe, probe.run(scaled), once * factor, _apart(inputs, scaled, factor),
-            f"output of values times {factor:g}", f"{factor:g} times the values", rounding=rounding,
-        )  # fmt: skip
+            probe,
+            probe.run(scaled),
+            once * factor,
+            _apart(inputs, scaled, factor),
+            f"output of values times {factor:g}",
+            f"{factor:g} times the values",
+            rounding=rounding,
+        )
 
 
 @check("reordering the channels of the values, signs flipped, reorders the output")

@@ -114,8 +114,12 @@ def check_reachability(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(larger), expected, inputs.bound + larger.bound, what, "as without it and 64 times its weight")
 
 
-@check("no row depends on a later token", Structure(require=frozenset({"causal"}), tokens=(2, 40)), weight=2,
-       exact_with="deterministic")  # fmt: skip
+@check(
+    "no row depends on a later token",
+    Structure(require=frozenset({"causal"}), tokens=(2, 40)),
+    weight=2,
+    exact_with="deterministic",
+)
 def check_causality(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls; bounded without."""
     inputs = probe.inputs

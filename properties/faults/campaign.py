@@ -30,8 +30,15 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         entry = catalog()[self.fault]
-        told = {"fault": self.fault, "class": entry.kind, "level": entry.level, "story": entry.story,
-                "seen": entry.seen, "at_size": entry.at_size, "caught": self.caught}  # fmt: skip
+        told = {
+            "fault": self.fault,
+            "class": entry.kind,
+            "level": entry.level,
+            "story": entry.story,
+            "seen": entry.seen,
+            "at_size": entry.at_size,
+            "caught": self.caught,
+        }
         if self.detection is None:
             return {**told, "killed_by": self.killed_by, "spared_by": self.spared_by}
         return {**told, "tier": self.tier, **asdict(self.detection), "tokens": self.detection.tokens}

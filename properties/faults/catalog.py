@@ -53,10 +53,15 @@ def catalog() -> dict[str, Entry]:
 def _operator_entry(fault: Any) -> Entry:
     level = "harness" if fault.kind == "harness" else "operator"
     return Entry(
-        fault.name, fault.kind, level, fault.story, fault.seen, fault.killed_by,
+        fault.name,
+        fault.kind,
+        level,
+        fault.story,
+        fault.seen,
+        fault.killed_by,
         any(CHECKS[check].structure.production for check in fault.killed_by[:1]),
         lambda dtypes, tier: operator_trials(fault.target, dtypes, tier),
-    )  # fmt: skip
+    )
 
 
 def _model_entry(fault: Any) -> Entry:
@@ -64,6 +69,12 @@ def _model_entry(fault: Any) -> Entry:
     level = "layer" if first.name in _LAYER_CHECKS else "generation" if first.about == "generation" else "model"
     kind = first.about
     return Entry(
-        f"model:{fault.name}", kind, level, fault.story, fault.seen, fault.killed_by, False,
+        f"model:{fault.name}",
+        kind,
+        level,
+        fault.story,
+        fault.seen,
+        fault.killed_by,
+        False,
         lambda dtypes, tier: model_trials(fault.candidate, fault.architectures, dtypes, tier),
-    )  # fmt: skip
+    )

@@ -25,7 +25,8 @@ INVISIBLE = (
     Invisible("softmax_in_single", _NARROW, "single precision is what the contract asks of these dtypes: no fault"),
     Invisible("products_in_single", _NARROW, "single precision is what the contract asks of these dtypes: no fault"),
     Invisible(
-        "log2_e_cut_to_7_digits", _NARROW,
+        "log2_e_cut_to_7_digits",
+        _NARROW,
         "the factor is off by 3e-8, half of single precision's roundoff: the exponent's own rounding may be 3 of them",
     ),
     Invisible(
@@ -33,4 +34,4 @@ INVISIBLE = (
     ),
     Invisible("output_through_half", ("float16",), "half precision is the format of the output"),
     Invisible("tf32_scores", ("float16",), "inputs of half precision have no more than 11 bits"),
-)  # fmt: skip
+)

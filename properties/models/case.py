@@ -162,23 +162,37 @@ class ModelCase:
             special["problem_type"] = self._problem_type(special["num_labels"])
         if self.architecture == "led":
             return {
-                **special, "d_model": size, "encoder_layers": self.layers, "decoder_layers": self.layers,
-                "encoder_attention_heads": self.heads, "decoder_attention_heads": self.heads,
-                "encoder_ffn_dim": 2 * size, "decoder_ffn_dim": 2 * size, "decoder_start_token_id": 2,
-                "max_encoder_position_embeddings": room, "max_decoder_position_embeddings": 24,
+                **special,
+                "d_model": size,
+                "encoder_layers": self.layers,
+                "decoder_layers": self.layers,
+                "encoder_attention_heads": self.heads,
+                "decoder_attention_heads": self.heads,
+                "encoder_ffn_dim": 2 * size,
+                "decoder_ffn_dim": 2 * size,
+                "decoder_start_token_id": 2,
+                "max_encoder_position_embeddings": room,
+                "max_decoder_position_embeddings": 24,
                 "attention_window": [2 * window for window in self.windows],
-            }  # fmt: skip
+            }
         config: dict[str, Any] = {
-            **special, "hidden_size": size, "num_hidden_layers": self.layers, "num_attention_heads": self.heads,
-            "intermediate_size": 2 * size, "max_position_embeddings": room + self.pad_token_id + 1,
-            "type_vocab_size": 1 + self.seed % 2, "layer_norm_eps": 1e-5,
-        }  # fmt: skip
+            **special,
+            "hidden_size": size,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": 2 * size,
+            "max_position_embeddings": room + self.pad_token_id + 1,
+            "type_vocab_size": 1 + self.seed % 2,
+            "layer_norm_eps": 1e-5,
+        }
         if self.architecture == "xlm-roberta":
             config |= {
-                "is_decoder": self.causal, "add_cross_attention": self.encoder_tokens > 0,
-                "position_embedding_type": self.positions, "chunk_size_feed_forward": self.chunk,
+                "is_decoder": self.causal,
+                "add_cross_attention": self.encoder_tokens > 0,
+                "position_embedding_type": self.positions,
+                "chunk_size_feed_forward": self.chunk,
                 "pruned_heads": {str(layer): list(heads) for layer, heads in enumerate(self.pruned) if heads},
-            }  # fmt: skip
+            }
         if self.architecture == "longformer":
             config |= {"attention_window": [2 * window for window in self.windows], "sep_token_id": 2}
         return config

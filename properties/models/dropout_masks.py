@@ -167,9 +167,9 @@ def _results(
             added, seen = bits * every[:, :, None] / (1 - shown.p), np.ones(every.shape, dtype=bool)
         else:
             if site.kind == "attention":
-                single = np.stack([
-                    inner(part, x, keep) for keep in _single(shown.case.heads, _keys(shown, site, x, inputs))
-                ], axis=2)  # (b, n, E, D)  # fmt: skip
+                single = np.stack(
+                    [inner(part, x, keep) for keep in _single(shown.case.heads, _keys(shown, site, x, inputs))], axis=2
+                )  # (b, n, E, D)
             else:
                 active = inner(part, x)
                 single = active[:, :, None] * np.eye(active.shape[-1])[:FEATURES]

@@ -87,18 +87,24 @@ def stacks(case: ModelCase) -> list[Stack]:
         own, cross = "self_attn.{}_proj", "encoder_attn.{}_proj"
         return [
             Stack(
-                "encoder_hidden_states", f"{case.prefix}encoder.layers.{{}}.",
-                (("self_attn.output", "self_attn_layer_norm"), feed), ((part, "band"),), "fc1",
+                "encoder_hidden_states",
+                f"{case.prefix}encoder.layers.{{}}.",
+                (("self_attn.output", "self_attn_layer_norm"), feed),
+                ((part, "band"),),
+                "fc1",
             ),
             Stack(
-                "hidden_states", f"{case.prefix}decoder.layers.{{}}.",
+                "hidden_states",
+                f"{case.prefix}decoder.layers.{{}}.",
                 (
                     ("self_attn.out_proj", "self_attn_layer_norm"),
-                    ("encoder_attn.out_proj", "encoder_attn_layer_norm"), feed,
+                    ("encoder_attn.out_proj", "encoder_attn_layer_norm"),
+                    feed,
                 ),
-                ((own, "causal"), (cross, "across")), "fc1",
+                ((own, "causal"), (cross, "across")),
+                "fc1",
             ),
-        ]  # fmt: skip
+        ]
     added = [("attention.output.dense", "attention.output.LayerNorm"), ("output.dense", "output.LayerNorm")]
     attentions = [("attention.self.{}", "band" if case.architecture == "longformer" else "full")]
     if case.causal:
@@ -136,9 +142,10 @@ def embedded(case: ModelCase, inputs: Arrays) -> dict[str, Any]:
     return {
         tap: led_embed(state, config, case.prefix, side, {"input_ids": inputs[name]}, keep_all)[0]
         for tap, side, name in (
-            ("encoder_hidden_states", "encoder", "input_ids"), ("hidden_states", "decoder", "decoder_input_ids"),
+            ("encoder_hidden_states", "encoder", "input_ids"),
+            ("hidden_states", "decoder", "decoder_input_ids"),
         )
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
@@ -194,9 +201,8 @@ def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: d
         bound: Bound = right.bound(Precision.of(case.dtype))
         verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.told}: nearest that it may give")
         groups = counts.shape[-1]
-        picked = np.take_along_axis(
-            np.broadcast_to(counts, (*rows.shape[:3], groups)), best[..., None, None], axis=2
-        )[:, :, 0]  # fmt: skip
+        of_rows = np.broadcast_to(counts, (*rows.shape[:3], groups))
+        picked = np.take_along_axis(of_rows, best[..., None, None], axis=2)[:, :, 0]
         found.append(Kept(verdict, picked, np.broadcast_to(totals[:, :, 0], picked.shape)))
     return found
 

@@ -44,9 +44,14 @@ def half_encoder(
     taps = [x]
     for i in range(config.encoder_layers):
         x = led_encoder_layer(
-            state, f"led.encoder.layers.{i}", config, x, window=config.window(i),
-            attention_mask=inputs["attention_mask"], global_attention_mask=inputs["global_attention_mask"],
-        )  # fmt: skip
+            state,
+            f"led.encoder.layers.{i}",
+            config,
+            x,
+            window=config.window(i),
+            attention_mask=inputs["attention_mask"],
+            global_attention_mask=inputs["global_attention_mask"],
+        )
         x = clamp(to_half(x)) if dtype == "float16" else x
         taps.append(x)
     return taps

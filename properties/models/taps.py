@@ -65,9 +65,14 @@ def judge_embeddings(
         if positions is None:
             positions = default_positions(ids, words.shape[:2], config.pad_token_id)
         bound = embedding_bound(
-            state, case.prefix, config, words, positions, precision,
+            state,
+            case.prefix,
+            config,
+            words,
+            positions,
+            precision,
             given["token_type_ids"],
-        )  # fmt: skip
+        )
         expected = embed(state, config, ids, prefix=case.prefix, **given)
         yield judge(output["hidden_states"][0], expected, bound, "embeddings")
         return
@@ -92,18 +97,28 @@ def judge_layers(
             assert flagged is not None
             led, name = LEDConfig.from_dict(case.config), f"{case.prefix}encoder.layers.{i}"
             expected = led_encoder_layer(
-                state, name, led, entering, window=led.window(i), attention_mask=real,
+                state,
+                name,
+                led,
+                entering,
+                window=led.window(i),
+                attention_mask=real,
                 global_attention_mask=flagged,
-            )  # fmt: skip
+            )
             layer = Layer(state, name, case.heads, precision)
             moments = led_encoder_layer_moments(layer, entering, led.window(i), real, flagged.astype(bool))
         elif case.architecture == "longformer":
             longformer, name = LongformerConfig.from_dict(case.config), f"{case.prefix}encoder.layer.{i}"
             window = longformer.window(i)
             expected = longformer_layer(
-                state, name, longformer, entering, window=window, attention_mask=real,
+                state,
+                name,
+                longformer,
+                entering,
+                window=window,
+                attention_mask=real,
                 global_attention_mask=flagged,
-            )  # fmt: skip
+            )
             moments = longformer_layer_moments(state, name, longformer, entering, window, real, flagged, precision)
         else:
             roberta, name = XLMRobertaConfig.from_dict(case.config), f"{case.prefix}encoder.layer.{i}"

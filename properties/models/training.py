@@ -109,13 +109,17 @@ def rates(model: Model) -> dict[str, float]:
     settings = model.settings
     if isinstance(settings, LEDConfig):
         return {
-            "hidden": settings.dropout, "attention": settings.attention_dropout,
-            "activation": settings.activation_dropout, "head": settings.classifier_dropout,
-        }  # fmt: skip
+            "hidden": settings.dropout,
+            "attention": settings.attention_dropout,
+            "activation": settings.activation_dropout,
+            "head": settings.classifier_dropout,
+        }
     hidden, own = settings.hidden_dropout_prob, getattr(settings, "classifier_dropout", None)
     return {
-        "hidden": hidden, "attention": settings.attention_probs_dropout_prob, "head": hidden if own is None else own,
-    }  # fmt: skip
+        "hidden": hidden,
+        "attention": settings.attention_probs_dropout_prob,
+        "head": hidden if own is None else own,
+    }
 
 
 def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activation: float = 0.0) -> Model:
@@ -138,9 +142,13 @@ class Expected:
 
     @classmethod
     def of(
-        cls, case: ModelCase, inputs: Arrays, model: Model | None = None, keep: Keep = keep_all,
+        cls,
+        case: ModelCase,
+        inputs: Arrays,
+        model: Model | None = None,
+        keep: Keep = keep_all,
         how: Arithmetic = SCALED,
-    ) -> Expected:  # fmt: skip
+    ) -> Expected:
         """Of the model of a case, or another one for the same inputs."""
         model = model or case.model
         state = stochastic(model.state, case.seed, how)

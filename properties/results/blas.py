@@ -15,9 +15,11 @@ import numpy as np
 UNKNOWN = "unknown"
 # OpenBLAS as numpy's wheels, conda and distributions name it, with integers of 64 bits and of 32.
 _CORE_NAMES = (
-    "scipy_openblas_get_corename64_", "scipy_openblas_get_corename", "openblas_get_corename64_",
+    "scipy_openblas_get_corename64_",
+    "scipy_openblas_get_corename",
+    "openblas_get_corename64_",
     "openblas_get_corename",
-)  # fmt: skip
+)
 _GENERIC = "Intel Architecture processors"
 _MKL_VERSION = ("MKL_Get_Version", "mkl_serv_get_version")  # the second is what a static MKL has
 
@@ -66,9 +68,14 @@ class _MklVersion(ctypes.Structure):
     """MKLVersion of mkl_types.h."""
 
     _fields_ = (
-        ("major", ctypes.c_int), ("minor", ctypes.c_int), ("update", ctypes.c_int), ("status", ctypes.c_char_p),
-        ("build", ctypes.c_char_p), ("processor", ctypes.c_char_p), ("platform", ctypes.c_char_p),
-    )  # fmt: skip
+        ("major", ctypes.c_int),
+        ("minor", ctypes.c_int),
+        ("update", ctypes.c_int),
+        ("status", ctypes.c_char_p),
+        ("build", ctypes.c_char_p),
+        ("processor", ctypes.c_char_p),
+        ("platform", ctypes.c_char_p),
+    )
 
 
 def _branch_of_mkl(library: str) -> str:

@@ -25,20 +25,50 @@ Machine = dict[str, str | int]
 
 # What changes which instructions are run, in which order, or by how many threads. Told where they are set.
 VARIABLES = (
-    "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "MKL_DYNAMIC", "OMP_NUM_THREADS",
-    "OMP_DYNAMIC", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE",
-    "TORCH_MKLDNN_MATMUL_MIN_DIM", "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OPENBLAS_L2_SIZE", "BLIS_ARCH_TYPE",
-    "BLIS_NUM_THREADS", "GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPY_DISABLE_CPU_FEATURES",
-    "NPY_ENABLE_CPU_FEATURES", "GLIBC_TUNABLES", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES",
-    "LEGAL_BLAS", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "XLA_FLAGS", "TRITON_INTERPRET",
-)  # fmt: skip
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_NUM_THREADS",
+    "MKL_DYNAMIC",
+    "OMP_NUM_THREADS",
+    "OMP_DYNAMIC",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TORCH_MKLDNN_MATMUL_MIN_DIM",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS",
+    "OPENBLAS_L2_SIZE",
+    "BLIS_ARCH_TYPE",
+    "BLIS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "DYLD_INSERT_LIBRARIES",
+    "LEGAL_BLAS",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "XLA_FLAGS",
+    "TRITON_INTERPRET",
+)
 UNKNOWN = "unknown"
 # Of the names in /proc/cpuinfo and of sysctl, by what they are called here; the first that is there counts.
 _EXTENSIONS = {
-    "avx512f": "avx512", "avx2": "avx2", "avx1.0": "avx", "avx": "avx", "sse4_2": "sse4.2", "sse4.2": "sse4.2",
-    "sve": "sve", "asimd": "neon", "neon": "neon",
-}  # fmt: skip
+    "avx512f": "avx512",
+    "avx2": "avx2",
+    "avx1.0": "avx",
+    "avx": "avx",
+    "sse4_2": "sse4.2",
+    "sse4.2": "sse4.2",
+    "sve": "sve",
+    "asimd": "neon",
+    "neon": "neon",
+}
 
 
 def machine(device: str = "cpu", load: bool = False) -> Machine:
@@ -95,9 +125,19 @@ def _version(module: str) -> str:
 def _processor_info() -> Mapping[str, str]:
     """What the system tells of its first processor, by the names of /proc/cpuinfo."""
     if sys.platform == "darwin":
-        return {"model name": _sysctl("machdep.cpu.brand_string"), "flags": " ".join(map(_sysctl, (
-            "machdep.cpu.features", "machdep.cpu.leaf7_features",
-        ))) + (" neon" if platform.machine() == "arm64" else "")}  # fmt: skip
+        return {
+            "model name": _sysctl("machdep.cpu.brand_string"),
+            "flags": " ".join(
+                map(
+                    _sysctl,
+                    (
+                        "machdep.cpu.features",
+                        "machdep.cpu.leaf7_features",
+                    ),
+                )
+            )
+            + (" neon" if platform.machine() == "arm64" else ""),
+        }
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

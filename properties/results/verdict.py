@@ -107,9 +107,18 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     keys = None if bound.keys is None else int(np.broadcast_to(bound.keys, ratio.shape)[index])
     worst = float(ratio[index])
     return Verdict(
-        worst <= 1, what, index, float(actual[index]), float(expected[index]), float(error[index]),
-        float(total[index]), worst, bound.dominant(index), keys, against=against,
-    )  # fmt: skip
+        worst <= 1,
+        what,
+        index,
+        float(actual[index]),
+        float(expected[index]),
+        float(error[index]),
+        float(total[index]),
+        worst,
+        bound.dominant(index),
+        keys,
+        against=against,
+    )
 
 
 def error_over_bound(actual: Float, expected: Float, bound: Float) -> tuple[Float, Float]:

@@ -38,15 +38,25 @@ def _in_order_of(array: Array, other: Array) -> Array:
     return packed.transpose(np.argsort(order))
 
 
-@fault("harness", "the strides of grad_output are ignored", GRAD_OUTPUT, step="gradients",
-       seen="two widely used libraries: every model merges heads behind attention")  # fmt: skip
+@fault(
+    "harness",
+    "the strides of grad_output are ignored",
+    GRAD_OUTPUT,
+    step="gradients",
+    seen="two widely used libraries: every model merges heads behind attention",
+)
 def grad_output_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     return _gradients(self, {**given, "grad_output": _as_if_contiguous(given["grad_output"])})
 
 
-@fault("harness", "a grad_output of stride 0 is read as if it were full", GRAD_OUTPUT, step="gradients",
-       seen="out.sum().backward()")  # fmt: skip
+@fault(
+    "harness",
+    "a grad_output of stride 0 is read as if it were full",
+    GRAD_OUTPUT,
+    step="gradients",
+    seen="out.sum().backward()",
+)
 def grad_output_stride_0_read_on(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     grad_output = given["grad_output"]
@@ -63,8 +73,13 @@ def grad_output_with_strides_of_query(self: Specimen, *arrays: Array, **options:
 
 for _name, _other in (("query", "value"), ("key", "query"), ("value", "key")):
 
-    @fault("harness", f"the backward pass reads the {_name} with the strides of the {_other}", LAYOUTS,
-           step="gradients", name=f"backward_{_name}_with_strides_of_{_other}")  # fmt: skip
+    @fault(
+        "harness",
+        f"the backward pass reads the {_name} with the strides of the {_other}",
+        LAYOUTS,
+        step="gradients",
+        name=f"backward_{_name}_with_strides_of_{_other}",
+    )
     def _strides_of_another(
         self: Specimen, *arrays: Array, name: str = _name, other: str = _other, **options: Any
     ) -> dict[str, Array]:
@@ -72,8 +87,7 @@ for _name, _other in (("query", "value"), ("key", "query"), ("value", "key")):
         return _gradients(self, {**given, name: _in_order_of(given[name], given[other])})
 
 
-@fault("harness", "the backward pass reads the global key with the strides of the local one", LAYOUTS,
-       step="gradients")  # fmt: skip
+@fault("harness", "the backward pass reads the global key with the strides of the local one", LAYOUTS, step="gradients")
 def backward_key_global_with_strides_of_key(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     if given.get("key_global") is not None:
@@ -81,15 +95,21 @@ def backward_key_global_with_strides_of_key(self: Specimen, *arrays: Array, **op
     return _gradients(self, given)
 
 
-@fault("harness", "the backward pass takes the value for contiguous", LAYOUTS, step="gradients",
-       seen="a forward pass that copies what is not contiguous, and saves what it was given")  # fmt: skip
+@fault(
+    "harness",
+    "the backward pass takes the value for contiguous",
+    LAYOUTS,
+    step="gradients",
+    seen="a forward pass that copies what is not contiguous, and saves what it was given",
+)
 def backward_value_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     return _gradients(self, {**given, "value": _as_if_contiguous(given["value"])})
 
 
-@fault("harness", "the backward pass takes the batch stride from the shape", "expanded_input_gradients",
-       step="gradients")  # fmt: skip
+@fault(
+    "harness", "the backward pass takes the batch stride from the shape", "expanded_input_gradients", step="gradients"
+)
 def backward_batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     if given["value"].strides[0] == 0:
@@ -97,8 +117,13 @@ def backward_batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any
     return _gradients(self, given)
 
 
-@fault("harness", "the gradient of expanded heads is summed into the first", "expanded_input_gradients",
-       step="gradients", seen="multi-query attention: the sum is the business of what expands")  # fmt: skip
+@fault(
+    "harness",
+    "the gradient of expanded heads is summed into the first",
+    "expanded_input_gradients",
+    step="gradients",
+    seen="multi-query attention: the sum is the business of what expands",
+)
 def gradient_of_expanded_heads_summed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     found = _gradients(self, given)
@@ -108,8 +133,13 @@ def gradient_of_expanded_heads_summed(self: Specimen, *arrays: Array, **options:
     return found
 
 
-@fault("harness", "gradients are written to the strides of their input", LAYOUTS, step="gradients",
-       seen="empty_like(query), which keeps strides, filled as if it were contiguous")  # fmt: skip
+@fault(
+    "harness",
+    "gradients are written to the strides of their input",
+    LAYOUTS,
+    step="gradients",
+    seen="empty_like(query), which keeps strides, filled as if it were contiguous",
+)
 def gradient_written_to_strides_of_input(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     found = _gradients(self, given)
@@ -120,8 +150,13 @@ def gradient_written_to_strides_of_input(self: Specimen, *arrays: Array, **optio
     return found
 
 
-@fault("harness", "every other call's gradients are summed in another order", "deterministic_gradients",
-       step="gradients", seen="atomics")  # fmt: skip
+@fault(
+    "harness",
+    "every other call's gradients are summed in another order",
+    "deterministic_gradients",
+    step="gradients",
+    seen="atomics",
+)
 def noisy_gradients(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
     found = _gradients(self, _named(arrays, options))
     if next(self.__dict__.setdefault("count", itertools.count())) % 2:
@@ -129,8 +164,14 @@ def noisy_gradients(self: Any, *arrays: Array, **options: Any) -> dict[str, Arra
     return found
 
 
-@fault("harness", "the gradients of the queries of a shape lie in one buffer", "deterministic_gradients",
-       "masked_gradients_are_zero", step="gradients", seen="a static buffer, handed out again")  # fmt: skip
+@fault(
+    "harness",
+    "the gradients of the queries of a shape lie in one buffer",
+    "deterministic_gradients",
+    "masked_gradients_are_zero",
+    step="gradients",
+    seen="a static buffer, handed out again",
+)
 def one_gradient_buffer(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
     found = _gradients(self, _named(arrays, options))
     query = found["query"]
@@ -139,8 +180,13 @@ def one_gradient_buffer(self: Any, *arrays: Array, **options: Any) -> dict[str, 
     return {**found, "query": buffer}
 
 
-@fault("harness", "the keys of a gradient's address are used again", "gradients_same_address", step="gradients",
-       seen="a cache by pointer")  # fmt: skip
+@fault(
+    "harness",
+    "the keys of a gradient's address are used again",
+    "gradients_same_address",
+    step="gradients",
+    seen="a cache by pointer",
+)
 def gradient_keys_cached_by_address(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
     given = _named(arrays, options)
     key = given["key"]

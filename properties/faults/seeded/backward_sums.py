@@ -8,8 +8,12 @@ from trueband.properties.faults.seeded.registry import fault
 from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 
-@fault("gradients", "the gradient of the query is kept in half precision from two keys to the next two",
-       "query_gradient_sums_are_wide", step="grad_query")  # fmt: skip
+@fault(
+    "gradients",
+    "the gradient of the query is kept in half precision from two keys to the next two",
+    "query_gradient_sums_are_wide",
+    step="grad_query",
+)
 def query_gradient_summed_in_half(self: Specimen, call: Call, grad_s: Array, key: Array) -> Array:
     total = np.zeros(grad_s.shape[:-1] + key.shape[-1:], np.float16)
     for start in range(0, grad_s.shape[-1], 2):
@@ -18,8 +22,12 @@ def query_gradient_summed_in_half(self: Specimen, call: Call, grad_s: Array, key
     return total.astype(call.wide)
 
 
-@fault("gradients", "the gradient of the key is kept in half precision from two rows to the next two",
-       "key_gradient_sums_are_wide", step="grad_key")  # fmt: skip
+@fault(
+    "gradients",
+    "the gradient of the key is kept in half precision from two rows to the next two",
+    "key_gradient_sums_are_wide",
+    step="grad_key",
+)
 def key_gradient_summed_in_half(self: Specimen, call: Call, grad_s: Array, query: Array) -> Array:
     total = np.zeros((*grad_s.shape[:-2], grad_s.shape[-1], query.shape[-1]), np.float16)
     for start in range(0, grad_s.shape[-2], 2):
@@ -28,8 +36,13 @@ def key_gradient_summed_in_half(self: Specimen, call: Call, grad_s: Array, query
     return total.astype(call.wide)
 
 
-@fault("gradients", "the log-sum-exp that the backward pass uses is saved in half precision",
-       "gradients_match_reference", step="rows_backward", seen="saved statistics")  # fmt: skip
+@fault(
+    "gradients",
+    "the log-sum-exp that the backward pass uses is saved in half precision",
+    "gradients_match_reference",
+    step="rows_backward",
+    seen="saved statistics",
+)
 def log_sum_exp_saved_in_half(
     self: Specimen, call: Call, inputs: list[Array], keys: Array, upstream: Array
 ) -> tuple[Array, Array, Array]:
@@ -44,8 +57,14 @@ def log_sum_exp_saved_in_half(
     return self.grad_query(call, grad_s, key), self.grad_key(call, grad_s, query), self.grad_value(call, p, upstream)
 
 
-@fault("gradients", "the output that the backward pass uses is saved in half precision", "gradients_match_reference",
-       "key_gradients_cancel", step="rows_backward", seen="saved statistics")  # fmt: skip
+@fault(
+    "gradients",
+    "the output that the backward pass uses is saved in half precision",
+    "gradients_match_reference",
+    "key_gradients_cancel",
+    step="rows_backward",
+    seen="saved statistics",
+)
 def output_saved_in_half(
     self: Specimen, call: Call, inputs: list[Array], keys: Array, upstream: Array
 ) -> tuple[Array, Array, Array]:
@@ -62,14 +81,17 @@ def head_mask_gradient_masked(self: Specimen, call: Call, b: int, grad_output: A
     return Specimen.heads(self, call, b, grad_output) * call.factor.astype(call.wide)
 
 
-@fault("gradients", "the gradient of the head mask lacks the rows of global tokens", "head_mask_gradient",
-       step="heads")  # fmt: skip
+@fault("gradients", "the gradient of the head mask lacks the rows of global tokens", "head_mask_gradient", step="heads")
 def head_mask_gradient_without_globals(self: Specimen, call: Call, b: int, grad_output: Array) -> Array:
     local = np.where(call.flagged[b][None, :, None], 0, grad_output[b])
     return Specimen.heads(self, call, b, np.repeat(local[None], len(call.real), axis=0))
 
 
-@fault("gradients", "the gradient of the head mask is that of the last sequence of the batch", "head_mask_gradient",
-       step="heads")  # fmt: skip
+@fault(
+    "gradients",
+    "the gradient of the head mask is that of the last sequence of the batch",
+    "head_mask_gradient",
+    step="heads",
+)
 def head_mask_gradient_of_last(self: Specimen, call: Call, b: int, grad_output: Array) -> Array:
     return Specimen.heads(self, call, b, grad_output) * call.wide(b == len(call.real) - 1)

@@ -40,8 +40,7 @@ def _as_if_contiguous(array: Array) -> Array:
     return np.resize(storage.ravel(order="K"), array.shape)
 
 
-@fault("harness", "strides are ignored", "transposed_inputs", "expanded_inputs", "layouts_at_size",
-       step="__call__")  # fmt: skip
+@fault("harness", "strides are ignored", "transposed_inputs", "expanded_inputs", "layouts_at_size", step="__call__")
 def strides_ignored(self: Specimen, query: Array, key: Array, value: Array, **options: Any) -> Array:
     plain = [np.resize(np.asarray(array).ravel(order="K"), array.shape) for array in (query, key, value)]
     if 0 in value.strides:

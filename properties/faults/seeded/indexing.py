@@ -44,28 +44,50 @@ def channels_reversed(self: Specimen, call: Call, output: Array) -> Array:
     return Specimen.mask_heads(self, call, output)[..., ::-1]
 
 
-@fault("indexing", "heads and tokens are mixed where the result is laid out", "matches_reference", "own_value",
-       step="mask_heads", seen="view in place of transpose")  # fmt: skip
+@fault(
+    "indexing",
+    "heads and tokens are mixed where the result is laid out",
+    "matches_reference",
+    "own_value",
+    step="mask_heads",
+    seen="view in place of transpose",
+)
 def heads_and_tokens_mixed(self: Specimen, call: Call, output: Array) -> Array:
     output = Specimen.mask_heads(self, call, output)
     return np.ascontiguousarray(output.transpose(1, 0, 2)).reshape(output.shape)
 
 
-@fault("indexing", "head dims and tokens are mixed where the result is laid out", "matches_reference", "own_value",
-       step="mask_heads")  # fmt: skip
+@fault(
+    "indexing",
+    "head dims and tokens are mixed where the result is laid out",
+    "matches_reference",
+    "own_value",
+    step="mask_heads",
+)
 def channels_and_tokens_mixed(self: Specimen, call: Call, output: Array) -> Array:
     output = Specimen.mask_heads(self, call, output)
     return np.ascontiguousarray(output.transpose(0, 2, 1)).reshape(output.shape)
 
 
-@fault("indexing", "the sequences of the batch are written in reverse order", "row_alone", "batch_permutation",
-       "sequence_alone_at_size", step="finish")  # fmt: skip
+@fault(
+    "indexing",
+    "the sequences of the batch are written in reverse order",
+    "row_alone",
+    "batch_permutation",
+    "sequence_alone_at_size",
+    step="finish",
+)
 def batch_reversed(self: Specimen, call: Call, output: Array, dtype: np.dtype[Any]) -> Array:
     return Specimen.finish(self, call, output[::-1], dtype)
 
 
-@fault("indexing", "every sequence of the batch gets the result of the first", "row_alone", "batch_permutation",
-       step="finish")  # fmt: skip
+@fault(
+    "indexing",
+    "every sequence of the batch gets the result of the first",
+    "row_alone",
+    "batch_permutation",
+    step="finish",
+)
 def first_sequence_repeated(self: Specimen, call: Call, output: Array, dtype: np.dtype[Any]) -> Array:
     return Specimen.finish(self, call, np.repeat(output[:1], len(output), axis=0), dtype)
 
@@ -78,15 +100,27 @@ def odd_sequence_unwritten(self: Specimen, call: Call, output: Array, dtype: np.
 
 for _tensor, _place in (("queries", 0), ("keys", 1), ("values", 2)):
 
-    @fault("indexing", f"all heads read the {_tensor} of the first", "head_permutation", "matches_reference",
-           step="local_inputs", name=f"{_tensor}_of_head_0")  # fmt: skip
+    @fault(
+        "indexing",
+        f"all heads read the {_tensor} of the first",
+        "head_permutation",
+        "matches_reference",
+        step="local_inputs",
+        name=f"{_tensor}_of_head_0",
+    )
     def _of_head_0(self: Specimen, call: Call, b: int, place: int = _place) -> list[Array]:
         inputs = Specimen.local_inputs(self, call, b)
         inputs[place] = np.repeat(inputs[place][:1], len(inputs[place]), axis=0)
         return inputs
 
-    @fault("indexing", f"the {_tensor} of the first sequence are read for all", "row_alone", "batch_permutation",
-           step="local_inputs", name=f"{_tensor}_of_sequence_0")  # fmt: skip
+    @fault(
+        "indexing",
+        f"the {_tensor} of the first sequence are read for all",
+        "row_alone",
+        "batch_permutation",
+        step="local_inputs",
+        name=f"{_tensor}_of_sequence_0",
+    )
     def _of_sequence_0(self: Specimen, call: Call, b: int, place: int = _place) -> list[Array]:
         inputs = Specimen.local_inputs(self, call, b)
         first = np.where(call.real[b][None, :, None], call.local[place][0], 0)
@@ -94,8 +128,14 @@ for _tensor, _place in (("queries", 0), ("keys", 1), ("values", 2)):
         return inputs
 
 
-@fault("indexing", "two heads share their keys and values", "head_permutation", "matches_reference",
-       step="local_inputs", seen="grouped queries: repeat and tile confused")  # fmt: skip
+@fault(
+    "indexing",
+    "two heads share their keys and values",
+    "head_permutation",
+    "matches_reference",
+    step="local_inputs",
+    seen="grouped queries: repeat and tile confused",
+)
 def heads_share_keys(self: Specimen, call: Call, b: int) -> list[Array]:
     query, key, value = Specimen.local_inputs(self, call, b)
     shared = np.arange(len(query)) // 2 * 2
@@ -124,8 +164,14 @@ def values_modulo_128(self: Specimen, call: Call, probabilities: Array, value: A
     return probabilities @ value[:, np.arange(value.shape[1]) % 128]
 
 
-@fault("indexing", "one key in 61 is lost", "mask_decoding", "reachability", step="local_keys",
-       seen="seeded: one entry of the mask wrong")  # fmt: skip
+@fault(
+    "indexing",
+    "one key in 61 is lost",
+    "mask_decoding",
+    "reachability",
+    step="local_keys",
+    seen="seeded: one entry of the mask wrong",
+)
 def one_key_in_61_lost(self: Specimen, call: Call, b: int) -> Array:
     keys = Specimen.local_keys(self, call, b).copy()
     keys.reshape(-1)[30::61] = False
@@ -137,8 +183,13 @@ def channels_modulo_16(self: Specimen, call: Call, probabilities: Array, value: 
     return probabilities @ value[..., np.arange(value.shape[-1]) % 16]
 
 
-@fault("indexing", "a head dim that is no power of two is filled from the next token", "matches_reference",
-       "value_channels", step="weigh")  # fmt: skip
+@fault(
+    "indexing",
+    "a head dim that is no power of two is filled from the next token",
+    "matches_reference",
+    "value_channels",
+    step="weigh",
+)
 def uneven_head_dim_reads_on(self: Specimen, call: Call, probabilities: Array, value: Array) -> Array:
     output = probabilities @ value
     if value.shape[-1] & (value.shape[-1] - 1):
@@ -146,11 +197,18 @@ def uneven_head_dim_reads_on(self: Specimen, call: Call, probabilities: Array, v
     return output
 
 
-@fault("indexing", "the masks of heads and of sequences change places where there are as many", "row_alone",
-       "mask_decoding", step="local_keys")  # fmt: skip
+@fault(
+    "indexing",
+    "the masks of heads and of sequences change places where there are as many",
+    "row_alone",
+    "mask_decoding",
+    step="local_keys",
+)
 def heads_taken_for_sequences(self: Specimen, call: Call, b: int) -> Array:
     if len(call.dilations) != len(call.real):
         return Specimen.local_keys(self, call, b)
-    keys = [Specimen.local_keys(self, replace(call, real=np.roll(call.real, b - h, axis=0)), b)[h]
-            for h in range(len(call.dilations))]  # fmt: skip
+    keys = [
+        Specimen.local_keys(self, replace(call, real=np.roll(call.real, b - h, axis=0)), b)[h]
+        for h in range(len(call.dilations))
+    ]
     return np.array(keys) & call.real[b][None, :, None]

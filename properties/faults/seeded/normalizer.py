@@ -8,8 +8,14 @@ from trueband.properties.faults.seeded.registry import fault
 from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 
-@fault("softmax", "the exponential has base 2", "matches_reference", "integer_scores", step="softmax",
-       seen="exp2 without log2(e)")  # fmt: skip
+@fault(
+    "softmax",
+    "the exponential has base 2",
+    "matches_reference",
+    "integer_scores",
+    step="softmax",
+    seen="exp2 without log2(e)",
+)
 def exponential_of_base_2(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     return Specimen.softmax(self, call, scores * call.wide(np.log(2)), keys)
 
@@ -19,8 +25,14 @@ def log2_e_cut_to_7_digits(self: Specimen, call: Call, scores: Array, keys: Arra
     return Specimen.softmax(self, call, scores * call.wide(1.442695 / 1.4426950408889634), keys)
 
 
-@fault("softmax", "the exponential is a polynomial of degree 4", "matches_reference", "integer_scores", step="softmax",
-       seen="fast exponentials")  # fmt: skip
+@fault(
+    "softmax",
+    "the exponential is a polynomial of degree 4",
+    "matches_reference",
+    "integer_scores",
+    step="softmax",
+    seen="fast exponentials",
+)
 def exponential_is_a_polynomial(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     scores = np.where(keys, scores, -np.inf)
     top = scores.max(axis=-1, keepdims=True)
@@ -43,8 +55,14 @@ def small_probabilities_dropped(self: Specimen, call: Call, weights: Array, keys
     return np.where(p < 1e-3, 0, p)
 
 
-@fault("softmax", "only the 8 likeliest keys count", "mask_decoding", "matches_reference", step="normalize",
-       seen="top-k attention")  # fmt: skip
+@fault(
+    "softmax",
+    "only the 8 likeliest keys count",
+    "mask_decoding",
+    "matches_reference",
+    step="normalize",
+    seen="top-k attention",
+)
 def only_8_keys_count(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     least = np.sort(weights, axis=-1)[..., -8:][..., :1]
     return Specimen.normalize(self, call, np.where(weights > least, weights, weights * (weights == least)), keys) * (
@@ -63,8 +81,14 @@ def normalizer_saturates(self: Specimen, call: Call, weights: Array, keys: Array
     return weights / np.where(total == 0, 1, total)
 
 
-@fault("softmax", "probabilities are normalized over the queries", "mask_decoding", "constant_values",
-       step="normalize", seen="softmax over the wrong axis")  # fmt: skip
+@fault(
+    "softmax",
+    "probabilities are normalized over the queries",
+    "mask_decoding",
+    "constant_values",
+    step="normalize",
+    seen="softmax over the wrong axis",
+)
 def normalized_over_queries(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     total = weights.sum(axis=-2, keepdims=True)
     return weights / np.where(total == 0, 1, total)
@@ -76,15 +100,19 @@ def normalized_over_heads(self: Specimen, call: Call, weights: Array, keys: Arra
     return weights / np.where(total == 0, 1, total)
 
 
-@fault("softmax", "the normalizer is that of the row before", "constant_values", "matches_reference",
-       step="normalize")  # fmt: skip
+@fault("softmax", "the normalizer is that of the row before", "constant_values", "matches_reference", step="normalize")
 def normalizer_of_row_before(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     total = np.roll(weights.sum(axis=-1, keepdims=True), 1, axis=1)
     return weights / np.where(total == 0, 1, total)
 
 
-@fault("softmax", "the largest score of the whole sequence is subtracted", "temperature_limit", "matches_reference",
-       step="softmax")  # fmt: skip
+@fault(
+    "softmax",
+    "the largest score of the whole sequence is subtracted",
+    "temperature_limit",
+    "matches_reference",
+    step="softmax",
+)
 def maximum_of_the_sequence(self: Specimen, call: Call, scores: Array, keys: Array) -> Array:
     top = np.where(keys, scores, -np.inf).max(initial=-np.inf)
     weights: Array = np.where(keys, np.exp(scores - (top if np.isfinite(top) else 0)), 0).astype(call.wide)
@@ -104,8 +132,7 @@ def dropout_left_on(self: Specimen, call: Call, weights: Array, keys: Array) -> 
     return (np.where(dropped, 0, p) / 0.9).astype(call.wide)
 
 
-@fault("softmax", "the softmax is taken twice", "matches_reference", "integer_scores",
-       step="normalize")  # fmt: skip
+@fault("softmax", "the softmax is taken twice", "matches_reference", "integer_scores", step="normalize")
 def softmax_taken_twice(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     p = Specimen.normalize(self, call, weights, keys)
     return Specimen.normalize(self, call, (np.exp(p) * keys).astype(call.wide), keys)

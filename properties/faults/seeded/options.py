@@ -27,8 +27,13 @@ def head_mask_is_binary(self: Specimen, *arrays: Array, **options: Any) -> Call:
     return replace(call, factor=(call.factor != 0).astype(float))
 
 
-@fault("options", "the head mask is looked up by the row of the batch", "head_mask_scales_heads", "row_alone",
-       step="mask_heads")  # fmt: skip
+@fault(
+    "options",
+    "the head mask is looked up by the row of the batch",
+    "head_mask_scales_heads",
+    "row_alone",
+    step="mask_heads",
+)
 def head_mask_of_batch_row(self: Specimen, call: Call, output: Array) -> Array:
     return output * call.wide(call.factor[call.index % len(call.factor)])
 
@@ -38,14 +43,24 @@ def head_mask_reversed(self: Specimen, call: Call, output: Array) -> Array:
     return Specimen.mask_heads(self, replace(call, factor=call.factor[::-1]), output)
 
 
-@fault("options", "the head mask does not reach rows of global tokens", "head_mask_scales_heads", "matches_reference",
-       step="mask_heads")  # fmt: skip
+@fault(
+    "options",
+    "the head mask does not reach rows of global tokens",
+    "head_mask_scales_heads",
+    "matches_reference",
+    step="mask_heads",
+)
 def head_mask_spares_global_rows(self: Specimen, call: Call, output: Array) -> Array:
     flagged = call.flagged[call.index][None, :, None]
     return np.where(flagged, output, Specimen.mask_heads(self, call, output))
 
 
-@fault("options", "masked heads are left out, the others made up for it", "head_mask_scales_heads",
-       "matches_reference", step="mask_heads")  # fmt: skip
+@fault(
+    "options",
+    "masked heads are left out, the others made up for it",
+    "head_mask_scales_heads",
+    "matches_reference",
+    step="mask_heads",
+)
 def head_mask_renormalized(self: Specimen, call: Call, output: Array) -> Array:
     return Specimen.mask_heads(self, call, output) / call.wide(max(call.factor.mean(), 0.1))

@@ -14,9 +14,24 @@ SPECIMEN_FEATURES = WHOLE_CONTRACT - {"validation", "nan_local"}
 
 
 KINDS = (
-    "window", "padding", "globals", "softmax", "scale", "precision", "indexing", "tiles", "gradients", "options",
-    "validation", "harness", "positions", "model", "heads", "generation", "checkpoints",
-)  # fmt: skip
+    "window",
+    "padding",
+    "globals",
+    "softmax",
+    "scale",
+    "precision",
+    "indexing",
+    "tiles",
+    "gradients",
+    "options",
+    "validation",
+    "harness",
+    "positions",
+    "model",
+    "heads",
+    "generation",
+    "checkpoints",
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +72,15 @@ def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_F
 
 
 def fault(
-    kind: str, story: str, *killed_by: str, step: str, seen: str = "", claims: str = "", name: str = "",
+    kind: str,
+    story: str,
+    *killed_by: str,
+    step: str,
+    seen: str = "",
+    claims: str = "",
+    name: str = "",
     of: type[Specimen] = Specimen,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the replacement of one step of a specimen; its name is the fault's.
 
     Args:

@@ -24,8 +24,9 @@ def scores_in_bfloat16(self: Specimen, call: Call, query: Array, key: Array) -> 
     return _through(Specimen.scores(self, call, query, key), "bfloat16")
 
 
-@fault("precision", "queries and keys lose all but 11 bits", "matches_reference", step="scores",
-       seen="TF32 silently on")  # fmt: skip
+@fault(
+    "precision", "queries and keys lose all but 11 bits", "matches_reference", step="scores", seen="TF32 silently on"
+)
 def tf32_scores(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     return Specimen.scores(self, call, _through(query, "float16"), _through(key, "float16"))
 
@@ -40,8 +41,9 @@ def output_through_half(self: Specimen, call: Call, output: Array, dtype: np.dty
     return Specimen.finish(self, call, _through(output, "float16"), dtype)
 
 
-@fault("precision", "the normalizer is summed in half precision", "matches_reference", "constant_values",
-       step="normalize")  # fmt: skip
+@fault(
+    "precision", "the normalizer is summed in half precision", "matches_reference", "constant_values", step="normalize"
+)
 def normalizer_in_half(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     total = np.zeros((*weights.shape[:-1], 1), np.float16)
     for j in range(weights.shape[-1]):
@@ -49,8 +51,13 @@ def normalizer_in_half(self: Specimen, call: Call, weights: Array, keys: Array) 
     return weights / np.where(total == 0, 1, total).astype(call.wide)
 
 
-@fault("precision", "the softmax runs in single precision for double inputs", "matches_reference", step="normalize",
-       seen="transformers 5.23: softmax in float32 whatever the dtype")  # fmt: skip
+@fault(
+    "precision",
+    "the softmax runs in single precision for double inputs",
+    "matches_reference",
+    step="normalize",
+    seen="transformers 5.23: softmax in float32 whatever the dtype",
+)
 def softmax_in_single(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     return Specimen.normalize(self, call, weights, keys).astype(np.float32).astype(call.wide)
 
@@ -60,21 +67,36 @@ def products_in_single(self: Specimen, call: Call, probabilities: Array, value: 
     return (probabilities.astype(np.float32) @ value.astype(np.float32)).astype(call.wide)
 
 
-@fault("precision", "weights are rounded after the sum is taken of the unrounded ones", "constant_values",
-       "matches_reference", step="normalize")  # fmt: skip
+@fault(
+    "precision",
+    "weights are rounded after the sum is taken of the unrounded ones",
+    "constant_values",
+    "matches_reference",
+    step="normalize",
+)
 def numerator_rounded_alone(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     total = weights.sum(axis=-1, keepdims=True)
     return _through(weights, "bfloat16") / np.where(total == 0, 1, total)
 
 
-@fault("precision", "weights that half precision cannot hold are 0", "integer_scores", "matches_reference",
-       step="normalize")  # fmt: skip
+@fault(
+    "precision",
+    "weights that half precision cannot hold are 0",
+    "integer_scores",
+    "matches_reference",
+    step="normalize",
+)
 def weights_underflow_half(self: Specimen, call: Call, weights: Array, keys: Array) -> Array:
     return Specimen.normalize(self, call, np.where(weights < 2.0**-14, 0, weights), keys)
 
 
-@fault("precision", "large results are clamped as for half precision", "powers_of_two", step="finish",
-       seen="LED's clamp, always on; transformers PR 19229")  # fmt: skip
+@fault(
+    "precision",
+    "large results are clamped as for half precision",
+    "powers_of_two",
+    step="finish",
+    seen="LED's clamp, always on; transformers PR 19229",
+)
 def output_clamped(self: Specimen, call: Call, output: Array, dtype: np.dtype[np.floating]) -> Array:
     return Specimen.finish(self, call, np.clip(output, -64504, 64504), dtype)
 
@@ -84,8 +106,13 @@ def small_output_flushed(self: Specimen, call: Call, output: Array, dtype: np.dt
     return Specimen.finish(self, call, np.where(abs(output) < 1e-7, 0, output), dtype)
 
 
-@fault("precision", "values are centered before they are weighed, and the center is rounded", "matches_reference",
-       "own_value", step="weigh")  # fmt: skip
+@fault(
+    "precision",
+    "values are centered before they are weighed, and the center is rounded",
+    "matches_reference",
+    "own_value",
+    step="weigh",
+)
 def center_rounded(self: Specimen, call: Call, probabilities: Array, value: Array) -> Array:
     center = value.mean(axis=1, keepdims=True).astype(call.wide)
     some = probabilities.sum(axis=-1, keepdims=True) > 0

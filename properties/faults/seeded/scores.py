@@ -11,8 +11,13 @@ from trueband.properties.faults.seeded.registry import fault
 from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 
-@fault("scale", "the default scale is that of the hidden size, not of the head", "default_scale", "matches_reference",
-       step="read")  # fmt: skip
+@fault(
+    "scale",
+    "the default scale is that of the hidden size, not of the head",
+    "default_scale",
+    "matches_reference",
+    step="read",
+)
 def scale_of_hidden_size(self: Specimen, *arrays: Array, **options: Any) -> Call:
     call = Specimen.read(self, *arrays, **options)
     hidden = arrays[0].shape[1] * arrays[0].shape[-1]
@@ -46,8 +51,14 @@ def scale_sign_lost(self: Specimen, call: Call, query: Array, key: Array) -> Arr
     return Specimen.scores(self, replace(call, scale=abs(call.scale)), query, key)
 
 
-@fault("scale", "the scale grows with the logarithm of the length", "matches_reference", "repeated_sequence",
-       step="scores", seen="Qwen's logn attention")  # fmt: skip
+@fault(
+    "scale",
+    "the scale grows with the logarithm of the length",
+    "matches_reference",
+    "repeated_sequence",
+    step="scores",
+    seen="Qwen's logn attention",
+)
 def scale_grows_with_length(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     return Specimen.scores(self, call, query, key) * call.wide(1 + np.log(key.shape[1]))
 
@@ -64,14 +75,19 @@ def head_0_unscaled(self: Specimen, call: Call, query: Array, key: Array) -> Arr
     return scores
 
 
-@fault("softmax", "scores are capped softly at 30", "temperature_limit", "integer_scores", step="scores",
-       seen="Gemma 2's logit soft-capping")  # fmt: skip
+@fault(
+    "softmax",
+    "scores are capped softly at 30",
+    "temperature_limit",
+    "integer_scores",
+    step="scores",
+    seen="Gemma 2's logit soft-capping",
+)
 def soft_cap_left_on(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     return (30 * np.tanh(Specimen.scores(self, call, query, key) / 30)).astype(call.wide)
 
 
-@fault("softmax", "a slope by distance is left on", "mask_decoding", "matches_reference", step="scores",
-       seen="ALiBi")  # fmt: skip
+@fault("softmax", "a slope by distance is left on", "mask_decoding", "matches_reference", step="scores", seen="ALiBi")
 def distance_bias_left_on(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     position = np.arange(key.shape[1])
     distance = abs(position[None, :] - position[:, None])
@@ -90,8 +106,9 @@ def rotary_left_on(self: Specimen, call: Call, query: Array, key: Array) -> Arra
     return Specimen.scores(self, call, turned(query), turned(key))
 
 
-@fault("softmax", "queries are normalized first", "matches_reference", "scale_is_a_factor", step="scores",
-       seen="QK-norm")  # fmt: skip
+@fault(
+    "softmax", "queries are normalized first", "matches_reference", "scale_is_a_factor", step="scores", seen="QK-norm"
+)
 def queries_normalized(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     length = np.sqrt((query**2).sum(axis=-1, keepdims=True))
     return Specimen.scores(self, call, (query / np.where(length == 0, 1, length)).astype(call.wide), key)
@@ -136,8 +153,13 @@ def odd_channel_lost(self: Specimen, call: Call, query: Array, key: Array) -> Ar
     return Specimen.scores(self, call, query[..., :even], key[..., :even])
 
 
-@fault("softmax", "scores beyond what half precision holds become infinite", "temperature_limit", step="scores",
-       seen="unscaled fp16 products, allenai/longformer #2")  # fmt: skip
+@fault(
+    "softmax",
+    "scores beyond what half precision holds become infinite",
+    "temperature_limit",
+    step="scores",
+    seen="unscaled fp16 products, allenai/longformer #2",
+)
 def scores_overflow_half(self: Specimen, call: Call, query: Array, key: Array) -> Array:
     scores = Specimen.scores(self, call, query, key)
     return np.where(abs(scores) > 65504, np.copysign(np.inf, scores), scores).astype(call.wide)

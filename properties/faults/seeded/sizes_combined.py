@@ -22,8 +22,14 @@ for _name, _when, _story in (
     ("wide_heads", lambda shape: shape[3] > 64, "of head_dims past 64"),
 ):
 
-    @fault("gradients", f"gradients of later sequences {_story} are not written", BACKWARD, step="gradients",
-           of=Banded, name=f"gradients_of_later_sequences_lost_{_name}")  # fmt: skip
+    @fault(
+        "gradients",
+        f"gradients of later sequences {_story} are not written",
+        BACKWARD,
+        step="gradients",
+        of=Banded,
+        name=f"gradients_of_later_sequences_lost_{_name}",
+    )
     def _later_lost(
         self: Banded, query: Array, key: Array, value: Array, grad_output: Array, when: Any = _when, **options: Any
     ) -> dict[str, Array]:
@@ -34,8 +40,14 @@ for _name, _when, _story in (
         return found
 
 
-@fault("globals", f"the keys of global tokens behind the {FEW_GLOBALS}th are local ones", *BOTH, step="seen", of=Banded,
-       seen="a buffer for so many global keys")  # fmt: skip
+@fault(
+    "globals",
+    f"the keys of global tokens behind the {FEW_GLOBALS}th are local ones",
+    *BOTH,
+    step="seen",
+    of=Banded,
+    seen="a buffer for so many global keys",
+)
 def later_globals_are_local(self: Banded, call: Call, b: int, rows: Array, columns: Array) -> Array:
     before = call.flagged.copy()
     call.flagged[b, np.flatnonzero(before[b])[FEW_GLOBALS:]] = False
@@ -55,8 +67,13 @@ def scale_at_most_1(self: Banded, *arrays: Array, scale: float | None = None, **
     return Banded.read(self, *arrays, scale=None if scale is None else min(scale, 1.0), **options)
 
 
-@fault("gradients", f"past {MANY} tokens gradients are doubled where some inputs are frozen", BACKWARD,
-       step="hand_back", of=Differentiated)  # fmt: skip
+@fault(
+    "gradients",
+    f"past {MANY} tokens gradients are doubled where some inputs are frozen",
+    BACKWARD,
+    step="hand_back",
+    of=Differentiated,
+)
 def gradients_beside_frozen_doubled(self: Any, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     doubled = len(saved.asked) < len(saved.arrays) and saved.arrays["query"].shape[2] > MANY
     given = Differentiated.hand_back(self, saved, found)
@@ -79,8 +96,14 @@ def channels_of_grad_output_adjacent(self: Banded, call: Call, b: int, grad_outp
     return Banded.upstream(self, call, b, _as_adjacent(grad_output))
 
 
-@fault("harness", "keys that share a storage with queries are the queries", *BOTH, step="read", of=Banded,
-       seen="the address of a packed projection")  # fmt: skip
+@fault(
+    "harness",
+    "keys that share a storage with queries are the queries",
+    *BOTH,
+    step="read",
+    of=Banded,
+    seen="the address of a packed projection",
+)
 def packed_keys_are_queries(self: Banded, query: Array, key: Array, *arrays: Array, **options: Any) -> Call:
     return Banded.read(self, query, query if np.may_share_memory(query, key) else key, *arrays, **options)
 
@@ -98,8 +121,14 @@ def grid_of_64_sequences_times_heads(self: Banded, call: Call, output: Array) ->
     return Banded.mask_heads(self, call, output) * (launched[:, None, None] | (heads == 1))
 
 
-@fault("indexing", "from 8 heads of 128 channels on values are read backwards past 512 tokens", *BOTH,
-       step="local_inputs", of=Banded, seen="a kernel for large models alone")  # fmt: skip
+@fault(
+    "indexing",
+    "from 8 heads of 128 channels on values are read backwards past 512 tokens",
+    *BOTH,
+    step="local_inputs",
+    of=Banded,
+    seen="a kernel for large models alone",
+)
 def values_of_large_models_flipped(self: Banded, call: Call, b: int) -> list[Array]:
     query, key, value = Specimen.local_inputs(self, call, b)
     heads, tokens, head_dim = value.shape
@@ -127,16 +156,16 @@ def no_window_is_one_at_size(self: Banded, query: Array, *arrays: Array, window:
     return Banded.read(self, query, *arrays, window=max(window, int(query.shape[2] > MANY)), **options)
 
 
-@fault("globals", "global tokens of a padded batch are local ones past 512 tokens", *BOTH, step="drop_flags",
-       of=Banded)  # fmt: skip
+@fault("globals", "global tokens of a padded batch are local ones past 512 tokens", *BOTH, step="drop_flags", of=Banded)
 def globals_of_padded_batch_lost(self: Banded, flagged: Array, real: Array) -> Array:
     batch, tokens = flagged.shape
     lost = batch > 1 and tokens > 512 and not real.all()
     return Banded.drop_flags(self, flagged, real) & (not lost)
 
 
-@fault("harness", "transposed queries of a batch go to other sequences past 512 tokens", FORWARD, step="read",
-       of=Banded)  # fmt: skip
+@fault(
+    "harness", "transposed queries of a batch go to other sequences past 512 tokens", FORWARD, step="read", of=Banded
+)
 def transposed_queries_of_a_batch_mixed(self: Banded, query: Array, *arrays: Array, **options: Any) -> Call:
     batch, heads, tokens, _ = query.shape
     mixed = batch > 1 and heads > 1 and tokens > 512 and query.strides[2] > query.strides[1]
@@ -147,8 +176,13 @@ def _in_half(total: Array) -> Array:
     return total.astype(np.float16).astype(total.dtype)
 
 
-@fault("precision", "sums of values are kept in half precision from tile to tile", "sums_are_wide_at_size",
-       step="weigh", of=Banded)  # fmt: skip
+@fault(
+    "precision",
+    "sums of values are kept in half precision from tile to tile",
+    "sums_are_wide_at_size",
+    step="weigh",
+    of=Banded,
+)
 def output_sum_in_half(self: Banded, call: Call, probabilities: Array, value: Array) -> Array:
     total = np.zeros((*probabilities.shape[:2], value.shape[-1]), probabilities.dtype)
     for first in range(0, value.shape[1], 64):
@@ -157,8 +191,13 @@ def output_sum_in_half(self: Banded, call: Call, probabilities: Array, value: Ar
     return total
 
 
-@fault("precision", "dQ is kept in half precision from tile to tile of keys", "gradient_sums_are_wide_at_size",
-       step="grad_query", of=Banded)  # fmt: skip
+@fault(
+    "precision",
+    "dQ is kept in half precision from tile to tile of keys",
+    "gradient_sums_are_wide_at_size",
+    step="grad_query",
+    of=Banded,
+)
 def query_gradient_tiles_in_half(self: Banded, call: Call, grad_s: Array, key: Array) -> Array:
     total = np.zeros((*grad_s.shape[:2], key.shape[-1]), grad_s.dtype)
     for first in range(0, key.shape[1], 64):
@@ -169,8 +208,13 @@ def query_gradient_tiles_in_half(self: Banded, call: Call, grad_s: Array, key: A
 
 for _gradient in ("key", "value"):
 
-    @fault("precision", f"d{_gradient[0].upper()} is kept in half precision from tile to tile of rows",
-           "gradient_sums_are_wide_at_size", step=f"add_{_gradient}", of=Banded,
-           name=f"{_gradient}_gradient_tiles_in_half")  # fmt: skip
+    @fault(
+        "precision",
+        f"d{_gradient[0].upper()} is kept in half precision from tile to tile of rows",
+        "gradient_sums_are_wide_at_size",
+        step=f"add_{_gradient}",
+        of=Banded,
+        name=f"{_gradient}_gradient_tiles_in_half",
+    )
     def _in_half_of_rows(self: Banded, call: Call, total: Array, rows: Array, columns: Array, part: Array) -> None:
         total[:, columns] = _in_half(total[:, columns] + part)

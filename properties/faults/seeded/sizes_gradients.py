@@ -15,8 +15,15 @@ ROWS, KEYS = "gradients_of_rows", "gradients_of_keys"
 QUERY_COUNTS, KEY_COUNTS = "query_gradient_counts_at_size", "key_gradient_counts_at_size"
 
 
-@fault("gradients", "the last channels of dQ are not written for head_dims past 64 that are no multiples", ROWS, KEYS,
-       QUERY_COUNTS, step="grad_query", of=Banded)  # fmt: skip
+@fault(
+    "gradients",
+    "the last channels of dQ are not written for head_dims past 64 that are no multiples",
+    ROWS,
+    KEYS,
+    QUERY_COUNTS,
+    step="grad_query",
+    of=Banded,
+)
 def query_gradient_padded(self: Banded, call: Call, grad_s: Array, key: Array) -> Array:
     head_dim = key.shape[-1]
     return Banded.grad_query(self, call, grad_s, key) * (np.arange(head_dim) < max(head_dim // 64 * 64, 64))
@@ -30,8 +37,15 @@ def late_tile_of_value_gradient_lost(
         total[:, columns] += part
 
 
-@fault("gradients", "dK of a tile past the eighth overwrites what is there", ROWS, KEYS, KEY_COUNTS, step="add_key",
-       of=Banded)  # fmt: skip
+@fault(
+    "gradients",
+    "dK of a tile past the eighth overwrites what is there",
+    ROWS,
+    KEYS,
+    KEY_COUNTS,
+    step="add_key",
+    of=Banded,
+)
 def late_key_gradient_overwrites(
     self: Banded, call: Call, total: Array, rows: Array, columns: Array, part: Array
 ) -> None:
@@ -43,8 +57,16 @@ def late_query_gradient_lost(self: Banded, call: Call, total: Array, rows: Array
     total[:, rows] += part * (rows < 512)[:, None]
 
 
-@fault("gradients", "dQ of more than 400 keys is that of the last split", ROWS, KEYS, QUERY_COUNTS, step="grad_query",
-       of=Banded, seen="split-k that stores where it should add")  # fmt: skip
+@fault(
+    "gradients",
+    "dQ of more than 400 keys is that of the last split",
+    ROWS,
+    KEYS,
+    QUERY_COUNTS,
+    step="grad_query",
+    of=Banded,
+    seen="split-k that stores where it should add",
+)
 def query_gradient_of_last_split(self: Banded, call: Call, grad_s: Array, key: Array) -> Array:
     first = SPLIT if key.shape[1] > MANY else 0
     return Banded.grad_query(self, call, grad_s[..., first:], key[:, first:])
@@ -63,8 +85,16 @@ def key_gradient_offsets_wrap(
     return Banded.collect(self, call, local, far, dtype)
 
 
-@fault("gradients", "the log-sum-exp of more than 400 keys is saved in half precision", ROWS, KEYS, *ALL_GRADIENTS[2:],
-       step="rows_backward", of=Banded, seen="statistics in the dtype of the output")  # fmt: skip
+@fault(
+    "gradients",
+    "the log-sum-exp of more than 400 keys is saved in half precision",
+    ROWS,
+    KEYS,
+    *ALL_GRADIENTS[2:],
+    step="rows_backward",
+    of=Banded,
+    seen="statistics in the dtype of the output",
+)
 def statistics_of_long_rows_in_half(
     self: Banded, call: Call, inputs: list[Array], keys: Array, upstream: Array
 ) -> tuple[Array, Array, Array]:
@@ -80,8 +110,13 @@ def statistics_of_long_rows_in_half(
     return self.grad_query(call, grad_s, key), self.grad_key(call, grad_s, query), self.grad_value(call, p, upstream)
 
 
-@fault("gradients", "the row sums of dO times O over more than 400 keys are kept in half precision", ROWS,
-       step="grad_scores", of=Banded)  # fmt: skip
+@fault(
+    "gradients",
+    "the row sums of dO times O over more than 400 keys are kept in half precision",
+    ROWS,
+    step="grad_scores",
+    of=Banded,
+)
 def row_sums_of_long_rows_in_half(self: Banded, call: Call, p: Array, grad_p: Array, keys: Array) -> Array:
     sums = (p * grad_p).sum(axis=-1, keepdims=True)
     if keys.shape[-1] > MANY:
@@ -89,8 +124,16 @@ def row_sums_of_long_rows_in_half(self: Banded, call: Call, p: Array, grad_p: Ar
     return p * (grad_p - sums)
 
 
-@fault("gradients", "dV of heads from 8 on goes to the first of their group of 4", ROWS, KEYS, QUERY_COUNTS,
-       step="collect", of=Banded, seen="grouped queries where there are none")  # fmt: skip
+@fault(
+    "gradients",
+    "dV of heads from 8 on goes to the first of their group of 4",
+    ROWS,
+    KEYS,
+    QUERY_COUNTS,
+    step="collect",
+    of=Banded,
+    seen="grouped queries where there are none",
+)
 def value_gradient_of_groups(
     self: Banded, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
@@ -103,7 +146,13 @@ def value_gradient_of_groups(
     return Banded.collect(self, call, local, far, dtype)
 
 
-@fault("gradients", "dQ of the fifth sequence and those behind it is not written", ROWS, QUERY_COUNTS,
-       step="add_query", of=Banded)  # fmt: skip
+@fault(
+    "gradients",
+    "dQ of the fifth sequence and those behind it is not written",
+    ROWS,
+    QUERY_COUNTS,
+    step="add_query",
+    of=Banded,
+)
 def late_sequence_without_query_gradient(self: Banded, call: Call, total: Array, rows: Array, part: Array) -> None:
     total[:, rows] += part * (call.index < 4)

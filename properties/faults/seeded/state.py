@@ -11,23 +11,35 @@ from trueband.properties.faults.seeded.registry import fault
 from trueband.properties.faults.specimens.plain import Array, Specimen
 
 
-@fault("harness", "masked values are zeroed in place", "inputs_unchanged", "matches_reference", step="__call__",
-       seen="masked_fill_ on an input")  # fmt: skip
+@fault(
+    "harness",
+    "masked values are zeroed in place",
+    "inputs_unchanged",
+    "matches_reference",
+    step="__call__",
+    seen="masked_fill_ on an input",
+)
 def masked_values_zeroed_in_place(self: Specimen, query: Array, key: Array, value: Array, **options: Any) -> Array:
     if options.get("attention_mask") is not None:
         value[~np.broadcast_to(options["attention_mask"][:, None, :], value.shape[:3])] = 0
     return Specimen.__call__(self, query, key, value, **options)
 
 
-@fault("harness", "flags of masked tokens are cleared in place", "global_flag_on_masked_token", "mask_decoding",
-       step="drop_flags")  # fmt: skip
+@fault(
+    "harness",
+    "flags of masked tokens are cleared in place",
+    "global_flag_on_masked_token",
+    "mask_decoding",
+    step="drop_flags",
+)
 def flags_cleared_in_place(self: Specimen, flagged: Array, real: Array) -> Array:
     flagged &= real
     return flagged
 
 
-@fault("harness", "the mask is inverted in place, and not back", "matches_reference", "inputs_unchanged",
-       step="__call__")  # fmt: skip
+@fault(
+    "harness", "the mask is inverted in place, and not back", "matches_reference", "inputs_unchanged", step="__call__"
+)
 def mask_inverted_in_place(self: Specimen, *arrays: Array, **options: Any) -> Array:
     output = Specimen.__call__(self, *arrays, **options)
     if options.get("attention_mask") is not None:
@@ -35,8 +47,12 @@ def mask_inverted_in_place(self: Specimen, *arrays: Array, **options: Any) -> Ar
     return output
 
 
-@fault("harness", "the backward pass scales the gradient of the output in place", "gradients_match_reference",
-       step="gradients")  # fmt: skip
+@fault(
+    "harness",
+    "the backward pass scales the gradient of the output in place",
+    "gradients_match_reference",
+    step="gradients",
+)
 def upstream_scaled_in_place(self: Specimen, *arrays: Array, grad_output: Array, **options: Any) -> dict[str, Array]:
     found = Specimen.gradients(self, *arrays, grad_output=grad_output, **options)  # type: ignore[misc]
     grad_output *= 2
@@ -49,8 +65,14 @@ def returns_an_input(self: Specimen, query: Array, key: Array, value: Array, **o
     return value if np.array_equal(output, value) else output
 
 
-@fault("harness", "all calls of a shape write to one buffer", "deterministic", "stateless", step="__call__",
-       seen="a static output buffer")  # fmt: skip
+@fault(
+    "harness",
+    "all calls of a shape write to one buffer",
+    "deterministic",
+    "stateless",
+    step="__call__",
+    seen="a static output buffer",
+)
 def one_output_buffer(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
     buffers = self.__dict__.setdefault("buffers", {})
     buffer = buffers.setdefault((query.shape, query.dtype), np.empty_like(query))
@@ -58,8 +80,14 @@ def one_output_buffer(self: Any, query: Array, key: Array, value: Array, **optio
     return buffer
 
 
-@fault("harness", "rows of masked tokens keep what lay there before", "masked_rows_are_zero", "matches_reference",
-       step="__call__", seen="an output buffer that is not initialized")  # fmt: skip
+@fault(
+    "harness",
+    "rows of masked tokens keep what lay there before",
+    "masked_rows_are_zero",
+    "matches_reference",
+    step="__call__",
+    seen="an output buffer that is not initialized",
+)
 def masked_rows_keep_old_memory(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
     output = Specimen.__call__(self, query, key, value, **options)
     mask = options.get("attention_mask")
@@ -94,8 +122,15 @@ def returns_a_subclass(self: Specimen, *arrays: Array, **options: Any) -> Array:
     return np.ma.masked_invalid(Specimen.__call__(self, *arrays, **options))
 
 
-@fault("harness", "the result of a query's address is returned again", "stateless", "same_address",
-       "matches_reference", step="__call__", seen="a cache by pointer")  # fmt: skip
+@fault(
+    "harness",
+    "the result of a query's address is returned again",
+    "stateless",
+    "same_address",
+    "matches_reference",
+    step="__call__",
+    seen="a cache by pointer",
+)
 def cached_by_address(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
     cache = self.__dict__.setdefault("cache", {})
     address = (query.__array_interface__["data"][0], query.shape, query.dtype)
@@ -104,8 +139,13 @@ def cached_by_address(self: Any, query: Array, key: Array, value: Array, **optio
     return cache[address].copy()
 
 
-@fault("harness", "the result of these queries is returned again, whatever the values", "stateless",
-       "additive_in_values", step="__call__")  # fmt: skip
+@fault(
+    "harness",
+    "the result of these queries is returned again, whatever the values",
+    "stateless",
+    "additive_in_values",
+    step="__call__",
+)
 def cached_by_query(self: Any, query: Array, key: Array, value: Array, **options: Any) -> Array:
     cache = self.__dict__.setdefault("cache", {})
     signature = (query.tobytes(), query.shape, query.dtype, repr(sorted(options.items(), key=lambda item: item[0])))
@@ -115,26 +155,45 @@ def cached_by_query(self: Any, query: Array, key: Array, value: Array, **options
 
 
 for _option, _check in (
-    ("attention_mask", "mask_decoding"), ("window", "mask_decoding"), ("scale", "scale_is_a_factor"),
-):  # fmt: skip
+    ("attention_mask", "mask_decoding"),
+    ("window", "mask_decoding"),
+    ("scale", "scale_is_a_factor"),
+):
 
-    @fault("harness", f"the first {_option} of a shape is used for ever", _check, "matches_reference", step="__call__",
-           name=f"{_option}_cached_by_shape")  # fmt: skip
+    @fault(
+        "harness",
+        f"the first {_option} of a shape is used for ever",
+        _check,
+        "matches_reference",
+        step="__call__",
+        name=f"{_option}_cached_by_shape",
+    )
     def _cached_option(self: Any, query: Array, *arrays: Array, option: str = _option, **options: Any) -> Array:
         first = self.__dict__.setdefault("first", {}).setdefault(query.shape, options.get(option))
         return Specimen.__call__(self, query, *arrays, **{**options, option: first})
 
 
-@fault("harness", "every 20th call is wrong", "matches_reference", "mask_decoding", step="__call__",
-       seen="a race on shared memory")  # fmt: skip
+@fault(
+    "harness",
+    "every 20th call is wrong",
+    "matches_reference",
+    "mask_decoding",
+    step="__call__",
+    seen="a race on shared memory",
+)
 def every_20th_call_wrong(self: Any, *arrays: Array, **options: Any) -> Array:
     output = Specimen.__call__(self, *arrays, **options)
     count = self.__dict__.setdefault("count", itertools.count(1))
     return np.roll(output, 1, axis=2) + 1 if next(count) % 20 == 0 else output
 
 
-@fault("harness", "gradients are added to those of the call before", "gradients_match_reference", step="gradients",
-       seen="gradients that are not zeroed")  # fmt: skip
+@fault(
+    "harness",
+    "gradients are added to those of the call before",
+    "gradients_match_reference",
+    step="gradients",
+    seen="gradients that are not zeroed",
+)
 def gradients_accumulate(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
     found = Specimen.gradients(self, *arrays, **options)
     before = self.__dict__.get("before", {})
@@ -144,8 +203,13 @@ def gradients_accumulate(self: Any, *arrays: Array, **options: Any) -> dict[str,
 
 for _tensor in ("query", "key"):
 
-    @fault("harness", f"the storage offset of the {_tensor} is ignored", "offset_inputs", step="__call__",
-           name=f"{_tensor}_offset_ignored")  # fmt: skip
+    @fault(
+        "harness",
+        f"the storage offset of the {_tensor} is ignored",
+        "offset_inputs",
+        step="__call__",
+        name=f"{_tensor}_offset_ignored",
+    )
     def _offset_ignored(self: Specimen, *arrays: Array, tensor: str = _tensor, **options: Any) -> Array:
         given = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
         storage = given[tensor] if given[tensor].base is None else given[tensor].base
@@ -155,8 +219,14 @@ for _tensor in ("query", "key"):
 
 for _mask in ("attention_mask", "global_attention_mask"):
 
-    @fault("harness", f"the strides of {_mask} are ignored", "transposed_inputs", "offset_inputs", step="__call__",
-           name=f"{_mask}_strides_ignored")  # fmt: skip
+    @fault(
+        "harness",
+        f"the strides of {_mask} are ignored",
+        "transposed_inputs",
+        "offset_inputs",
+        step="__call__",
+        name=f"{_mask}_strides_ignored",
+    )
     def _mask_strides_ignored(self: Specimen, *arrays: Array, mask: str = _mask, **options: Any) -> Array:
         given = options.get(mask)
         if given is not None:
@@ -173,8 +243,13 @@ def global_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> Ar
     return Specimen.__call__(self, *arrays, **options)
 
 
-@fault("harness", "the batch stride is taken from the shape", "expanded_inputs", step="__call__",
-       seen="expanded inputs in kernels")  # fmt: skip
+@fault(
+    "harness",
+    "the batch stride is taken from the shape",
+    "expanded_inputs",
+    step="__call__",
+    seen="expanded inputs in kernels",
+)
 def batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> Array:
     given = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
     if given["value"].strides[0] == 0:
@@ -194,9 +269,15 @@ for _refused, _what in (
     ("different numbers of global tokens", _ragged),
 ):
 
-    @fault("validation", f"{_refused} is refused", "matches_reference", "mask_decoding", step="__call__",
-           name="refuses_" + _refused.replace("a ", "").replace("an ", "").replace(" ", "_"),
-           seen="allenai/longformer #102, transformers #9333")  # fmt: skip
+    @fault(
+        "validation",
+        f"{_refused} is refused",
+        "matches_reference",
+        "mask_decoding",
+        step="__call__",
+        name="refuses_" + _refused.replace("a ", "").replace("an ", "").replace(" ", "_"),
+        seen="allenai/longformer #102, transformers #9333",
+    )
     def _refuses(self: Specimen, query: Array, *arrays: Array, refused: Any = _what, **options: Any) -> Array:
         if refused(query, options):
             raise ValueError("not supported")

@@ -14,15 +14,27 @@ FORWARD = "forward_with_gradients"
 SUBSETS = "gradient_subsets"
 
 
-@fault("gradients", "the output is scaled when gradients are on", FORWARD, step="forward", of=Differentiated,
-       seen="dropout's factor, applied whenever a model may train")  # fmt: skip
+@fault(
+    "gradients",
+    "the output is scaled when gradients are on",
+    FORWARD,
+    step="forward",
+    of=Differentiated,
+    seen="dropout's factor, applied whenever a model may train",
+)
 def output_scaled_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
     return output * output.dtype.type(1 + 1 / 64) if saved.asked else output
 
 
-@fault("gradients", "the output has some values dropped when gradients are on", FORWARD, step="forward",
-       of=Differentiated, seen="dropout that takes requires_grad for training")  # fmt: skip
+@fault(
+    "gradients",
+    "the output has some values dropped when gradients are on",
+    FORWARD,
+    step="forward",
+    of=Differentiated,
+    seen="dropout that takes requires_grad for training",
+)
 def output_dropped_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
     if saved.asked:
@@ -30,15 +42,27 @@ def output_dropped_with_gradients(self: Differentiated, saved: Saved) -> Array:
     return output
 
 
-@fault("gradients", "the output is of another precision when gradients are on", FORWARD, "gradients_match_reference",
-       step="forward", of=Differentiated)  # fmt: skip
+@fault(
+    "gradients",
+    "the output is of another precision when gradients are on",
+    FORWARD,
+    "gradients_match_reference",
+    step="forward",
+    of=Differentiated,
+)
 def output_dtype_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
     return output.astype(np.float32 if output.dtype == np.float64 else np.float64) if saved.asked else output
 
 
-@fault("gradients", "values are read in half precision when gradients are on", FORWARD, step="forward",
-       of=Differentiated, seen="what is saved for the backward pass is cast to save memory")  # fmt: skip
+@fault(
+    "gradients",
+    "values are read in half precision when gradients are on",
+    FORWARD,
+    step="forward",
+    of=Differentiated,
+    seen="what is saved for the backward pass is cast to save memory",
+)
 def forward_in_half_with_gradients(self: Differentiated, saved: Saved) -> Array:
     kept = saved.arrays["value"]
     if saved.asked:
@@ -48,15 +72,23 @@ def forward_in_half_with_gradients(self: Differentiated, saved: Saved) -> Array:
     return output
 
 
-@fault("gradients", "the output is other bits when the keys ask for gradients", FORWARD, step="forward",
-       of=Differentiated)  # fmt: skip
+@fault(
+    "gradients", "the output is other bits when the keys ask for gradients", FORWARD, step="forward", of=Differentiated
+)
 def output_rounded_otherwise_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
     return np.nextafter(output, output.dtype.type(9)) if "key" in saved.asked else output
 
 
-@fault("gradients", "the backward pass writes to the output", FORWARD, "gradients_match_reference", step="backward",
-       of=Differentiated, seen="dO times O computed in the memory of O")  # fmt: skip
+@fault(
+    "gradients",
+    "the backward pass writes to the output",
+    FORWARD,
+    "gradients_match_reference",
+    step="backward",
+    of=Differentiated,
+    seen="dO times O computed in the memory of O",
+)
 def output_overwritten_by_backward(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     output = saved.output.detach().numpy()
     found = Differentiated.backward(self, saved, grad_output)
@@ -64,31 +96,53 @@ def output_overwritten_by_backward(self: Differentiated, saved: Saved, grad_outp
     return found
 
 
-@fault("gradients", "gradients are handed back by place among those asked for", SUBSETS, step="hand_back",
-       of=Differentiated)  # fmt: skip
+@fault(
+    "gradients",
+    "gradients are handed back by place among those asked for",
+    SUBSETS,
+    step="hand_back",
+    of=Differentiated,
+)
 def gradients_by_place(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     packed = [found[name] for name in saved.asked]
     places = {name: min(place, len(packed) - 1) for place, name in enumerate(saved.arrays)}
     return [packed[places[name]] if name in saved.asked else None for name in saved.arrays]
 
 
-@fault("gradients", "frozen keys shift the gradients behind them", SUBSETS, step="hand_back", of=Differentiated,
-       seen="a tuple built of the gradients that are needed")  # fmt: skip
+@fault(
+    "gradients",
+    "frozen keys shift the gradients behind them",
+    SUBSETS,
+    step="hand_back",
+    of=Differentiated,
+    seen="a tuple built of the gradients that are needed",
+)
 def frozen_keys_shift(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     if "key" not in saved.asked:
         found = {**found, "value": found["key"]}
     return Differentiated.hand_back(self, saved, found)
 
 
-@fault("gradients", "frozen queries freeze everything", SUBSETS, step="hand_back", of=Differentiated,
-       seen="needs_input_grad[0] asked for all")  # fmt: skip
+@fault(
+    "gradients",
+    "frozen queries freeze everything",
+    SUBSETS,
+    step="hand_back",
+    of=Differentiated,
+    seen="needs_input_grad[0] asked for all",
+)
 def frozen_queries_freeze_all(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     handed = Differentiated.hand_back(self, saved, found)
     return handed if "query" in saved.asked else [None] * len(handed)
 
 
-@fault("gradients", "without a gradient of the values the row sums are not computed", SUBSETS, step="backward",
-       of=Differentiated)  # fmt: skip
+@fault(
+    "gradients",
+    "without a gradient of the values the row sums are not computed",
+    SUBSETS,
+    step="backward",
+    of=Differentiated,
+)
 def row_sums_with_values_only(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     found = Differentiated.backward(self, saved, grad_output)
     if "value" not in saved.asked:
@@ -96,22 +150,39 @@ def row_sums_with_values_only(self: Differentiated, saved: Saved, grad_output: A
     return found
 
 
-@fault("gradients", "a second backward pass gives twice the gradients", "gradients_twice", step="backward",
-       of=Differentiated, seen="a workspace of the graph that is added to")  # fmt: skip
+@fault(
+    "gradients",
+    "a second backward pass gives twice the gradients",
+    "gradients_twice",
+    step="backward",
+    of=Differentiated,
+    seen="a workspace of the graph that is added to",
+)
 def second_backward_doubled(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     found = Differentiated.backward(self, saved, grad_output)
     return {name: each * each.dtype.type(1 + saved.passes) for name, each in found.items()}
 
 
-@fault("gradients", "a second backward pass finds nothing saved", "gradients_twice", step="backward",
-       of=Differentiated, seen="buffers freed after the first")  # fmt: skip
+@fault(
+    "gradients",
+    "a second backward pass finds nothing saved",
+    "gradients_twice",
+    step="backward",
+    of=Differentiated,
+    seen="buffers freed after the first",
+)
 def second_backward_empty(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     found = Differentiated.backward(self, saved, grad_output)
     return {name: np.zeros_like(each) if saved.passes else each for name, each in found.items()}
 
 
-@fault("gradients", "the query that is saved is scaled in place by every backward pass", "gradients_twice",
-       step="backward", of=Differentiated)  # fmt: skip
+@fault(
+    "gradients",
+    "the query that is saved is scaled in place by every backward pass",
+    "gradients_twice",
+    step="backward",
+    of=Differentiated,
+)
 def saved_query_scaled(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     query = saved.kept.setdefault("query", saved.arrays["query"].copy())
     saved.arrays["query"] = query
@@ -120,14 +191,26 @@ def saved_query_scaled(self: Differentiated, saved: Saved, grad_output: Array) -
     return found
 
 
-@fault("gradients", "a gradient that is there is overwritten", "gradients_accumulate", step="hand_back",
-       of=Differentiated, seen="fused accumulation of gradients")  # fmt: skip
+@fault(
+    "gradients",
+    "a gradient that is there is overwritten",
+    "gradients_accumulate",
+    step="hand_back",
+    of=Differentiated,
+    seen="fused accumulation of gradients",
+)
 def gradient_overwritten(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     return _into_grad(self, saved, found, lambda there, gradient: gradient)
 
 
-@fault("gradients", "a gradient is added twice to one that is there", "gradients_accumulate", step="hand_back",
-       of=Differentiated, seen="fused accumulation of gradients, which are handed back as well")  # fmt: skip
+@fault(
+    "gradients",
+    "a gradient is added twice to one that is there",
+    "gradients_accumulate",
+    step="hand_back",
+    of=Differentiated,
+    seen="fused accumulation of gradients, which are handed back as well",
+)
 def gradient_added_twice(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
     return _into_grad(self, saved, found, lambda there, gradient: there + 2 * gradient)
 
@@ -144,8 +227,14 @@ def _into_grad(self: Differentiated, saved: Saved, found: dict[str, Array], chan
     return handed
 
 
-@fault("gradients", "what is saved of the queries lies in one buffer for all calls", "gradients_after_another_call",
-       step="forward", of=Differentiated, seen="a workspace by shape, from layer to layer")  # fmt: skip
+@fault(
+    "gradients",
+    "what is saved of the queries lies in one buffer for all calls",
+    "gradients_after_another_call",
+    step="forward",
+    of=Differentiated,
+    seen="a workspace by shape, from layer to layer",
+)
 def saved_in_one_buffer(self: Any, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
     query = saved.arrays["query"]

@@ -32,15 +32,27 @@ _hole("check_scale", "a scale that is not finite is taken", "scale_unchecked")
 _hole("check_dropout", "dropout is taken and ignored", "dropout_ignored", "transformers: head_mask swallowed likewise")
 
 
-@fault("validation", "keys of another length are taken", "rejects_bad_input", step="check_shapes", claims="validation",
-       of=Validating)  # fmt: skip
+@fault(
+    "validation",
+    "keys of another length are taken",
+    "rejects_bad_input",
+    step="check_shapes",
+    claims="validation",
+    of=Validating,
+)
 def key_length_unchecked(self: Validating, arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         expect(name, name == "key" or array.shape == arrays["query"].shape, arrays["query"].shape, array.shape)
 
 
-@fault("validation", "mixed dtypes are promoted", "rejects_bad_input", step="check_dtypes", claims="validation",
-       of=Validating)  # fmt: skip
+@fault(
+    "validation",
+    "mixed dtypes are promoted",
+    "rejects_bad_input",
+    step="check_dtypes",
+    claims="validation",
+    of=Validating,
+)
 def dtypes_promoted(self: Validating, arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         expect(name, array.dtype.kind == "f", "a floating dtype", array.dtype)
@@ -53,27 +65,53 @@ def integers_taken(self: Validating, arrays: dict[str, Array]) -> None:
         expect(name, same, arrays["query"].dtype, array.dtype)
 
 
-@fault("validation", "errors do not name the argument", "rejects_bad_input", step="check_mask_shape",
-       claims="validation", of=Validating)  # fmt: skip
+@fault(
+    "validation",
+    "errors do not name the argument",
+    "rejects_bad_input",
+    step="check_mask_shape",
+    claims="validation",
+    of=Validating,
+)
 def argument_not_named(self: Validating, name: str, mask: Array, shape: tuple[int, int]) -> None:
     expect("mask", mask.shape == shape, shape, mask.shape)
 
 
-@fault("validation", "a wrong mask is an IndexError from deep inside", "rejects_bad_input", step="check_mask_shape",
-       claims="validation", of=Validating, seen="513 tokens: an index error from inside a gather")  # fmt: skip
+@fault(
+    "validation",
+    "a wrong mask is an IndexError from deep inside",
+    "rejects_bad_input",
+    step="check_mask_shape",
+    claims="validation",
+    of=Validating,
+    seen="513 tokens: an index error from inside a gather",
+)
 def error_of_wrong_kind(self: Validating, name: str, mask: Array, shape: tuple[int, int]) -> None:
     if mask.shape != shape:
         raise IndexError(f"{name}: expected {shape}, got {mask.shape}")
 
 
-@fault("validation", "causal with global tokens is computed", "rejects_bad_input", step="check_causal",
-       claims="validation", of=Validating, seen="allenai/longformer #135, #158")  # fmt: skip
+@fault(
+    "validation",
+    "causal with global tokens is computed",
+    "rejects_bad_input",
+    step="check_causal",
+    claims="validation",
+    of=Validating,
+    seen="allenai/longformer #135, #158",
+)
 def causal_globals_computed(self: Validating, causal: bool, flagged: Array | None) -> None:
     return None
 
 
-@fault("validation", "a head mask of another length is cut", "rejects_bad_input", step="read", claims="validation",
-       of=Validating)  # fmt: skip
+@fault(
+    "validation",
+    "a head mask of another length is cut",
+    "rejects_bad_input",
+    step="read",
+    claims="validation",
+    of=Validating,
+)
 def head_mask_cut(self: Validating, query: Array, key: Array, value: Array, **options: Any) -> Call:
     mask = options.get("head_mask")
     if mask is not None:

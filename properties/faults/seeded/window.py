@@ -14,8 +14,16 @@ def offset(call: Call) -> Array:
     return position[None, :] - position[:, None]
 
 
-@fault("window", "the right edge is one short", "mask_decoding", "matches_reference", "reversal",
-       "counts_at_size", "rows_match_reference", step="in_band")  # fmt: skip
+@fault(
+    "window",
+    "the right edge is one short",
+    "mask_decoding",
+    "matches_reference",
+    "reversal",
+    "counts_at_size",
+    "rows_match_reference",
+    step="in_band",
+)
 def right_edge_short(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, call, b, dilation) & (offset(call) < max(call.window * dilation, 1))
 
@@ -25,8 +33,9 @@ def left_edge_short(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, call, b, dilation) & (-offset(call) < max(call.window * dilation, 1))
 
 
-@fault("window", "both edges are one wide", "mask_decoding", "locality", "own_value", "locality_at_size",
-       step="in_band")  # fmt: skip
+@fault(
+    "window", "both edges are one wide", "mask_decoding", "locality", "own_value", "locality_at_size", step="in_band"
+)
 def edges_one_wide(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     wider = Call(**{**vars(call), "window": call.window + 1})
     return Specimen.in_band(self, wider, b, dilation)

@@ -12,8 +12,14 @@ from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 for _side, _sign in (("right", 1), ("left", -1)):
 
-    @fault("window", f"the {_side} edge is one wide", "mask_decoding", "locality", step="in_band",
-           name=f"{_side}_edge_wide")  # fmt: skip
+    @fault(
+        "window",
+        f"the {_side} edge is one wide",
+        "mask_decoding",
+        "locality",
+        step="in_band",
+        name=f"{_side}_edge_wide",
+    )
     def _edge_wide(self: Specimen, call: Call, b: int, dilation: int, sign: int = _sign) -> Array:
         beyond = sign * offset(call) == (call.window + 1) * dilation
         return Specimen.in_band(self, call, b, dilation) | (beyond & (not call.causal or sign < 0))
@@ -38,8 +44,14 @@ def own_token_lost(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, call, b, dilation) & (offset(call) != 0)
 
 
-@fault("window", "at the ends the window moves inward and keeps its width", "mask_decoding", "translation",
-       step="in_band", seen="NATTEN's neighborhoods, by definition")  # fmt: skip
+@fault(
+    "window",
+    "at the ends the window moves inward and keeps its width",
+    "mask_decoding",
+    "translation",
+    step="in_band",
+    seen="NATTEN's neighborhoods, by definition",
+)
 def window_moves_inward(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     if call.causal:
         return Specimen.in_band(self, call, b, dilation)
@@ -56,8 +68,13 @@ def window_wraps_around(self: Specimen, call: Call, b: int, dilation: int) -> Ar
     return Specimen.in_band(self, call, b, dilation) | (around & (not call.causal) & (dilation == 1))
 
 
-@fault("window", "an odd window is rounded down to an even one", "mask_decoding", step="in_band",
-       seen="transformers: attention_window must be even")  # fmt: skip
+@fault(
+    "window",
+    "an odd window is rounded down to an even one",
+    "mask_decoding",
+    step="in_band",
+    seen="transformers: attention_window must be even",
+)
 def odd_window_rounded(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, replace(call, window=call.window - call.window % 2), b, dilation)
 
@@ -73,8 +90,14 @@ def window_0_is_1(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, replace(call, window=max(call.window, 1)), b, dilation)
 
 
-@fault("window", "a row sees all of its block and of the blocks beside it", "mask_decoding", "locality",
-       step="in_band", seen="local-attention without exact_windowsize")  # fmt: skip
+@fault(
+    "window",
+    "a row sees all of its block and of the blocks beside it",
+    "mask_decoding",
+    "locality",
+    step="in_band",
+    seen="local-attention without exact_windowsize",
+)
 def window_by_blocks(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     block = np.arange(call.real.shape[1]) // max(call.window, 1)
     beside = abs(block[None, :] - block[:, None]) <= min(call.window, 1)
@@ -91,16 +114,27 @@ def window_capped_at_64(self: Specimen, call: Call, b: int, dilation: int) -> Ar
     return Specimen.in_band(self, replace(call, window=min(call.window, 64)), b, dilation)
 
 
-@fault("window", "in long sequences rows do not see across every second boundary of 64", "mask_decoding",
-       "matches_reference", step="in_band")  # fmt: skip
+@fault(
+    "window",
+    "in long sequences rows do not see across every second boundary of 64",
+    "mask_decoding",
+    "matches_reference",
+    step="in_band",
+)
 def boundary_of_64_is_a_wall(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     block = np.arange(call.real.shape[1]) // 64
     across = (block[None, :] != block[:, None]) & (np.minimum(block[None, :], block[:, None]) % 2 == 1)
     return Specimen.in_band(self, call, b, dilation) & ~across
 
 
-@fault("window", "positions are signed bytes and overflow at 128", "mask_decoding", "matches_reference",
-       step="in_band", seen="32-bit offsets in kernels, at a size that can be tried")  # fmt: skip
+@fault(
+    "window",
+    "positions are signed bytes and overflow at 128",
+    "mask_decoding",
+    "matches_reference",
+    step="in_band",
+    seen="32-bit offsets in kernels, at a size that can be tried",
+)
 def positions_overflow(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     position = np.arange(call.real.shape[1]).astype(np.int8).astype(int)
     ahead = position[None, :] - position[:, None]
@@ -129,21 +163,36 @@ def causal_window_doubled(self: Specimen, call: Call, b: int, dilation: int) -> 
     return Specimen.in_band(self, replace(call, window=call.window * (2 if call.causal else 1)), b, dilation)
 
 
-@fault("window", "with a dilation the window reaches no further than without", "mask_decoding",
-       "dilation_is_a_window_on_residues", step="in_band")  # fmt: skip
+@fault(
+    "window",
+    "with a dilation the window reaches no further than without",
+    "mask_decoding",
+    "dilation_is_a_window_on_residues",
+    step="in_band",
+)
 def dilation_does_not_reach(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     return Specimen.in_band(self, call, b, dilation) & (abs(offset(call)) <= call.window)
 
 
-@fault("window", "a dilated window reaches one step further", "mask_decoding", "dilation_is_a_window_on_residues",
-       step="in_band")  # fmt: skip
+@fault(
+    "window",
+    "a dilated window reaches one step further",
+    "mask_decoding",
+    "dilation_is_a_window_on_residues",
+    step="in_band",
+)
 def dilation_one_step_wide(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     wider = replace(call, window=call.window + (dilation > 1))
     return Specimen.in_band(self, wider, b, dilation)
 
 
-@fault("window", "the keys of a dilation are counted from the start of the sequence", "mask_decoding",
-       "dilation_is_a_window_on_residues", step="in_band")  # fmt: skip
+@fault(
+    "window",
+    "the keys of a dilation are counted from the start of the sequence",
+    "mask_decoding",
+    "dilation_is_a_window_on_residues",
+    step="in_band",
+)
 def dilation_from_the_start(self: Specimen, call: Call, b: int, dilation: int) -> Array:
     near = Specimen.in_band(self, replace(call, window=call.window * dilation), b, 1)
     return near & ((np.arange(len(near)) % dilation == 0)[None, :] | np.eye(len(near), dtype=bool))
@@ -155,8 +204,9 @@ def dilation_sees_neighbors(self: Specimen, call: Call, b: int, dilation: int) -
     return Specimen.in_band(self, call, b, dilation) | beside
 
 
-@fault("window", "the dilations of the heads are in reverse order", "mask_decoding", "head_permutation",
-       step="local_keys")  # fmt: skip
+@fault(
+    "window", "the dilations of the heads are in reverse order", "mask_decoding", "head_permutation", step="local_keys"
+)
 def dilations_reversed(self: Specimen, call: Call, b: int) -> Array:
     return Specimen.local_keys(self, replace(call, dilations=call.dilations[::-1]), b)
 

@@ -56,11 +56,22 @@ class Specimen:
         return self.finish(call, np.stack(rows), query.dtype)
 
     def read(
-        self, query: Array, key: Array, value: Array, *, window: int, attention_mask: Array | None = None,
-        global_attention_mask: Array | None = None, query_global: Array | None = None,
-        key_global: Array | None = None, value_global: Array | None = None, dilation: Any = 1,
-        causal: bool = False, head_mask: Array | None = None, scale: float | None = None,
-    ) -> Call:  # fmt: skip
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        *,
+        window: int,
+        attention_mask: Array | None = None,
+        global_attention_mask: Array | None = None,
+        query_global: Array | None = None,
+        key_global: Array | None = None,
+        value_global: Array | None = None,
+        dilation: Any = 1,
+        causal: bool = False,
+        head_mask: Array | None = None,
+        scale: float | None = None,
+    ) -> Call:
         batch, heads, tokens, head_dim = query.shape
         real = np.ones((batch, tokens), bool) if attention_mask is None else attention_mask
         flagged = np.zeros((batch, tokens), bool) if global_attention_mask is None else global_attention_mask

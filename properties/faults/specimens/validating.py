@@ -15,8 +15,11 @@ class Validating(Specimen):
 
     def read(self, query: Array, key: Array, value: Array, **options: Any) -> Call:
         arrays = {"query": query, "key": key, "value": value}
-        arrays |= {name: options[name] for name in ("query_global", "key_global", "value_global")
-                   if options.get(name) is not None}  # fmt: skip
+        arrays |= {
+            name: options[name]
+            for name in ("query_global", "key_global", "value_global")
+            if options.get(name) is not None
+        }
         self.check_rank(arrays)
         self.check_shapes(arrays)
         self.check_dtypes(arrays)

@@ -23,8 +23,11 @@ WORDS, WEIGHTS = 0.3, 0.5  # factors under which softmax is calm: roundings of 2
 REGIMES = {"in training": Regime(autocast=True), "in evaluation": Regime(autocast=True, training=False, backward=False)}
 
 
-@model_check("under autocast hidden states, logits, the loss and gradients are the reference's, within what bfloat16 "
-             "rounds", dtypes=("float32",), needs=[*GRADIENTS, "autocast"])  # fmt: skip
+@model_check(
+    "under autocast hidden states, logits, the loss and gradients are the reference's, within what bfloat16 rounds",
+    dtypes=("float32",),
+    needs=[*GRADIENTS, "autocast"],
+)
 def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the reference is run with 128 samples of roundings as large as those of bfloat16, of all that autocast
     stores in it. Models of one layer, with weights that are small: of deeper ones no bound is claimed, as roundings of
@@ -40,8 +43,9 @@ def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
         output = trained.outputs[0]
         for tap, states in (
             ("encoder_hidden_states", expected.step.encoder_hidden_states),
-            ("hidden_states", expected.step.hidden_states), ("logits", [expected.step.logits]),
-        ):  # fmt: skip
+            ("hidden_states", expected.step.hidden_states),
+            ("logits", [expected.step.logits]),
+        ):
             for i, state in enumerate(states or ()):
                 found = output[tap] if tap == "logits" else output[tap][i]
                 at = "" if tap == "logits" else f"[{i}]"

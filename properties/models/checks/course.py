@@ -23,8 +23,12 @@ WRITTEN = 2  # ways of overwriting that are tried on a case
 READ, READ_IN_TRAINING = Regime(training=False, backward=False), Regime(backward=False)
 
 
-@model_check("weights that are overwritten in place count at once, in evaluation and in training",
-             dtypes=("float32",), needs=GRADIENTS, about="checkpoints")  # fmt: skip
+@model_check(
+    "weights that are overwritten in place count at once, in evaluation and in training",
+    dtypes=("float32",),
+    needs=GRADIENTS,
+    about="checkpoints",
+)
 def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on the weights of the moment. All weights are overwritten, through
     copy_, .data, an optimizer's step and others: a copy that was made at an earlier call is one of old weights."""
@@ -41,8 +45,12 @@ def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
             yield said(verdict, f"in {mode}, {when}")
 
 
-@model_check("gradients add up from step to step until they are cleared, of the weights of the moment, and freezing "
-             "and thawing count from the next step on", dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
+@model_check(
+    "gradients add up from step to step until they are cleared, of the weights of the moment, and freezing "
+    "and thawing count from the next step on",
+    dtypes=("float32",),
+    needs=GRADIENTS,
+)
 def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: sums of gradients of the reference, by the errors of all. Exact: a weight that is frozen and whose
     gradient was taken away has none."""
@@ -51,12 +59,17 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
     way, clear = WAYS[int(probe.random.integers(len(WAYS)))], CLEARED[int(probe.random.integers(2))]
     ((kind, frozen),) = frozen_sets(case, probe.random, 1)
     steps = [
-        Step(inputs), Step(inputs), Step(inputs, Regime(frozen=frozen), clear, after, way), Step(inputs),
-    ]  # fmt: skip
+        Step(inputs),
+        Step(inputs),
+        Step(inputs, Regime(frozen=frozen), clear, after, way),
+        Step(inputs),
+    ]
     told = (
-        "of a first step", "of two steps", f"cleared to {clear} after {way}, {kind} frozen",
+        "of a first step",
+        "of two steps",
+        f"cleared to {clear} after {way}, {kind} frozen",
         f"of a step with {kind} frozen and one with all trained",
-    )  # fmt: skip
+    )
     old, new = Expected.of(case, inputs), Expected.of(case, inputs, case.model.with_state(after))
     course = _course(probe, case, steps)
     for expected, one, what, times in zip((old, old, new, new), course, told, (1, 2, 1, 2), strict=True):
@@ -71,10 +84,11 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
                 continue
             right, bound = expected.gradient(name) * summed, expected.bound(name)
             yield judge(
-                np.zeros(right.shape) if found is None else found, right,
+                np.zeros(right.shape) if found is None else found,
+                right,
                 bound.scaled(summed) if summed else Bound({"frozen": np.zeros(right.shape)}),
                 f"gradient of {name}, {what}",
-            )  # fmt: skip
+            )
 
 
 def halved(state: Arrays, random: np.random.Generator) -> Arrays:

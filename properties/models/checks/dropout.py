@@ -36,8 +36,11 @@ SHOWN = ("counts", "totals")
 NEEDS = ("gradients", "dropout")
 
 
-@model_check("dropout changes nothing in evaluation, and with a seed nothing from call to call",
-             dtypes=("float32",), needs=[*NEEDS, "deterministic"])  # fmt: skip
+@model_check(
+    "dropout changes nothing in evaluation, and with a seed nothing from call to call",
+    dtypes=("float32",),
+    needs=[*NEEDS, "deterministic"],
+)
 def check_dropout_seeds(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact with deterministic: the same draws, the same bits. Bounded: evaluation, by the reference. Another seed, and
     the next batch under the same one, drop other elements but for a probability that is less than 2^-60."""
@@ -54,8 +57,11 @@ def check_dropout_seeds(probe: ModelProbe) -> Iterator[Verdict]:
         yield _pairs_differ(both, np.ones(both.shape), 0, 1 - p, f"embeddings {told}")
 
 
-@model_check("the embeddings are dropped behind their LayerNorm, at the rate asked for, and scaled to keep their mean",
-             dtypes=("float32",), needs=NEEDS)  # fmt: skip
+@model_check(
+    "the embeddings are dropped behind their LayerNorm, at the rate asked for, and scaled to keep their mean",
+    dtypes=("float32",),
+    needs=NEEDS,
+)
 def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: what is kept is 1 / (1 - p) times the reference's. The number kept is binomial, and the mean over steps
     within Hoeffding's bound, each but for a probability of 2^-60."""
@@ -69,9 +75,11 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
         bound = (right.bound(precision).total + precision.accumulator * np.abs(right.value)) / (1 - p)
         scaled, told = right.value / (1 - p), f"{tap}[0]"
         yield judge(
-            found, np.where(kept, scaled, 0.0), Bound({"scaled": np.broadcast_to(bound, found.shape)}),
+            found,
+            np.where(kept, scaled, 0.0),
+            Bound({"scaled": np.broadcast_to(bound, found.shape)}),
             f"{told}, what is kept",
-        )  # fmt: skip
+        )
         yield judge_count(int(kept.sum()), kept.size, 1 - p, told)
         mean = float((found / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
         away = math.sqrt(math.log(2 / MISSED) / (2 * found.size)) / (1 - p)
@@ -80,8 +88,11 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
             yield _pairs_differ(kept, np.ones(kept.shape), axis, 1 - p, f"{told} of two {what}")
 
 
-@model_check("every layer drops where the published models do, at the rate that was asked for, and each on its own",
-             dtypes=("float32",), needs=NEEDS)  # fmt: skip
+@model_check(
+    "every layer drops where the published models do, at the rate that was asked for, and each on its own",
+    dtypes=("float32",),
+    needs=NEEDS,
+)
 def check_dropout_sites(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: with weights that show what is dropped, a layer gives one of the results that there may be, by the
     reference. The number kept is binomial, and two layers, rows or heads that are independent do not keep the same,
@@ -101,8 +112,11 @@ def check_dropout_sites(probe: ModelProbe) -> Iterator[Verdict]:
         yield from _independent(layers, site.told, 1 - p)
 
 
-@model_check("gradients are those of the elements that were kept, at every place of dropout, with checkpointing too",
-             dtypes=("float32",), needs=NEEDS)  # fmt: skip
+@model_check(
+    "gradients are those of the elements that were kept, at every place of dropout, with checkpointing too",
+    dtypes=("float32",),
+    needs=NEEDS,
+)
 def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: with weights under which the hidden states tell what was kept at one place of each layer, and no other
     dropout of its kind in the way, the reference keeps the same: hidden states, the loss and the gradients follow.
@@ -133,8 +147,9 @@ def judge_dropped(
     """A step of which the masks were read off its own output, against the reference's with the same masks."""
     output, clear = trained.outputs[0], True
     for tap, states in (
-        ("encoder_hidden_states", expected.step.encoder_hidden_states), ("hidden_states", expected.step.hidden_states),
-    ):  # fmt: skip
+        ("encoder_hidden_states", expected.step.encoder_hidden_states),
+        ("hidden_states", expected.step.hidden_states),
+    ):
         for i, state in enumerate(states or ()):
             bound = expected.bound_of(state)
             yield judge(output[tap][i], expected.value(state), bound, f"{tap}[{i}]{told}, nearest that it may be")
@@ -153,10 +168,16 @@ def readable(probe: ModelProbe) -> ModelCase:
     led = case.architecture == "led"
     windows = tuple(1 + (window + i) % 3 for i, window in enumerate((*case.windows, *case.windows)[:2]))
     small = case.replace(
-        tokens=min(max(case.tokens, 4), 7), heads=1, head_dim=8, batch=2, layers=2, masked=((), ()), pruned=(),
+        tokens=min(max(case.tokens, 4), 7),
+        heads=1,
+        head_dim=8,
+        batch=2,
+        layers=2,
+        masked=((), ()),
+        pruned=(),
         windows=(1,) if case.architecture == "xlm-roberta" else windows,
         **({"target_tokens": 5, "target_masked": ()} if led else {}),
-    )  # fmt: skip
+    )
     fit = getattr(probe.candidate, "fit", None)
     small = small if fit is None else fit(small)
     flagged = (*case.global_, *case.global_)[:2]

@@ -107,6 +107,11 @@ def _layer(case: ModelCase, state: Weights, entering: np.ndarray) -> np.ndarray:
     """The last layer in float64."""
     config, i = LEDConfig.from_dict(case.config), case.layers - 1
     return led_encoder_layer(
-        state, f"led.encoder.layers.{i}", config, entering, window=config.window(i), attention_mask=case.real,
+        state,
+        f"led.encoder.layers.{i}",
+        config,
+        entering,
+        window=config.window(i),
+        attention_mask=case.real,
         global_attention_mask=case.flagged,
-    )  # fmt: skip
+    )

@@ -22,8 +22,12 @@ from trueband.reference.led_heads import last_end
 ROWS = 6  # of the batch, whose elements are counted together
 
 
-@model_check("the head of a classifier drops what it reads, and what is inside it, at its own rate, in training only; "
-             "gradients are those of what was kept", dtypes=("float32",), needs=NEEDS)  # fmt: skip
+@model_check(
+    "the head of a classifier drops what it reads, and what is inside it, at its own rate, in training only; "
+    "gradients are those of what was kept",
+    dtypes=("float32",),
+    needs=NEEDS,
+)
 def check_head_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: logits tell what was kept, as few elements give few results, and the reference keeps the same. Where two
     patterns are within the bound, no gradient is judged. The number kept is binomial, but for a probability of 2^-60.
@@ -63,10 +67,19 @@ def _small(probe: ModelProbe) -> ModelCase:
     dropping = [head for head in HEADS[case.architecture][1:] if head != "qa"]
     led = {"target_masked": (), "target_tokens": 3} if case.architecture == "led" else {}
     small = case.replace(
-        tokens=min(max(case.tokens, 6), 8), batch=ROWS, layers=1, heads=1, windows=case.windows[:1],
-        masked=((),) * ROWS, global_=((),) * ROWS, pruned=(), causal=False, encoder_tokens=0,
-        seed=case.seed - case.seed % 3 + 2, **led,
-    )  # fmt: skip
+        tokens=min(max(case.tokens, 6), 8),
+        batch=ROWS,
+        layers=1,
+        heads=1,
+        windows=case.windows[:1],
+        masked=((),) * ROWS,
+        global_=((),) * ROWS,
+        pruned=(),
+        causal=False,
+        encoder_tokens=0,
+        seed=case.seed - case.seed % 3 + 2,
+        **led,
+    )
     small = getattr(probe.candidate, "fit", lambda case: case)(small)
     return with_head(small, dropping[case.seed // 3 % len(dropping)])
 

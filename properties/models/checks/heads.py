@@ -50,8 +50,12 @@ def _language_model(case: ModelCase, output: dict[str, Any]) -> Iterator[Verdict
         yield from judge_embeddings(case, {**case.inputs, "decoder_input_ids": shifted}, output)
     yield judge_logits(case, output)
     logits = output["logits"]
-    yield judge(output["loss"], np.asarray(_loss(case, logits)), _loss_bound(logits, case, Precision.of(case.dtype)),
-                "loss of the language model")  # fmt: skip
+    yield judge(
+        output["loss"],
+        np.asarray(_loss(case, logits)),
+        _loss_bound(logits, case, Precision.of(case.dtype)),
+        "loss of the language model",
+    )
 
 
 @model_check("the heads of Longformer make their tokens global by themselves", ("longformer",), about="heads")
@@ -63,9 +67,14 @@ def check_default_globals(probe: ModelProbe) -> Iterator[Verdict]:
         for i, (entering, leaving) in enumerate(pairwise(probe.head(case, head_inputs(case))["hidden_states"])):
             name, window = f"{case.prefix}encoder.layer.{i}", config.window(i)
             expected = longformer_layer(
-                case.state, name, config, entering, window=window, attention_mask=case.real,
+                case.state,
+                name,
+                config,
+                entering,
+                window=window,
+                attention_mask=case.real,
                 global_attention_mask=flagged,
-            )  # fmt: skip
+            )
             moments = longformer_layer_moments(
                 case.state, name, config, entering, window, case.real, flagged, probe.precision
             )

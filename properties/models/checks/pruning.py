@@ -14,8 +14,9 @@ from trueband.properties.models.witness import ReferenceModels
 from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 
-@model_check("pruning takes out the heads that it is told to, and leaves what masking them does", ("xlm-roberta",),
-             ("float64",))  # fmt: skip
+@model_check(
+    "pruning takes out the heads that it is told to, and leaves what masking them does", ("xlm-roberta",), ("float64",)
+)
 def check_pruned_heads(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact: the weights that are left are copied, not computed. Bounded: the logits of two models."""
     case = probe.case.replace(heads=3, encoder_tokens=0, pruned=())

@@ -36,8 +36,12 @@ GRADIENTS = ("gradients",)
 FROZEN = 5  # kinds of frozen weights that are tried on a case
 
 
-@model_check("a model in training without dropout computes what it does in evaluation", dtypes=("float32",),
-             needs=GRADIENTS, at_size=300)  # fmt: skip
+@model_check(
+    "a model in training without dropout computes what it does in evaluation",
+    dtypes=("float32",),
+    needs=GRADIENTS,
+    at_size=300,
+)
 def check_training_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: judged by the reference, each layer fed the model's own input, as every model in evaluation is."""
     case, inputs = probe.case, step_inputs(probe.case)
@@ -80,8 +84,11 @@ def check_frozen_weights(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _frozen(probe, Regime(), "")
 
 
-@model_check("with gradient checkpointing too, frozen weights change the gradient of no other", dtypes=("float32",),
-             needs=[*GRADIENTS, "checkpointing", "frozen_checkpointing"])  # fmt: skip
+@model_check(
+    "with gradient checkpointing too, frozen weights change the gradient of no other",
+    dtypes=("float32",),
+    needs=[*GRADIENTS, "checkpointing", "frozen_checkpointing"],
+)
 def check_frozen_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact and bounded as without checkpointing. It is a feature of its own: reentrant checkpoints give no gradient
     where the inputs of a layer require none, and are right where everything is trained."""
@@ -105,8 +112,11 @@ def _frozen(probe: ModelProbe, regime: Regime, told: str, why: str = "it has non
         yield from judge_gradients(case, expected, trained, frozen, what, why=why)
 
 
-@model_check("gradients of a scaled loss, summed over parts of a batch, are those of the batch, scaled",
-             dtypes=("float32",), needs=GRADIENTS)  # fmt: skip
+@model_check(
+    "gradients of a scaled loss, summed over parts of a batch, are those of the batch, scaled",
+    dtypes=("float32",),
+    needs=GRADIENTS,
+)
 def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: gradients are linear in that of the loss, a power of two rounds nothing, and a mean over a batch is the
     mean of its parts, weighed by the labels that count in each. By the errors of the parts."""
@@ -145,14 +155,19 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
         found, told = np.asarray(step.words[0]), f"gradient of the words{what}"
         yield judge_exact(found[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{told}, masked")
         yield judge(
-            found[real], expected.value(expected.step.words)[real], expected.bound_of(expected.step.words).at(real),
+            found[real],
+            expected.value(expected.step.words)[real],
+            expected.bound_of(expected.step.words).at(real),
             f"{told}, real",
-        )  # fmt: skip
+        )
         yield from judge_gradients(case, expected, step, what=f", masked tokens{what}")
 
 
-@model_check("under autocast gradients are finite, of the weights' dtype, and free of masked tokens",
-             dtypes=("float32",), needs=[*GRADIENTS, "autocast", "deterministic"])  # fmt: skip
+@model_check(
+    "under autocast gradients are finite, of the weights' dtype, and free of masked tokens",
+    dtypes=("float32",),
+    needs=[*GRADIENTS, "autocast", "deterministic"],
+)
 def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
     """Exact with deterministic: the same step gives the same bits, and 0 times a masked token is 0 in any dtype. What
     the numbers are is the claim of autocast_values."""

@@ -32,8 +32,12 @@ def positions_skip_left_padding(call: Call) -> Call:
     return call.map_inputs(moved, "input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
 
 
-@fault("positions count the tokens that are not masked", ENCODERS, "position_ids positions_of_embeddings",
-       "huggingface/transformers PR 9183")  # fmt: skip
+@fault(
+    "positions count the tokens that are not masked",
+    ENCODERS,
+    "position_ids positions_of_embeddings",
+    "huggingface/transformers PR 9183",
+)
 def positions_follow_mask(call: Call) -> Call:
     if "position_ids" in call.inputs:
         return call

@@ -47,8 +47,12 @@ def _unmoved(inputs: Arrays, rows: np.ndarray) -> Arrays:
     return {name: array[np.arange(len(rows)) % len(array)] for name, array in inputs.items()}
 
 
-@faulty_candidate("a step with a cache attends the padding of the prompt", DECODERS, "cached_steps",
-                  "transformers 5.23: a cached step ignores its mask")  # fmt: skip
+@faulty_candidate(
+    "a step with a cache attends the padding of the prompt",
+    DECODERS,
+    "cached_steps",
+    "transformers 5.23: a cached step ignores its mask",
+)
 class StepAttendsPadding(OtherCache):
     def remembered(self, config: dict[str, Any], inputs: Arrays, rows: np.ndarray, whole: Arrays, width: int) -> Arrays:
         return {**whole, _mask(whole): np.ones_like(whole[_mask(whole)])}
@@ -62,8 +66,12 @@ class StaleCache(OtherCache):
         return {**whole, _mask(whole): mask}
 
 
-@faulty_candidate("after a cache positions count the padding on the left", "xlm-roberta", "cached_steps",
-                  "transformers 5.23: cached decoding with left pads")  # fmt: skip
+@faulty_candidate(
+    "after a cache positions count the padding on the left",
+    "xlm-roberta",
+    "cached_steps",
+    "transformers 5.23: cached decoding with left pads",
+)
 class StepsCountPadding(OtherCache):
     def remembered(self, config: dict[str, Any], inputs: Arrays, rows: np.ndarray, whole: Arrays, width: int) -> Arrays:
         ids, pad = whole["input_ids"], config["pad_token_id"]
@@ -88,8 +96,12 @@ class ReorderedTwice(OtherCache):
         return {**whole, **{name: _with_prompt(whole[name], old, width) for name, old in twice.items()}}
 
 
-@faulty_candidate("keys and values of the encoder stay where they are when rows change places", DECODERS, REORDERED,
-                  "transformers 4: beam reorder moves the first two of four tensors")  # fmt: skip
+@faulty_candidate(
+    "keys and values of the encoder stay where they are when rows change places",
+    DECODERS,
+    REORDERED,
+    "transformers 4: beam reorder moves the first two of four tensors",
+)
 class CrossNotReordered(OtherCache):
     def remembered(self, config: dict[str, Any], inputs: Arrays, rows: np.ndarray, whole: Arrays, width: int) -> Arrays:
         led = "decoder_input_ids" in inputs

@@ -45,8 +45,12 @@ class SavedWithPrefix(ReferenceModels):
         super().save(model.with_state(wrapped), directory)
 
 
-@faulty_candidate("the output keeps a copy of the words", "xlm-roberta longformer led", "tied_words",
-                  "huggingface/transformers #45005, #48154")  # fmt: skip
+@faulty_candidate(
+    "the output keeps a copy of the words",
+    "xlm-roberta longformer led",
+    "tied_words",
+    "huggingface/transformers #45005, #48154",
+)
 class StaleWords(ReferenceModels):
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
         own = "lm_head.weight" if model.architecture == "led" else "lm_head.decoder.weight"

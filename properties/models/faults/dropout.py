@@ -151,8 +151,12 @@ class BackwardDropsAnew(DropsAnew):
     pass
 
 
-@faulty_candidate("with checkpointing other elements are dropped the second time", EVERYWHERE, "dropout_gradients",
-                  "pytorch: checkpoint(preserve_rng_state=False)")  # fmt: skip
+@faulty_candidate(
+    "with checkpointing other elements are dropped the second time",
+    EVERYWHERE,
+    "dropout_gradients",
+    "pytorch: checkpoint(preserve_rng_state=False)",
+)
 class CheckpointDropsAnew(DropsAnew):
     def anew(self, regime: Regime) -> bool:
         return regime.checkpointing
@@ -226,8 +230,9 @@ class HeadRateFixed(HeadRates):
         return 0.95 if given["head"] else 0.0
 
 
-@faulty_candidate("a rate of 0 for the head is taken for none, so that it is that of hidden states", "xlm-roberta led",
-                  "head_dropout")  # fmt: skip
+@faulty_candidate(
+    "a rate of 0 for the head is taken for none, so that it is that of hidden states", "xlm-roberta led", "head_dropout"
+)
 class HeadRateOr(HeadRates):
     def rate(self, given: dict[str, float]) -> float:
         return given["head"] or given["hidden"]

@@ -52,14 +52,22 @@ def least_new_tokens_are_all(call: Call) -> Call:
     return call if least is None else call.with_options(min_new_tokens=None, min_length=least)
 
 
-@fault("decoding does not see which tokens of the decoder's prompt are padding", "led",
-       "constrained_tokens", "transformers 5.23: a cached step ignores its mask")  # fmt: skip
+@fault(
+    "decoding does not see which tokens of the decoder's prompt are padding",
+    "led",
+    "constrained_tokens",
+    "transformers 5.23: a cached step ignores its mask",
+)
 def prompt_mask_lost(call: Call) -> Call:
     return call.without_inputs("decoder_attention_mask")
 
 
-@fault("with a cache, padding in the decoder's prompt is attended", "led", "cached_tokens",
-       "transformers 5.23: a cached step ignores its mask")  # fmt: skip
+@fault(
+    "with a cache, padding in the decoder's prompt is attended",
+    "led",
+    "cached_tokens",
+    "transformers 5.23: a cached step ignores its mask",
+)
 def cache_loses_prompt_mask(call: Call) -> Call:
     return prompt_mask_lost(call) if (call.options or {}).get("use_cache") else call
 

@@ -20,8 +20,9 @@ class ClampedOtherwise(ReferenceModels):
         return half_encoder(model.state, model.settings, inputs, model.dtype, self.clamp)
 
 
-@faulty_candidate("a layer that overflows in float16 stays infinite", "led", "half_clamp",
-                  "huggingface/transformers PR 19229, #12225")  # fmt: skip
+@faulty_candidate(
+    "a layer that overflows in float16 stays infinite", "led", "half_clamp", "huggingface/transformers PR 19229, #12225"
+)
 class NeverClamped(ClampedOtherwise):
     def clamp(self, x: np.ndarray) -> np.ndarray:
         return x

@@ -61,8 +61,12 @@ def globals_ignored(call: Call) -> Call:
     return call.map_inputs(np.zeros_like, "global_attention_mask")
 
 
-@fault("rows of global tokens use the local projections", "longformer led", "encoder_layers",
-       "allenai/longformer #129 (one module for both)")  # fmt: skip
+@fault(
+    "rows of global tokens use the local projections",
+    "longformer led",
+    "encoder_layers",
+    "allenai/longformer #129 (one module for both)",
+)
 def global_projections_are_local(call: Call) -> Call:
     changed = call
     for part in ("query", "key", "value"):
@@ -146,8 +150,12 @@ def wrong_start(call: Call) -> Call:
     return call.with_config(decoder_start_token_id=7)
 
 
-@fault("generation does not hand the global mask to the encoder", "led", "greedy_tokens beam_tokens",
-       "huggingface/transformers #7489, PR 17112")  # fmt: skip
+@fault(
+    "generation does not hand the global mask to the encoder",
+    "led",
+    "greedy_tokens beam_tokens",
+    "huggingface/transformers #7489, PR 17112",
+)
 def generation_drops_globals(call: Call) -> Call:
     return call if call.options is None else globals_ignored(call)
 
@@ -229,9 +237,11 @@ def any_mask_is_taken(call: Call) -> Call:
 
 
 @fault(
-    "with a cache the padding of the encoder is attended", "led", "cached_tokens",
+    "with a cache the padding of the encoder is attended",
+    "led",
+    "cached_tokens",
     "transformers 5.23: a cached step ignores its mask",
-)  # fmt: skip
+)
 def cache_loses_mask(call: Call) -> Call:
     cached = call.options is not None and call.options.get("use_cache", True)
     return padding_attended(call) if cached else call
@@ -254,8 +264,12 @@ def ignored_label_counts(call: Call) -> Call:
     return call.with_inputs(labels=np.maximum(call.inputs["labels"], 0))
 
 
-@fault("classification without a global mask has no global token", "longformer", "default_globals",
-       "huggingface/transformers #18190 (LED without a global mask)")  # fmt: skip
+@fault(
+    "classification without a global mask has no global token",
+    "longformer",
+    "default_globals",
+    "huggingface/transformers #18190 (LED without a global mask)",
+)
 def no_default_globals(call: Call) -> Call:
     if call.head not in ("sequence", "qa", "choice"):
         return call

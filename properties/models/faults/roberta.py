@@ -36,8 +36,12 @@ def relative_keys_lost(call: Call) -> Call:
     return call.with_config(position_embedding_type="relative_key") if relative else call
 
 
-@fault("cross-attention reads masked tokens of the encoder", "xlm-roberta", "encoder_layers cached_steps",
-       "the mask of the encoder made of a padded length")  # fmt: skip
+@fault(
+    "cross-attention reads masked tokens of the encoder",
+    "xlm-roberta",
+    "encoder_layers cached_steps",
+    "the mask of the encoder made of a padded length",
+)
 def cross_mask_ignored(call: Call) -> Call:
     return call.without_inputs("encoder_attention_mask")
 

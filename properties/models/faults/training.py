@@ -89,8 +89,9 @@ class EmbeddingsDetached(ReferenceModels):
             return super().train(model, batches, regime)
 
 
-@faulty_candidate("the row of the padding token is trained", EVERYWHERE, "gradients",
-                  "pytorch: an embedding made without padding_idx")  # fmt: skip
+@faulty_candidate(
+    "the row of the padding token is trained", EVERYWHERE, "gradients", "pytorch: an embedding made without padding_idx"
+)
 class PaddingRowTrained(ReferenceModels):
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         right = layers_vjp.lookup
@@ -182,8 +183,12 @@ class MaskedWordsTrained(ReferenceModels):
         return step._replace(words=np.where(masked[..., None], 1e-9, step.words))
 
 
-@faulty_candidate("with checkpointing the first layer has no gradient", EVERYWHERE, "checkpointing",
-                  "pytorch: reentrant checkpoints of inputs that require no gradient")  # fmt: skip
+@faulty_candidate(
+    "with checkpointing the first layer has no gradient",
+    EVERYWHERE,
+    "checkpointing",
+    "pytorch: reentrant checkpoints of inputs that require no gradient",
+)
 class CheckpointCutsLayer(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         if not regime.checkpointing:
@@ -204,8 +209,12 @@ class FrozenTrained(ReferenceModels):
         return super().train(model, batches, replace(regime, frozen=frozenset()))
 
 
-@faulty_candidate("gradients are handed out by place, so that frozen weights shift them", EVERYWHERE, "frozen_weights",
-                  "kernels that return gradients in the order of those that are asked for")  # fmt: skip
+@faulty_candidate(
+    "gradients are handed out by place, so that frozen weights shift them",
+    EVERYWHERE,
+    "frozen_weights",
+    "kernels that return gradients in the order of those that are asked for",
+)
 class FrozenShifts(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         trained = [name for name in gradients if regime.trains(name)]
@@ -242,8 +251,9 @@ class HalfGradients(ReferenceModels):
         return replace(trained, dtypes=dict.fromkeys(trained.dtypes, "bfloat16")) if regime.autocast else trained
 
 
-@faulty_candidate("where the words are frozen, the gradients of layers are doubled", EVERYWHERE,
-                  "frozen_weights frozen_checkpointing")  # fmt: skip
+@faulty_candidate(
+    "where the words are frozen, the gradients of layers are doubled", EVERYWHERE, "frozen_weights frozen_checkpointing"
+)
 class FrozenWordsDouble(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         if model.family.word_embeddings not in regime.frozen:
@@ -253,8 +263,11 @@ class FrozenWordsDouble(FaultyTraining):
         }
 
 
-@faulty_candidate("below a dense layer whose weight is frozen and whose bias is not there is no gradient", EVERYWHERE,
-                  "frozen_weights frozen_checkpointing")  # fmt: skip
+@faulty_candidate(
+    "below a dense layer whose weight is frozen and whose bias is not there is no gradient",
+    EVERYWHERE,
+    "frozen_weights frozen_checkpointing",
+)
 class BiasesAloneCut(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         alone = [name for name in regime.frozen if name.endswith("weight") and name[:-6] + "bias" in model.state]
@@ -263,8 +276,12 @@ class BiasesAloneCut(FaultyTraining):
         return gradients
 
 
-@faulty_candidate("checkpoints are reentrant: with frozen embeddings no layer has a gradient", EVERYWHERE,
-                  "frozen_checkpointing", "pytorch: checkpoint(use_reentrant=True)")  # fmt: skip
+@faulty_candidate(
+    "checkpoints are reentrant: with frozen embeddings no layer has a gradient",
+    EVERYWHERE,
+    "frozen_checkpointing",
+    "pytorch: checkpoint(use_reentrant=True)",
+)
 class Reentrant(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         trained = any("embed" in name and regime.trains(name) for name in model.state)
@@ -350,21 +367,28 @@ class AutocastPaddingAttended(ReferenceModels):
         return super().train(model, seen, regime)
 
 
-@faulty_candidate("an optimizer's step is not noticed: a copy of the weights is used", EVERYWHERE,
-                  "overwritten_weights training_course")  # fmt: skip
+@faulty_candidate(
+    "an optimizer's step is not noticed: a copy of the weights is used",
+    EVERYWHERE,
+    "overwritten_weights training_course",
+)
 class StaleAfterOptimizer(ReferenceModels):
     def written(self, model: Model, step: Step) -> Arrays:
         return model.state if step.way == "optimizer" else super().written(model, step)
 
 
-@faulty_candidate("in evaluation a copy of the feed-forward is used that was made at the first call", EVERYWHERE,
-                  "overwritten_weights")  # fmt: skip
+@faulty_candidate(
+    "in evaluation a copy of the feed-forward is used that was made at the first call",
+    EVERYWHERE,
+    "overwritten_weights",
+)
 class StaleFeedForward(ReferenceModels):
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         first = {
-            name: array for name, array in model.state.items()
+            name: array
+            for name, array in model.state.items()
             if name.endswith(("intermediate.dense.weight", "fc1.weight"))
-        }  # fmt: skip
+        }
         found, state = super().course(model, steps), model.state
         for i, step in enumerate(steps):
             state = state if step.state is None else step.state
