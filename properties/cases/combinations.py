@@ -19,9 +19,12 @@ from trueband.properties.cases.ways import ALL, DIGITS, Way
 
 SOME, WHOLE, HUGE = "some", "whole", "huge"  # windows
 SIZES: dict[str, tuple[Any, ...]] = {
-    "heads": (1, 2, 4, 12, 16), "head_dim": (8, 64, 80, 128), "tokens": (64, 340, 600, 1030, 2048),
-    "batch": (1, 2, 3, 8), "window": (SOME, 0, 1, WHOLE, HUGE),
-}  # fmt: skip
+    "heads": (1, 2, 4, 12, 16),
+    "head_dim": (8, 64, 80, 128),
+    "tokens": (64, 340, 600, 1030, 2048),
+    "batch": (1, 2, 3, 8),
+    "window": (SOME, 0, 1, WHOLE, HUGE),
+}
 # What a target may have, and what of it is asked for; the first is that of a target without.
 OPTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "padding": ("padding", ("none", "right", "left", "holes")),
@@ -33,7 +36,7 @@ OPTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "head_mask": ("head_mask", (False, True)),
     "layout": ("strided", DIGITS["layout"]),
     "of": ("strided", DIGITS["of"]),
-}  # fmt: skip
+}
 GRADIENTS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "grad_layout": ("strided", DIGITS["grad_layout"]),
     "wanted": ("autograd", DIGITS["wanted"]),
@@ -95,9 +98,10 @@ def combined_case(row: Mapping[str, Any], features: Collection[str], limits: Lim
     choices = RandomChoices(source)
     tokens, batch, heads = choices.one_of(AROUND.get(row["tokens"], (row["tokens"],))), row["batch"], row["heads"]
     window = {
-        SOME: choices.one_of(SOME_WINDOWS), WHOLE: choices.one_of((tokens - 1, tokens, tokens + 17, 2 * tokens)),
+        SOME: choices.one_of(SOME_WINDOWS),
+        WHOLE: choices.one_of((tokens - 1, tokens, tokens + 17, 2 * tokens)),
         HUGE: choices.one_of(HUGE_WINDOWS),
-    }.get(row["window"], row["window"])  # fmt: skip
+    }.get(row["window"], row["window"])
     dilation: int | tuple[int, ...] = row["dilation"] if row["dilation"] < 3 else choices.integer((4, row["dilation"]))
     if row["dilation"] > 1 and "dilation_per_head" in features and choices.flag():
         dilation = (*(choices.integer((1, row["dilation"])) for _ in range(heads - 1)), row["dilation"])

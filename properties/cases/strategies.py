@@ -14,9 +14,14 @@ from trueband.properties.cases.limits import Limits
 
 # The field of a case that has a value of its own where the case has the feature.
 _FIELDS = {
-    "padding": "masked", "globals": "global_", "separate_globals": "separate_globals", "causal": "causal",
-    "dilation": "dilation", "head_mask": "head_mask", "scale": "scale",
-}  # fmt: skip
+    "padding": "masked",
+    "globals": "global_",
+    "separate_globals": "separate_globals",
+    "causal": "causal",
+    "dilation": "dilation",
+    "head_mask": "head_mask",
+    "scale": "scale",
+}
 HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
 POWERS_OF_4 = (1, 4, 16, 64, 256)
 SCALES = (None, 1.0, 0.5, 0.3, 1.5, 24.0)

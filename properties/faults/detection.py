@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trueband.properties.candidate.errors import CandidateEnded
-from trueband.properties.candidate.probe import Candidate
+from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.target import Target
 from trueband.properties.cases.case import Case
@@ -155,11 +155,11 @@ def _trial(check: Check, candidate: Candidate, dtype: str, examples: int) -> Tri
     def run(number: int, seed: int, shrink: bool) -> Found:
         count, drawn = counts[number], long if number == LONG_ROUND else small
         few = count if number < len(ROUNDS) else max(count // 3, 1)
-        found = search(check, candidate, drawn, few, seed, shrink=shrink)
+        found = search(check, candidate, drawn, few, seed, Probe, shrink=shrink)
         if found.failure is None and count > few:
-            found += search(check, candidate, every, count - few, seed + 1, shrink=shrink)
+            found += search(check, candidate, every, count - few, seed + 1, Probe, shrink=shrink)
         if shrink and found.failure is not None and found.failure.case.tokens > SMALL:
-            found += search(check, candidate, small, SMALL_AGAIN, seed + 2)
+            found += search(check, candidate, small, SMALL_AGAIN, seed + 2, Probe)
         return found
 
     return Trial(check.name, dtype, counts, run)
@@ -220,7 +220,7 @@ def _failure_in_world(candidate: Candidate, world: Case) -> Failure | None:
         smallest = smallest_failure(candidate, world)
     except CandidateEnded:
         smallest = world
-    return None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
+    return None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest, Probe).failure
 
 
 def model_trials(

@@ -12,13 +12,23 @@ ORDER = ("batch", "heads", "head_dim", "tokens", "window")
 HALVED = (*ORDER, "tokens")  # a narrow window may allow a shorter sequence
 # A size that is larger is told with where it begins to be wrong; smaller ones can be read off the case.
 READABLE = {"batch": 2, "heads": 3, "head_dim": 4, "tokens": 12, "window": 4}
-NAMES = {"batch": "sequences", "heads": "heads", "head_dim": "channels of a head", "tokens": "tokens",
-         "window": "of window"}  # fmt: skip
+NAMES = {
+    "batch": "sequences",
+    "heads": "heads",
+    "head_dim": "channels of a head",
+    "tokens": "tokens",
+    "window": "of window",
+}
 BLOCKS = (16, 64)  # what is wrong for parts of blocks is right for whole ones
 SIMPLER = (
-    {"head_mask": False}, {"scale": None}, {"separate_globals": False}, {"dilation": 1}, {"global_": None},
-    {"masked": None}, {"causal": False},
-)  # fmt: skip
+    {"head_mask": False},
+    {"scale": None},
+    {"separate_globals": False},
+    {"dilation": 1},
+    {"global_": None},
+    {"masked": None},
+    {"causal": False},
+)
 
 Fails = Callable[[Case], bool]
 

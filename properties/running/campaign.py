@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Self
 
-from trueband.properties.candidate.probe import Candidate
+from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.limits import Limits
@@ -185,9 +185,14 @@ def run_campaign(
 
 
 def _random_block(
-    plan: Plan, step: Step, number: int, candidate: Candidate, shard: Shard, on_progress: Progress,
+    plan: Plan,
+    step: Step,
+    number: int,
+    candidate: Candidate,
+    shard: Shard,
+    on_progress: Progress,
     first: Sequence[Case],
-) -> Block:  # fmt: skip
+) -> Block:
     start = time.monotonic()
     check, found, smallest, alarms = CHECKS[step.check], Found(), None, 0
     numbers = range(number * BLOCK, min((number + 1) * BLOCK, step.examples))
@@ -215,7 +220,7 @@ def _random_block(
         smallest = made_smaller(check, candidate, smallest)
     elif smallest is not None and smallest.status in SHRUNK and smallest.case.tokens > SMALL:
         small = cases(step.dtype, candidate.features, check.structure.at_most(SMALL), candidate.limits)
-        smallest = search(check, candidate, small, SMALL_AGAIN, plan.seed).failure or smallest
+        smallest = search(check, candidate, small, SMALL_AGAIN, plan.seed, Probe).failure or smallest
     return _block(step, number, len(drawn), drawn, found, alarms, start, smallest)
 
 
@@ -230,9 +235,15 @@ def _small_world_block(
 
 
 def _block(
-    step: Step, number: int, total: int, drawn: Iterable[Case], found: Found, alarms: int, start: float,
+    step: Step,
+    number: int,
+    total: int,
+    drawn: Iterable[Case],
+    found: Found,
+    alarms: int,
+    start: float,
     failure: Failure | None,
-) -> Block:  # fmt: skip
+) -> Block:
     return Block(
         check=step.check,
         dtype=step.dtype,

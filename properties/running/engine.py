@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from trueband.properties.candidate.errors import FAILED, CandidateEnded
-from trueband.properties.candidate.probe import Candidate
+from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
@@ -117,7 +117,7 @@ def run_check(
             continue
         seed = zlib.crc32(f"{plan.seed} {check.name} {dtype} {phase}".encode())
         left = share - found.cases if phase == "any" else share
-        found += search(check, candidate, strategy, max(left, 1), seed, lambda: on_progress(check.name, dtype))
+        found += search(check, candidate, strategy, max(left, 1), seed, Probe, lambda: on_progress(check.name, dtype))
         if found.failure is not None and found.failure.case.tokens <= SMALL:
             break
     if found.failure is not None and found.failure.status in SHRUNK:
@@ -128,7 +128,7 @@ def run_check(
 def alone(failure: Failure, check: Check, candidate: Candidate) -> Failure:
     """The failure of one row of the batch by itself, if there is one of the same kind."""
     for row in range(failure.case.batch if failure.case.batch > max(check.structure.batch[0], 1) else 0):
-        tried = try_case(check, candidate, row_of(failure.case, row)).failure
+        tried = try_case(check, candidate, row_of(failure.case, row), Probe).failure
         if tried is not None and tried.status == failure.status:
             return tried
     return failure
@@ -162,9 +162,11 @@ def walk_small_world(
         walked += world.batch
         try:
             smallest = smallest_failure(candidate, world)
-            failure = None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest).failure
+            failure = (
+                None if smallest is None else try_case(CHECKS["mask_decoding"], candidate, smallest, Probe).failure
+            )
         except CandidateEnded:
-            failure = try_case(CHECKS["mask_decoding"], candidate, world).failure
+            failure = try_case(CHECKS["mask_decoding"], candidate, world, Probe).failure
         except Exception as error:
             failure = Failure(world, FAILED, own_error(error))
         on_progress(SMALL_WORLD, dtype)
@@ -207,7 +209,7 @@ def reproduce(line: dict[str, Any], target: str, candidate: Candidate, device: s
     name = line["check"]
     plan = Plan(target, (case.dtype,), 1, (), (name,), device, case.seed)
     start = time.monotonic()
-    return _record(plan, name, check.claim, case.dtype, Found.of(case, try_case(check, candidate, case)), start)
+    return _record(plan, name, check.claim, case.dtype, Found.of(case, try_case(check, candidate, case, Probe)), start)
 
 
 def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Check, Case]:
@@ -231,9 +233,14 @@ def check_and_case(line: dict[str, Any], features: Collection[str]) -> tuple[Che
 
 
 def _record(
-    plan: Plan, name: str, claim: str, dtype: str, found: Found, start: float,
+    plan: Plan,
+    name: str,
+    claim: str,
+    dtype: str,
+    found: Found,
+    start: float,
     begins: Callable[[Failure], str] = lambda _: "",
-) -> Record:  # fmt: skip
+) -> Record:
     failure = found.failure
     beginning = begins(failure) if failure else ""
     return Record(

@@ -151,9 +151,13 @@ def _tried(record: Record, expectation: Expectation, again: Callable[[dict[str, 
         return record
     known = again(line)
     return replace(
-        known, cases=record.cases + 1, seconds=record.seconds + known.seconds, seed=record.seed,
-        worst=max(record.worst, known.worst), target=record.target,
-    )  # fmt: skip
+        known,
+        cases=record.cases + 1,
+        seconds=record.seconds + known.seconds,
+        seed=record.seed,
+        worst=max(record.worst, known.worst),
+        target=record.target,
+    )
 
 
 def _judged(record: Record, expectation: Expectation) -> Record:

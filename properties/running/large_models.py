@@ -38,15 +38,30 @@ def large_case(architecture: str, dtype: str, most_tokens: int, random: np.rando
         plain["chunk"] = int(random.integers(2)) * int(random.integers(1, tokens))
     masked = tuple(tuple(range(tokens - int(random.integers(tokens // 2)), tokens)) for _ in range(batch))
     return ModelCase(
-        architecture=architecture, tokens=tokens, batch=batch, layers=layers, heads=heads, head_dim=head_dim,
-        masked=masked, seed=int(random.integers(2**16)), dtype=dtype, **{"global_": ((),) * batch} | plain,
-    )  # fmt: skip
+        architecture=architecture,
+        tokens=tokens,
+        batch=batch,
+        layers=layers,
+        heads=heads,
+        head_dim=head_dim,
+        masked=masked,
+        seed=int(random.integers(2**16)),
+        dtype=dtype,
+        **{"global_": ((),) * batch} | plain,
+    )
 
 
 def search_large(
-    check: ModelCheck, candidate: Any, architecture: str, dtype: str, count: int, seed: int,
-    fit: Callable[[ModelCase], ModelCase], on_case: Callable[[], None] = lambda: None, shrink: bool = True,
-) -> Found:  # fmt: skip
+    check: ModelCheck,
+    candidate: Any,
+    architecture: str,
+    dtype: str,
+    count: int,
+    seed: int,
+    fit: Callable[[ModelCase], ModelCase],
+    on_case: Callable[[], None] = lambda: None,
+    shrink: bool = True,
+) -> Found:
     """Try a check on some cases at size until one fails; then halve its sizes as long as it does."""
     random, found = np.random.default_rng([seed, 19]), Found()
     for _ in range(count):

@@ -13,9 +13,17 @@ def unrun(plan: Plan, records: Sequence[Record]) -> list[Record]:
     ran = {(record.check, record.dtype) for record in records if record.cases or record.status != "passed"}
     return [
         Record(
-            suite="operator", check=check, claim="every check of the plan runs", target=plan.target, dtype=dtype,
-            device=plan.device, status="failed", cases=0, seconds=0.0, message="expected at least one case, got none",
+            suite="operator",
+            check=check,
+            claim="every check of the plan runs",
+            target=plan.target,
+            dtype=dtype,
+            device=plan.device,
+            status="failed",
+            cases=0,
+            seconds=0.0,
+            message="expected at least one case, got none",
         )
         for check, dtype in dict.fromkeys((step.check, step.dtype) for step in steps(plan))
         if (check, dtype) not in ran
-    ]  # fmt: skip
+    ]

@@ -109,15 +109,21 @@ def run_model_check(
 
 
 def search_models(
-    check: ModelCheck, candidate: ModelCandidate, architecture: str, dtype: str, examples: int, seed: int,
-    on_case: Callable[[], None] = lambda: None, shrink: bool = True,
-) -> Found:  # fmt: skip
+    check: ModelCheck,
+    candidate: ModelCandidate,
+    architecture: str,
+    dtype: str,
+    examples: int,
+    seed: int,
+    on_case: Callable[[], None] = lambda: None,
+    shrink: bool = True,
+) -> Found:
     """So many cases of a check, the small ones first; one of `ONE_AT_SIZE_OF` is at size, if the check has such,
     in the last of its dtypes."""
     fit = getattr(candidate, "fit", lambda case: case)  # what the models of a target cannot do
     large = examples // ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] else 0
     strategy = model_cases((architecture,), dtype).map(fit)
-    found = search(check, candidate, strategy, examples - large, seed, on_case, probe=ModelProbe, shrink=shrink)
+    found = search(check, candidate, strategy, examples - large, seed, ModelProbe, on_case, shrink)
     if large and found.failure is None:
         found += search_large(check, candidate, architecture, dtype, large, seed, fit, on_case, shrink)
     return found

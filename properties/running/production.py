@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
 
 from trueband.properties.candidate.guard import Guard, half_of_memory
-from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.combinations import any_row, combined_case, design
@@ -17,6 +16,7 @@ from trueband.properties.cases.production import BUDGETS, any_shape
 from trueband.properties.cases.shapes import Shape
 from trueband.properties.cases.strategies import COMBINED, DENSE, dressed
 from trueband.properties.cases.ways import DIGITS, plainer
+from trueband.properties.checks.check import Check
 from trueband.properties.running.boundary import smallest
 from trueband.properties.running.search import SHRINK_SECONDS, SHRUNK, Failure, Found, Tried, suits, try_case
 
@@ -32,9 +32,15 @@ def guard_of(tier: str) -> Guard:
 
 
 def production_case(
-    check: Any, dtype: str, features: Collection[str], limits: Limits, shapes: Sequence[Shape], number: int, seed: int,
+    check: Check,
+    dtype: str,
+    features: Collection[str],
+    limits: Limits,
+    shapes: Sequence[Shape],
+    number: int,
+    seed: int,
     tier: str,
-) -> Case:  # fmt: skip
+) -> Case:
     """Case `number` of a check: of the shapes first, or of the combinations, then of others around them."""
     told = f"{seed} {check.name} {dtype} {number}"
     choices = RandomChoices(random.Random(told))
@@ -54,8 +60,8 @@ def production_case(
 
 
 def walk(
-    check: Any,
-    candidate: Any,
+    check: Check,
+    candidate: Candidate,
     cases: Iterable[Case],
     guard: Guard,
     demanded: int = 0,
@@ -81,7 +87,7 @@ def walk(
     return found
 
 
-def asked(check: Any, candidate: Any, case: Case, guard: Guard, demanded: bool = False) -> Tried | None:
+def asked(check: Check, candidate: Candidate, case: Case, guard: Guard, demanded: bool = False) -> Tried | None:
     """What trying a case gave. None: it is too much for the target and was left out, which `covered` tells.
 
     Args:
@@ -104,14 +110,14 @@ def asked(check: Any, candidate: Any, case: Case, guard: Guard, demanded: bool =
     return None
 
 
-def _measured(check: Any, candidate: Any, case: Case) -> tuple[Tried, float, float]:
+def _measured(check: Check, candidate: Candidate, case: Case) -> tuple[Tried, float, float]:
     """What trying a case gave, the seconds of its slowest call, and the mebibytes that the target's process grew by."""
     candidate.slowest, before = 0.0, candidate.memory(begin=True)
     tried = try_case(check, candidate, case, Probe)
     return tried, candidate.slowest, candidate.memory() - before if before else 0.0  # a new process has all to grow
 
 
-def made_smaller(check: Any, candidate: Any, failure: Failure) -> Failure:
+def made_smaller(check: Check, candidate: Candidate, failure: Failure) -> Failure:
     """The failure of the smallest case that fails in the same way; itself, where each try costs a new process."""
     if failure.status not in SHRUNK:
         return failure
@@ -123,7 +129,7 @@ def made_smaller(check: Any, candidate: Any, failure: Failure) -> Failure:
     return try_case(check, candidate, case, Probe).failure or failure
 
 
-def failing(check: Any, candidate: Any, status: str) -> Callable[[Case], bool]:
+def failing(check: Check, candidate: Candidate, status: str) -> Callable[[Case], bool]:
     """Whether a case breaks a claim in the same way."""
 
     def fails(case: Case) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -15,7 +15,6 @@ from hypothesis.strategies import SearchStrategy
 
 from trueband.properties.candidate.called import Calls
 from trueband.properties.candidate.errors import CHEATING, FAILED, CandidateEnded, as_judged
-from trueband.properties.candidate.probe import Probe
 from trueband.properties.cases.limits import NotTaken
 from trueband.properties.results import histogram
 from trueband.properties.results.verdict import REPLAY, ShapeMismatch, Verdict
@@ -24,6 +23,22 @@ from trueband.properties.running.hypothesis_constants import no_constants_of_mod
 SHRINK_SECONDS = 4.0
 SHRUNK = ("failed", "cheating")  # statuses of failures that cost no new process for each further try
 OWN_ERROR = "the check itself raised"  # how the message of a failure begins that is no verdict on the candidate
+
+
+CandidateT = TypeVar("CandidateT")
+CaseT = TypeVar("CaseT")
+ProbeT = TypeVar("ProbeT")
+ProbeT_contra = TypeVar("ProbeT_contra", contravariant=True)
+
+
+class Claim(Protocol[ProbeT_contra]):
+    """A check of kernels or of models: what it claims, as a function that yields the verdicts of one probe."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def function(self) -> Callable[[ProbeT_contra], Iterator[Verdict]]: ...
 
 
 @dataclass(frozen=True)
@@ -168,14 +183,18 @@ def _end(error: type[BaseException]) -> NoReturn:
     raise error
 
 
-def suits(check: Any, case: Any) -> bool:
+def suits(check: Claim[Any], case: object) -> bool:
     """Whether the claim of a check is about a case: one that was fitted to declared sizes may be out of its reach."""
     structure = getattr(check, "structure", None)
     return structure is None or case is None or structure.suits(case)
 
 
 def try_case(
-    check: Any, candidate: Any, case: Any, probe: Callable[[Any, Any], Any] = Probe, again: bool = False
+    check: Claim[ProbeT],
+    candidate: CandidateT,
+    case: CaseT,
+    probe: Callable[[CandidateT, CaseT], ProbeT],
+    again: bool = False,
 ) -> Tried:
     """Run a check on one case, up to its first failure. An error of the check's own is one too.
 
@@ -226,13 +245,13 @@ def own_error(error: Exception) -> str:
 
 
 def search(
-    check: Any,
-    candidate: Any,
-    strategy: SearchStrategy[Any],
+    check: Claim[ProbeT],
+    candidate: CandidateT,
+    strategy: SearchStrategy[CaseT],
     examples: int,
     seed: int,
+    probe: Callable[[CandidateT, CaseT], ProbeT],
     on_case: Callable[[], None] = lambda: None,
-    probe: Callable[[Any, Any], Any] = Probe,
     shrink: bool = True,
 ) -> Found:
     """Try a check on cases of a strategy until one fails, then shrink it unless told not to.
@@ -255,7 +274,7 @@ def search(
         print_blob=False,
     )
     @given(strategy)
-    def attempt(case: Any) -> None:
+    def attempt(case: CaseT) -> None:
         nonlocal shrink_until
         if time.process_time() > shrink_until:
             assert found.failure is not None

@@ -46,9 +46,14 @@ def worlds(features: Collection[str], dtype: str, limits: Limits = NO_LIMITS) ->
 
 
 def _world(
-    tokens: int, window: int, patterns: list[Pattern], features: Collection[str],
-    dtype: str, causal: bool = False, dilation: int = 1,
-) -> Case:  # fmt: skip
+    tokens: int,
+    window: int,
+    patterns: list[Pattern],
+    features: Collection[str],
+    dtype: str,
+    causal: bool = False,
+    dilation: int = 1,
+) -> Case:
     has_globals = "globals" in features and not causal
     return Case(
         tokens=tokens,

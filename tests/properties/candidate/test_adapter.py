@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from trueband.properties.candidate.adapter import Adapter, adapter, check_signature, signature_of
+from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.synonyms import FILLINGS, layout_in
 from trueband.properties.candidate.target import Target, TargetError, load_target
@@ -112,7 +113,9 @@ def passes(target: Target) -> bool:
     masked = ((6,), (4, 5, 6)) if target.padding == "right" else ((1, 6), (0,))
     more |= {"masked": masked} if "padding" in target.resolved().features else {}  # type: ignore[operator]
     case = Case(7, 2, head_dim=4, batch=2, heads=3, family="normal")
-    found = [try_case(CHECKS["matches_reference"], Runner(target), each) for each in (case, case.replace(**more))]
+    found = [
+        try_case(CHECKS["matches_reference"], Runner(target), each, Probe) for each in (case, case.replace(**more))
+    ]
     return all(one.failure is None for one in found)
 
 

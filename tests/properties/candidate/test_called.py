@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from trueband.properties.candidate.called import Call, Calls, shown, shown_all
+from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.inputs import Inputs
@@ -85,7 +86,7 @@ def test_calls_before_the_last_verdict_are_not_told() -> None:
 
 
 def failure(fault: str, check: str, **case: Any) -> Failure:
-    found = try_case(CHECKS[check], Runner(FAULTS[fault].target), Case(**case)).failure
+    found = try_case(CHECKS[check], Runner(FAULTS[fault].target), Case(**case), Probe).failure
     assert found is not None
     return found
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.remote import PastGradients, RemoteRunner
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.target import Target, load_target
@@ -246,7 +247,7 @@ def test_a_gradient_kept_in_the_dtype_from_block_to_block_is_seen(what: str, dty
     candidate = Runner(target_of(InBlocks(), "in blocks"))
     check = CHECKS["gradient_sums_are_wide_at_size"]
     case = production_case(check, dtype, candidate.features, candidate.limits, (), 0, 0, "quick")
-    failure = try_case(check, candidate, case).failure
+    failure = try_case(check, candidate, case, Probe).failure
     assert (failure is None) == (dtype == "float32"), failure
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.target import Target
 from trueband.properties.cases.case import Case
@@ -69,7 +70,7 @@ CORRECT = correct_kernels()
 
 
 def tried(target: Target, check: str, case: Case) -> Tried:
-    return try_case(CHECKS[check], Runner(target), case)
+    return try_case(CHECKS[check], Runner(target), case, Probe)
 
 
 @pytest.mark.parametrize("kernel", CORRECT)
@@ -89,7 +90,7 @@ def test_correct_kernels_pass_where_all_rows_attend_all_keys(check: str) -> None
         for dtype in CORRECT[kernel].dtypes:
             runner = Runner(CORRECT[kernel])
             case = production_case(CHECKS[check], dtype, runner.features, runner.limits, (), 0, 0, "quick")
-            outcome = try_case(CHECKS[check], runner, case)
+            outcome = try_case(CHECKS[check], runner, case, Probe)
             assert outcome.failure is None, (kernel, outcome.failure)
             assert outcome.evidence
 
