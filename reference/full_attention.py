@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trueband.reference.arguments import Float
-from trueband.reference.attention import masked_softmax, weighted_sum
 from trueband.reference.layers import merge_heads
 from trueband.reference.masks import Bool
+from trueband.reference.softmax import masked_softmax, weighted_sum
 
 
 class SelfAttention(NamedTuple):

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trueband.reference.arguments import Float
-from trueband.reference.attention import masked_softmax
 from trueband.reference.layers_vjp import one_hot, rows
 from trueband.reference.masks import Bool
+from trueband.reference.softmax import masked_softmax
 
 
 class AttentionGradients(NamedTuple):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueband.properties.bounds.attention import attention_bound
+    from trueband.properties.bounds.attention import attention_bound, lse_bound
     from trueband.properties.bounds.attention_gradients import attention_gradient_bounds
     from trueband.properties.bounds.bound import Bound, exact
     from trueband.properties.bounds.precision import DTYPES, Precision, round_to
+    from trueband.properties.bounds.score_option_gradients import score_option_gradient_bounds
 
 __all__ = [
     "DTYPES",
@@ -21,7 +22,9 @@ __all__ = [
     "attention_bound",
     "attention_gradient_bounds",
     "exact",
+    "lse_bound",
     "round_to",
+    "score_option_gradient_bounds",
 ]
 
 _PLACES = {
@@ -31,7 +34,9 @@ _PLACES = {
     "attention_bound": "attention",
     "attention_gradient_bounds": "attention_gradients",
     "exact": "bound",
+    "lse_bound": "attention",
     "round_to": "precision",
+    "score_option_gradient_bounds": "score_option_gradients",
 }
 
 

@@ -16,26 +16,26 @@ from dataclasses import replace
 
 import numpy as np
 
-from trueband.properties.bounds.attention_gradients import row_sums
+from trueband.properties.bounds.attention_gradients import of_real_rows, row_sums
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import Precision
 from trueband.reference.arguments import Arguments
 from trueband.reference.attention import global_rows, local_rows
 
-ROWS = (0, 2, 3)  # axes of (b, h, n, d) that the gradient sums over
+ROWS = (0, 2, 3)  # axes of (b, h, m, e) that the gradient sums over
 
 
 def head_mask_gradient_bound(arguments: Arguments, grad_output: Float, precision: Precision) -> Bound:
     """Bound on the error of the gradient of head_mask, (h,).
 
     Args:
-        grad_output: (b, h, n, d); rows of masked tokens do not matter.
+        grad_output: (b, h, m, e); rows of masked tokens do not matter.
     """
     a = replace(arguments, head_mask=np.ones_like(arguments.head_mask))
-    grad_output = np.where(a.real[:, None, :, None], grad_output, 0.0)
+    grad_output, _ = of_real_rows(a, grad_output, None)
     u, heads = precision.accumulator, len(a.head_mask)
     errors, products, pairs, exact = (np.zeros(heads) for _ in range(4))
-    count = float(max(grad_output[:, 0].size, grad_output[:, 0, :, 0].size * grad_output.shape[2]))
+    count = float(max(grad_output[:, 0].size, grad_output[:, 0, :, 0].size * a.key.shape[2]))
     for rows, inputs in (
         (local_rows(a), (a.query, a.key, a.value)),
         (global_rows(a), (a.query_global, a.key_global, a.value_global)),

@@ -40,6 +40,13 @@ class Precision:
             exp2(x * log2(e)), 4 covers a result within 2 units in the last place.
         product: relative error of a product in a matrix product before it is summed; 0 where factors are read as they
             are.
+        tanh_result: absolute error of tanh, in units of the accumulator's roundoff: 9 covers 2 sigmoid(2 x) - 1.
+        log_result: error of a logarithm, in units of the accumulator's roundoff, absolute near 1: 4.
+        log_sum_exp: unit roundoff of the format in which lse is handed over; 0 where that is not narrower than the
+            accumulator's.
+        scores: unit roundoff of scores that are stored after each operation on them; 0 where they stay in the
+            accumulator's format.
+        tiny_scores: largest error of a stored score that underflows.
     """
 
     dtype: str
@@ -53,26 +60,36 @@ class Precision:
     exp_result: float = 4.0
     product: float = 0.0
     weights: float = 0.0
+    tanh_result: float = 9.0
+    log_result: float = 4.0
+    log_sum_exp: float = 0.0
+    scores: float = 0.0
+    tiny_scores: float = 0.0
 
     @classmethod
-    def of(cls, dtype: str, accumulator: str | None = None) -> Self:
+    def of(cls, dtype: str, accumulator: str | None = None, stored_scores: str | None = None) -> Self:
         """What a kernel with the given accumulator rounds.
 
         Args:
             accumulator: format of the sums and of the softmax, one of `ACCUMULATORS`; "tf32": float32, with factors
                 of matrix products cut to tf32. None: the contract's, float32 for half and single inputs, float64 for
                 double.
+            stored_scores: format of the scores between the operations on them, one of `DTYPES`. None: the
+                accumulator's.
         """
         if dtype not in _FORMATS:
             raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
         if accumulator not in (None, *ACCUMULATORS):
             raise ValueError(f"accumulator: expected one of {', '.join(ACCUMULATORS)}, got {accumulator!r}")
+        if stored_scores not in (None, *DTYPES):
+            raise ValueError(f"stored_scores: expected one of {', '.join(DTYPES)}, got {stored_scores!r}")
         product = _TF32_PRODUCT if accumulator == "tf32" else 0.0
         if accumulator in (None, "tf32"):
             accumulator = "float64" if dtype == "float64" and accumulator is None else "float32"
         narrow = dtype != accumulator
         unit, tiny, _, _ = _FORMATS[dtype]
         smallest_normal = 2.0 ** _FORMATS[accumulator][3]
+        scores, handed = stored_scores or accumulator, "float64" if dtype == "float64" else "float32"
         return cls(
             dtype=dtype,
             accumulator=_FORMATS[accumulator][0] + _FORMATS["float64"][0],
@@ -82,6 +99,9 @@ class Precision:
             tiny_output=max(tiny, smallest_normal) if narrow else smallest_normal,
             tiny_accumulator=smallest_normal,
             product=product,
+            log_sum_exp=roundoff(handed, accumulator),
+            scores=roundoff(scores, accumulator),
+            tiny_scores=max(_FORMATS[scores][1], smallest_normal),
         )
 
     def holding(self, stored: str) -> Self:

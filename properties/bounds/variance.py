@@ -28,9 +28,9 @@ import numpy as np
 
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import Precision
-from trueband.reference.attention import masked_softmax
 from trueband.reference.layers import erf, gelu
 from trueband.reference.masks import Bool
+from trueband.reference.softmax import masked_softmax
 
 SIGMAS = 8  # measured: correct layers stay below 5 sigma, on random weights and on trained ones (docs/sigma.md)
 

@@ -87,9 +87,9 @@ def gradients_of_keys(
 
 def rows_seeing(structure: Arguments, batch: int, keys: Positions) -> Positions:
     """Rows that may see any of some local keys: those within the window, and the global ones."""
-    reach = structure.window * max(structure.dilations)
+    left, right = structure.reach
     position = np.arange(structure.real.shape[1])
-    near = (position <= keys[-1] + reach) & (position >= (keys[0] if structure.causal else keys[0] - reach))
+    near = (position <= keys[-1] + left) & (position >= keys[0] - right)
     return np.flatnonzero(structure.real[batch] & (near | structure.is_global[batch]))
 
 

@@ -98,9 +98,9 @@ def head_slices(heads: int, at_once: int) -> Iterator[slice]:
 
 def _columns(structure: Arguments, batch: int, first: int, last: int) -> Positions:
     """Keys that local rows between two may see."""
-    reach = structure.window * max(structure.dilations)
+    left, right = structure.reach
     position = np.arange(structure.real.shape[1])
-    near = (position >= first - reach) & (position <= (last if structure.causal else last + reach))
+    near = (position >= first - left) & (position <= last + right)
     return np.flatnonzero(structure.real[batch] & (near | structure.is_global[batch]))
 
 

@@ -18,7 +18,7 @@ class Sight:
 
     def __init__(self, structure: Arguments, batch: int, dilation: int, is_global: bool) -> None:
         self._real, self._flagged = structure.real[batch], structure.is_global[batch]
-        self._window, self._dilation, self._causal = structure.window, dilation, structure.causal
+        self._dilation, (self._left, self._right) = dilation, structure.limits
         self.is_global = is_global
         self.rows = self._flagged if is_global else self._real & ~self._flagged
         ones = np.ones((len(self._real), 1))
@@ -33,7 +33,7 @@ class Sight:
         total = np.broadcast_to(terms[everywhere].sum(axis=0), terms.shape)
         if not self.is_global:
             near = np.where((self._real & ~self._flagged)[:, None], terms, 0.0)
-            total = total + band_sums(near, self._window, self._dilation, ahead=not self._causal)
+            total = total + band_sums(near, self._left, self._right, self._dilation)
         return np.where(self.rows[:, None], total, 0.0)
 
     def over_rows(self, terms: Float) -> Float:
@@ -42,20 +42,20 @@ class Sight:
         total = of_rows.sum(axis=0)
         if self.is_global:
             return np.where(self._real[:, None], total, 0.0)
-        near = band_sums(of_rows, self._window, self._dilation, behind=not self._causal)
+        near = band_sums(of_rows, self._right, self._left, self._dilation)
         return np.where(self._real[:, None], np.where(self._flagged[:, None], total, near), 0.0)
 
 
-def band_sums(terms: Float, window: int, dilation: int, behind: bool = True, ahead: bool = True) -> Float:
-    """(n, c): for each position the sum of the terms (n, c) at most `window` steps away, itself included.
+def band_sums(terms: Float, left: int | None, right: int | None, dilation: int) -> Float:
+    """(n, c): for each position the sum of the terms (n, c) at most so many steps before and after it, and its own.
 
     Differences of prefix sums, one residue class of the dilation for each: exact where the terms are integers, as long
     as 2^53 holds their sum.
 
     Args:
-        behind, ahead: whether positions before and after it count.
+        left, right: None: all before it, or all after it.
 
-    >>> band_sums(np.arange(5.0)[:, None], 1, 2).ravel()
+    >>> band_sums(np.arange(5.0)[:, None], 1, 1, 2).ravel()
     array([2., 4., 6., 4., 6.])
     """
     tokens, channels = terms.shape
@@ -65,6 +65,6 @@ def band_sums(terms: Float, window: int, dilation: int, behind: bool = True, ahe
     padded[:tokens] = terms
     np.cumsum(padded.reshape(steps, dilation, channels), axis=0, out=sums[1:])
     step = np.arange(steps)
-    last = np.minimum(step + window, steps - 1) if ahead else step
-    first = np.maximum(step - window, 0) if behind else step
+    last = np.minimum(step + min(steps if right is None else right, steps), steps - 1)
+    first = np.maximum(step - min(steps if left is None else left, steps), 0)
     return (sums[last + 1] - sums[first]).reshape(steps * dilation, channels)[:tokens]

@@ -21,7 +21,7 @@ INPUTS = ("query", "key", "value", "query_global", "key_global", "value_global")
 
 @dataclass(frozen=True)
 class Example:
-    """One call of the operator: the six inputs (b, h, n, d), and the other arguments."""
+    """One call of the operator: the six inputs (b, h or k, m or n, d or e), and the other arguments."""
 
     inputs: dict[str, Array]
     options: dict[str, Any] = field(default_factory=dict)
@@ -36,11 +36,23 @@ class Example:
         return {**own, **self.options}
 
 
-def draw(name: str, seed: int, shape: tuple[int, int, int, int], separate: bool = True, **options: Any) -> Example:
-    """Normal random inputs. `separate`: the rows of global tokens have inputs of their own."""
+def draw(
+    name: str,
+    seed: int,
+    shape: tuple[int, int, int, int],
+    separate: bool = True,
+    key_heads: int | None = None,
+    keys: int | None = None,
+    value_dim: int | None = None,
+    **options: Any,
+) -> Example:
+    """Normal random inputs, of queries (b, h, m, d). `separate`: the rows of global tokens have inputs of their own."""
     rng = np.random.default_rng([seed, *name.encode()])
-    inputs = {each: rng.normal(size=shape) for each in (INPUTS if separate else INPUTS[:3])}
-    return Example(inputs, options)
+    batch, heads, queries, head_dim = shape
+    of_keys = (batch, key_heads or heads, keys or queries, head_dim)
+    shapes = {"query": shape, "key": of_keys, "value": (*of_keys[:3], value_dim or head_dim)}
+    names = INPUTS if separate else INPUTS[:3]
+    return Example({each: rng.normal(size=shapes[each.removesuffix("_global")]) for each in names}, options)
 
 
 def flags(*rows: str) -> NDArray[np.bool_]:
@@ -77,27 +89,84 @@ EXAMPLES = {
         "everything", 17, (2, 2, 8, 3), window=1, dilation=[2, 1], head_mask=np.array([0.5, -2.0]), scale=0.4,
         attention_mask=flags("xxxxxx..", ".xxxxxxx"), global_attention_mask=flags("x......x", "x..xx..."),
     ),
+    "grouped heads": draw("grouped", 18, (1, 4, 3, 2), separate=False, key_heads=2, window=1, causal=True),
+    "one head of keys and globals": draw(
+        "one head", 19, (1, 2, 4, 2), key_heads=1, window=1, global_attention_mask=flags("x...")
+    ),
+    "left and right": draw("pair", 20, (1, 2, 5, 2), separate=False, window=(2, 1), dilation=(1, 2)),
+    "no limit to the left": draw("left", 21, (1, 1, 5, 2), separate=False, window=(None, 0)),
+    "no limit to the right": draw("right", 22, (1, 1, 5, 2), separate=False, window=[1, None]),
+    "causal, whatever is right of it": draw("both", 23, (1, 1, 5, 2), separate=False, window=(1, None), causal=True),
+    "fewer queries than keys": draw(
+        "fewer", 24, (2, 1, 2, 2), separate=False, keys=5, window=1, offset=3, attention_mask=flags("xxxxx", "..xx.")
+    ),
+    "more queries than keys": draw("more", 25, (1, 1, 6, 2), separate=False, keys=3, window=(1, 1), offset=-2),
+    "an offset for each sequence": draw(
+        "offsets", 26, (3, 1, 2, 2), separate=False, keys=4, window=1, causal=True, dilation=2,
+        offset=np.array([2, -1, 4])
+    ),
+    "segments": draw(
+        "segments", 27, (2, 1, 5, 2), separate=False, window=(2, 1),
+        segments=np.array([[0, 0, 7, 7, 7], [3, 1, 1, 3, 3]]), attention_mask=flags("xxxx.", "xxxxx")
+    ),
+    "segments, later queries": draw(
+        "later", 28, (1, 1, 2, 2), separate=False, keys=5, window=(None, 0), offset=2,
+        segments=np.array([[0, 1, 1, 1, 2]])
+    ),
+    "softcap": draw("softcap", 29, (1, 2, 4, 3), separate=False, window=2, softcap=0.7, scale=1.3, return_lse=True),
+    "softcap with globals": draw(
+        "capped globals", 30, (1, 1, 4, 2), window=(1, 0), softcap=1.5, value_dim=3, return_lse=True,
+        global_attention_mask=flags(".x..")
+    ),
+    "sinks": draw(
+        "sinks", 31, (2, 2, 3, 2), separate=False, window=1, causal=True, sinks=np.array([0.3, -2.0]), return_lse=True,
+        attention_mask=flags("xxx", ".xx"), head_mask=np.array([0.5, -2.0])
+    ),
+    "slopes": draw(
+        "slopes", 32, (1, 2, 4, 2), separate=False, window=(3, 1), slopes=np.array([0.5, 0.0625]), return_lse=True
+    ),
+    "lse": draw(
+        "lse", 33, (2, 1, 4, 2), separate=False, window=1, attention_mask=flags("xxxx", "x.x."), return_lse=True
+    ),
+    "all that is new": draw(
+        "new", 34, (2, 4, 3, 3), separate=False, keys=4, key_heads=2, value_dim=2, window=(2, None), scale=0.9,
+        offset=np.array([1, 3]), softcap=1.1, sinks=np.array([0.2, -1.0, 2.0, 0.0]), return_lse=True,
+        slopes=np.array([0.5, 0.25, 0.0, -0.125]), attention_mask=flags("x.xx", "xxxx"),
+        head_mask=np.array([1.0, 0.5, -1.0, 2.0])
+    ),
 }  # fmt: skip
+
+
+def token_of(example: Example, b: int, i: int) -> int:
+    """The token that a query stands at."""
+    offset = example.options.get("offset", 0)
+    return i + (offset if isinstance(offset, int) else int(offset[b]))
 
 
 def attended(example: Example, b: int, h: int, i: int) -> list[int]:
     """The keys of a row, by the contract; none for a masked token."""
-    options, n = example.options, example.inputs["query"].shape[2]
+    options, n, at = example.options, example.inputs["key"].shape[2], token_of(example, b, i)
     dilation = options.get("dilation", 1)
     dilation = dilation if isinstance(dilation, int) else dilation[h]
+    window, segments = options["window"], options.get("segments")
+    left, right = (window, window) if isinstance(window, int) else window
 
     def real(j: int) -> bool:
         return options.get("attention_mask") is None or bool(options["attention_mask"][b, j])
 
     def in_window(j: int) -> bool:
-        near = abs(i - j) <= options["window"] * dilation and (i - j) % dilation == 0
-        return near and not (options.get("causal", False) and j > i)
+        steps, between = divmod(j - at, dilation)
+        near = (left is None or steps >= -left) and (right is None or steps <= right)
+        return between == 0 and near and not (options.get("causal", False) and j > at)
 
-    if not real(i):
+    def same_document(j: int) -> bool:
+        return segments is None or bool(segments[b, j] == segments[b, at])
+
+    if 0 <= at < n and not real(at):
         return []
     if is_global(example, b, i):
         return [j for j in range(n) if real(j)]
-    return [j for j in range(n) if real(j) and (in_window(j) or is_global(example, b, j))]
+    return [j for j in range(n) if real(j) and same_document(j) and (in_window(j) or is_global(example, b, j))]
 
 
 def is_global(example: Example, b: int, i: int) -> bool:
@@ -107,42 +176,64 @@ def is_global(example: Example, b: int, i: int) -> bool:
 
 
 @mpmath.workdps(DIGITS)
-def exact_output(example: Example) -> Array:
-    """(b, h, n, d) array of mpf: the output in 50 digits. Works on inputs of float64 or of mpf."""
-    shape = example.inputs["query"].shape
-    head_mask, scale = (example.options.get(name) for name in ("head_mask", "scale"))
-    output = np.full(shape, mpmath.mpf(0), dtype=object)
+def exactly(example: Example) -> tuple[Array, Array]:
+    """(b, h, m, e) and (b, h, m) arrays of mpf: output and lse in 50 digits. Works on inputs of float64 or of mpf."""
+    shape, (_, key_heads, n, value_dim) = example.inputs["query"].shape, example.inputs["value"].shape
+    names = ("head_mask", "scale", "softcap", "sinks", "slopes", "attention_mask")
+    head_mask, scale, softcap, sinks, slopes, real = (example.options.get(name) for name in names)
+    output = np.full((*shape[:3], value_dim), mpmath.mpf(0), dtype=object)
+    lse = np.full(shape[:3], -mpmath.inf, dtype=object)
+    factor = 1 / mpmath.sqrt(shape[3]) if scale is None else mpmath.mpf(scale)
     for b, h, i in np.ndindex(*shape[:3]):
-        kind = "_global" if is_global(example, b, i) else ""
-        query, key, value = (example.inputs.get(n + kind, example.inputs[n])[b, h] for n in ("query", "key", "value"))
-        factor = 1 / mpmath.sqrt(shape[3]) if scale is None else mpmath.mpf(scale)
+        kind, x, at = "_global" if is_global(example, b, i) else "", h * key_heads // shape[1], token_of(example, b, i)
+        query, key, value = (example.inputs.get(n + kind, example.inputs[n])[b] for n in ("query", "key", "value"))
         weights = {}
         for j in attended(example, b, h, i):
-            dot = mpmath.fsum(mpmath.mpf(x) * mpmath.mpf(y) for x, y in zip(query[i], key[j], strict=True))
-            weights[j] = mpmath.exp(factor * dot)
-        total = mpmath.fsum(weights.values())
-        for c in range(shape[3]):
-            mean = mpmath.fsum(w * mpmath.mpf(value[j, c]) for j, w in weights.items()) / (total or 1)
+            score = factor * mpmath.fsum(
+                mpmath.mpf(p) * mpmath.mpf(q) for p, q in zip(query[h, i], key[x, j], strict=True)
+            )
+            score = score if softcap is None else softcap * mpmath.tanh(score / softcap)
+            weights[j] = mpmath.exp(score if slopes is None else score - mpmath.mpf(slopes[h]) * abs(at - j))
+        masked = 0 <= at < n and real is not None and not real[b, at]
+        total = mpmath.fsum(weights.values()) + (0 if sinks is None or masked else mpmath.exp(mpmath.mpf(sinks[h])))
+        lse[b, h, i] = mpmath.log(total) if total else -mpmath.inf
+        for c in range(value_dim):
+            mean = mpmath.fsum(w * mpmath.mpf(value[x, j, c]) for j, w in weights.items()) / (total or 1)
             output[b, h, i, c] = mean if head_mask is None else mean * mpmath.mpf(head_mask[h])
-    return output
+    return output, lse
+
+
+def exact_output(example: Example) -> Array:
+    return exactly(example)[0]
+
+
+def exact_lse(example: Example) -> Array:
+    return exactly(example)[1]
 
 
 @mpmath.workdps(DIGITS)
-def exact_gradient(example: Example, grad_output: Array, name: str) -> Array:
-    """Gradient of sum(output * grad_output) with respect to one input (or "head_mask"), as an array of mpf.
+def exact_gradient(example: Example, grad_output: Array, name: str, grad_lse: Array | None = None) -> Array:
+    """Gradient of sum(output * grad_output) + sum(lse * grad_lse) with respect to an input or option, an array of mpf.
 
     Central differences with a step of 1e-20: their truncation error is of the order of 1e-40, and the rounding error
     of 50 digits divided by the step 1e-30. Both are far below the last digit of a float64.
     """
     step = mpmath.mpf(10) ** -20
-    where = example.options if name == "head_mask" else example.inputs
+    where = example.inputs if name in example.inputs else example.options
 
     def loss(index: tuple[int, ...], sign: int) -> Any:
         moved = where[name].astype(object)
         moved[index] = mpmath.mpf(float(moved[index])) + sign * step
         changed = {**where, name: moved}
-        other = Example(example.inputs, changed) if name == "head_mask" else Example(changed, example.options)
-        return mpmath.fsum((exact_output(other) * grad_output).ravel())
+        of_inputs = name in example.inputs
+        other = Example(changed, example.options) if of_inputs else Example(example.inputs, changed)
+        output, lse = exactly(other)
+        terms = list((output * grad_output).ravel())
+        if grad_lse is not None:
+            terms += [
+                log * grad for log, grad in zip(lse.ravel(), grad_lse.ravel(), strict=True) if mpmath.isfinite(log)
+            ]
+        return mpmath.fsum(terms)
 
     gradient = np.empty(where[name].shape, dtype=object)
     for index in np.ndindex(*gradient.shape):
@@ -152,6 +243,17 @@ def exact_gradient(example: Example, grad_output: Array, name: str) -> Array:
 
 @pytest.fixture(params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Example:
+    return EXAMPLES[request.param]
+
+
+ONE_SIDED = [
+    name for name, one in EXAMPLES.items() if isinstance(one.options["window"], int) and "offset" not in one.options
+]
+
+
+@pytest.fixture(params=ONE_SIDED)
+def one_sided(request: pytest.FixtureRequest) -> Example:
+    """Examples of one window for both sides, and of as many queries as keys."""
     return EXAMPLES[request.param]
 
 
@@ -166,12 +268,17 @@ def new_example() -> Callable[..., Example]:
 
 
 @pytest.fixture(scope="session")
-def exactly() -> Callable[[Example], Array]:
+def exact_output_of() -> Callable[[Example], Array]:
     return exact_output
 
 
 @pytest.fixture(scope="session")
-def exact_gradient_of() -> Callable[[Example, Array, str], Array]:
+def exact_lse_of() -> Callable[[Example], Array]:
+    return exact_lse
+
+
+@pytest.fixture(scope="session")
+def exact_gradient_of() -> Callable[..., Array]:
     return exact_gradient
 
 

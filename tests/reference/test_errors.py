@@ -30,15 +30,29 @@ def flags(shape: tuple[int, ...] = (2, 5)) -> NDArray[np.bool_]:
 TENSOR: dict[str, tuple[Any, type[Exception]]] = {
     "rank": (array(SHAPE[1:]), ValueError),
     "batch of another size": (array((1, 3, 5, 4)), ValueError),
-    "heads of another number": (array((2, 1, 5, 4)), ValueError),
-    "tokens of another number": (array((2, 3, 1, 4)), ValueError),
-    "head_dim of another size": (array((2, 3, 5, 1)), ValueError),
+    "heads of another number": (array((2, 2, 5, 4)), ValueError),
+    "no heads": (array((2, 0, 5, 4)), ValueError),
+    "no tokens": (array((2, 3, 0, 4)), ValueError),
+    "no head_dim": (array((2, 3, 5, 0)), ValueError),
     "narrower dtype": (array(dtype=np.float32), TypeError),
     "wider dtype": (array(dtype=np.longdouble), TypeError),
     "integers": (array(dtype=np.int64), TypeError),
     "bool": (array(dtype=np.bool_), TypeError),
     "complex": (array(dtype=np.complex128), TypeError),
     "list": (array().tolist(), TypeError),
+}
+OTHER_SIZES = {
+    "one head": (array((2, 1, 5, 4)), ValueError),
+    "tokens of another number": (array((2, 3, 1, 4)), ValueError),
+}
+HEAD_DIM = {"head_dim of another size": (array((2, 3, 5, 1)), ValueError)}
+PER_HEAD: dict[str, tuple[Any, type[Exception]]] = {
+    "rank": (np.ones((1, 3)), ValueError),
+    "too few": (np.ones(1), ValueError),
+    "too many": (np.ones(4), ValueError),
+    "integers": (np.ones(3, dtype=np.int64), TypeError),
+    "bool": (np.ones(3, dtype=bool), TypeError),
+    "list": ([1.0, 1.0, 1.0], TypeError),
 }
 MASK: dict[str, tuple[Any, type[Exception]]] = {
     "integers": (flags().astype(np.int64), TypeError),
@@ -63,11 +77,11 @@ REFUSED: dict[str, dict[str, tuple[Any, type[Exception]]]] = {
         "list": (array().tolist(), TypeError),
         "None": (None, TypeError),
     },
-    "key": {**TENSOR, "None": (None, TypeError)},
-    "value": {**TENSOR, "None": (None, TypeError)},
-    "query_global": TENSOR,
-    "key_global": TENSOR,
-    "value_global": TENSOR,
+    "key": {**TENSOR, **HEAD_DIM, "None": (None, TypeError)},
+    "value": {**TENSOR, **OTHER_SIZES, "None": (None, TypeError)},
+    "query_global": {**TENSOR, **OTHER_SIZES, **HEAD_DIM},
+    "key_global": {**TENSOR, **OTHER_SIZES, **HEAD_DIM},
+    "value_global": {**TENSOR, **OTHER_SIZES, **HEAD_DIM},
     "attention_mask": MASK,
     "global_attention_mask": MASK,
     "window": {
@@ -76,6 +90,14 @@ REFUSED: dict[str, dict[str, tuple[Any, type[Exception]]]] = {
         "bool": (True, TypeError),
         "None": (None, TypeError),
         "string": ("2", TypeError),
+        "one limit": ((1,), ValueError),
+        "three limits": ([1, 2, 3], ValueError),
+        "no limits": ((), ValueError),
+        "negative to the left": ((-1, 0), ValueError),
+        "negative to the right": ((0, -1), ValueError),
+        "bool in a pair": ((1, True), TypeError),
+        "float in a pair": ((1.0, 1), TypeError),
+        "array": (np.array([1, 1]), TypeError),
     },
     "dilation": {
         "zero": (0, ValueError),
@@ -89,14 +111,46 @@ REFUSED: dict[str, dict[str, tuple[Any, type[Exception]]]] = {
         "None": (None, TypeError),
     },
     "causal": {"integer": (1, TypeError), "None": (None, TypeError), "array": (flags(), TypeError)},
-    "head_mask": {
-        "rank": (np.ones((1, 3)), ValueError),
-        "too few": (np.ones(1), ValueError),
-        "too many": (np.ones(4), ValueError),
-        "integers": (np.ones(3, dtype=np.int64), TypeError),
-        "bool": (np.ones(3, dtype=bool), TypeError),
-        "list": ([1.0, 1.0, 1.0], TypeError),
+    "head_mask": PER_HEAD,
+    "sinks": PER_HEAD,
+    "slopes": PER_HEAD,
+    "softcap": {
+        "zero": (0.0, ValueError),
+        "negative": (-1.0, ValueError),
+        "nan": (np.nan, ValueError),
+        "inf": (np.inf, ValueError),
+        "beyond float64": (10**400, ValueError),
+        "string": ("1", TypeError),
+        "bool": (True, TypeError),
+        "array": (np.ones(1), TypeError),
     },
+    "offset": {
+        "float": (1.0, TypeError),
+        "bool": (True, TypeError),
+        "None": (None, TypeError),
+        "list": ([0, 0], TypeError),
+        "floats": (np.zeros(2), TypeError),
+        "int32": (np.zeros(2, dtype=np.int32), TypeError),
+        "unsigned": (np.zeros(2, dtype=np.uint64), TypeError),
+        "bools": (np.zeros(2, dtype=bool), TypeError),
+        "too few": (np.zeros(1, dtype=np.int64), ValueError),
+        "too many": (np.zeros(3, dtype=np.int64), ValueError),
+        "of each query": (np.zeros((2, 5), dtype=np.int64), ValueError),
+        "no axis": (np.zeros((), dtype=np.int64), ValueError),
+        "beyond int64": (2**62 + 1, ValueError),
+        "before int64": (-(2**62) - 1, ValueError),
+        "of one sequence beyond int64": (np.array([0, 2**62 + 1]), ValueError),
+        "of one sequence before int64": (np.array([-(2**62) - 1, 0]), ValueError),
+    },
+    "segments": {
+        "floats": (np.zeros((2, 5)), TypeError),
+        "bool": (flags(), TypeError),
+        "list": ([[0] * 5] * 2, TypeError),
+        "(b, 1)": (np.zeros((2, 1), dtype=np.int64), ValueError),
+        "(n,)": (np.zeros(5, dtype=np.int64), ValueError),
+        "transposed": (np.zeros((5, 2), dtype=np.int64), ValueError),
+    },
+    "return_lse": {"integer": (1, TypeError), "None": (None, TypeError)},
     "scale": {
         "nan": (np.nan, ValueError),
         "inf": (np.inf, ValueError),
@@ -142,18 +196,62 @@ def test_refused(argument: str, what: str, operator: Callable[..., Any]) -> None
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("what", REFUSED["key"])
+@pytest.mark.parametrize("what", REFUSED["query_global"])
 def test_grad_output_refused(what: str) -> None:
-    value, exception = REFUSED["key"][what]
+    value, exception = REFUSED["query_global"][what]
     with pytest.raises(exception, match=r"^grad_output: expected .+, got .+"):
         band_attention_vjp(array(), array(), array(), value, window=1)
 
 
+GRAD_LSE: dict[str, tuple[Any, type[Exception]]] = {
+    "of the output": (array(), ValueError),
+    "of one sequence": (np.ones((1, 3, 5)), ValueError),
+    "integers": (np.ones((2, 3, 5), dtype=np.int64), TypeError),
+    "list": (np.ones((2, 3, 5)).tolist(), TypeError),
+}
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("what", GRAD_LSE)
+def test_grad_lse_refused(what: str) -> None:
+    value, exception = GRAD_LSE[what]
+    with pytest.raises(exception, match=r"^grad_lse: expected .+, got .+"):
+        call(vjp, grad_lse=value)
+
+
+# What is not defined: (the arguments, the one that is named first, the other one).
+TOGETHER: dict[str, tuple[dict[str, Any], str, str]] = {
+    "causal with globals": ({"causal": True, "global_attention_mask": flags()}, "causal", "global_attention_mask"),
+    "fewer queries with globals": (
+        {"query": array((2, 3, 4, 4)), "global_attention_mask": flags()}, "query", "global_attention_mask"
+    ),
+    "offset with globals": ({"offset": 1, "global_attention_mask": flags()}, "offset", "global_attention_mask"),
+    "offset of one sequence with globals": (
+        {"offset": np.array([0, -1]), "global_attention_mask": flags()}, "offset", "global_attention_mask"
+    ),
+    "segments with globals": (
+        {"segments": flags().astype(int), "global_attention_mask": flags()}, "segments", "global_attention_mask"
+    ),
+    "sinks with globals": ({"sinks": np.ones(3), "global_attention_mask": flags()}, "sinks", "global_attention_mask"),
+    "slopes with globals": (
+        {"slopes": np.ones(3), "global_attention_mask": flags()}, "slopes", "global_attention_mask"
+    ),
+    "slopes with dilation": ({"slopes": np.ones(3), "dilation": 2}, "slopes", "dilation"),
+    "slopes with dilation of one head": ({"slopes": np.ones(3), "dilation": (1, 1, 2)}, "slopes", "dilation"),
+    "segments with queries after the last": ({"segments": flags().astype(int), "offset": 1}, "offset", "segments"),
+    "segments with queries before the first": (
+        {"segments": flags().astype(int), "offset": np.array([0, -1])}, "offset", "segments"
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize("operator", [band_attention, vjp])
-def test_causal_with_global_tokens_refused(operator: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match=r"^causal: expected .+, got True"):
-        call(operator, causal=True, global_attention_mask=flags())
+@pytest.mark.parametrize("what", TOGETHER)
+def test_what_is_not_defined_names_both(what: str, operator: Callable[..., Any]) -> None:
+    arguments, first, second = TOGETHER[what]
+    with pytest.raises(ValueError, match=rf"^{first}: expected .*{second} .*not defined.*, got .+"):
+        call(operator, **arguments)
 
 
 @pytest.mark.usefixtures("no_work")
@@ -162,6 +260,7 @@ def test_the_guard_against_work_sees_it() -> None:
         call(band_attention)
 
 
+# fmt: off
 ACCEPTED: dict[str, dict[str, Any]] = {
     "nothing else": {},
     "numpy integers": {"window": np.int64(1), "dilation": (np.int32(1), 2, np.int64(3))},
@@ -178,8 +277,22 @@ ACCEPTED: dict[str, dict[str, Any]] = {
         "attention_mask": ~flags(),
     },
     "window wider than the sequence": {"window": 1000},
+    "the farthest offsets": {"offset": np.array([2**62, -(2**62)])},
+    "numpy offset": {"offset": np.int32(1)},
+    "slopes with a dilation of 1": {"slopes": np.ones(3), "dilation": (1, 1, 1)},
+    "offsets of 0 with globals": {"offset": np.zeros(2, dtype=np.int64), "global_attention_mask": flags()},
+    "all with flags on masked tokens": {
+        "offset": 3, "sinks": np.ones(3), "slopes": np.ones(3), "global_attention_mask": flags(),
+        "attention_mask": ~flags(),
+    },
+    "segments of unsigned integers": {"segments": np.zeros((2, 5), dtype=np.uint8)},
+    "single precision sinks and slopes": {"sinks": np.ones(3, np.float32), "slopes": np.ones(3, np.float16)},
+    "integer softcap": {"softcap": 30},
+    "numpy softcap": {"softcap": np.float32(0.5)},
+    "numpy flag of lse": {"return_lse": np.bool_(True)},
     "a dtype that says more of itself": {"key": array(dtype=np.dtype(np.float64, metadata={"unit": "mV"}))},
 }
+# fmt: on
 
 
 @pytest.mark.parametrize("operator", [band_attention, vjp])

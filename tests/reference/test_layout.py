@@ -82,22 +82,22 @@ def test_rows_of_the_batch_with_fewer_globals_leave_columns_empty() -> None:
     assert global_[1, 0].tolist() == [[13, 0], [14, 0], [15, 0]]
 
 
-def test_shapes(example: Any) -> None:
-    (local, global_), _, arguments = compact(example)
+def test_shapes(one_sided: Any) -> None:
+    (local, global_), _, arguments = compact(one_sided)
     batch, heads, tokens, _ = arguments.shape
     columns = arguments.is_global.sum(axis=1).max()
     assert local.shape == (batch, heads, tokens, columns + 2 * arguments.window + 1)
     assert global_.shape == (batch, heads, tokens, columns)
 
 
-def test_round_trip(example: Any) -> None:
-    found, dense, arguments = compact(example)
+def test_round_trip(one_sided: Any) -> None:
+    found, dense, arguments = compact(one_sided)
     assert np.array_equal(compact_to_dense(found, arguments.is_global, arguments.window, arguments.dilations), dense)
 
 
-def test_nothing_is_lost_or_doubled(example: Any) -> None:
+def test_nothing_is_lost_or_doubled(one_sided: Any) -> None:
     """Every attended pair stands in exactly one place: both layouts hold the same non-zero numbers."""
-    found, dense, _ = compact(example)
+    found, dense, _ = compact(one_sided)
     held = np.concatenate([found.local[found.local != 0], found.global_[found.global_ != 0]])
     assert np.array_equal(np.sort(held), np.sort(dense[dense != 0]))
 

@@ -57,9 +57,9 @@ def table(contract_keys: Callable[[Any, int, int, int], list[int]]) -> Callable[
     """(b, h, n, n) table of an example by the contract's sentences."""
 
     def of(example: Any) -> np.ndarray:
-        batch, heads, n, _ = example.inputs["query"].shape
-        seen = np.zeros((batch, heads, n, n), dtype=bool)
-        for b, h, i in np.ndindex(batch, heads, n):
+        rows = example.inputs["query"].shape[:3]
+        seen = np.zeros((*rows, example.inputs["key"].shape[2]), dtype=bool)
+        for b, h, i in np.ndindex(*rows):
             seen[b, h, i, contract_keys(example, b, h, i)] = True
         return seen
 

@@ -18,6 +18,8 @@ from trueband.reference.arguments import check_arguments
 Array = NDArray[Any]
 KINDS = ("query", "key", "value", "query_global", "key_global", "value_global")
 NAMES = ("globals", "everything at once", "dilation of each head", "causal", "window 0")
+SHARED = ("left and right", "grouped heads", "segments", "softcap", "sinks")
+TRIED = [(name, kind) for names, kinds in ((NAMES, KINDS), (SHARED, KINDS[:3])) for name in names for kind in kinds]
 
 
 def output(example: Any) -> Array:
@@ -48,8 +50,7 @@ def readers(contract_keys: Callable[[Any, int, int, int], list[int]]) -> Callabl
     return of
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "kind"), TRIED)
 def test_a_finite_number(
     name: str, kind: str, examples: dict[str, Any], readers: Callable[[Any, str, int], Array]
 ) -> None:
@@ -63,8 +64,7 @@ def test_a_finite_number(
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "kind"), TRIED)
 def test_a_number_that_is_not_finite(
     name: str, kind: str, number: float, examples: dict[str, Any], readers: Callable[[Any, str, int], Array]
 ) -> None:

@@ -13,14 +13,19 @@ from trueband.reference import band_attention, band_attention_vjp
 
 Array = NDArray[Any]
 POISON = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "the largest number": np.finfo(np.float64).max}
-PADDED = ("padding", "a global flag on a masked token", "a fully masked sequence", "everything at once")
+PER_HEAD = ("head_mask", "sinks", "slopes")
+OF_SEQUENCES = ("attention_mask", "global_attention_mask", "offset", "segments")
+PADDED = ("padding", "a global flag on a masked token", "a fully masked sequence", "everything at once",
+          "segments", "sinks", "lse")  # fmt: skip
 
 
 def everything(example: Any, grad_output: Array | None = None) -> dict[str, Array]:
     """Output, probabilities and gradients of an example."""
-    grad_output = np.ones(example.inputs["query"].shape) if grad_output is None else grad_output
     query, key, value = example.positional
-    gradients = band_attention_vjp(query, key, value, grad_output, **example.keywords)
+    shape = *query.shape[:3], value.shape[3]
+    grad_output = np.ones(shape) if grad_output is None else grad_output
+    grad_lse = grad_output[..., 0] if example.options.get("return_lse") else None
+    gradients = band_attention_vjp(query, key, value, grad_output, grad_lse=grad_lse, **example.keywords)
     found = {**band_attention(*example.positional, **example.keywords)._asdict(), **gradients._asdict()}
     return {name: array for name, array in found.items() if array is not None}
 
@@ -32,7 +37,7 @@ def same(found: dict[str, Array], expected: dict[str, Array]) -> bool:
 
 def with_stored(example: Any, poison: float) -> tuple[Any, Array]:
     """The example, and a gradient of the output, with a number stored in every masked token."""
-    masked = ~example.options["attention_mask"][:, None, :, None]
+    masked = ~example.options["attention_mask"][:, None, :, None]  # of examples with as many queries as keys
     inputs = {name: np.where(masked, poison, array) for name, array in example.inputs.items()}
     return dataclasses.replace(example, inputs=inputs), np.where(masked, poison, np.ones(example.inputs["query"].shape))
 
@@ -49,7 +54,10 @@ def test_masked_tokens_are_exactly_zero(name: str, examples: dict[str, Any]) -> 
     found = everything(examples[name])
     masked = ~examples[name].options["attention_mask"]
     columns = found["probabilities"].swapaxes(-1, -2)
-    rows = [array for key, array in found.items() if key != "head_mask"]
+    rows = [array for key, array in found.items() if key not in PER_HEAD and key != "lse"]
+    assert (
+        found.get("lse", np.full((*masked.shape[:1], 1, masked.shape[1]), -np.inf)).swapaxes(1, 2)[masked] == -np.inf
+    ).all()
     for array in (*rows, columns):
         assert (array.swapaxes(1, 2)[masked] == 0).all()
 
@@ -74,11 +82,11 @@ def test_each_row_of_the_batch_stands_alone(example: Any) -> None:
     for b in range(example.inputs["query"].shape[0]):
         inputs = {name: array[b : b + 1] for name, array in example.inputs.items()}
         options = {
-            name: option[b : b + 1] if name.endswith("attention_mask") else option
+            name: option[b : b + 1] if name in OF_SEQUENCES and isinstance(option, np.ndarray) else option
             for name, option in example.options.items()
         }
         alone = everything(dataclasses.replace(example, inputs=inputs, options=options))
-        del alone["head_mask"]  # its gradient sums over the batch
+        alone = {name: array for name, array in alone.items() if name not in PER_HEAD}  # these sum over the batch
         assert same(alone, {name: whole[name][b : b + 1] for name in alone})  # NumPy multiplies matrix by matrix
 
 
