@@ -18,7 +18,10 @@ from trueband.properties.candidate.target import Target
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.strategies import LONG, cases
 from trueband.properties.checks import CHECKS, Check
+from trueband.properties.models.check import ModelCheck, ModelProbe
 from trueband.properties.models.checks import MODEL_CHECKS
+from trueband.properties.models.training import TRAINING
+from trueband.properties.results.verdict import Verdict
 from trueband.properties.running.engine import SMALL, SMALL_AGAIN
 from trueband.properties.running.large_models import ONE_AT_SIZE_OF
 from trueband.properties.running.models import search_models
@@ -34,7 +37,7 @@ ROUNDS = (4, 0, 0, 10, 0)
 HEAVY, HEAVY_ROUNDS = 6, (8, 2, 0, 10, 0)
 LONG_ROUND, SOME_SHAPES, MOST_SHAPES = 1, 2, 4
 ONE_OF, LEAST_EARLY = 8, 9  # shapes in the first of these rounds: one of so many, if that gives as many
-MODEL_ROUNDS = (2, 4)
+MODEL_ROUNDS = (1, 1, 4)
 MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
 
@@ -101,14 +104,48 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
 
 
 def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
-    """Trials in the suite's order: the short rounds in the first dtype, the same in the others, then all the rest."""
-    dtype = trials[0].dtype.split()[-1]  # behind the architecture, of models
-    first = [trial for trial in trials if trial.dtype.split()[-1] == dtype]
-    others = [trial for trial in trials if trial.dtype.split()[-1] != dtype]
+    """Trials in the suite's order: the short rounds in the first dtype, the same in the others, then all the rest.
+
+    Of models each short round takes every check in turn, each time in another architecture and dtype.
+    """
     short = range(len(trials[0].cases) - 1)
-    yield from ((trial, number) for group in (first, others) for number in short for trial in group)
+    if " " in trials[0].dtype:
+        yield from ((trial, number) for number in short for trial in in_turn(trials))
+    else:
+        first = [trial for trial in trials if trial.dtype == trials[0].dtype]
+        others = [trial for trial in trials if trial.dtype != trials[0].dtype]
+        yield from ((trial, number) for group in (first, others) for number in short for trial in group)
     rest = sorted(trials, key=lambda trial: trial.check == SMALL_WORLD)  # its longer lengths cost seconds: last
     yield from ((trial, len(short)) for trial in rest)
+
+
+def in_turn(trials: Sequence[Trial]) -> Iterator[Trial]:
+    """One trial of each check, then another of each, until all have had their turn; neighbors in other architectures.
+
+    The checks of training, which are dear, stand between the others.
+    """
+    of_check: dict[str, list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.dtype.split()[-1], reverse=True):  # float64 first
+        of_check.setdefault(trial.check, []).append(trial)
+    trains = [name for name in of_check if MODEL_CHECKS[name].needs & set(TRAINING)]
+    others = [name for name in of_check if name not in trains]
+    place = {name: (number + 0.5) / len(group) for group in (trains, others) for number, name in enumerate(group)}
+    groups = [of_check[name] for name in sorted(of_check, key=place.__getitem__)]
+    for turn in range(max(map(len, groups))):
+        for number, group in enumerate(groups):
+            if turn < len(group):
+                yield group[(number + turn) % len(group)]
+
+
+def once(check: ModelCheck, passed: set[str]) -> ModelCheck:
+    """The check, which lets those cases pass that it has passed before: each search begins with the simplest."""
+
+    def function(probe: ModelProbe) -> Iterator[Verdict]:
+        if probe.case.id not in passed:
+            yield from check.function(probe)
+            passed.add(probe.case.id)
+
+    return replace(check, function=function)
 
 
 def kills(trial: Trial, seed: int = 0) -> bool:
@@ -236,12 +273,14 @@ def model_trials(
     return trials
 
 
-def _model_trial(check: Any, candidate: Any, architecture: str, dtype: str, examples: int) -> Trial:
-    counts = share(examples, MODEL_ROUNDS)
+def _model_trial(check: ModelCheck, candidate: Any, architecture: str, dtype: str, examples: int) -> Trial:
+    counts, passed = share(examples, MODEL_ROUNDS), set[str]()
 
     def run(number: int, seed: int, shrink: bool) -> Found:
         # A case at size is behind all the small ones.
         large = ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] and number == len(MODEL_ROUNDS) else 0
-        return search_models(check, candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink)
+        return search_models(
+            once(check, passed), candidate, architecture, dtype, max(counts[number], large), seed, shrink=shrink
+        )
 
     return Trial(check.name, f"{architecture} {dtype}", counts, run)

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -266,43 +266,49 @@ def flags(rows: Positions, shape: tuple[int, ...]) -> np.ndarray:
 @st.composite
 def model_cases(draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, most_tokens: int = 14) -> ModelCase:
     """Cases of some architectures, smallest first."""
-    architecture = draw(st.sampled_from(architectures))
-    tokens = draw(st.integers(2, most_tokens))
-    batch, layers = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    architecture = draw(_one_of(architectures))
+    tokens = draw(_integers(2, most_tokens))
+    batch, layers = draw(_integers(1, 3)), draw(_integers(1, 3))
     masked = masked_positions(tokens)
     banded = architecture != "xlm-roberta"
-    heads = draw(st.integers(1, 2))
+    heads = draw(_integers(1, 2))
     plain: dict[str, Any] = {}
     if architecture == "led":
-        plain["target_tokens"] = targets = draw(st.integers(1, 5))
+        plain["target_tokens"] = targets = draw(_integers(1, 5))
         plain["target_masked"] = tuple(draw(masked_positions(targets)) for _ in range(batch))
     if not banded:
-        plain["pad_token_id"] = draw(st.sampled_from((1, 0, 5)))
-        plain["positions"] = draw(st.sampled_from(POSITION_EMBEDDING_TYPES))
+        plain["pad_token_id"] = draw(_one_of((1, 0, 5)))
+        plain["positions"] = draw(_one_of(POSITION_EMBEDDING_TYPES))
         plain["causal"] = draw(st.booleans())
-        plain["encoder_tokens"] = draw(st.integers(0, 4)) if plain["causal"] else 0
-        plain["chunk"] = draw(st.integers(0, 5))
-        plain["pruned"] = tuple(draw(st.sampled_from(((), (0,), (1,)))) for _ in range(layers)) if heads > 1 else ()
+        plain["encoder_tokens"] = draw(_integers(0, 4)) if plain["causal"] else 0
+        plain["chunk"] = draw(_integers(0, 5))
+        plain["pruned"] = tuple(draw(_one_of(((), (0,), (1,)))) for _ in range(layers)) if heads > 1 else ()
     return ModelCase(
         architecture=architecture,
         tokens=tokens,
         batch=batch,
         layers=layers,
         heads=heads,
-        windows=tuple(draw(st.integers(1, 6)) for _ in range(layers)) if banded else (1,),
+        windows=tuple(draw(_integers(1, 6)) for _ in range(layers)) if banded else (1,),
         masked=tuple(draw(masked) for _ in range(batch)),
         global_=tuple(draw(some_positions(tokens)) if banded else () for _ in range(batch)),
-        seed=draw(st.integers(0, 2**16)),
+        seed=draw(_integers(0, 2**16)),
         dtype=dtype,
         **plain,
     )
 
 
+_integers = cache(st.integers)  # a new strategy for each draw would be examined by Hypothesis each time
+_one_of = cache(st.sampled_from)
+
+
+@cache
 def some_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """At most 3 of a row's positions."""
     return st.sets(st.integers(0, tokens - 1), max_size=3).map(lambda chosen: tuple(sorted(chosen)))
 
 
+@cache
 def masked_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Positions of a row that are masked, never all: on the right, on the left, or anywhere."""
     tail = st.integers(0, tokens - 1).map(lambda count: tuple(range(tokens - count, tokens)))

@@ -293,6 +293,7 @@ def search(
         found.failure = failure
         _end(_Broken if failure.status in SHRUNK else _Died)
 
+    attempt._hypothesis_internal_database_key = b""  # type: ignore[attr-defined]  # its source need not be read for one
     try:
         with no_constants_of_modules():
             attempt()
