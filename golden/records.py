@@ -109,7 +109,16 @@ def record_of(name: str, claim: str, kind: str, witness: str, compute: Callable[
     except Exception as error:
         outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
     return GoldenRecord(
-        name=name, claim=claim, witness=witness, passed=outcome.passed, detail=outcome.detail, value=outcome.value,
-        expected=outcome.expected, error=outcome.error, tolerance=outcome.tolerance,
-        seconds=time.perf_counter() - start, kind=kind, cannot_run=cannot_run,
-    )  # fmt: skip
+        name=name,
+        claim=claim,
+        witness=witness,
+        passed=outcome.passed,
+        detail=outcome.detail,
+        value=outcome.value,
+        expected=outcome.expected,
+        error=outcome.error,
+        tolerance=outcome.tolerance,
+        seconds=time.perf_counter() - start,
+        kind=kind,
+        cannot_run=cannot_run,
+    )

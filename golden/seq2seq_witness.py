@@ -45,9 +45,13 @@ def reference_seq2seq(
 ) -> dict[str, Any]:
     """The reference, float64."""
     output = led_conditional_generation(
-        state, LEDConfig.from_dict(config), input_ids, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, decoder_input_ids=decoder_input_ids,
-    )  # fmt: skip
+        state,
+        LEDConfig.from_dict(config),
+        input_ids,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        decoder_input_ids=decoder_input_ids,
+    )
     return {"encoder_last_hidden_state": output.encoder_last_hidden_state, "logits": output.logits}
 
 

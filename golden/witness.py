@@ -71,9 +71,12 @@ def reference_masked_lm(
     """The reference, float64."""
     if architecture == "longformer":
         result = longformer_masked_lm(
-            state, LongformerConfig.from_dict(config), input_ids,
-            attention_mask=attention_mask, global_attention_mask=global_attention_mask,
-        )  # fmt: skip
+            state,
+            LongformerConfig.from_dict(config),
+            input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+        )
     else:
         result = roberta_masked_lm(state, XLMRobertaConfig.from_dict(config), input_ids, attention_mask=attention_mask)
     return {"hidden_states": list(result.hidden_states), "logits": result.logits}

@@ -40,13 +40,26 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main_parser.add_argument("--version", action="store_true", help="print the version, and exit")
-    main_parser.add_argument("--verbose", action="store_true", help="with --version: also the machine, as the first "
-        "line of every file of results tells it: processor, libraries, threads, variables")  # fmt: skip
+    main_parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="with --version: also the machine, as the first "
+        "line of every file of results tells it: processor, libraries, threads, variables",
+    )
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
     every = (
-        check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
-        targets_command, sanitize_command, compile_command, bench_command,
-    )  # fmt: skip
+        check_command,
+        repro_command,
+        golden_command,
+        faults_command,
+        merge_command,
+        convert_command,
+        summarize_command,
+        targets_command,
+        sanitize_command,
+        compile_command,
+        bench_command,
+    )
     for command in every:
         command.add_parser(commands)
     return main_parser

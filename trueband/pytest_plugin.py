@@ -40,10 +40,20 @@ def golden() -> Callable[[str | Path], GoldenInTest]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("trueband", "checks of attention kernels and models")
     add = group.addoption
-    add("--trueband-target", action="append", default=[], metavar="TARGET",
-        help="a kernel to check, module:callable or file.py:callable; again for more")  # fmt: skip
-    add("--trueband-model-target", action="append", default=[], metavar="FACTORY",
-        help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more")  # fmt: skip
+    add(
+        "--trueband-target",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="a kernel to check, module:callable or file.py:callable; again for more",
+    )
+    add(
+        "--trueband-model-target",
+        action="append",
+        default=[],
+        metavar="FACTORY",
+        help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more",
+    )
     add_options(add, "--trueband-")
 
 

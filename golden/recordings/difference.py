@@ -64,9 +64,7 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
         reference = judge(taps[0], taps[1], bound, name)
         own = [own_taps(golden)[name][at] for golden, at in sides if name in own_taps(golden)]
-        found.append(
-            Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
-        )  # fmt: skip
+        found.append(Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None))
     return found
 
 

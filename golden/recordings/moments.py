@@ -105,9 +105,16 @@ def _banded_layer(
 
 
 def _roberta_layer(
-    model: Recorded, config: XLMRobertaConfig, stage: str, number: int, inputs: Inputs, x: Moments,
-    encoded: Moments | None, rows: Rows, precision: Precision,
-) -> Taps:  # fmt: skip
+    model: Recorded,
+    config: XLMRobertaConfig,
+    stage: str,
+    number: int,
+    inputs: Inputs,
+    x: Moments,
+    encoded: Moments | None,
+    rows: Rows,
+    precision: Precision,
+) -> Taps:
     name, tokens = f"{model.prefix}encoder.layer.{number}", x.value.shape[1]
     layer = encoder_layer(model.state, name, config, precision)
     real = check_mask("attention_mask", inputs.get("attention_mask"), x.value.shape[:2], default=True)

@@ -29,10 +29,14 @@ MASKS = {
     "xlm-roberta": ("attention_mask", "head_mask", "encoder_hidden_states", "encoder_attention_mask"),
     "longformer": ("attention_mask", "global_attention_mask", "head_mask"),
     "led": (
-        "attention_mask", "global_attention_mask", "decoder_attention_mask", "head_mask", "decoder_head_mask",
+        "attention_mask",
+        "global_attention_mask",
+        "decoder_attention_mask",
+        "head_mask",
+        "decoder_head_mask",
         "cross_attn_head_mask",
     ),
-}  # fmt: skip
+}
 
 
 def judged_outputs(
@@ -85,9 +89,15 @@ def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, preci
             decoder = shift_right(labels, config.pad_token_id, config.decoder_start_token_id)
         encoder, precision = precision, Precision.of("float64")  # only the encoder's attention is banded
         named = led_moments(
-            state, config, ids, precision, encoder_precision=encoder, decoder_input_ids=decoder, prefix=prefix,
+            state,
+            config,
+            ids,
+            precision,
+            encoder_precision=encoder,
+            decoder_input_ids=decoder,
+            prefix=prefix,
             **options,
-        )  # fmt: skip
+        )
     elif isinstance(config, LongformerConfig):
         named = longformer_moments(state, config, ids, precision, prefix=prefix, **options)
     else:

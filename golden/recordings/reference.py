@@ -160,9 +160,14 @@ def _decoder_layer(
     assert isinstance(model.config, LEDConfig)
     name = f"{model.prefix}decoder.layers.{number}"
     layer = led_decoder_layer(
-        model.state, name, model.config, x, encoded, attention_mask=inputs.get("decoder_attention_mask"),
+        model.state,
+        name,
+        model.config,
+        x,
+        encoded,
+        attention_mask=inputs.get("decoder_attention_mask"),
         encoder_attention_mask=inputs.get("attention_mask"),
-    )  # fmt: skip
+    )
     own = _led_attended(model.state, f"{name}.self_attn", "out_proj", x, layer.self_attention.context)
     across = _led_attended(model.state, f"{name}.encoder_attn", "out_proj", own, layer.cross_attention.context)
     return {f"{stage}.attention": own, f"{stage}.cross_attention": across, stage: layer.hidden_states}

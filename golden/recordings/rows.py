@@ -14,9 +14,12 @@ Rows = NDArray[np.int64]
 
 
 def selected_rows(
-    tokens: int, windows: tuple[int, ...] = (), real: NDArray[np.bool_] | None = None,
-    flagged: NDArray[np.bool_] | None = None, most: int = MOST,
-) -> Rows:  # fmt: skip
+    tokens: int,
+    windows: tuple[int, ...] = (),
+    real: NDArray[np.bool_] | None = None,
+    flagged: NDArray[np.bool_] | None = None,
+    most: int = MOST,
+) -> Rows:
     """Positions in order, the same for all texts of the batch.
 
     Args:

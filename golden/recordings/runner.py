@@ -22,9 +22,13 @@ def run_taps(golden: Golden, context: Context) -> Outcome:
     witness = context.witness(RUN)
     state = weights(golden, context).state
     given = witness(
-        told.model_class, told.details["config"], dict(state), golden.inputs, entering(golden),
+        told.model_class,
+        told.details["config"],
+        dict(state),
+        golden.inputs,
+        entering(golden),
         context.dtype or "float32",
-    )  # fmt: skip
+    )
     return outcome_of(given["wiring"], judge_taps(golden, given["taps"], given["dtype"]))
 
 

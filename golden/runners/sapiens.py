@@ -61,9 +61,13 @@ def _run(golden: Golden, context: Context) -> tuple[Output, Inputs]:
     converted = golden.metadata.conversion
     architecture = "roberta" if converted is None else converted["to"]
     output = run_masked_lm(
-        context.witness("masked_lm"), architecture, weights(golden, context), given.input_ids, given.attention_mask,
+        context.witness("masked_lm"),
+        architecture,
+        weights(golden, context),
+        given.input_ids,
+        given.attention_mask,
         given.global_attention_mask if architecture == "longformer" else None,
-    )  # fmt: skip
+    )
     return output, given
 
 
@@ -84,9 +88,13 @@ def led_embedding(golden: Golden, context: Context) -> Outcome:
     """The same, of the encoder of an LED, within the printed digits."""
     given = inputs_of(golden.metadata.inputs)
     output = run_seq2seq(
-        context.witness("seq2seq"), weights(golden, context), given.input_ids, given.global_attention_mask,
-        np.array([[DECODER_START]]), given.attention_mask,
-    )  # fmt: skip
+        context.witness("seq2seq"),
+        weights(golden, context),
+        given.input_ids,
+        given.global_attention_mask,
+        np.array([[DECODER_START]]),
+        given.attention_mask,
+    )
     return judge_published(golden, _mean(output.encoder_last_hidden_state, given.residues))
 
 

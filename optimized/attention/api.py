@@ -83,9 +83,23 @@ def band_attention(
     scale = arguments.check_scale(scale, head_dim)
     dropout_p = arguments.check_dropout(dropout_p)
     return find_implementation(impl, query, dropout_p)(
-        query, key, value, query_global, key_global, value_global, head_mask, attention_mask, global_attention_mask,
-        dropout_seed(dropout_p), window, dilations, causal, scale, dropout_p, True,
-    )  # fmt: skip
+        query,
+        key,
+        value,
+        query_global,
+        key_global,
+        value_global,
+        head_mask,
+        attention_mask,
+        global_attention_mask,
+        dropout_seed(dropout_p),
+        window,
+        dilations,
+        causal,
+        scale,
+        dropout_p,
+        True,
+    )
 
 
 def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:

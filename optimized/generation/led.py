@@ -104,14 +104,17 @@ class LEDGeneration:
         encoded = (repeated(states, rules),)
         cache = self.led.decoder.cache_of_encoder(states, rules.copies) if how.use_cache else None
 
-        def read(
-            ids: Tensor, own: Tensor | None, cache: DecoderCache | None
-        ) -> tuple[Tensor, DecoderCache | None]:  # fmt: skip
+        def read(ids: Tensor, own: Tensor | None, cache: DecoderCache | None) -> tuple[Tensor, DecoderCache | None]:
             output = self(  # type: ignore[operator]
-                attention_mask=real, encoder_outputs=encoded, decoder_input_ids=ids, decoder_attention_mask=own,
-                decoder_head_mask=decoder_head_mask, cross_attn_head_mask=cross_attn_head_mask,
-                past_key_values=cache, use_cache=how.use_cache,
-            )  # fmt: skip
+                attention_mask=real,
+                encoder_outputs=encoded,
+                decoder_input_ids=ids,
+                decoder_attention_mask=own,
+                decoder_head_mask=decoder_head_mask,
+                cross_attn_head_mask=cross_attn_head_mask,
+                past_key_values=cache,
+                use_cache=how.use_cache,
+            )
             return output.logits, output.past_key_values
 
         result = decode(read, prompts, mask, rules, generator, how.use_cache, cache)

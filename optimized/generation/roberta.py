@@ -70,13 +70,16 @@ class RobertaGeneration:
                 check_tensor(name, each)
         states, encoder_mask = (repeated(each, rules) for each in across.values())
 
-        def read(
-            ids: Tensor, own: Tensor | None, cache: DecoderCache | None
-        ) -> tuple[Tensor, DecoderCache | None]:  # fmt: skip
+        def read(ids: Tensor, own: Tensor | None, cache: DecoderCache | None) -> tuple[Tensor, DecoderCache | None]:
             output = self(  # type: ignore[operator]
-                ids, own, head_mask=head_mask, encoder_hidden_states=states, encoder_attention_mask=encoder_mask,
-                past_key_values=cache, use_cache=how.use_cache,
-            )  # fmt: skip
+                ids,
+                own,
+                head_mask=head_mask,
+                encoder_hidden_states=states,
+                encoder_attention_mask=encoder_mask,
+                past_key_values=cache,
+                use_cache=how.use_cache,
+            )
             return output.logits, output.past_key_values
 
         result = decode(read, prompts, mask, rules, generator, how.use_cache)

@@ -79,9 +79,15 @@ class LEDDecoderAttention(nn.Module):
 
 
 def shared_attention(
-    query: Tensor, key: Tensor, value: Tensor, copies: int, mask: Tensor | None, head_mask: Tensor | None,
-    dropout_p: float, output_attentions: bool,
-) -> Attended:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    copies: int,
+    mask: Tensor | None,
+    head_mask: Tensor | None,
+    dropout_p: float,
+    output_attentions: bool,
+) -> Attended:
     """Of (b * copies, h, t, d) queries on keys and values (b, h, n, d) that the copies share: they are read once."""
     rows, heads, tokens, head_dim = query.shape
     together = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)  # (b, h, copies * t, d)

@@ -81,9 +81,7 @@ class LEDForConditionalGeneration(LEDGeneration, Model):
             table.weight = resized(table.weight, size, config.init_std)
             table.num_embeddings = size
         tied = config.tie_word_embeddings
-        self.lm_head.weight = (
-            self.led.shared.weight if tied else resized(self.lm_head.weight, size, config.init_std)
-        )  # fmt: skip
+        self.lm_head.weight = self.led.shared.weight if tied else resized(self.lm_head.weight, size, config.init_std)
         self.lm_head.out_features = size
         bias = self.final_logits_bias.new_zeros(1, size)
         kept = min(size, config.vocab_size)

@@ -120,9 +120,7 @@ class LEDDecoder(LEDStack):
         own: list[Attended] = []
         across: list[Attended] = []
         for i, layer in enumerate(self.layers):
-            masks = LEDDecoderMasks(
-                prepared.mask, encoder_mask, prepared.head_masks[i], prepared.cross_head_masks[i]
-            )  # fmt: skip
+            masks = LEDDecoderMasks(prepared.mask, encoder_mask, prepared.head_masks[i], prepared.cross_head_masks[i])
             if self.drops_layer():
                 attended = [self.nothing(x, length) for length in (self.length(x, past), encoded.shape[1])]
             else:

@@ -90,6 +90,4 @@ class LEDForQuestionAnswering(Model):
         output = self.led(input_ids, attention_mask, **options)
         start, end = self.qa_outputs.spans(output.last_hidden_state)
         loss = span_loss(start, end, start_positions, end_positions)
-        return LEDSeq2SeqQuestionAnsweringModelOutput(
-            start_logits=start, end_logits=end, loss=loss, **output.shared()
-        )  # fmt: skip
+        return LEDSeq2SeqQuestionAnsweringModelOutput(start_logits=start, end_logits=end, loss=loss, **output.shared())

@@ -64,7 +64,7 @@ class LongformerModel(Model):
         global_mask = check_binary_mask("global_attention_mask", global_attention_mask, embedded)
         head_masks = check_head_masks(
             head_mask, self.config.num_hidden_layers, self.config.num_attention_heads, embedded.device
-        )  # fmt: skip
+        )
 
         def attend(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
             attended: Attended = module(hidden_states, mask, global_mask, head_masks[layer], output_attentions)

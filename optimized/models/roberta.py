@@ -87,9 +87,7 @@ class XLMRobertaModel(Model):
         past, counts = (0, None) if cache is None else (cache.length, cache.positions)
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, past, counts)
         mask = check_binary_mask("attention_mask", attention_mask, embedded, past)
-        head_masks = check_head_masks(
-            head_mask, config.num_hidden_layers, config.num_attention_heads, embedded.device
-        )  # fmt: skip
+        head_masks = check_head_masks(head_mask, config.num_hidden_layers, config.num_attention_heads, embedded.device)
         encoded, encoder_mask = encoder_hidden_states, None
         if encoded is not None:
             if not config.add_cross_attention:

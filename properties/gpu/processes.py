@@ -41,9 +41,12 @@ class Ended:
 
 
 def run_children(
-    module: str, arguments: Sequence[Sequence[str]], interpret: bool, time_limit: float | None,
+    module: str,
+    arguments: Sequence[Sequence[str]],
+    interpret: bool,
+    time_limit: float | None,
     memory_limit: int | None = None,
-) -> list[Ended]:  # fmt: skip
+) -> list[Ended]:
     """Run `python -m module ... FILE` for each list of arguments, at the same time; each writes JSON lines to its FILE.
 
     Args:
@@ -82,7 +85,7 @@ def run_children(
 
 def _wait(
     process: subprocess.Popen[bytes], end: float | None, time_limit: float | None, memory_limit: int | None
-) -> str:  # fmt: skip
+) -> str:
     """How it ended, if not well."""
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())

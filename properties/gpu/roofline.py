@@ -47,16 +47,28 @@ class Device:
 
 DEVICES = {
     "a100": Device(
-        "A100 SXM 80 GB", 80, 108, 1.41e9, {"half": 312e12, "tf32": 156e12}, 19.5e12, 2.039e12,
+        "A100 SXM 80 GB",
+        80,
+        108,
+        1.41e9,
+        {"half": 312e12, "tf32": 156e12},
+        19.5e12,
+        2.039e12,
         "NVIDIA A100 data sheet and architecture paper; CUDA programming guide, compute capability 8.0",
         shared=164 * 1024,
     ),
     "h100": Device(
-        "H100 SXM 80 GB", 90, 132, 1.98e9, {"half": 989.4e12, "tf32": 494.7e12}, 66.9e12, 3.35e12,
+        "H100 SXM 80 GB",
+        90,
+        132,
+        1.98e9,
+        {"half": 989.4e12, "tf32": 494.7e12},
+        66.9e12,
+        3.35e12,
         "NVIDIA H100 data sheet and architecture paper; CUDA programming guide, compute capability 9.0",
         shared=228 * 1024,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

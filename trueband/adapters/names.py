@@ -58,45 +58,65 @@ SHIPPED = {
     for each in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
-            "triton", "trueband.gpu.triton:target",
+            "triton",
+            "trueband.gpu.triton:target",
             "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
             ("triton",),
         ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
         Named(
-            "hf-longformer", "trueband.adapters.huggingface:longformer", "transformers' LongformerSelfAttention",
+            "hf-longformer",
+            "trueband.adapters.huggingface:longformer",
+            "transformers' LongformerSelfAttention",
             ("transformers",),
         ),
         Named(
             "hf-led", "trueband.adapters.huggingface:led", "transformers' LEDEncoderSelfAttention", ("transformers",)
         ),
         Named(
-            "local-attention", "trueband.adapters.local_attention:target", "lucidrains' LocalAttention, exact windows",
+            "local-attention",
+            "trueband.adapters.local_attention:target",
+            "lucidrains' LocalAttention, exact windows",
             ("local-attention",),
         ),
         Named(
-            "ptx-sm80", "trueband.gpu.ptx:sm80", "the fused kernels compiled for sm_80, executed on the CPU",
-            ("triton",), triton=EXECUTE[80],
+            "ptx-sm80",
+            "trueband.gpu.ptx:sm80",
+            "the fused kernels compiled for sm_80, executed on the CPU",
+            ("triton",),
+            triton=EXECUTE[80],
         ),
         Named(
-            "ptx-sm90", "trueband.gpu.ptx:sm90", "the fused kernels compiled for sm_90, executed on the CPU",
-            ("triton",), triton=EXECUTE[90],
+            "ptx-sm90",
+            "trueband.gpu.ptx:sm90",
+            "the fused kernels compiled for sm_90, executed on the CPU",
+            ("triton",),
+            triton=EXECUTE[90],
         ),
         Named(
-            "ptx-sm80-tf32", "trueband.gpu.ptx:sm80_tf32", "the same for sm_80, float32 products cut to tf32",
-            ("triton",), triton=EXECUTE[80],
+            "ptx-sm80-tf32",
+            "trueband.gpu.ptx:sm80_tf32",
+            "the same for sm_80, float32 products cut to tf32",
+            ("triton",),
+            triton=EXECUTE[80],
         ),
         Named(
-            "ptx-sm90-tf32", "trueband.gpu.ptx:sm90_tf32", "the same for sm_90, float32 products cut to tf32",
-            ("triton",), triton=EXECUTE[90],
+            "ptx-sm90-tf32",
+            "trueband.gpu.ptx:sm90_tf32",
+            "the same for sm_90, float32 products cut to tf32",
+            ("triton",),
+            triton=EXECUTE[90],
         ),
         Named(
-            "hf", "trueband.adapters.hf_models:factory", "transformers' LED, Longformer and XLM-RoBERTa models",
-            ("transformers",), kind="models",
+            "hf",
+            "trueband.adapters.hf_models:factory",
+            "transformers' LED, Longformer and XLM-RoBERTa models",
+            ("transformers",),
+            kind="models",
         ),
     )
-}  # fmt: skip
+}
 
 
 def named_targets() -> list[Named]:

@@ -68,16 +68,37 @@ CEILING_STORY = "the ceiling: as many multiply-adds in one large square matrix p
 CONTENDERS = (
     Contender(OURS, "operator", "trueband.optimized.band_attention", f"{_HERE}.operators:ours"),
     Contender(CEILING, "operator", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
-    Contender("hf-led core", "operator", "transformers' LEDEncoderSelfAttention, less the time of its projections",
-              f"{_HERE}.modules:peer_core", "transformers"),
-    Contender("sdpa", "operator", "torch's scaled_dot_product_attention with a dense mask, made before",
-              f"{_HERE}.operators:sdpa"),
-    Contender("flex", "operator", "torch's flex_attention, not compiled, with a block mask, made before",
-              f"{_HERE}.operators:flex", forward_only=True),
-    Contender("flex compiled", "operator", "the same, compiled before", f"{_HERE}.operators:flex_compiled",
-              forward_only=True),
-    Contender("local-attention", "operator", "lucidrains' LocalAttention with exact windows: the nearest it has, since "
-              "it computes whole blocks of the window", f"{_HERE}.operators:local_attention", "local_attention"),
+    Contender(
+        "hf-led core",
+        "operator",
+        "transformers' LEDEncoderSelfAttention, less the time of its projections",
+        f"{_HERE}.modules:peer_core",
+        "transformers",
+    ),
+    Contender(
+        "sdpa",
+        "operator",
+        "torch's scaled_dot_product_attention with a dense mask, made before",
+        f"{_HERE}.operators:sdpa",
+    ),
+    Contender(
+        "flex",
+        "operator",
+        "torch's flex_attention, not compiled, with a block mask, made before",
+        f"{_HERE}.operators:flex",
+        forward_only=True,
+    ),
+    Contender(
+        "flex compiled", "operator", "the same, compiled before", f"{_HERE}.operators:flex_compiled", forward_only=True
+    ),
+    Contender(
+        "local-attention",
+        "operator",
+        "lucidrains' LocalAttention with exact windows: the nearest it has, since "
+        "it computes whole blocks of the window",
+        f"{_HERE}.operators:local_attention",
+        "local_attention",
+    ),
     Contender(OURS, "module", "trueband.optimized's BandSelfAttention", f"{_HERE}.modules:ours"),
     Contender(CEILING, "module", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "module", "transformers' LEDEncoderSelfAttention", f"{_HERE}.modules:peer", "transformers"),
@@ -85,9 +106,10 @@ CONTENDERS = (
     Contender(CEILING, "encoder", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "encoder", "transformers' LEDEncoder", f"{_HERE}.encoders:peer", "transformers"),
     Contender(OURS, "generation", "trueband.optimized's LEDForConditionalGeneration", f"{_HERE}.generation:ours"),
-    Contender("hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer",
-              "transformers"),
-)  # fmt: skip
+    Contender(
+        "hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer", "transformers"
+    ),
+)
 NAMES = tuple(dict.fromkeys(each.name for each in CONTENDERS))
 
 

@@ -44,9 +44,14 @@ class Process:
     def __init__(self, contender: str, shape: Shape, threads: int, memory_limit: int | None) -> None:
         self.memory = 0
         self._process = subprocess.Popen(
-            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=environment(threads), start_new_session=True,  # so that what it starts, such as compilers, ends with it
-        )  # fmt: skip
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(threads),
+            start_new_session=True,  # so that what it starts, such as compilers, ends with it
+        )
         self._job = {"contender": contender, "shape": asdict(shape), "threads": threads, "memory_limit": memory_limit}
 
     def prepare(self, seconds: float) -> None:

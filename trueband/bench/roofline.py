@@ -76,9 +76,14 @@ class Counter:
             serve_cpu(None)
 
     def run(
-        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
-        warps: int, stages: int,
-    ) -> None:  # fmt: skip
+        self,
+        kernel: Callable[..., Any],
+        programs: int,
+        arguments: Sequence[Any],
+        constants: Mapping[str, Any],
+        warps: int,
+        stages: int,
+    ) -> None:
         """Compile a kernel, execute its programs of the first head, and count: what a `Place` does."""
         from trueband.gpu.ptx import compiler, requested
         from trueband.gpu.unwritten import plain
@@ -94,7 +99,12 @@ class Counter:
         # Products of exact float32 are made without tensor cores.
         self.counts.append(
             Count(
-                request.kernel, len(blocks) * times, scaled(counters, times), told["registers"], compiled.shared, warps,
+                request.kernel,
+                len(blocks) * times,
+                scaled(counters, times),
+                told["registers"],
+                compiled.shared,
+                warps,
                 "half" if self.shape.dtype != "float32" else "tf32",
             )
-        )  # fmt: skip
+        )

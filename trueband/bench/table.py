@@ -123,7 +123,5 @@ def _failures(measurements: Sequence[Measurement]) -> list[str]:
 
 def told_shortly(measurements: Sequence[Measurement]) -> str:
     """One line for the progress: the medians."""
-    parts = [
-        f"{each.contender} {seconds(each.median) if each.measured else each.status}" for each in measurements
-    ]  # fmt: skip
+    parts = [f"{each.contender} {seconds(each.median) if each.measured else each.status}" for each in measurements]
     return ", ".join(parts)

@@ -14,13 +14,14 @@ def again(options: argparse.Namespace, seed: int) -> str:
     words = ["trueband", "check", options.target, "--seed", str(seed)]
     named = flags(select="-k")
     given = [
-        ("--suite", options.suite, None), ("--model-target", options.model_target, None),
+        ("--suite", options.suite, None),
+        ("--model-target", options.model_target, None),
         *(
             (named[each.name], getattr(options, each.name), each.default)
             for each in fields(Request)
             if each.name in named and each.name not in ("seed", "gate")
         ),
-    ]  # fmt: skip
+    ]
     for flag, value, default in given:
         for one in value if isinstance(value, list) else [value] if value != default else []:
             words += [flag, str(one)]

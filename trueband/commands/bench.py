@@ -42,8 +42,14 @@ TOKENS = {
 }
 WINDOWS = {"operator": (64, 256, 512), "module": (64, 256, 512), "encoder": (512,), "generation": (512,)}
 PASSES = {"forward": (False,), "both": (True,), "all": (False, True)}
-QUICK = {"level": ["operator", "module", "encoder"], "tokens": [1024, 4096], "window": [512], "rounds": 3,
-         "passes": "forward", "contender": [each for each in NAMES if each != "flex compiled"]}  # fmt: skip
+QUICK = {
+    "level": ["operator", "module", "encoder"],
+    "tokens": [1024, 4096],
+    "window": [512],
+    "rounds": 3,
+    "passes": "forward",
+    "contender": [each for each in NAMES if each != "flex compiled"],
+}
 SHARE_OF_MEMORY = 0.75  # of what is free, for one process
 
 
@@ -58,36 +64,74 @@ def add_parser(commands: Commands[Command]) -> None:
         epilog="levels:\n" + "\n".join(f"  {name:11} {story}" for name, story in LEVELS.items()),
     )
     add = command.add_argument
-    add("--quick", action="store_true", help="two lengths, window 512, forward, three rounds, nothing compiled; other "
-        "options take precedence")  # fmt: skip
+    add(
+        "--quick",
+        action="store_true",
+        help="two lengths, window 512, forward, three rounds, nothing compiled; other options take precedence",
+    )
     add("--level", nargs="+", choices=LEVELS, metavar="LEVEL", help="what to measure (default: all)")
-    add("--tokens", nargs="+", type=positive, metavar="N", help="lengths (default: 1024, 2048, ... 65536; 4096 and "
-        "8192 of the encoder; 1024 and 4096 of generation)")  # fmt: skip
+    add(
+        "--tokens",
+        nargs="+",
+        type=positive,
+        metavar="N",
+        help="lengths (default: 1024, 2048, ... 65536; 4096 and 8192 of the encoder; 1024 and 4096 of generation)",
+    )
     add("--window", nargs="+", type=positive, metavar="W", help="one-sided (default: 64 256 512; 512 of the models)")
-    add("--passes", choices=PASSES, metavar="WHICH", help="forward; both: forward and backward as one; all: the one, "
-        "then the other (default: all)")  # fmt: skip
+    add(
+        "--passes",
+        choices=PASSES,
+        metavar="WHICH",
+        help="forward; both: forward and backward as one; all: the one, then the other (default: all)",
+    )
     add("--contender", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
     add("--rounds", type=positive, metavar="N", help="of each contender in turn (default: 5)")
     add("--batch", type=positive, default=1, metavar="B", help="rows (default: 1)")
-    add("--padding", nargs="+", type=_share, default=[0.0], metavar="SHARE", help="share of padded tokens, in rows of "
-        "different lengths (default: 0; try --batch 8 --padding 0 0.5)")  # fmt: skip
+    add(
+        "--padding",
+        nargs="+",
+        type=_share,
+        default=[0.0],
+        metavar="SHARE",
+        help="share of padded tokens, in rows of different lengths (default: 0; try --batch 8 --padding 0 0.5)",
+    )
     add("--heads", type=positive, default=12, metavar="H", help="heads (default: 12)")
     add("--head-dim", type=positive, default=64, metavar="D", help="width of a head (default: 64)")
-    add("--dtype", choices=("float32", "float64", "bfloat16", "float16"), metavar="DTYPE",
-        help="float32 (default), float64, bfloat16 (default of --roofline) or float16")  # fmt: skip
+    add(
+        "--dtype",
+        choices=("float32", "float64", "bfloat16", "float16"),
+        metavar="DTYPE",
+        help="float32 (default), float64, bfloat16 (default of --roofline) or float16",
+    )
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default) or cuda")
     add("--threads", type=positive, default=_processors(), metavar="N", help="of each process (default: all)")
-    add("--time-limit", type=positive, default=300, metavar="SECONDS", help="for preparing, and for each round "
-        "(default: 300)")  # fmt: skip
+    add(
+        "--time-limit",
+        type=positive,
+        default=300,
+        metavar="SECONDS",
+        help="for preparing, and for each round (default: 300)",
+    )
     add(
         "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
     )
     add("--json", type=Path, metavar="FILE", help="write one JSON line for each measurement, as they finish")
-    add("--roofline", choices=DEVICES, metavar="GPU", help="a100 or h100: nothing is measured; the fused kernels are "
-        "compiled for it and executed on the CPU, and their counts give lower bounds of the time there")  # fmt: skip
+    add(
+        "--roofline",
+        choices=DEVICES,
+        metavar="GPU",
+        help="a100 or h100: nothing is measured; the fused kernels are "
+        "compiled for it and executed on the CPU, and their counts give lower bounds of the time there",
+    )
     add("--plot", type=Path, metavar="FILE", help="write time and memory against length as an SVG file")
-    add("--from", dest="files", nargs="+", type=Path, metavar="FILE", help="measure nothing: tables, and a plot, of "
-        "files that --json wrote")  # fmt: skip
+    add(
+        "--from",
+        dest="files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: tables, and a plot, of files that --json wrote",
+    )
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -156,25 +200,23 @@ def _roofline(options: argparse.Namespace) -> int:
 
     for tokens in options.tokens or (4096,):
         for window in options.window or (256,):
-            shape = Shape(
-                "operator", tokens, window, options.passes != "forward", options.batch, options.heads, options.head_dim,
-                max(options.padding), options.dtype or "bfloat16",
-            )  # fmt: skip
+            size = (options.batch, options.heads, options.head_dim, max(options.padding))
+            shape = Shape("operator", tokens, window, options.passes != "forward", *size, options.dtype or "bfloat16")
             print("\n".join(roofline(options.roofline, shape)))
     return exit_codes.PASSED
 
 
 def shapes(options: argparse.Namespace) -> list[Shape]:
     """What to measure, lengths in increasing order within all else."""
+    size, run = (options.batch, options.heads, options.head_dim), (options.dtype, options.device)
     return [
-        Shape(level, tokens, window, backward, options.batch, options.heads, options.head_dim, padding, options.dtype,
-              options.device)
+        Shape(level, tokens, window, backward, *size, padding, *run)
         for level in options.level or LEVELS
         for backward in (PASSES[options.passes or "all"] if level != "generation" else (False,))
         for window in options.window or WINDOWS[level]
         for padding in options.padding
         for tokens in sorted(set(options.tokens or TOKENS[level]))
-    ]  # fmt: skip
+    ]
 
 
 def _measure(
@@ -204,8 +246,9 @@ class BenchLines(JsonLines):
             return
         packages = {name: _version(name) for name in ("transformers", "local-attention")}
         machine = in_a_process(environment(means.threads), options.device)
-        self.start(first_line("run", machine, threads=means.threads, rounds=means.rounds, device=options.device,
-                              **packages))  # fmt: skip
+        self.start(
+            first_line("run", machine, threads=means.threads, rounds=means.rounds, device=options.device, **packages)
+        )
 
     def add(self, measurement: Measurement) -> None:
         """One measurement, {"record": "measurement", ...}."""

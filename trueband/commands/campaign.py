@@ -22,10 +22,16 @@ from trueband.session.request_error import RequestError
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options that only a campaign has."""
-    command.add_argument("--resume", action="store_true", help="go on with the run that --json FILE is of, and do "
-        "nothing again; a new FILE is begun")  # fmt: skip
-    command.add_argument("--shard", metavar="i/N", help="run part i of N of the cases, by the hash of a case's id; "
-        "trueband merge sums the files of the parts up")  # fmt: skip
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run that --json FILE is of, and do nothing again; a new FILE is begun",
+    )
+    command.add_argument(
+        "--shard",
+        metavar="i/N",
+        help="run part i of N of the cases, by the hash of a case's id; trueband merge sums the files of the parts up",
+    )
 
 
 def is_campaign(options: argparse.Namespace, request: Request) -> bool:

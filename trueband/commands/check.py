@@ -39,12 +39,20 @@ def add_parser(commands: Commands[Command]) -> None:
     add = command.add_argument
     add("target", nargs="?", default=OWN_KERNEL, metavar="TARGET", help="what to check (default: the package itself)")
     add_options(add, select=("-k", "--select"))
-    add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
+    add(
+        "--suite",
+        choices=("operator", "models", "golden", "all"),
+        help="operator: the kernel; models: the package's "
         "models on random weights; golden: published weights "
-        "(default: all without TARGET, operator with one)")  # fmt: skip
-    add("--model-target", metavar="FACTORY", help="models to check instead of the package's: module:factory, "
+        "(default: all without TARGET, operator with one)",
+    )
+    add(
+        "--model-target",
+        metavar="FACTORY",
+        help="models to check instead of the package's: module:factory, "
         "file.py:factory or a name (hf); factory(architecture, class name, config, state) gives a model with the "
-        "Hub's signature")  # fmt: skip
+        "Hub's signature",
+    )
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
     add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
     report_files.add_options(command)

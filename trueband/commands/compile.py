@@ -57,8 +57,12 @@ def add_parser(commands: Commands[Command]) -> None:
     )
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
-    add("--gpu", action="append", metavar="GPU", help=f"one of {', '.join(TARGETS)}; again for more (default: "
-        f"{', '.join(OWN_TARGETS)})")  # fmt: skip
+    add(
+        "--gpu",
+        action="append",
+        metavar="GPU",
+        help=f"one of {', '.join(TARGETS)}; again for more (default: {', '.join(OWN_TARGETS)})",
+    )
     add("--tier", choices=tuple(SPECS), help=f"how many of the package's own kernels (default: quick; of {OWN} only)")
     add("--jobs", type=positive, default=1, metavar="N", help=f"processes (default: 1; of {OWN} only)")
     add("--time-limit", type=float, metavar="SECONDS", help="for all of it (default: no limit)")

@@ -33,8 +33,13 @@ def add_parser(commands: Commands[Command]) -> None:
     add = command.add_argument
     add("-k", dest="pattern", metavar="EXPR", help="faults with EXPR in name, class or level; 'a or b', 'not a'")
     add("--tier", choices=("quick", "full"), default="quick", help="how much of the suite (default: quick)")
-    add("--dtype", action="append", choices=("float64", "float32", "float16"), metavar="DTYPE",
-        help="only this one, of float64, float32, float16; again for more (default: all)")  # fmt: skip
+    add(
+        "--dtype",
+        action="append",
+        choices=("float64", "float32", "float16"),
+        metavar="DTYPE",
+        help="only this one, of float64, float32, float16; again for more (default: all)",
+    )
     add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
     add("--matrix", action="store_true", help="every check on every fault: prints fault x check")
     add("--list", action="store_true", help="list the faults, run nothing")
@@ -45,9 +50,8 @@ def add_parser(commands: Commands[Command]) -> None:
 def run_command(options: argparse.Namespace) -> int:
     """Run, print the table and the goals, and return the exit code."""
     entries = [
-        entry for entry in catalog().values()
-        if matches(options.pattern, f"{entry.name} {entry.kind} {entry.level}")
-    ]  # fmt: skip
+        entry for entry in catalog().values() if matches(options.pattern, f"{entry.name} {entry.kind} {entry.level}")
+    ]
     if not entries:
         raise ValueError(f"-k: expected a part of a fault's name, class or level, got {options.pattern!r}")
     names = [entry.name for entry in entries]

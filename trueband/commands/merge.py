@@ -30,8 +30,12 @@ def add_parser(commands: Commands[Command]) -> None:
     command = add_command(commands, "merge", "sum up the files of a campaign", DESCRIPTION, run_command)
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="written by trueband check --tier nightly")
     command.add_argument("--partial", action="store_true", help="do not ask that all shards are there and complete")
-    command.add_argument("--json", type=Path, metavar="OUT", help="write the sum as JSON lines: the run, one record "
-        "for each check and dtype")  # fmt: skip
+    command.add_argument(
+        "--json",
+        type=Path,
+        metavar="OUT",
+        help="write the sum as JSON lines: the run, one record for each check and dtype",
+    )
     add_options(command, "a page without pictures, which need the target")
 
 

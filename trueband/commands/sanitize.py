@@ -70,10 +70,19 @@ def add_parser(commands: Commands[Command]) -> None:
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
     add("--seed", type=int, default=0, metavar="S", help="of the order in which programs run (default: 0)")
-    add("--time-limit", type=float, metavar="SECONDS", help="for the function (default: no limit); kernels that wait "
-        "for each other may never end in the interpreter")  # fmt: skip
-    add("--memory-limit", type=positive, default=MEMORY_LIMIT, metavar="MIB", help="of memory that is written, the "
-        f"sanitizer's own included (default: {MEMORY_LIMIT:,})")  # fmt: skip
+    add(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="for the function (default: no limit); kernels that wait for each other may never end in the interpreter",
+    )
+    add(
+        "--memory-limit",
+        type=positive,
+        default=MEMORY_LIMIT,
+        metavar="MIB",
+        help=f"of memory that is written, the sanitizer's own included (default: {MEMORY_LIMIT:,})",
+    )
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
     add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
 
@@ -110,8 +119,14 @@ def lines_of(outcome: Outcome, target: str) -> str:
     """What ran where, one line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
     head = first_line("run", outcome.machine or machine(), target=target)
     findings = [("finding", finding.to_dict()) for finding in outcome.findings]
-    end = {"findings": len(findings), "launches": outcome.launches, "accesses": outcome.accesses,
-           "unchecked": outcome.unchecked, "kernels": outcome.kernels, "crash": outcome.crash}  # fmt: skip
+    end = {
+        "findings": len(findings),
+        "launches": outcome.launches,
+        "accesses": outcome.accesses,
+        "unchecked": outcome.unchecked,
+        "kernels": outcome.kernels,
+        "crash": outcome.crash,
+    }
     return json_lines(head, *findings, ("end", end))
 
 

@@ -47,9 +47,15 @@ def run_command(options: argparse.Namespace) -> int:
 def describe(named: Named) -> dict[str, Any]:
     """What is known of a target; a target that cannot be loaded is told, not raised."""
     told: dict[str, Any] = {
-        "name": named.name, "origin": named.origin, "kind": named.kind, "spec": named.spec, "summary": named.summary,
-        "installed": False, "versions": "", "problem": "",
-    }  # fmt: skip
+        "name": named.name,
+        "origin": named.origin,
+        "kind": named.kind,
+        "spec": named.spec,
+        "summary": named.summary,
+        "installed": False,
+        "versions": "",
+        "problem": "",
+    }
     if named.missing:
         return {**told, "problem": f"pip install {' '.join(named.missing)}"}
     unfit = named.triton and refusal(named.triton)

@@ -29,6 +29,13 @@ def _kernels(target: str, **chosen: Any) -> Iterator[Kernel]:
 
     for each in configurations(targets=[target], **chosen):
         yield Kernel(
-            each.name.removeprefix(f"{target}-"), each.function, each.target, each.signature, each.constants,
-            each.attributes, each.warps, each.stages, each.products,
-        )  # fmt: skip
+            each.name.removeprefix(f"{target}-"),
+            each.function,
+            each.target,
+            each.signature,
+            each.constants,
+            each.attributes,
+            each.warps,
+            each.stages,
+            each.products,
+        )

@@ -44,9 +44,14 @@ class Emulated:
         return band_attention(query, key, value, impl="triton", **options)
 
     def run(
-        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
-        warps: int, stages: int,
-    ) -> None:  # fmt: skip
+        self,
+        kernel: Callable[..., Any],
+        programs: int,
+        arguments: Sequence[Any],
+        constants: Mapping[str, Any],
+        warps: int,
+        stages: int,
+    ) -> None:
         """Compile and execute a kernel: what a `Place` does."""
         assert self._unwritten is not None
         request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
@@ -56,9 +61,13 @@ class Emulated:
 
 
 def requested(
-    kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any], capability: int, warps: int,
+    kernel: Callable[..., Any],
+    arguments: Sequence[Any],
+    constants: Mapping[str, Any],
+    capability: int,
+    warps: int,
     stages: int,
-) -> tuple[Request, list[Any]]:  # fmt: skip
+) -> tuple[Request, list[Any]]:
     """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
     from trueband.optimized.attention.triton.shipped import specialized
 

@@ -155,12 +155,23 @@ def _golden(
     recipe, sha256 = recipe_of(inputs)
     taps = [name.removeprefix("tap.") for name in arrays if name.startswith("tap.")]
     metadata = Metadata(
-        id=request.out.stem, kind="recording", claim=f"the layers of {model.folder.resolve().name} give what they gave",
-        checkpoint=None, run=RUN, model_class=model.recorded.model_class, inputs=recipe, output="taps", dtype=dtype,
-        source=Source("trueband golden record"), license="of the model's owner", generator=f"trueband {__version__}",
-        inputs_sha256=sha256, weights_sha256=model.sha256, why=[*why, *([request.why] if request.why else [])],
+        id=request.out.stem,
+        kind="recording",
+        claim=f"the layers of {model.folder.resolve().name} give what they gave",
+        checkpoint=None,
+        run=RUN,
+        model_class=model.recorded.model_class,
+        inputs=recipe,
+        output="taps",
+        dtype=dtype,
+        source=Source("trueband golden record"),
+        license="of the model's owner",
+        generator=f"trueband {__version__}",
+        inputs_sha256=sha256,
+        weights_sha256=model.sha256,
+        why=[*why, *([request.why] if request.why else [])],
         details={"config": model.config, "taps": taps, "weights": model.stored},
-    )  # fmt: skip
+    )
     return Golden(metadata, arrays)
 
 

@@ -107,11 +107,19 @@ def identity(recognition: Recognition, config: Mapping[str, Any], witness: str) 
         claims.append((f"weights {file}", "the weights are the published file", same, told))
     return [
         GoldenRecord(
-            name=f"{entry.id}: {what}", claim=claim, witness=witness, passed=passed, detail=told, value=None,
-            expected=None, error=None, tolerance=None, seconds=time.perf_counter() - start,
+            name=f"{entry.id}: {what}",
+            claim=claim,
+            witness=witness,
+            passed=passed,
+            detail=told,
+            value=None,
+            expected=None,
+            error=None,
+            tolerance=None,
+            seconds=time.perf_counter() - start,
         )
         for what, claim, passed, told in claims
-    ]  # fmt: skip
+    ]
 
 
 def _running(golden: Golden) -> str:

@@ -75,14 +75,21 @@ def _changed(recorded: dict[str, Any], model: ModelFolder) -> str:
 
 
 def _with_note(outcome: Outcome, told: str) -> Outcome:
-    return Outcome(
-        False, outcome.detail + told, outcome.value, outcome.expected, outcome.error, outcome.tolerance
-    )  # fmt: skip
+    return Outcome(False, outcome.detail + told, outcome.value, outcome.expected, outcome.error, outcome.tolerance)
 
 
 def _record(golden: Golden, name: str, outcome: Outcome, where: str, seconds: float) -> GoldenRecord:
     return GoldenRecord(
-        name=f"{golden.id}:{name}", claim=golden.metadata.claim, witness=where, passed=outcome.passed,
-        detail=outcome.detail, value=outcome.value, expected=outcome.expected, error=outcome.error,
-        tolerance=outcome.tolerance, seconds=seconds, kind=golden.metadata.kind, cannot_run=False,
-    )  # fmt: skip
+        name=f"{golden.id}:{name}",
+        claim=golden.metadata.claim,
+        witness=where,
+        passed=outcome.passed,
+        detail=outcome.detail,
+        value=outcome.value,
+        expected=outcome.expected,
+        error=outcome.error,
+        tolerance=outcome.tolerance,
+        seconds=seconds,
+        kind=golden.metadata.kind,
+        cannot_run=False,
+    )

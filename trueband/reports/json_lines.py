@@ -25,10 +25,17 @@ def first_line(record: str, machine: Machine, **told: Any) -> dict[str, Any]:
 def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
     """What runs where, of a kernel."""
     return first_line(
-        "run", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
-        features=sorted(candidate.features), dtypes=plan.dtypes, device=plan.device, cases=plan.cases,
+        "run",
+        candidate.machine,
+        target=plan.target,
+        name=candidate.name,
+        library=candidate.library,
+        features=sorted(candidate.features),
+        dtypes=plan.dtypes,
+        device=plan.device,
+        cases=plan.cases,
         seed=None if plan.gate else plan.seed,
-    )  # fmt: skip
+    )
 
 
 class JsonLines:

@@ -21,10 +21,15 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         failures = sum(record.status == "failed" for record in group)
         errors = sum(not record.passed and record.status != "failed" for record in group)
         suite = ElementTree.SubElement(
-            root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
+            root,
+            "testsuite",
+            name=name,
+            tests=str(len(group)),
+            failures=str(failures),
+            errors=str(errors),
             skipped=str(sum(record.passed and record.status != "passed" for record in group)),
             time=f"{sum(record.seconds for record in group):.3f}",
-        )  # fmt: skip
+        )
         for record in group:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=name, name=record.check, time=f"{record.seconds:.3f}"

@@ -11,10 +11,17 @@ from typing import Any
 from trueband.properties.results.machine import VARIABLES, Machine
 
 _NAMES = {
-    "vector": "vector extension", "cores": "cores to use", "numpy_blas": "BLAS of numpy",
-    "numpy_blas_core": "its core", "numpy_simd": "loops of numpy", "aten": "ATen capability",
-    "torch_blas": "BLAS of torch", "torch_blas_branch": "its branch", "onednn": "oneDNN", "threads": "threads of torch",
-}  # fmt: skip
+    "vector": "vector extension",
+    "cores": "cores to use",
+    "numpy_blas": "BLAS of numpy",
+    "numpy_blas_core": "its core",
+    "numpy_simd": "loops of numpy",
+    "aten": "ATen capability",
+    "torch_blas": "BLAS of torch",
+    "torch_blas_branch": "its branch",
+    "onednn": "oneDNN",
+    "threads": "threads of torch",
+}
 
 
 def rows(machine: Machine) -> list[tuple[str, str]]:

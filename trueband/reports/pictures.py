@@ -58,9 +58,12 @@ def spread(counts: Sequence[int], what: str) -> str:
         marks[names[2 + (decade + histogram.DECADES) * histogram.PER_DECADE]] = f"1e{decade}"
     told = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
     return bars(
-        dict(zip(names, counts, strict=True)), names[-1:], marks, f"Cases by error/bound, {what}",
+        dict(zip(names, counts, strict=True)),
+        names[-1:],
+        marks,
+        f"Cases by error/bound, {what}",
         f"Number of cases with an error/bound of {told or 'none'}.",
-    )  # fmt: skip
+    )
 
 
 def _gather(candidate: Candidate, record: Record) -> Evidence | None:

@@ -20,19 +20,40 @@ from trueband.reports.made_on import apart, machines_of
 
 # What must be the same in files that belong together. The shard is compared apart, machines are told only.
 SAME = (
-    "trueband", "target", "features", "dtypes", "device", "cases", "small_world_dtypes", "checks", "seed", "block",
+    "trueband",
+    "target",
+    "features",
+    "dtypes",
+    "device",
+    "cases",
+    "small_world_dtypes",
+    "checks",
+    "seed",
+    "block",
     "expected_failures",
-)  # fmt: skip
+)
 
 
 def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard, expected: ExpectedFailures) -> dict[str, Any]:
     """The first line of the file."""
     return first_line(
-        "campaign", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
-        features=sorted(candidate.features), dtypes=list(plan.dtypes), device=plan.device, cases=plan.cases,
-        small_world_dtypes=list(plan.small_world_dtypes), checks=list(plan.checks), seed=plan.seed, block=BLOCK,
-        expected_failures=expected.values, shard=str(shard), hypothesis=hypothesis.__version__,
-    )  # fmt: skip
+        "campaign",
+        candidate.machine,
+        target=plan.target,
+        name=candidate.name,
+        library=candidate.library,
+        features=sorted(candidate.features),
+        dtypes=list(plan.dtypes),
+        device=plan.device,
+        cases=plan.cases,
+        small_world_dtypes=list(plan.small_world_dtypes),
+        checks=list(plan.checks),
+        seed=plan.seed,
+        block=BLOCK,
+        expected_failures=expected.values,
+        shard=str(shard),
+        hypothesis=hypothesis.__version__,
+    )
 
 
 def plan_of(head: Mapping[str, Any]) -> Plan:

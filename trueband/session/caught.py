@@ -46,6 +46,14 @@ class CaughtSuite:
 def ended_record(request: Request, error: CandidateEnded) -> Record:
     """What becomes of a kernel that ends where no check is being run, such as by a cheat."""
     return Record(
-        suite="operator", check="loading", claim=CLAIM, target=import_string(request.target), dtype="any",
-        device=request.device, status=error.status, cases=0, seconds=0.0, message=str(error),
-    )  # fmt: skip
+        suite="operator",
+        check="loading",
+        claim=CLAIM,
+        target=import_string(request.target),
+        dtype="any",
+        device=request.device,
+        status=error.status,
+        cases=0,
+        seconds=0.0,
+        message=str(error),
+    )

@@ -66,9 +66,10 @@ def optimized_seq2seq(
 
     model = build("LEDForConditionalGeneration", config, state, widest_dtype(state))
     given = {
-        "attention_mask": attention_mask, "global_attention_mask": global_attention_mask,
+        "attention_mask": attention_mask,
+        "global_attention_mask": global_attention_mask,
         "decoder_input_ids": decoder_input_ids,
-    }  # fmt: skip
+    }
     with torch.no_grad():
         output = model(torch.tensor(input_ids), **_tensors(given))
     return {
@@ -126,11 +127,16 @@ def optimized_position_ids(
     largest = padding_id if input_ids is None else max(padding_id, int(input_ids.max()))
     config = XLMRobertaConfig.from_dict(
         {
-            "vocab_size": largest + 1, "hidden_size": 1, "num_attention_heads": 1, "num_hidden_layers": 0,
-            "intermediate_size": 1, "max_position_embeddings": padding_id + 1 + tokens, "type_vocab_size": 1,
+            "vocab_size": largest + 1,
+            "hidden_size": 1,
+            "num_attention_heads": 1,
+            "num_hidden_layers": 0,
+            "intermediate_size": 1,
+            "max_position_embeddings": padding_id + 1 + tokens,
+            "type_vocab_size": 1,
             "pad_token_id": padding_id,
         }
-    )  # fmt: skip
+    )
     ids = None if input_ids is None else torch.tensor(input_ids)
     positions = XLMRobertaModel(config).embeddings.positions(ids, None, (batch, tokens), 0, None)
     return np.asarray(positions)

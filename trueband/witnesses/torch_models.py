@@ -78,8 +78,9 @@ class TorchModels(ABC):
             output = module(**tensors(inputs, module), output_hidden_states=True)
         pooled = None if model.architecture == "led" else output.pooler_output
         return {
-            **_taps(output, model.architecture), "pooler_output": None if pooled is None else pooled.numpy(),
-        }  # fmt: skip
+            **_taps(output, model.architecture),
+            "pooler_output": None if pooled is None else pooled.numpy(),
+        }
 
     def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
         """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
@@ -159,8 +160,10 @@ class TorchModels(ABC):
         with torch.no_grad():
             words = module.resize_token_embeddings(size).weight.numpy()
         return {
-            "words": words, "bias": module.final_logits_bias.numpy(), **outputs_of(module, "led", "lm", inputs),
-        }  # fmt: skip
+            "words": words,
+            "bias": module.final_logits_bias.numpy(),
+            **outputs_of(module, "led", "lm", inputs),
+        }
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         """A training step. A module that is handed out again is as it was."""
@@ -197,8 +200,9 @@ def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
     import torch
 
     assert step.state is not None
-    state = {name: torch.tensor(array, dtype=weights[name].dtype) for name, array in step.state.items()
-             if name in weights}  # fmt: skip
+    state = {
+        name: torch.tensor(array, dtype=weights[name].dtype) for name, array in step.state.items() if name in weights
+    }
     if step.way == "load_state_dict":
         module.load_state_dict(state, strict=False)
         return
@@ -252,8 +256,10 @@ def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, 
             if regime.backward:
                 (output.loss * factor).backward()
             taken = {
-                **_taps(output, model.architecture), **_logits(output, model.head), "loss": output.loss.item(),
-            }  # fmt: skip
+                **_taps(output, model.architecture),
+                **_logits(output, model.head),
+                "loss": output.loss.item(),
+            }
             outputs.append(taken)
             words.append(None if embeds is None else _array(embeds.grad))
     gradients = {name: parameter.grad for name, parameter in weights.items()}

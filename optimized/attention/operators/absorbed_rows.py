@@ -64,9 +64,15 @@ def forward(own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting
 
 
 def backward(
-    grad_output: Tensor, own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting, grads: list[Tensor],
+    grad_output: Tensor,
+    own: Tensor,
+    asking: Tensor,
+    parts: Weights,
+    row: Row,
+    work: Setting,
+    grads: list[Tensor],
     grad_head_mask: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Gradients of `own` (m, D) and `asking` (x, D) from that of the output (h, x, d).
 
     Adds to `grads`, those of weight (D, D) and bias (D,) of query, key and value, and to that of the head mask (h,).

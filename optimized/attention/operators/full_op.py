@@ -59,9 +59,16 @@ def plan(unit: Unit, query: Tensor, key: Tensor, causal: bool) -> Iterator[tuple
 
 
 def forward(
-    query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> Tensor:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> Tensor:
     """Output (b, h, t, d)."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result = new_like(query)
@@ -75,9 +82,17 @@ def forward(
 
 
 def backward(
-    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> list[Tensor]:  # fmt: skip
+    grad_output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> list[Tensor]:
     """Gradients of query, key, value and head_mask; the last is empty where there is none."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     grads = [new_like(tensor) for tensor in (query, key, value)]
@@ -103,9 +118,16 @@ def backward(
 
 
 def weights(
-    query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> Iterator[Weights]:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> Iterator[Weights]:
     """What multiplies the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     for unit in units(query, key, attention_mask):

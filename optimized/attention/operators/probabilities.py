@@ -62,9 +62,23 @@ def local_probabilities(
     """(b, h, n, x + 2 * window + 1) of `band_op` without global rows and dilation."""
     batch, heads, tokens, _ = query.shape
     call = BandArguments(
-        query, key, key, None, None, None, head_mask, attention_mask, global_attention_mask, seed, window,
-        dilations=[1] * heads, causal=False, scale=scale, dropout_p=dropout_p, global_rows=False,
-    )  # fmt: skip
+        query,
+        key,
+        key,
+        None,
+        None,
+        None,
+        head_mask,
+        attention_mask,
+        global_attention_mask,
+        seed,
+        window,
+        dilations=[1] * heads,
+        causal=False,
+        scale=scale,
+        dropout_p=dropout_p,
+        global_rows=False,
+    )
     work = plan(call)
     columns = max((row.global_count for row in work.rows), default=0)
 

@@ -70,9 +70,18 @@ def blank_out(scores: Tensor, blanks: Blanks) -> Tensor:
 
 
 def forward(
-    query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> Tensor:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> Tensor:
     """Output (b, h, t, d)."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result, table = new_like(query), distances.to(work.space.dtype)
@@ -93,9 +102,19 @@ def forward(
 
 
 def backward(
-    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> list[Tensor]:  # fmt: skip
+    grad_output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> list[Tensor]:
     """Gradients of query, key, value, distances and head_mask; the last is empty where there is none."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     grads, table = [new_like(tensor) for tensor in (query, key, value)], distances.to(work.space.dtype)
@@ -154,9 +173,18 @@ def skewed(grad_scores: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 def weights(
-    query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> Iterator[Weights]:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> Iterator[Weights]:
     """What multiplies the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     table = distances.to(work.space.dtype)

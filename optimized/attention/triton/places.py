@@ -73,9 +73,13 @@ def has_tf32(architecture: str) -> bool:
 
 
 def run(
-    kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any], warps: int,
+    kernel: Callable[..., Any],
+    programs: int,
+    arguments: Sequence[Any],
+    constants: Mapping[str, Any],
+    warps: int,
     stages: int,
-) -> None:  # fmt: skip
+) -> None:
     """Runs a kernel on the device of its first argument."""
     device = arguments[0].device
     with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():

@@ -23,8 +23,12 @@ HEAD_DIMS = (16, 32, 64, 80, 128)  # every width of a tile, and one that is wide
 # Format of the inputs, and whether products of float32 may be cut to tf32.
 FORMATS = (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False))
 POINTERS = {
-    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
-}  # fmt: skip
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int32: "*i32",
+    torch.int8: "*i8",
+}
 HEADS, TOKENS = 12, 256
 
 
@@ -86,9 +90,18 @@ def configurations(
             for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
                 found = specialized(kernel, arguments, constants)
                 one = Configuration(
-                    kernel.__name__, kernel, target, dtype, tf32, head_dim, even, *found, warps, stages,
+                    kernel.__name__,
+                    kernel,
+                    target,
+                    dtype,
+                    tf32,
+                    head_dim,
+                    even,
+                    *found,
+                    warps,
+                    stages,
                     "PRECISION" in constants,
-                )  # fmt: skip
+                )
                 if one.name not in seen:
                     seen.add(one.name)
                     yield one

@@ -69,9 +69,12 @@ GATES = (
     Gate("local_memory", "no thread has arrays in memory", _local),
     Gate("registers", "a block gets all its registers", _registers),
     Gate("shared_memory", "a block gets all its shared memory", _shared),
-    Gate("tensor_cores", "products of matrices are computed by tensor cores, but for those of float32 itself",
-        _tensor_cores),
-)  # fmt: skip
+    Gate(
+        "tensor_cores",
+        "products of matrices are computed by tensor cores, but for those of float32 itself",
+        _tensor_cores,
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ class Outcome:
     machine: Machine = field(default_factory=dict)
 
 
-def compile_for(
-    spec: str, targets: Sequence[str], jobs: int = 1, time_limit: float | None = None
-) -> Outcome:  # fmt: skip
+def compile_for(spec: str, targets: Sequence[str], jobs: int = 1, time_limit: float | None = None) -> Outcome:
     """Compile what `module:function` or `file.py:function` launches, or gives.
 
     Args:

@@ -18,11 +18,20 @@ from trueband.properties.gpu.ptx.parse import Instruction
 from trueband.properties.gpu.ptx.wave import Mask, Wave, source
 
 _TWO: dict[str, Callable[[Any, Any], Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.fmax, "min": np.fmin, "div": np.divide,
-}  # fmt: skip
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "max": np.fmax,
+    "min": np.fmin,
+    "div": np.divide,
+}
 _ONE: dict[str, Callable[[Any], Any]] = {
-    "ex2": np.exp2, "lg2": np.log2, "rcp": np.reciprocal, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
-}  # fmt: skip
+    "ex2": np.exp2,
+    "lg2": np.log2,
+    "rcp": np.reciprocal,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+}
 _SMALLEST = np.finfo(np.float32).smallest_normal
 
 

@@ -41,9 +41,13 @@ class Pointer(NamedTuple):
 
 
 def launch(
-    kernel: Kernel, grid: tuple[int, int, int], arguments: Sequence[Pointer | int | float],
-    counters: dict[str, float] | None = None, blocks: Sequence[tuple[int, int, int]] | None = None, seed: int = 0,
-) -> None:  # fmt: skip
+    kernel: Kernel,
+    grid: tuple[int, int, int],
+    arguments: Sequence[Pointer | int | float],
+    counters: dict[str, float] | None = None,
+    blocks: Sequence[tuple[int, int, int]] | None = None,
+    seed: int = 0,
+) -> None:
     """Run a kernel on all blocks of a grid, in an order that the seed shuffles.
 
     Args:

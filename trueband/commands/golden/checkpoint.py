@@ -40,10 +40,14 @@ def watch_checkpoint(options: argparse.Namespace, on_record: Callable[[GoldenRec
         )
     for witness in options.witness or ["optimized"]:
         verify_checkpoint(
-            options.checkpoint, options.ids, chosen=options.checkpoint_id, witness=witness,
-            progress=lambda line: print(line, file=sys.stderr, flush=True), on_record=on_record,
+            options.checkpoint,
+            options.ids,
+            chosen=options.checkpoint_id,
+            witness=witness,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+            on_record=on_record,
             keep=lambda golden: _chosen(golden, options),
-        )  # fmt: skip
+        )
 
 
 def _chosen(golden: Golden, options: argparse.Namespace) -> bool:

@@ -61,11 +61,16 @@ def all_rows() -> list[dict[str, Any]]:
         told = golden.metadata
         rows.append(
             {
-                "id": name, "kind": told.kind, "checkpoint": told.checkpoint, "claim": told.claim,
-                "runs_here": obstacle(golden) is None, "why_not": obstacle(golden),
-                "file": store.index[name]["file"], "sha256": store.index[name]["sha256"],
+                "id": name,
+                "kind": told.kind,
+                "checkpoint": told.checkpoint,
+                "claim": told.claim,
+                "runs_here": obstacle(golden) is None,
+                "why_not": obstacle(golden),
+                "file": store.index[name]["file"],
+                "sha256": store.index[name]["sha256"],
             }
-        )  # fmt: skip
+        )
     for check in NAMED_CHECKS.values():
         told_of_it = {"id": check.name, "kind": "check", "checkpoint": None, "claim": check.claim, "runs_here": True}
         rows.append(told_of_it | {"why_not": None, "file": None, "sha256": None})

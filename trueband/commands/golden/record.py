@@ -51,8 +51,12 @@ def add_record(actions: Commands[Command]) -> None:
     add("--out", type=Path, required=True, metavar="FILE", help="to write, *.safetensors")
     add("--dtype", help="of the optimized model (default: as the weights are stored)")
     add("--device", help="of the optimized model, e.g. cuda (default: cpu)")
-    add("--rows", metavar="ROWS", help="of the input to keep, --rows=0,1,-1 or all (default: ends, pads, globals, "
-        f"edges of windows and some between, {MOST} at most)")  # fmt: skip
+    add(
+        "--rows",
+        metavar="ROWS",
+        help="of the input to keep, --rows=0,1,-1 or all (default: ends, pads, globals, "
+        f"edges of windows and some between, {MOST} at most)",
+    )
     add("--why", metavar="TEXT", help="reason to replace a file that is there; kept in the file")
     add("--json", action="store_true", help="print one JSON object")
 
@@ -92,8 +96,14 @@ def report(made: Made, out: Path) -> None:
 def report_json(made: Made, out: Path) -> None:
     """For a program."""
     told = first_line(
-        "recording", machine_of(made.golden), file=str(out), written=made.passed, wiring=made.wiring,
-        taps=[verdict.to_dict() for verdict in made.verdicts], why=made.golden.metadata.why,
-        old_against_new=[each.to_dict() for each in made.apart], incomparable=made.incomparable,
-    )  # fmt: skip
+        "recording",
+        machine_of(made.golden),
+        file=str(out),
+        written=made.passed,
+        wiring=made.wiring,
+        taps=[verdict.to_dict() for verdict in made.verdicts],
+        why=made.golden.metadata.why,
+        old_against_new=[each.to_dict() for each in made.apart],
+        incomparable=made.incomparable,
+    )
     print(json.dumps(told))

@@ -69,18 +69,28 @@ def lines_of(golden: Golden) -> list[str]:
     elif "tolerance" in golden.arrays:
         tolerance = f"for each number: {_numbers(golden.arrays['tolerance'])}"
     shown: list[tuple[str, Any]] = [
-        ("claim", told.claim), ("kind", told.kind), ("published by", source.publisher), ("at", place),
-        ("also in", json.dumps(told.also_in) if told.also_in else ""), ("license", told.license),
-        ("checkpoint", told.checkpoint or "none"), ("revision", told.revision),
+        ("claim", told.claim),
+        ("kind", told.kind),
+        ("published by", source.publisher),
+        ("at", place),
+        ("also in", json.dumps(told.also_in) if told.also_in else ""),
+        ("license", told.license),
+        ("checkpoint", told.checkpoint or "none"),
+        ("revision", told.revision),
         ("weights", ", ".join(f"{name} sha256 {sha256}" for name, sha256 in told.weights_sha256.items())),
-        ("class", told.model_class), ("converted", json.dumps(told.conversion) if told.conversion else ""),
-        ("inputs", json.dumps(told.inputs)), ("output", f"{told.output} {told.slice or ''}".rstrip()),
-        ("dtype", told.dtype), ("tolerance", tolerance),
+        ("class", told.model_class),
+        ("converted", json.dumps(told.conversion) if told.conversion else ""),
+        ("inputs", json.dumps(told.inputs)),
+        ("output", f"{told.output} {told.slice or ''}".rstrip()),
+        ("dtype", told.dtype),
+        ("tolerance", tolerance),
         ("expected", ", ".join(map(repr, told.expected)) if told.expected is not None else ""),
         *((name, _array(golden.arrays[name])) for name in sorted(golden.arrays)),
-        ("note", told.note), ("replaced", "; ".join(told.why)), ("written by", told.generator),
+        ("note", told.note),
+        ("replaced", "; ".join(told.why)),
+        ("written by", told.generator),
         ("verify", f"trueband golden verify {golden.id}" if reason is None else f"cannot run here: {reason}"),
-    ]  # fmt: skip
+    ]
     width = max(len(name) for name, _ in shown)
     return [golden.id, *(f"  {name:{width}}  {value}" for name, value in shown if value)]
 

@@ -56,15 +56,27 @@ def add_verify(actions: Commands[Command]) -> None:
     add = command.add_argument
     add("ids", nargs="*", metavar="ID", help="of goldens or checks, see `trueband golden list` (default: all)")
     add_choice(command)
-    add("--witness", action="append", metavar="WITNESS", help=f"{', '.join(FAMILIES)}, FORM=module:name of a callable, "
+    add(
+        "--witness",
+        action="append",
+        metavar="WITNESS",
+        help=f"{', '.join(FAMILIES)}, FORM=module:name of a callable, "
         "or module:name of a mapping from forms to callables; may be given more than once "
-        f"(default: {' and '.join(FAMILIES)})")  # fmt: skip
-    add("--dtype", choices=PRECISIONS, help="that the weights are cast to (default: float32, as they are stored); the "
-        "reference computes in float64 always. A coarser dtype cannot meet the printed digits")  # fmt: skip
+        f"(default: {' and '.join(FAMILIES)})",
+    )
+    add(
+        "--dtype",
+        choices=PRECISIONS,
+        help="that the weights are cast to (default: float32, as they are stored); the "
+        "reference computes in float64 always. A coarser dtype cannot meet the printed digits",
+    )
     add_checkpoint(command)
     add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
-    add("--json", action="store_true", help="print one JSON object per line: what runs where, goldens as they finish, "
-        "the sum")  # fmt: skip
+    add(
+        "--json",
+        action="store_true",
+        help="print one JSON object per line: what runs where, goldens as they finish, the sum",
+    )
 
 
 def run_verify(options: argparse.Namespace) -> int:

@@ -14,12 +14,42 @@ from trueband.optimized.attention.triton.kernels.tiles import (
 
 @triton.jit
 def band_forward(
-    query, key, value, output, log_sums, states, positions, counts, weights, dilations,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, output_b, output_h, output_n,
-    heads, tokens, most, blocks, window, log2_scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr,
-    CAUSAL: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    output,
+    log_sums,
+    states,
+    positions,
+    counts,
+    weights,
+    dilations,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    output_b,
+    output_h,
+    output_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    window,
+    log2_scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """One block of queries of one head. Writes 0 into the rows of tokens that are not local.
 
     Args:

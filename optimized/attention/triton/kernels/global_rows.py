@@ -11,11 +11,36 @@ from trueband.optimized.attention.triton.kernels.tiles import add_keys, load_row
 
 @triton.jit
 def global_rows_forward(
-    query, key, value, part_outputs, part_log_sums, states, positions, counts,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n,
-    heads, tokens, most, blocks, parts, part_tokens, log2_scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    part_outputs,
+    part_log_sums,
+    states,
+    positions,
+    counts,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    part_tokens,
+    log2_scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """A block of global rows of one head on the keys of one part of the sequence.
 
     Args:
@@ -58,10 +83,25 @@ def global_rows_forward(
 
 @triton.jit
 def global_rows_join(
-    part_outputs, part_log_sums, output, log_sums, positions, counts, weights,
-    output_b, output_h, output_n, heads, tokens, most, blocks, parts,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, GLOBALS: tl.constexpr,
-):  # fmt: skip
+    part_outputs,
+    part_log_sums,
+    output,
+    log_sums,
+    positions,
+    counts,
+    weights,
+    output_b,
+    output_h,
+    output_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    GLOBALS: tl.constexpr,
+):
     """Puts the parts of a block of global rows of one head together, into the rows of the output.
 
     Args:
