@@ -81,9 +81,9 @@ def print_version(options: argparse.Namespace) -> int:
         raise ValueError(f"--version: expected no command with it, got {options.command}")
     print(f"trueband {__version__}")
     if options.verbose:
-        told = rows(machine(load=True))
-        width = max(len(name) for name, _ in told)
-        for name, value in told:
+        fields = rows(machine(load=True))
+        width = max(len(name) for name, _ in fields)
+        for name, value in fields:
             print(f"{name:{width}}  {value}")
     return PASSED
 

@@ -99,12 +99,12 @@ class GoldenInTest:
         if tap is None:
             if not isinstance(value, Mapping):
                 raise TypeError(f"value: expected a mapping from taps, or one tap, got {type(value).__name__}")
-            given = {name: _numpy(each) for name, each in value.items()}
-            found = {each for _, each in given.values()}
-            if dtype is None and len(found) != 1:
-                raise ValueError(f"dtype: expected taps of one dtype, or to be told it, got {sorted(map(str, found))}")
-            dtype = _known(dtype or found.pop())
-            verdicts = judge_taps(self.golden, {name: array for name, (array, _) in given.items()}, dtype)
+            taps = {name: _numpy(tap) for name, tap in value.items()}
+            dtypes = {dtype for _, dtype in taps.values()}
+            if dtype is None and len(dtypes) != 1:
+                raise ValueError(f"dtype: expected taps of one dtype, or to be told it, got {sorted(map(str, dtypes))}")
+            dtype = _known(dtype or dtypes.pop())
+            verdicts = judge_taps(self.golden, {name: array for name, (array, _) in taps.items()}, dtype)
             failed = [verdict for verdict in verdicts if not verdict.passed]
             return Outcome.of(failed[0]) if failed else Outcome.worst(verdicts)
         array, own = _numpy(value)

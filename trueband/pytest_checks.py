@@ -28,12 +28,12 @@ class CheckFailed(AssertionError):
     """
 
     def __init__(self, record: Record) -> None:
-        told = [record.message, f"  claim      {record.claim}"]
+        lines = [record.message, f"  claim      {record.claim}"]
         if record.case is not None:
-            told += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
-            told += [f"  called     with {shown_all(record.called)}"] if record.called else []
-            told += [f"  reproduce  {record.reproduce}"]
-        super().__init__("\n".join(told))
+            lines += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
+            lines += [f"  called     with {shown_all(record.called)}"] if record.called else []
+            lines += [f"  reproduce  {record.reproduce}"]
+        super().__init__("\n".join(lines))
         self.record = record
 
 
@@ -105,8 +105,8 @@ class KernelCollector(pytest.Collector):
     option = "trueband_target"
 
     def collect(self) -> Iterator[CheckItem]:
-        given: Any = {name: self.config.getoption(f"trueband_{name}") for name in Options.__annotations__}
-        run = _open(self.config, lambda: self.request(given), flags("--trueband-"))
+        values: Any = {name: self.config.getoption(f"trueband_{name}") for name in Options.__annotations__}
+        run = _open(self.config, lambda: self.request(values), flags("--trueband-"))
         for suite, step in run.steps:
             yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(run, suite, step))
 
@@ -170,10 +170,10 @@ def close(config: pytest.Config) -> None:
 def _open(config: pytest.Config, request: Callable[[], Request], names: Mapping[str, str]) -> Run:
     """The run of a request, opened once. `names` are those of its arguments, for errors."""
     try:
-        asked = request()
-        key = f"{type(asked.target).__name__} {asked}"
+        made = request()
+        key = f"{type(made.target).__name__} {made}"
         if key not in runs(config):
-            runs(config)[key] = Run(asked, shared_seed(config) if asked.gate else None)
+            runs(config)[key] = Run(made, shared_seed(config) if made.gate else None)
     except RequestError as error:
         raise pytest.Collector.CollectError(error.named(names)) from error
     except (ValueError, OSError) as error:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trueband.session.gate_seed import SeedOfWorkers
-from trueband.session.gate_seed import told as seed_told
+from trueband.session.gate_seed import SeedOfWorkers, seed_line
 from trueband.session.request import add_options
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    line = seed_told(terminalreporter.config)
+    line = seed_line(terminalreporter.config)
     if line:
         terminalreporter.write_line(line)
 

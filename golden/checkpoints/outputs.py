@@ -120,13 +120,13 @@ def prediction_and_loss(run: Run) -> Printed:
     loss = np.asarray(run.field("loss"), dtype=np.float64).reshape(1)
     if "start_logits" in run.fields:
         start, end = (int(run.field(name)[0].argmax()) for name in ("start_logits", "end_logits"))
-        ids = [int(each) for each in run.encoded.ids[0, start : end + 1]]
-        return Printed(loss, ["".join(run.directory.texts.named(each, "texts") for each in ids)])
+        ids = [int(number) for number in run.encoded.ids[0, start : end + 1]]
+        return Printed(loss, ["".join(run.directory.texts.named(number, "texts") for number in ids)])
     best = run.field("logits").argmax(axis=-1)
     if run.details.get("of") == "mask":
         row, place = np.argwhere(run.encoded.ids == run.directory.mask_token_id)[0]
         return Printed(loss, [run.directory.texts.named(int(best[row, place]), "texts")])
-    return Printed(loss, [run.directory.labels[int(each)] for each in best.flatten()])
+    return Printed(loss, [run.directory.labels[int(number)] for number in best.flatten()])
 
 
 @output("best_label")

@@ -39,10 +39,10 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
             raise ValueError(f"{name}: expected ids beside {recipe!r}, got none")
         if recipe == SAME:
             return like.copy()
-        found = np.full_like(like, 1 if recipe == "ones" else 0)
+        mask = np.full_like(like, 1 if recipe == "ones" else 0)
         if isinstance(recipe, Mapping):
-            found[:, _integers(recipe["ones_at"], name)] = 1
-        return found
+            mask[:, _integers(recipe["ones_at"], name)] = 1
+        return mask
     if isinstance(recipe, Mapping):
         return _row(recipe, name)[None]
     raise ValueError(f"{name}: expected a recipe of an array, got {recipe!r}")
@@ -59,9 +59,9 @@ def _row(recipe: Any, name: str) -> Ids:
         row = np.tile(_row(recipe["of"], name), recipe["repeat"])
     else:
         row = np.concatenate([_row(part, name) for part in recipe["concat"]])
-    told = recipe.get("length", len(row))
-    if len(row) != told:
-        raise ValueError(f"{name}: expected {told} tokens, as told with the recipe, got {len(row)}")
+    length = recipe.get("length", len(row))
+    if len(row) != length:
+        raise ValueError(f"{name}: expected {length} tokens, as told with the recipe, got {len(row)}")
     return row
 
 

@@ -64,14 +64,14 @@ def read_table(path: Path = TABLE) -> dict[str, CheckpointEntry]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GoldenFileError(f"{path}: expected the table of checkpoints, got: {error}") from error
-    known = {each.name for each in fields(CheckpointEntry)}
+    known = {field.name for field in fields(CheckpointEntry)}
     table = {}
-    for name, given in content.items():
-        unknown = sorted(given.keys() - known)
-        if unknown or "id" in given:
+    for name, values in content.items():
+        unknown = sorted(values.keys() - known)
+        if unknown or "id" in values:
             raise GoldenFileError(f"{path}: {name}: expected the fields {', '.join(sorted(known))}, got {unknown}")
         try:
-            table[name] = CheckpointEntry(id=name, **given | {"aliases": tuple(given.get("aliases", ()))})
+            table[name] = CheckpointEntry(id=name, **values | {"aliases": tuple(values.get("aliases", ()))})
         except TypeError as error:
             raise GoldenFileError(f"{path}: {name}: expected all fields that have no default, got: {error}") from error
     for entry in table.values():

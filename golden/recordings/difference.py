@@ -54,7 +54,7 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         raise ValueError(f"B: expected the taps {', '.join(names)} of {a.id}, got {', '.join(tap_names(b))}")
     if not np.array_equal(a.arrays["columns"], b.arrays["columns"]):
         raise ValueError(f"B: expected a vocabulary of the size that {a.id} was recorded with, got another in {b.id}")
-    found = []
+    differences = []
     for name in names:
         sides = tuple(zip((a, b), _common_rows(a, b, name), strict=True))
         taps = [golden.arrays[f"tap.{name}"][at] for golden, at in sides]
@@ -64,8 +64,10 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
         reference = judge(taps[0], taps[1], bound, name)
         own = [own_taps(golden)[name][at] for golden, at in sides if name in own_taps(golden)]
-        found.append(Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None))
-    return found
+        differences.append(
+            Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
+        )
+    return differences
 
 
 def _common_rows(a: Golden, b: Golden, name: str) -> tuple[Any, Any]:

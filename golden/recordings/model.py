@@ -53,11 +53,11 @@ class Recorded:
             sides = {"encoder": self.config.encoder_layers, "decoder": self.config.decoder_layers}
         else:
             sides = {"": self.config.num_hidden_layers}
-        found = []
+        names = []
         for side, layers in sides.items():
             start = f"{side}." if side else ""
-            found += [f"{start}embeddings", *(f"{start}layer.{i}" for i in range(layers))]
-        return (*found, *(["pooler"] if self.has_pooler else []), *(["logits"] if self.head else []))
+            names += [f"{start}embeddings", *(f"{start}layer.{i}" for i in range(layers))]
+        return (*names, *(["pooler"] if self.has_pooler else []), *(["logits"] if self.head else []))
 
     @property
     def model_class(self) -> str:
@@ -110,14 +110,14 @@ def _completed_led(state: State, prefix: str, head: str) -> State:
     """With the shared embeddings under their own name, and a bias of zeros where a language model has none."""
     shared = f"{prefix}shared.weight"
     copies = (shared, f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight", "lm_head.weight")
-    found = dict(state)
+    completed = dict(state)
     words = next((state[name] for name in copies if name in state), None)
     if words is None:
         raise ValueError(f"state: expected word embeddings under {shared}, got none")
-    found.setdefault(shared, words)
+    completed.setdefault(shared, words)
     if head == "ConditionalGeneration":
-        found.setdefault("final_logits_bias", np.zeros((1, len(words))))
-    return found
+        completed.setdefault("final_logits_bias", np.zeros((1, len(words))))
+    return completed
 
 
 def parts_of(stage: str) -> tuple[str, str, int]:

@@ -57,11 +57,11 @@ def stage_moments(
         return {stage: pooler_moments(model.state, model.prefix, x, precision)}
     if kind == "logits":
         x = x if x.value.ndim == 2 else x.at(np.s_[:, rows])
-        found = head_moments(model.head, model.state, model.config, model.prefix, x, precision)
+        of_head = head_moments(model.head, model.state, model.config, model.prefix, x, precision)
         if model.head != "MultipleChoice":
-            return found
+            return of_head
         by_choice = inputs["input_ids"].shape[:2]
-        return {name: Moments(*(part.reshape(by_choice) for part in moments)) for name, moments in found.items()}
+        return {name: Moments(*(part.reshape(by_choice) for part in moments)) for name, moments in of_head.items()}
     if side == "decoder":
         return _decoder_layer(_led_layer(model, side, number, precision), stage, own, x, entering["encoded"], rows)
     if isinstance(model.config, XLMRobertaConfig):

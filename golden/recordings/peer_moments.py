@@ -40,20 +40,20 @@ MASKS = {
 
 
 def judged_outputs(
-    model_class: str, config: Any, state: Arrays, inputs: Arrays, given: Arrays, recorded: Arrays
+    model_class: str, config: Any, state: Arrays, inputs: Arrays, outputs: Arrays, recorded: Arrays
 ) -> Iterator[Verdict]:
     """Verdicts on the hidden states, on the attentions, on the logits and on the loss, in the order of computation."""
     float64 = Precision.of("float64")
     peer = Precision.of("float64" if "XLMRoberta" in model_class else "float32")
-    ours, theirs = (_moments(model_class, config, state, inputs, each) for each in (float64, peer))
+    ours, theirs = (_moments(model_class, config, state, inputs, dtype) for dtype in (float64, peer))
     for name, moments in ours.items():
         if name in recorded:
             expected = _filled(recorded[name], inputs) if "global_attentions" in name else recorded[name]
-            yield judge(given[name], expected, sigma_bound(moments, theirs[name]), name)
+            yield judge(outputs[name], expected, sigma_bound(moments, theirs[name]), name)
     if "loss" in recorded and recorded["loss"].ndim == 0:
         # The peer brings the logits of a causal language model to float32 for the loss.
         loss = Precision.of("float32") if model_class.endswith("CausalLM") else peer
-        yield _judged_loss(ours, theirs, inputs, given, recorded, loss)
+        yield _judged_loss(ours, theirs, inputs, outputs, recorded, loss)
 
 
 def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
@@ -64,7 +64,7 @@ def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
 
 
 def _judged_loss(
-    ours: Named, theirs: Named, inputs: Arrays, given: Arrays, recorded: Arrays, precision: Precision
+    ours: Named, theirs: Named, inputs: Arrays, outputs: Arrays, recorded: Arrays, precision: Precision
 ) -> Verdict:
     """A mean of cross-entropies; of answers the mean of two of them."""
     bounds = []
@@ -74,7 +74,7 @@ def _judged_loss(
             count = inputs["labels"].size if "labels" in inputs else len(ours[name].value)
             bounds.append(cross_entropy_bound(ours[name].value, count, precision, error))
     bound = bounds[0] if len(bounds) == 1 else (bounds[0] + bounds[1]).scaled(0.5)
-    return judge(given["loss"], recorded["loss"], Bound(bound.terms), "loss")
+    return judge(outputs["loss"], recorded["loss"], Bound(bound.terms), "loss")
 
 
 def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, precision: Precision) -> Named:

@@ -57,35 +57,39 @@ def reference_taps(
 
 def natural_states(model: Recorded, inputs: Inputs) -> Arrays:
     """What each stage reads in a run of the whole model, float64; of a decoder "encoded" too."""
-    given: dict[str, Any] = texts(model, inputs)
-    ids = given.pop("input_ids")
+    arguments: dict[str, Any] = texts(model, inputs)
+    ids = arguments.pop("input_ids")
     if isinstance(model.config, LEDConfig):
-        output: Any = led_model(model.state, model.config, ids, prefix=model.prefix, **given)
+        output: Any = led_model(model.state, model.config, ids, prefix=model.prefix, **arguments)
         return entering_of(model, inputs, output.encoder_hidden_states, output.decoder_hidden_states)
     if isinstance(model.config, LongformerConfig):
-        output = longformer_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
+        output = longformer_model(
+            model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **arguments
+        )
     else:
-        output = roberta_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
+        output = roberta_model(
+            model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **arguments
+        )
     return entering_of(model, inputs, output.hidden_states)
 
 
 def entering_of(model: Recorded, inputs: Inputs, encoder: Any, decoder: Any = None) -> Arrays:
     """Hidden states (after the embeddings, and after each layer) under the names of the stages that read them."""
-    found: Arrays = {}
+    entering: Arrays = {}
     for side, states in (("encoder.", encoder), ("decoder.", decoder)) if decoder is not None else (("", encoder),):
-        found |= {f"{side}layer.{i}": state for i, state in enumerate(states[:-1])}
+        entering |= {f"{side}layer.{i}": state for i, state in enumerate(states[:-1])}
     last = (encoder if decoder is None else decoder)[-1]
     if decoder is not None:
-        found["encoded"] = encoder[-1]
+        entering["encoded"] = encoder[-1]
     if model.has_pooler:
-        found["pooler"] = last
+        entering["pooler"] = last
     if model.reads is not None:
         if model.reads.reads == "pooled":
             last = pooler(model.state, last, model.prefix)
         elif model.reads.reads == "token":
             last = last[np.arange(len(last)), token_of_texts(model.config, inputs["input_ids"])]
-        found["logits"] = last
-    return found
+        entering["logits"] = last
+    return entering
 
 
 def _stage(model: Recorded, stage: str, inputs: Inputs, entering: Mapping[str, Array]) -> dict[str, Float]:

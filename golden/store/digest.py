@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 def array_sha256(array: NDArray[Any]) -> str:
     """Of dtype, shape and values in little-endian, row-major order."""
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-    told = f"{array.dtype.name} {array.shape} ".encode()
-    return hashlib.sha256(told + little.tobytes()).hexdigest()
+    header = f"{array.dtype.name} {array.shape} ".encode()
+    return hashlib.sha256(header + little.tobytes()).hexdigest()
 
 
 def inputs_sha256(recipe: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:

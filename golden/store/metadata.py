@@ -120,22 +120,22 @@ class Metadata:
         """
         if not isinstance(content, dict):
             raise GoldenFileError(f"{where}: metadata: expected an object, got {type(content).__name__}")
-        given = dict(content)
-        version = given.pop("format", None)
+        values = dict(content)
+        version = values.pop("format", None)
         if version != FORMAT:
             raise GoldenFileError(
                 f"{where}: format: expected {FORMAT}, got {version!r}; another version of trueband wrote it"
             )
-        given["source"] = _part(Source, given.get("source"), f"{where}: source")
-        if given.get("tolerance") is not None:
-            given["tolerance"] = _part(Tolerance, given["tolerance"], f"{where}: tolerance")
-        return _part(cls, given, where)
+        values["source"] = _part(Source, values.get("source"), f"{where}: source")
+        if values.get("tolerance") is not None:
+            values["tolerance"] = _part(Tolerance, values["tolerance"], f"{where}: tolerance")
+        return _part(cls, values, where)
 
 
 def _part(kind: Any, content: Any, where: str) -> Any:
     if not isinstance(content, dict):
         raise GoldenFileError(f"{where}: expected an object, got {content!r}")
-    known = {each.name: each for each in fields(kind)}
+    known = {field.name: field for field in fields(kind)}
     unknown = sorted(content.keys() - known.keys())
     if unknown:
         raise GoldenFileError(f"{where}: expected the fields {', '.join(known)}, got also {', '.join(unknown)}")

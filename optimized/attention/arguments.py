@@ -70,8 +70,8 @@ def check_dilation(dilation: Any, heads: int) -> list[int]:
         return [dilation] * heads
     if len(dilation) != heads:
         raise ValueError(f"dilation: expected one int or one for each of {heads} heads, got {len(dilation)}")
-    for each in dilation:
-        check_integer("dilation", each, least=1)
+    for number in dilation:
+        check_integer("dilation", number, least=1)
     return list(dilation)
 
 

@@ -85,12 +85,12 @@ class LEDGeneration:
         mask = decoder_attention_mask
         if decoder_input_ids is not None:
             check_prompts("decoder_input_ids", decoder_input_ids, batch)
-            given = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size, device).long()
-            mask = check_binary_mask("decoder_attention_mask", mask, given)
-            if bool((given[:, 0] != start).all()):
+            own_prompts = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size, device).long()
+            mask = check_binary_mask("decoder_attention_mask", mask, own_prompts)
+            if bool((own_prompts[:, 0] != start).all()):
                 mask = None if mask is None else torch.cat([mask.new_ones(batch, 1), mask], dim=1)
-                given = torch.cat([prompts, given], dim=1)
-            prompts = given
+                own_prompts = torch.cat([prompts, own_prompts], dim=1)
+            prompts = own_prompts
         else:
             mask = check_binary_mask("decoder_attention_mask", mask, prompts)
         rules = rules_for(how, config, prompts.shape[1])

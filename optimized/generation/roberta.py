@@ -65,10 +65,10 @@ class RobertaGeneration:
         rules = rules_for(how, config, prompts.shape[1])
         mask = real_tokens(attention_mask, prompts, rules, prompts)
         across = {"encoder_hidden_states": encoder_hidden_states, "encoder_attention_mask": encoder_attention_mask}
-        for name, each in across.items():
-            if each is not None:
-                check_tensor(name, each)
-        states, encoder_mask = (repeated(each, rules) for each in across.values())
+        for name, tensor in across.items():
+            if tensor is not None:
+                check_tensor(name, tensor)
+        states, encoder_mask = (repeated(tensor, rules) for tensor in across.values())
 
         def read(ids: Tensor, own: Tensor | None, cache: DecoderCache | None) -> tuple[Tensor, DecoderCache | None]:
             output = self(  # type: ignore[operator]

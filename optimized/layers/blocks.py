@@ -143,12 +143,12 @@ class Pooler(nn.Module):
         return result
 
 
-def attention_fields(attended: list[Attended], asked_for: bool) -> dict[str, Any]:
+def attention_fields(attended: list[Attended], requested: bool) -> dict[str, Any]:
     """What a banded encoder returns of its layers' attentions, by the names of the output's fields."""
-    with_global = asked_for and bool(attended) and attended[0].global_attentions is not None
+    with_global = requested and bool(attended) and attended[0].global_attentions is not None
     return {
-        "attentions": tuple(each.attentions for each in attended) if asked_for else None,
-        "global_attentions": tuple(each.global_attentions for each in attended) if with_global else None,
+        "attentions": tuple(layer.attentions for layer in attended) if requested else None,
+        "global_attentions": tuple(layer.global_attentions for layer in attended) if with_global else None,
     }
 
 

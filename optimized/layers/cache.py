@@ -92,9 +92,9 @@ def layer_caches(own: Sequence[Attended], across: Sequence[Attended | None]) -> 
         return None if tensor is None else tensor.contiguous()
 
     layers = []
-    for each, other in zip(own, across, strict=True):
-        assert each.key is not None
-        assert each.value is not None
+    for cache, other in zip(own, across, strict=True):
+        assert cache.key is not None
+        assert cache.value is not None
         crossed = (None, None) if other is None else (plain(other.key), plain(other.value))
-        layers.append(LayerCache(each.key.contiguous(), each.value.contiguous(), *crossed))
+        layers.append(LayerCache(cache.key.contiguous(), cache.value.contiguous(), *crossed))
     return tuple(layers)

@@ -14,7 +14,7 @@ from trueband.optimized.attention.arguments import check_device, check_tensor
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig
-Given = Tensor | None  # an argument that may be left out
+Maybe = Tensor | None  # an argument that may be left out
 SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
@@ -137,10 +137,10 @@ def check_encoder_states(name: str, states: Any, batch: int, like: Tensor) -> Te
     return checked
 
 
-def given_tokens(input_ids: Given = None, inputs_embeds: Given = None, **_: Any) -> Given:
+def main_input(input_ids: Maybe = None, inputs_embeds: Maybe = None, **_: Any) -> Maybe:
     """The one of the two that is given: (b, n) or (b, n, D); None for anything else: the model will say so."""
-    given = input_ids if input_ids is not None else inputs_embeds
-    return given if isinstance(given, Tensor) and given.ndim >= 2 else None
+    tokens = input_ids if input_ids is not None else inputs_embeds
+    return tokens if isinstance(tokens, Tensor) and tokens.ndim >= 2 else None
 
 
 def check_one_input(ids_name: str, input_ids: Any, embeds_name: str, inputs_embeds: Any) -> None:

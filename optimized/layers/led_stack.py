@@ -41,9 +41,9 @@ class LEDStack(Stack):
             input_ids = check_ids(names[0], input_ids, None, self.config.vocab_size, weight.device)
         else:
             check_embeddings(names[1], inputs_embeds, weight)
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        tokens, name = given.shape[1], names[0] if inputs_embeds is None else names[1]
+        source = input_ids if input_ids is not None else inputs_embeds
+        assert source is not None
+        tokens, name = source.shape[1], names[0] if inputs_embeds is None else names[1]
         if past + tokens > self.positions:
             raise ValueError(f"{name}: expected at most {self.positions} tokens, got {past + tokens}")
         words = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds

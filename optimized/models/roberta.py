@@ -22,7 +22,7 @@ from trueband.optimized.layers.inputs import (
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
-    given_tokens,
+    main_input,
 )
 from trueband.optimized.layers.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from trueband.optimized.layers.pruning import prune
@@ -79,8 +79,8 @@ class XLMRobertaModel(Model):
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
         config, weight = self.config, self.embeddings.word_embeddings.weight
-        given = given_tokens(input_ids, inputs_embeds)
-        rows = 0 if given is None else given.shape[0]
+        tokens = main_input(input_ids, inputs_embeds)
+        rows = 0 if tokens is None else tokens.shape[0]
         if past_key_values is not None and not config.is_decoder:
             raise ValueError("past_key_values: expected None where is_decoder is False, got a cache")
         cache = check_cache(past_key_values, config.num_hidden_layers, rows)
@@ -112,13 +112,13 @@ class XLMRobertaModel(Model):
         new = None
         if cached and not self.encoder.recomputes:
             new = DecoderCache(layer_caches(own, across), self.counts(input_ids, embedded, counts))
-        crossed = tuple(each.attentions for each in across if each is not None)
+        crossed = tuple(attention.attentions for attention in across if attention is not None)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
             past_key_values=new,
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in own) if output_attentions else None,
+            attentions=tuple(attention.attentions for attention in own) if output_attentions else None,
             cross_attentions=crossed if output_attentions and encoded is not None else None,
         )
 

@@ -66,8 +66,8 @@ def run_children(
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.jsonl") for number in range(len(arguments))]
         processes = [
-            subprocess.Popen([sys.executable, "-P", "-m", module, *given, str(path)], env=environment)
-            for given, path in zip(arguments, paths, strict=True)
+            subprocess.Popen([sys.executable, "-P", "-m", module, *words, str(path)], env=environment)
+            for words, path in zip(arguments, paths, strict=True)
         ]
         end = None if time_limit is None else time.monotonic() + time_limit
         crashes, interrupted = [""] * len(processes), False
@@ -107,10 +107,10 @@ def held(pid: int) -> int:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
-    told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    status = {name: value for name, _, value in (line.partition(":") for line in lines)}
     # Not what it shares: large memory that holds one number is one page, however often it is looked at.
-    found = told.get("RssAnon") or told.get("VmRSS") or "0 kB"
-    return int(found.split()[0]) // 1024
+    resident = status.get("RssAnon") or status.get("VmRSS") or "0 kB"
+    return int(resident.split()[0]) // 1024
 
 
 def _ended(code: int) -> str:

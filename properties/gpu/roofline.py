@@ -133,7 +133,7 @@ def scaled(counters: Mapping[str, float], factor: float) -> dict[str, float]:
 def lines(device: Device, shape: str, counts: list[Count]) -> list[str]:
     """The report, a line each."""
     bounds = "".join(f"{name:>8}" for name in (*RESOURCES, "bound", "(issue)"))
-    total = sum(max(each.seconds(device).values()) for each in counts)
+    total = sum(max(count.seconds(device).values()) for count in counts)
     return [
         f"{device.name}: {shape}",
         "Lower bounds of the time, computed, not measured: counts of the compiled PTX, executed on the CPU, over the",
@@ -141,7 +141,7 @@ def lines(device: Device, shape: str, counts: list[Count]) -> list[str]:
         "",
         f"{'':62} | microseconds that each resource takes at its peak",
         f"{'kernel':26} regs shared blocks waves  GFLOP     MB sectors banks |{bounds}",
-        *(_line(device, each) for each in counts),
+        *(_line(device, count) for count in counts),
         f"{'one after the other':26} {'':35} |{'':{8 * len(RESOURCES)}}{1e6 * total:8.1f}",
         "",
         "blocks: that an SM holds at a time. waves: how often they fill the GPU. MB: distinct bytes loaded and stored.",
@@ -161,11 +161,11 @@ def _line(device: Device, count: Count) -> str:
         count.of("shared load " + what) + count.of("shared store " + what)
         for what in ("passes", "passes without conflicts")
     )
-    times = [*(seconds[each] for each in RESOURCES), max(seconds.values()), count.issue(device)]
+    times = [*(seconds[resource] for resource in RESOURCES), max(seconds.values()), count.issue(device)]
     operations = count.of("tensor operations") / 1e9
     sectors = 32 * count.of("global load sectors") / loaded if loaded else 0
     return (
         f"{count.kernel:26} {count.registers:4} {count.shared:6} {count.resident(device):6} {count.waves(device):5.2f} "
         f"{operations:6.2f} {count.of('distinct bytes') / 1e6:6.1f} "
-        f"{sectors:7.2f} {passes / needed if needed else 0:5.2f} |" + "".join(f"{1e6 * each:8.1f}" for each in times)
+        f"{sectors:7.2f} {passes / needed if needed else 0:5.2f} |" + "".join(f"{1e6 * time:8.1f}" for time in times)
     )

@@ -54,8 +54,8 @@ class Named:
 
 
 SHIPPED = {
-    each.name: each
-    for each in (
+    named.name: named
+    for named in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
             "triton",
@@ -121,11 +121,11 @@ SHIPPED = {
 
 def named_targets() -> list[Named]:
     """All targets that have a name: the shipped ones, then entry points of the group `trueband.targets`."""
-    found = [
+    entry_points = [
         Named(point.name, point.value, "", origin=point.dist.name if point.dist else "unknown")
         for point in metadata.entry_points(group=GROUP)
     ]
-    return [*SHIPPED.values(), *sorted(found, key=lambda each: (each.name, each.origin))]
+    return [*SHIPPED.values(), *sorted(entry_points, key=lambda named: (named.name, named.origin))]
 
 
 def resolve(target: str, kind: str = "operator") -> Named:
@@ -137,14 +137,14 @@ def resolve(target: str, kind: str = "operator") -> Named:
     if ":" in target:
         return Named(target, target, "", kind=kind, origin="")
     known = named_targets()
-    found = [each for each in known if each.name == target]
-    if not found:
-        names = ", ".join(each.name for each in known if each.kind == kind)
+    matching = [entry for entry in known if entry.name == target]
+    if not matching:
+        names = ", ".join(entry.name for entry in known if entry.kind == kind)
         raise TargetError(f"target: expected module:callable, file.py:callable or one of {names}, got {target!r}")
-    if len(found) > 1:
-        origins = ", ".join(each.origin for each in found)
+    if len(matching) > 1:
+        origins = ", ".join(entry.origin for entry in matching)
         raise TargetError(f"target: expected one target of the name {target!r}, got one of each of {origins}")
-    named = found[0]
+    named = matching[0]
     if named.kind != kind:
         option = "--model-target" if named.kind == "models" else "TARGET"
         raise TargetError(f"target: expected {named.name!r} to be given as {option}: it is of the kind {named.kind}")

@@ -110,13 +110,13 @@ CONTENDERS = (
         "hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer", "transformers"
     ),
 )
-NAMES = tuple(dict.fromkeys(each.name for each in CONTENDERS))
+NAMES = tuple(dict.fromkeys(entry.name for entry in CONTENDERS))
 
 
 def contenders(shape: Shape, wanted: tuple[str, ...]) -> list[Contender]:
     """Those that apply and are installed, ours first."""
-    return [each for each in CONTENDERS if each.name in wanted and each.applies(shape) and each.installed]
+    return [entry for entry in CONTENDERS if entry.name in wanted and entry.applies(shape) and entry.installed]
 
 
 def contender(level: str, name: str) -> Contender:
-    return next(each for each in CONTENDERS if (each.level, each.name) == (level, name))
+    return next(entry for entry in CONTENDERS if (entry.level, entry.name) == (level, name))

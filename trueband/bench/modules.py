@@ -38,8 +38,8 @@ def peer_core(shape: Shape) -> Work:
     """The layer without global tokens, less its three projections of all tokens."""
     layer, hidden, run = peer_layer(shape, None)
     parts = (layer.query, layer.key, layer.value)
-    given = [hidden, *(tensor for part in parts for tensor in part.parameters())]
-    return Work(run, given, less=lambda: [part(hidden) for part in parts])
+    inputs = [hidden, *(tensor for part in parts for tensor in part.parameters())]
+    return Work(run, inputs, less=lambda: [part(hidden) for part in parts])
 
 
 def peer_layer(shape: Shape, is_global: Tensor | None) -> tuple[Any, Tensor, Any]:

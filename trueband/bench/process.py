@@ -62,8 +62,8 @@ class Process:
     def round(self, seconds: float) -> tuple[float, float]:
         """One round; returns its seconds, of the wall and of the processors."""
         self._send("go")
-        told = self._answer(seconds)
-        return told["seconds"], told["processor_seconds"]
+        answer = self._answer(seconds)
+        return answer["seconds"], answer["processor_seconds"]
 
     def end(self) -> None:
         """Kill it, and what it has started."""
@@ -91,7 +91,7 @@ class Process:
             code = self._process.wait()
             status = "out of memory" if code == -signal.SIGKILL else "failed"
             raise NoAnswer(status, f"expected an answer, got the end of the process (exit code {code})")
-        told: dict[str, Any] = json.loads(line)
-        if "status" in told:
-            raise NoAnswer(told["status"], told["message"])
-        return told
+        answer: dict[str, Any] = json.loads(line)
+        if "status" in answer:
+            raise NoAnswer(answer["status"], answer["message"])
+        return answer

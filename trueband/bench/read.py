@@ -16,14 +16,14 @@ def read_measurements(paths: Iterable[Path]) -> list[Measurement]:
         OSError: a file cannot be read.
         ValueError: it has no measurements, or a line that is none.
     """
-    found: dict[object, Measurement] = {}
+    latest: dict[object, Measurement] = {}
     for path in paths:
         own = [_measurement(path, number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
-        some = [each for each in own if each is not None]
+        some = [measurement for measurement in own if measurement is not None]
         if not some:
             raise ValueError(f"--from: expected a file of measurements, got none in {path}")
-        found |= {(each.contender, each.shape): each for each in some}
-    return list(found.values())
+        latest |= {(measurement.contender, measurement.shape): measurement for measurement in some}
+    return list(latest.values())
 
 
 def _measurement(path: Path, number: int, line: str) -> Measurement | None:

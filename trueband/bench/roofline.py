@@ -36,10 +36,10 @@ def roofline(device: str, shape: Shape) -> list[str]:
         raise ValueError(f"--roofline: {refused}")
     counter = Counter(DEVICES[device].capability, shape)
     counter.execute()
-    told = (
+    title = (
         f"b {shape.batch}, h {shape.heads}, n {shape.tokens}, d {shape.head_dim}, window {shape.window}, {shape.dtype}"
     )
-    return lines(DEVICES[device], f"{told}, 1 global token", counter.counts)
+    return lines(DEVICES[device], f"{title}, 1 global token", counter.counts)
 
 
 class Counter:
@@ -89,9 +89,9 @@ class Counter:
         from trueband.gpu.unwritten import plain
         from trueband.properties.gpu.ptx.launch import Pointer, launch
 
-        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
-        compiled, told = compiler().kernel(request), compiler().compiled(request)
-        handed = [Pointer(plain(each)) if isinstance(each, Tensor) else each for each in given]
+        request, values = requested(kernel, arguments, constants, self.capability, warps, stages)
+        compiled, build = compiler().kernel(request), compiler().compiled(request)
+        handed = [Pointer(plain(value)) if isinstance(value, Tensor) else value for value in values]
         counters: dict[str, float] = {}
         blocks = [(program, 0, 0) for program in range(programs // HEADS)]
         launch(compiled, (programs, 1, 1), handed, counters, blocks)
@@ -102,7 +102,7 @@ class Counter:
                 request.kernel,
                 len(blocks) * times,
                 scaled(counters, times),
-                told["registers"],
+                build["registers"],
                 compiled.shared,
                 warps,
                 "half" if self.shape.dtype != "float32" else "tf32",

@@ -17,7 +17,7 @@ from trueband.bench.plot import plot
 from trueband.bench.process import environment
 from trueband.bench.read import read_measurements
 from trueband.bench.shape import LEVELS, Shape
-from trueband.bench.table import print_tables, told_shortly
+from trueband.bench.table import print_tables, short_summary
 from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.properties.gpu.roofline import DEVICES
@@ -48,7 +48,7 @@ QUICK = {
     "window": [512],
     "rounds": 3,
     "passes": "forward",
-    "contender": [each for each in NAMES if each != "flex compiled"],
+    "contender": [name for name in NAMES if name != "flex compiled"],
 }
 SHARE_OF_MEMORY = 0.75  # of what is free, for one process
 
@@ -137,11 +137,11 @@ def add_parser(commands: Commands[Command]) -> None:
 def run_command(options: argparse.Namespace) -> int:
     """Measure, print the tables, and return the exit code: 3 when one of our own measurements failed."""
     for name in ("json", "plot"):
-        given = getattr(options, name)
-        if given and options.roofline:
-            raise ValueError(f"--{name}: expected none with --roofline, which measures nothing, got {given}")
-        if given and not given.parent.is_dir():
-            raise ValueError(f"--{name}: expected a file in a folder that is there, got {given}")
+        chosen = getattr(options, name)
+        if chosen and options.roofline:
+            raise ValueError(f"--{name}: expected none with --roofline, which measures nothing, got {chosen}")
+        if chosen and not chosen.parent.is_dir():
+            raise ValueError(f"--{name}: expected a file in a folder that is there, got {chosen}")
     if options.files and (options.json or options.roofline):
         raise ValueError("--from: expected neither --json nor --roofline with it, as it measures nothing")
     if options.roofline:
@@ -155,9 +155,9 @@ def run_command(options: argparse.Namespace) -> int:
                 setattr(options, name, value)
     plan = shapes(options)
     wanted = tuple(options.contender or NAMES)
-    if options.plot and all(len({other.tokens for other in plan if other.group == each.group}) < 2 for each in plan):
+    if options.plot and all(len({other.tokens for other in plan if other.group == item.group}) < 2 for item in plan):
         raise ValueError("--plot: expected at least two lengths with --tokens, got one")
-    left = sorted({each.package for each in CONTENDERS if each.name in wanted and not each.installed})
+    left = sorted({item.package for item in CONTENDERS if item.name in wanted and not item.installed})
     for package in left:
         print(f"trueband: {package} is not installed, and left out", file=sys.stderr)
     free = memory.available()
@@ -176,21 +176,21 @@ def run_command(options: argparse.Namespace) -> int:
             raise
     print_tables(done)
     if not done:
-        asked = ", ".join(wanted)
-        print(f"trueband: nothing ran: {asked}: not installed, or not of these levels and passes", file=sys.stderr)
+        names = ", ".join(wanted)
+        print(f"trueband: nothing ran: {names}: not installed, or not of these levels and passes", file=sys.stderr)
         return exit_codes.NOTHING_RAN
     if options.plot:
         write_whole(options.plot, plot(done))
-    ours = [each for each in done if each.contender == OURS]
-    return exit_codes.PASSED if all(each.measured for each in ours) else exit_codes.CRASHED
+    ours = [item for item in done if item.contender == OURS]
+    return exit_codes.PASSED if all(item.measured for item in ours) else exit_codes.CRASHED
 
 
 def _show(options: argparse.Namespace) -> int:
     """Print the tables of what is on disk, and write the plot."""
-    found = read_measurements(options.files)
-    print_tables(found)
+    measurements = read_measurements(options.files)
+    print_tables(measurements)
     if options.plot:
-        write_whole(options.plot, plot(found))
+        write_whole(options.plot, plot(measurements))
     return exit_codes.PASSED
 
 
@@ -228,13 +228,13 @@ def _measure(
         return contenders(shape, wanted)
 
     with Progress(len(plan)) as progress:
-        for found in measure_all(plan, among, means, lambda shape, step: progress.at(f"{shape}: {step}")):
-            for shape in {each.shape for each in found}:
+        for measurements in measure_all(plan, among, means, lambda shape, step: progress.at(f"{shape}: {step}")):
+            for shape in {measurement.shape for measurement in measurements}:
                 number = f"[{progress.done + 1}/{len(plan)}]"
-                progress.advance(str(shape), f"{number} {shape}: {told_shortly(found)}")
-            for each in found:
-                done.append(each)
-                lines.add(each)
+                progress.advance(str(shape), f"{number} {shape}: {short_summary(measurements)}")
+            for measurement in measurements:
+                done.append(measurement)
+                lines.add(measurement)
 
 
 class BenchLines(JsonLines):

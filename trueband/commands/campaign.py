@@ -40,13 +40,13 @@ def is_campaign(options: argparse.Namespace, request: Request) -> bool:
     Raises:
         ValueError: --resume or --shard, without what they need or with what a campaign does not do.
     """
-    asked = "--resume" if options.resume else "--shard" if options.shard else ""
-    if not asked:
+    flag = "--resume" if options.resume else "--shard" if options.shard else ""
+    if not flag:
         return request.tier == "nightly" and request.suites == ("operator",) and not request.gate
     if options.suite not in (None, "operator") or options.model_target:
-        raise RequestError("{suites} cannot be used with {asked}: campaigns are of kernels alone", asked=asked)
+        raise RequestError("{suites} cannot be used with {option}: campaigns are of kernels alone", option=flag)
     if request.gate:
-        raise RequestError("{gate} cannot be used with {asked}: its seed is secret", asked=asked)
+        raise RequestError("{gate} cannot be used with {option}: its seed is secret", option=flag)
     if options.resume and not options.json:
         raise ValueError("--resume needs --json FILE, the file to go on with")
     return True
@@ -63,7 +63,7 @@ def run_campaign(options: argparse.Namespace, request: Request) -> int:
             with CheckProgress(campaign.total - len(campaign.blocks)) as progress:
 
                 def on_case(check: str, dtype: str) -> None:
-                    interrupt.raise_if_asked()
+                    interrupt.raise_if_interrupted()
                     progress.case(check, dtype)
 
                 try:

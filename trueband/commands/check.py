@@ -78,7 +78,7 @@ def run_command(options: argparse.Namespace) -> int:
             progress = stack.enter_context(CheckProgress(planned))
 
             def on_case(check: str, dtype: str) -> None:
-                interrupt.raise_if_asked()
+                interrupt.raise_if_interrupted()
                 progress.case(check, dtype)
 
             for record in run.records(on_case, interrupt.through):
@@ -101,9 +101,9 @@ def run_command(options: argparse.Namespace) -> int:
         end_files(
             options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted, planned
         )
-        sizes = [each.covered for each in (candidate, tried) if each is not None and each.covered]
+        sizes = [part.covered for part in (candidate, tried) if part is not None and part.covered]
         if sizes:
-            lines.write("covered", {name: value for each in sizes for name, value in each.to_dict().items()})
+            lines.write("covered", {name: value for part in sizes for name, value in part.to_dict().items()})
         if request.gate and run is not None:
             run.close()
             lines.write("gate", {"seed": run.seed})
@@ -124,9 +124,9 @@ def request_of(options: argparse.Namespace) -> Request:
         raise RequestError("{suites}: expected operator for a target of your own, got {value}", value=suite)
     if options.model_target and suite != "models":
         raise RequestError("{suites}: expected models with {models}, got {value}", value=suite)
-    given = {name: getattr(options, name) for name in Options.__annotations__}
+    values = {name: getattr(options, name) for name in Options.__annotations__}
     suites = SUITES if suite == "all" else (suite,)
-    return Request(target=options.target, models=options.model_target or OWN_MODELS, suites=suites, **given)
+    return Request(target=options.target, models=options.model_target or OWN_MODELS, suites=suites, **values)
 
 
 def _head(options: argparse.Namespace, load: bool = False) -> dict[str, Any]:

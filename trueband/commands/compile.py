@@ -92,7 +92,7 @@ def exit_code(outcome: Outcome) -> int:
     """The exit code that sums an outcome up."""
     if outcome.interrupted:
         return exit_codes.INTERRUPTED
-    if any(each.refusals for each in outcome.judged):
+    if any(kernel.refusals for kernel in outcome.judged):
         return exit_codes.FAILED
     if outcome.crash:
         return exit_codes.CRASHED
@@ -103,36 +103,39 @@ def lines_of(outcome: Outcome, target: str) -> str:
     """What ran where, one line for each kernel, {"record": "kernel", ...}, and a last one, {"record": "end", ...}."""
     head = first_line("run", outcome.machine or machine(), target=target)
     lines = [
-        ("kernel", {**each.code.to_dict(), "refused": {told.gate: told.message for told in each.refusals}})
-        for each in outcome.judged
+        ("kernel", {**kernel.code.to_dict(), "refused": {refusal.gate: refusal.message for refusal in kernel.refusals}})
+        for kernel in outcome.judged
     ]
-    refused = sum(bool(each.refusals) for each in outcome.judged)
+    refused = sum(bool(kernel.refusals) for kernel in outcome.judged)
     end = {"kernels": len(lines), "refused": refused, "crash": outcome.crash}
     return json_lines(head, *lines, ("end", end))
 
 
 def print_table(judged: list[Judged]) -> None:
     """A row for each kernel; of many, only those that are refused."""
-    rows = judged if len(judged) <= MOST_ROWS else [each for each in judged if each.refusals]
+    rows = judged if len(judged) <= MOST_ROWS else [kernel for kernel in judged if kernel.refusals]
     if rows:
         table = Table(box=None, pad_edge=False)
         for name in ("kernel", "GPU", "warps", "registers", "spilled", "shared", "tensor cores", ""):
             table.add_column(name, justify="right" if name in ("warps", "registers", "spilled", "shared") else "left")
-        for each in rows:
-            code = each.code
+        for kernel in rows:
+            code = kernel.code
             numbers = (code.warps, code.registers, code.spilled, code.shared)
-            told = [""] * 4 if code.error else [str(number) for number in numbers]
-            verdict = Text("REFUSED", style="bold red") if each.refusals else Text("ok", style="green")
-            table.add_row(Text(code.kernel), code.target, *told, _short(code.products), verdict)
+            cells = [""] * 4 if code.error else [str(number) for number in numbers]
+            verdict = Text("REFUSED", style="bold red") if kernel.refusals else Text("ok", style="green")
+            table.add_row(Text(code.kernel), code.target, *cells, _short(code.products), verdict)
         report_console().print(table)
-    for each in judged:
-        for refusal in each.refusals:
-            print_line(f"REFUSED {each.code.kernel} [{each.code.target}] {refusal.gate}: {refusal.message}")
+    for kernel in judged:
+        for refusal in kernel.refusals:
+            print_line(f"REFUSED {kernel.code.kernel} [{kernel.code.target}] {refusal.gate}: {refusal.message}")
 
 
 def _short(products: tuple[str, ...]) -> str:
     """Names of instructions without shapes and formats: "mma.sync", "wgmma.mma_async", "v_mfma"."""
-    names = {(".".join(each.split(".")[:2]) if "." in each else "_".join(each.split("_")[:2])) for each in products}
+    names = {
+        (".".join(product.split(".")[:2]) if "." in product else "_".join(product.split("_")[:2]))
+        for product in products
+    }
     return ", ".join(sorted(names))
 
 
@@ -143,8 +146,8 @@ def print_end(outcome: Outcome, target: str) -> None:
     elif outcome.crash:
         print(f"trueband: {target} did not end well: {outcome.crash}", file=sys.stderr)
     unfinished = outcome.interrupted or bool(outcome.crash)
-    refused = sum(bool(each.refusals) for each in outcome.judged)
-    gpus = ", ".join(dict.fromkeys(each.code.target for each in outcome.judged))
+    refused = sum(bool(kernel.refusals) for kernel in outcome.judged)
+    gpus = ", ".join(dict.fromkeys(kernel.code.target for kernel in outcome.judged))
     if refused:
         print_line(f"\n{refused} of {len(outcome.judged)} kernels REFUSED, compiled for {gpus}; nothing ran on a GPU")
     elif outcome.judged:

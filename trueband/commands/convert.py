@@ -77,8 +77,8 @@ def _sizes(options: argparse.Namespace) -> tuple[int, int]:
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')}: expected none with {options.kind}, got one")
         return 0, 0
-    given = options.max_positions, options.attention_window
-    positions, window = (b if a is None else a for a, b in zip(given, DEFAULTS[options.kind], strict=True))
+    sizes = options.max_positions, options.attention_window
+    positions, window = (b if a is None else a for a, b in zip(sizes, DEFAULTS[options.kind], strict=True))
     if positions < 1:
         raise ValueError(f"--max-positions: expected an int >= 1, got {positions}")
     if window < 2 or window % 2:

@@ -66,12 +66,12 @@ def run_command(options: argparse.Namespace) -> int:
         lines.start(first_line("run", machine(), faults=len(names)))
         progress = stack.enter_context(Progress(len(names), "faults"))
         try:
-            found = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
-            for row in interrupt.through(found):
+            results = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
+            for row in interrupt.through(results):
                 rows.append(row)
                 lines.write("fault", row.to_dict())
                 progress.advance(row.fault, "" if row.caught else f"{row.fault} SURVIVES", wrong=True)
-                interrupt.raise_if_asked()
+                interrupt.raise_if_interrupted()
         except KeyboardInterrupt:
             stack.close()
             print_rows(rows, options.matrix)

@@ -80,12 +80,12 @@ def merge(
     parts: dict[Shard, dict[tuple[str, str, int], Block]] = {}
     drawn: dict[tuple[str, str, int], tuple[str, int]] = {}
     for path, other, blocks in files:
-        told = difference(head, other)
+        problem = difference(head, other)
         shard = Shard.parse(other["shard"])
-        if not told and shard.count != Shard.parse(head["shard"]).count:
-            told = f"expected a shard of {Shard.parse(head['shard']).count}, got {shard}"
-        if told:
-            raise ValueError(f"{path}: not of the same campaign as {first_path}: {told}")
+        if not problem and shard.count != Shard.parse(head["shard"]).count:
+            problem = f"expected a shard of {Shard.parse(head['shard']).count}, got {shard}"
+        if problem:
+            raise ValueError(f"{path}: not of the same campaign as {first_path}: {problem}")
         part = parts.setdefault(shard, {})
         for block in blocks:
             there = part.setdefault(block.key, block)
@@ -97,7 +97,7 @@ def merge(
                 raise ValueError(f"{path}: expected the cases of {first_path} in {_name(block)}, got others")
     machines = together(other for _, other, _ in files)
     head = {**{name: value for name, value in head.items() if name != "machine"}, "machines": machines}
-    return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda each: each[0].index)}
+    return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda item: item[0].index)}
 
 
 def missing(head: Mapping[str, Any], parts: Mapping[Shard, Sequence[Block]]) -> list[str]:

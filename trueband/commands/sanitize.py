@@ -130,13 +130,13 @@ def lines_of(outcome: Outcome, target: str) -> str:
     return json_lines(head, *findings, ("end", end))
 
 
-def print_findings(findings: list[Finding], shown: int) -> None:
+def print_findings(findings: list[Finding], limit: int) -> None:
     """The first in full, one line for each of the rest."""
-    for finding in findings[:shown]:
+    for finding in findings[:limit]:
         print_line(f"{finding}\n")
-    for finding in findings[shown:]:
+    for finding in findings[limit:]:
         print_line(f"{finding.kind} in {finding.kernel}, {finding.tensor}, {finding.place}")
-    if len(findings) > shown:
+    if len(findings) > limit:
         print_line("(all in full with --all)\n")
 
 

@@ -118,12 +118,12 @@ def generation_config(options: argparse.Namespace, longest: int) -> Any:
 
     own = options.directory / "generation_config.json"
     read = GenerationConfig.from_dict(read_json(own if own.is_file() else options.directory / "config.json"))
-    given = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
-    if "max_length" in given:
-        given["max_new_tokens"] = None
-    if "min_length" in given:
-        given["min_new_tokens"] = None
-    how = dataclasses.replace(read, **given)
+    changes = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
+    if "max_length" in changes:
+        changes["max_new_tokens"] = None
+    if "min_length" in changes:
+        changes["min_new_tokens"] = None
+    how = dataclasses.replace(read, **changes)
     return dataclasses.replace(how, max_length=min(how.max_length, longest))
 
 

@@ -27,15 +27,15 @@ def nightly(target: str) -> Iterator[Kernel]:
 def _kernels(target: str, **chosen: Any) -> Iterator[Kernel]:
     from trueband.optimized.attention.triton.shipped import configurations
 
-    for each in configurations(targets=[target], **chosen):
+    for configuration in configurations(targets=[target], **chosen):
         yield Kernel(
-            each.name.removeprefix(f"{target}-"),
-            each.function,
-            each.target,
-            each.signature,
-            each.constants,
-            each.attributes,
-            each.warps,
-            each.stages,
-            each.products,
+            configuration.name.removeprefix(f"{target}-"),
+            configuration.function,
+            configuration.target,
+            configuration.signature,
+            configuration.constants,
+            configuration.attributes,
+            configuration.warps,
+            configuration.stages,
+            configuration.products,
         )

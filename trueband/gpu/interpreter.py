@@ -127,12 +127,12 @@ def remembered_type(make: Callable[..., None], constant: Any) -> Callable[..., N
         sizes = [size.value if isinstance(size, constant) else size for size in shape]
         # Kernels' scalar types are few and live as long as the process; those of pointers may be made anew.
         kind = (type(element_type), element_type.name, getattr(element_type, "address_space", None), *sizes)
-        found = known.get(kind)
-        if found is None:
+        types = known.get(kind)
+        if types is None:
             make(self, element_type, shape)
             known[kind] = dict(vars(self))
         else:
-            vars(self).update(found)
+            vars(self).update(types)
 
     return initialize
 
@@ -141,12 +141,12 @@ def tensor_of_remembered_shape(constant: Any, values: Any) -> Callable[..., None
     """`tensor.__init__` that makes triton's words for each shape once."""
 
     @functools.cache
-    def told(*shape: int) -> tuple[Any, Any]:
+    def size_and_shape(*shape: int) -> tuple[Any, Any]:
         return constant(math.prod(shape)), values([constant(size) for size in shape])
 
     def initialize(self: Any, handle: Any, kind: Any) -> None:
         self.handle, self.type, self.dtype = handle, kind, kind.scalar
-        self.numel, self.shape = told(*kind.shape) if kind.is_block() else told()
+        self.numel, self.shape = size_and_shape(*kind.shape) if kind.is_block() else size_and_shape()
 
     return initialize
 

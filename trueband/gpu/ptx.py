@@ -54,9 +54,9 @@ class Emulated:
     ) -> None:
         """Compile and execute a kernel: what a `Place` does."""
         assert self._unwritten is not None
-        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
+        request, values = requested(kernel, arguments, constants, self.capability, warps, stages)
         compiled = (self._compiler or compiler()).kernel(request)
-        with self._unwritten.handed_over(given) as handed:
+        with self._unwritten.handed_over(values) as handed:
             launch(compiled, (programs, 1, 1), handed)
 
 
@@ -73,16 +73,16 @@ def requested(
 
     function = kernel.fn  # type: ignore[attr-defined]
     types, built_in, aligned = specialized(kernel, arguments, constants)
-    given = [value for value, kind in zip(arguments, types.values(), strict=False) if kind != "constexpr"]
-    return Request(function.__module__, function.__name__, types, built_in, aligned, capability, warps, stages), given
+    values = [value for value, kind in zip(arguments, types.values(), strict=False) if kind != "constexpr"]
+    return Request(function.__module__, function.__name__, types, built_in, aligned, capability, warps, stages), values
 
 
 @functools.cache
 def compiler() -> Compiler:
     """The one of this process."""
-    one = Compiler(cache_folder() / "ptx")
-    atexit.register(one.close)
-    return one
+    shared = Compiler(cache_folder() / "ptx")
+    atexit.register(shared.close)
+    return shared
 
 
 def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:

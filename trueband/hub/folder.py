@@ -67,14 +67,16 @@ def read_folder(folder: Path, argument: str) -> HubFolder:
 
     config = read_config(folder, argument)
     stored = read_weights(folder)
-    tensors = {name: floating(name, each) for name, each in stored.items() if name.rpartition(".")[2] != "position_ids"}
+    tensors = {
+        name: floating(name, array) for name, array in stored.items() if name.rpartition(".")[2] != "position_ids"
+    }
     dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if len(dtypes) != 1:
         got = ", ".join(sorted(dtypes)) or "none"
         raise ValueError(f"{argument}: expected weights of one dtype in {folder}, got {got}")
     dtype = dtypes.pop()
     state = {name: (tensor if dtype == "float64" else tensor.float()).numpy() for name, tensor in tensors.items()}
-    return HubFolder(config, state, dtype, tuple(sorted({each.file for each in stored.values()})))
+    return HubFolder(config, state, dtype, tuple(sorted({array.file for array in stored.values()})))
 
 
 def write_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, NDArray[Any]], dtype: str) -> None:

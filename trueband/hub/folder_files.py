@@ -107,7 +107,9 @@ def _read_safetensors(path: Path) -> Arrays:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"--inputs: expected a JSON or safetensors file, got {path}: {error}") from error
-    return {name: (each.double() if each.is_floating_point() else each).numpy() for name, each in tensors.items()}
+    return {
+        name: (tensor.double() if tensor.is_floating_point() else tensor).numpy() for name, tensor in tensors.items()
+    }
 
 
 def _arrays(tensors: Any) -> list[NDArray[Any]]:

@@ -21,7 +21,7 @@ from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.results.machine import machine
 from trueband.properties.results.verdict import Verdict
 from trueband.reference.config import LEDConfig, LongformerConfig
-from trueband.witnesses.taps import device_told, fed_taps
+from trueband.witnesses.taps import device_of, fed_taps
 
 Tell = Callable[[str], None]
 
@@ -88,12 +88,12 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
         raise ValueError(f"--out: expected a file named *.safetensors, got {request.out}")
     check_writable("--out", request.out)
     old = _old(request)
-    given = read_inputs(request.inputs)
+    read = read_inputs(request.inputs)
     model = read_model(request.folder, "MODEL_DIR")
     dtype = request.dtype or model.stored
     if dtype not in DTYPES:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    inputs = check_inputs(model.recorded, given)
+    inputs = check_inputs(model.recorded, read)
     rows = chosen_rows(model, inputs, request.rows)
     tell(f"{model.recorded.model_class}, {len(model.recorded.stages)} stages, {_size(model, inputs)}")
     for name in model.recorded.left_out:
@@ -106,10 +106,10 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     run = fed_taps(optimized, model.recorded, inputs, entering(golden))
     own = {name: selected(golden, name, run["taps"][name]) for name in tap_names(golden)}
     container = np.float64 if dtype == "float64" else np.float32
-    device = device_told(optimized)
-    told = golden.metadata.details | {"device": device, "machine": machine(device)}
+    device = device_of(optimized)
+    details = golden.metadata.details | {"device": device, "machine": machine(device)}
     golden = Golden(
-        dataclasses.replace(golden.metadata, details=told),
+        dataclasses.replace(golden.metadata, details=details),
         golden.arrays | {f"own.{name}": array.astype(container) for name, array in own.items()},
     )
     made = Made(golden, run["wiring"], judge_taps(golden, own, dtype), old)
@@ -123,7 +123,7 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     return made
 
 
-def chosen_rows(model: ModelFolder, inputs: Inputs, asked: str | None) -> dict[str, Rows]:
+def chosen_rows(model: ModelFolder, inputs: Inputs, wanted: str | None) -> dict[str, Rows]:
     """Rows of the encoder and, of an LED, of the decoder."""
     config, own = model.recorded.config, texts(model.recorded, inputs)
     windows: tuple[int, ...] = ()
@@ -133,7 +133,7 @@ def chosen_rows(model: ModelFolder, inputs: Inputs, asked: str | None) -> dict[s
         None if name not in own else own[name] == 1 for name in ("attention_mask", "global_attention_mask")
     )
     tokens = own["input_ids"].shape[1]
-    rows = {"rows": selected_rows(tokens, windows, real, flagged) if asked is None else parse_rows(asked, tokens)}
+    rows = {"rows": selected_rows(tokens, windows, real, flagged) if wanted is None else parse_rows(wanted, tokens)}
     if "decoder_input_ids" in inputs:
         mask = inputs.get("decoder_attention_mask")
         tokens = inputs["decoder_input_ids"].shape[1]

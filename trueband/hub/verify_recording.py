@@ -38,21 +38,21 @@ def verify_recording(
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     model = read_model(folder, "--checkpoint")
     _check_weights(golden, model)
-    told = _changed(golden.metadata.details["config"], model)
+    note = _changed(golden.metadata.details["config"], model)
     recorded, now = set(entering(golden)) - {"encoded"}, {*model.recorded.stages}
     differences = [f" without {stage}" for stage in sorted(recorded - now)]
     differences += [f" with {stage}" for stage in sorted(now - recorded) if not stage.endswith("embeddings")]
     if differences or model.recorded.model_class != golden.metadata.model_class:
         raise ValueError(
             f"{folder}: expected a {golden.metadata.model_class} with the stages of {path}, got a "
-            f"{model.recorded.model_class}{(differences or [''])[0]}{told}"
+            f"{model.recorded.model_class}{(differences or [''])[0]}{note}"
         )
     run = fed_taps(load_model(model, dtype, device), model.recorded, golden.inputs, entering(golden))
     where = f"{folder.name}, {dtype}" + (f" on {device}" if device else "")
-    outcomes = [("wiring", Outcome(False, line + told)) for line in run["wiring"]]
+    outcomes = [("wiring", Outcome(False, line + note)) for line in run["wiring"]]
     for name, verdict in zip(names, judge_taps(golden, run["taps"], dtype), strict=True):
         outcome = Outcome.of(verdict)
-        outcomes.append((name, outcome if verdict.passed else _with_note(outcome, told)))
+        outcomes.append((name, outcome if verdict.passed else _with_note(outcome, note)))
     seconds = (time.perf_counter() - start) / len(outcomes)
     return [_record(golden, name, outcome, where, seconds) for name, outcome in outcomes]
 
@@ -74,8 +74,8 @@ def _changed(recorded: dict[str, Any], model: ModelFolder) -> str:
     return f" (config.json: {'; '.join(changes)})" if changes else ""
 
 
-def _with_note(outcome: Outcome, told: str) -> Outcome:
-    return Outcome(False, outcome.detail + told, outcome.value, outcome.expected, outcome.error, outcome.tolerance)
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    return Outcome(False, outcome.detail + note, outcome.value, outcome.expected, outcome.error, outcome.tolerance)
 
 
 def _record(golden: Golden, name: str, outcome: Outcome, where: str, seconds: float) -> GoldenRecord:

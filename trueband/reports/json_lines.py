@@ -13,13 +13,13 @@ from trueband.properties.results.record import to_line
 from trueband.properties.running.plan import Plan
 
 
-def first_line(record: str, machine: Machine, **told: Any) -> dict[str, Any]:
+def first_line(record: str, machine: Machine, **fields: Any) -> dict[str, Any]:
     """The first line of every file of results: what it is of, and where it was made.
 
     Args:
         machine: of the process that computed.
     """
-    return {"record": record, "trueband": __version__, **told, "machine": machine}
+    return {"record": record, "trueband": __version__, **fields, "machine": machine}
 
 
 def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:

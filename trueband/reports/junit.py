@@ -40,9 +40,9 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
                 ElementTree.SubElement(case, "skipped", message=_xml_text(record.message))
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
-                told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
+                element = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
                 called = f"called with {shown_all(record.called)}\n" if record.called else ""
-                told.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
+                element.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
     write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 

@@ -26,19 +26,21 @@ _NAMES = {
 
 def rows(machine: Machine) -> list[tuple[str, str]]:
     """Name and value of everything; the variables last."""
-    told = [(_NAMES.get(name, name), str(value)) for name, value in machine.items()]
-    return told if any(name in machine for name in VARIABLES) else [*told, ("variables that steer it", "none is set")]
+    fields = [(_NAMES.get(name, name), str(value)) for name, value in machine.items()]
+    return (
+        fields if any(name in machine for name in VARIABLES) else [*fields, ("variables that steer it", "none is set")]
+    )
 
 
 def short(machine: Machine) -> str:
     """What most differences are due to, in a line: processor, ATen capability, BLAS and its branch."""
-    told = [str(machine["processor"])]
-    told += [f"ATen {machine['aten']}"] if "aten" in machine else []
+    parts = [str(machine["processor"])]
+    parts += [f"ATen {machine['aten']}"] if "aten" in machine else []
     if "torch_blas" in machine:
-        told.append(f"{machine['torch_blas']} ({machine['torch_blas_branch']})")
+        parts.append(f"{machine['torch_blas']} ({machine['torch_blas_branch']})")
     else:
-        told.append(f"{machine['numpy_blas']} ({machine['numpy_blas_core']})")
-    return ", ".join(told)
+        parts.append(f"{machine['numpy_blas']} ({machine['numpy_blas_core']})")
+    return ", ".join(parts)
 
 
 def apart(before: Machine, now: Machine) -> str:
@@ -57,15 +59,15 @@ def machines_of(run: Mapping[str, Any]) -> list[Machine]:
 
 def together(heads: Iterable[Mapping[str, Any]]) -> list[Machine]:
     """The machines of several first lines, each once."""
-    told: list[Machine] = []
+    machines: list[Machine] = []
     for head in heads:
-        told += [machine for machine in machines_of(head) if machine not in told]
-    return told
+        machines += [machine for machine in machines_of(head) if machine not in machines]
+    return machines
 
 
 def in_a_process(environment: Mapping[str, str], device: str = "cpu") -> Machine:
     """What a process of its own tells that has torch, with these variables."""
     command = [sys.executable, "-P", "-m", "trueband.properties.results.machine", device]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environment})
-    told: Machine = json.loads(done.stdout)
-    return told
+    machine: Machine = json.loads(done.stdout)
+    return machine

@@ -95,27 +95,27 @@ def _template() -> Any:
 
 def _matrix(records: Sequence[Record], suite: str) -> tuple[str, list[str], dict[str, dict[str, Record]]]:
     """A suite, its columns (dtypes, architectures, or witnesses), and the records of each check by column."""
-    found: dict[str, dict[str, Record]] = {}
+    cells: dict[str, dict[str, Record]] = {}
     for record in records:
         if record.suite == suite:
-            found.setdefault(record.check, {})[record.target if suite == "golden" else record.dtype] = record
-    return suite, list(dict.fromkeys(name for row in found.values() for name in row)), found
+            cells.setdefault(record.check, {})[record.target if suite == "golden" else record.dtype] = record
+    return suite, list(dict.fromkeys(name for row in cells.values() for name in row)), cells
 
 
 def _spreads(records: Sequence[Record]) -> list[Spread]:
     counted = [record for record in records if any(record.histogram)]
-    found = []
+    drawings = []
     for dtype in dict.fromkeys(record.dtype for record in counted):
         of_dtype = [record for record in counted if record.dtype == dtype]
         counts = histogram.add(record.histogram for record in of_dtype)
         largest = max((record.worst for record in of_dtype), default=0.0)
-        found.append(Spread(dtype, spread(counts, dtype), sum(counts), counts[-1], largest))
-    return found
+        drawings.append(Spread(dtype, spread(counts, dtype), sum(counts), counts[-1], largest))
+    return drawings
 
 
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = [(name, _plain(value)) for name, value in run.items() if name not in NOT_ENVIRONMENT]
-    return [*shown, ("suites", ", ".join(dict.fromkeys(record.suite for record in records)))]
+    rows = [(name, _plain(value)) for name, value in run.items() if name not in NOT_ENVIRONMENT]
+    return [*rows, ("suites", ", ".join(dict.fromkeys(record.suite for record in records)))]
 
 
 def _plain(value: Any) -> str:

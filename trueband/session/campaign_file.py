@@ -158,11 +158,11 @@ class CampaignFile:
             raise ValueError(f"{path} is there already: --resume goes on with it, and another name begins a new file")
         os.truncate(path, len(kept) + 1)
         there, self.done = read_campaign(path)
-        told = difference(there, head)
-        if not told and there["shard"] != head["shard"]:
-            told = f"expected shard {there['shard']}, got {head['shard']}"
-        if told:
-            raise ValueError(f"{path} is of another run: {told}")
+        problem = difference(there, head)
+        if not problem and there["shard"] != head["shard"]:
+            problem = f"expected shard {there['shard']}, got {head['shard']}"
+        if problem:
+            raise ValueError(f"{path} is of another run: {problem}")
         before = machines_of(there)
         self.moved = apart(before[-1], head["machine"]) if before else ""
         if self.moved:

@@ -43,7 +43,7 @@ class SeedOfWorkers:
             output[NAME] = _gate_here(session.config)
 
 
-def told(config: pytest.Config) -> str:
+def seed_line(config: pytest.Config) -> str:
     """The line that tells the seed, when the run is over; empty without a gate."""
     if not (_gate_here(config) or config.stash.get(_USED, False)):
         return ""

@@ -44,20 +44,20 @@ def choose(
     """
     store = open_store() if store is None else store
     known = [*store, *NAMED_CHECKS]
-    asked = list(dict.fromkeys(names))
-    for name in asked:
+    ids = list(dict.fromkeys(names))
+    for name in ids:
         if name not in known:
             raise ValueError(f"ID: expected one of `trueband golden list`, got {name!r}{_alike(name, known)}")
     items: list[Golden | GoldenCheck] = []
     left_out: dict[str, str] = {}
-    for name in asked or known:
+    for name in ids or known:
         if not matches(pattern, name) or (kinds and _kind(store, name) not in kinds):
             continue
         if name in NAMED_CHECKS:
             items.append(NAMED_CHECKS[name])
             continue
         golden = store.golden(name)
-        reason = None if asked else obstacle(golden)
+        reason = None if ids else obstacle(golden)
         if reason is None:
             items.append(golden)
         else:

@@ -144,8 +144,8 @@ class Request:
     @property
     def dtype_names(self) -> tuple[str, ...]:
         """`"float32,float16"` means two names."""
-        given = [self.dtypes] if isinstance(self.dtypes, str) else self.dtypes or ()
-        return tuple(dict.fromkeys(name for each in given for name in each.split(",") if name))
+        dtypes = [self.dtypes] if isinstance(self.dtypes, str) else self.dtypes or ()
+        return tuple(dict.fromkeys(name for words in dtypes for name in words.split(",") if name))
 
 
 def add_options(add: Callable[..., Any], prefix: str = "--", **others: Sequence[str]) -> None:
@@ -155,16 +155,16 @@ def add_options(add: Callable[..., Any], prefix: str = "--", **others: Sequence[
         add: its method `add_argument`, or what takes the same.
         others: for some fields, other flags than the prefix and their own.
     """
-    for each in fields(Request):
-        if each.metadata:
-            destination = "_".join(filter(None, (prefix.strip("-"), each.name)))
-            named = others.get(each.name, (prefix + each.metadata["flag"],))
-            add(*named, dest=destination, default=each.default, **each.metadata["argparse"])
+    for option in fields(Request):
+        if option.metadata:
+            destination = "_".join(filter(None, (prefix.strip("-"), option.name)))
+            named = others.get(option.name, (prefix + option.metadata["flag"],))
+            add(*named, dest=destination, default=option.default, **option.metadata["argparse"])
 
 
 def flags(prefix: str = "--", **other: str) -> dict[str, str]:
     """The flag of every field that is an option, for messages."""
-    return {each.name: prefix + each.metadata["flag"] for each in fields(Request) if each.metadata} | other
+    return {option.name: prefix + option.metadata["flag"] for option in fields(Request) if option.metadata} | other
 
 
 def takes_options(function: F) -> F:
@@ -172,22 +172,23 @@ def takes_options(function: F) -> F:
 
     "{options}" in the docstring becomes what `Request` says of them.
     """
-    named = {each.name: each for each in fields(Request) if each.metadata}
-    own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+    named = {option.name: option for option in fields(Request) if option.metadata}
+    positional = signature(function).parameters.values()
+    own = [parameter for parameter in positional if parameter.kind is not Parameter.VAR_KEYWORD]
 
     @wraps(function)
     def checked(*arguments: Any, **options: Any) -> Any:
-        unknown = options.keys() - named.keys() - {each.name for each in own}
+        unknown = options.keys() - named.keys() - {parameter.name for parameter in own}
         if unknown:
             names = ", ".join(sorted(unknown))
             raise TypeError(f"{function.__name__}: expected some of {', '.join(named)}, got {names}")
         return function(*arguments, **options)
 
-    shown = [
-        Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
-        for each in named.values()
+    parameters = [
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+        for option in named.values()
     ]
-    checked.__signature__ = signature(function).replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+    checked.__signature__ = signature(function).replace(parameters=[*own, *parameters])  # type: ignore[attr-defined]
     checked.__doc__ = (function.__doc__ or "").replace("        {options}\n", _meanings(named))
     return checked  # type: ignore[return-value]
 

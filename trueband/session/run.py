@@ -83,8 +83,8 @@ class Run:
     @property
     def models(self) -> TorchModels | None:
         """The models under test; None where there are none."""
-        found: list[Any] = [suite for suite in self.suites if isinstance(suite, ModelSuite)]
-        return found[0].candidate if found else None
+        suites: list[Any] = [suite for suite in self.suites if isinstance(suite, ModelSuite)]
+        return suites[0].candidate if suites else None
 
     @property
     def cheating(self) -> bool:
@@ -124,11 +124,11 @@ class Run:
 
     def _records(self, on_case: OnCase) -> Iterator[Record]:
         for suite in self.suites:
-            found = []
+            records = []
             for step in suite.steps:
-                found.append(self.run(suite, step, on_case))
-                yield found[-1]
-            yield from suite.unrun(found)
+                records.append(self.run(suite, step, on_case))
+                yield records[-1]
+            yield from suite.unrun(records)
 
     def close(self) -> None:
         """End the processes of the targets."""

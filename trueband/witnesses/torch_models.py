@@ -88,11 +88,11 @@ class TorchModels(ABC):
 
         architecture = model.architecture
         module, side = self.module(model), "decoder_" if architecture == "led" else ""
-        given, order = tensors(inputs, module), torch.tensor(rows)
+        arguments, order = tensors(inputs, module), torch.tensor(rows)
         options = {"use_cache": True, "output_hidden_states": True}
         with torch.no_grad():
-            output = module(**given, **options)
-            chosen = {name: tensor[order] for name, tensor in given.items()}
+            output = module(**arguments, **options)
+            chosen = {name: tensor[order] for name, tensor in arguments.items()}
             real = chosen.pop(f"{side}attention_mask", torch.ones_like(chosen[f"{side}input_ids"]))
             del chosen[f"{side}input_ids"]
             if side:  # the encoder is not run again
@@ -107,13 +107,13 @@ class TorchModels(ABC):
                 outputs.append(module(**masked, **chosen, past_key_values=cache, **options))
                 cache = outputs[-1].past_key_values
         first = {**_taps(output, architecture), "logits": output.logits.numpy()}
-        last = [{**_taps(each, architecture), "logits": each.logits.numpy()} for each in outputs]
+        last = [{**_taps(output, architecture), "logits": output.logits.numpy()} for output in outputs]
         result: dict[str, Any] = {
             "hidden_states": [
                 np.concatenate([tap[rows], *later], axis=1)
-                for tap, *later in zip(first["hidden_states"], *(each["hidden_states"] for each in last), strict=True)
+                for tap, *later in zip(first["hidden_states"], *(taps["hidden_states"] for taps in last), strict=True)
             ],
-            "logits": np.concatenate([first["logits"][rows], *(each["logits"] for each in last)], axis=1),
+            "logits": np.concatenate([first["logits"][rows], *(taps["logits"] for taps in last)], axis=1),
         }
         if side:
             result["encoder_hidden_states"] = [tap[rows] for tap in first["encoder_hidden_states"]]
@@ -125,9 +125,9 @@ class TorchModels(ABC):
 
         module = self.module(model)
         names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
-        given = {name: array for name, array in inputs.items() if name in names}
+        arrays = {name: array for name, array in inputs.items() if name in names}
         with torch.no_grad():
-            output = module.led.encoder(**tensors(given, module), output_hidden_states=True)
+            output = module.led.encoder(**tensors(arrays, module), output_hidden_states=True)
         return _arrays(output.hidden_states)
 
     def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
@@ -180,7 +180,7 @@ class TorchModels(ABC):
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         """Calls of a module of its own, one after another."""
-        module, found = self.build(model), []
+        module, taken = self.build(model), []
         weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
         for step in steps:
             if step.state is not None:
@@ -189,10 +189,10 @@ class TorchModels(ABC):
                 module.zero_grad(set_to_none=step.clear == "none")
             for name, parameter in weights.items():
                 parameter.requires_grad_(step.regime.trains(name) or not step.regime.backward)
-            one = _step(module, model, weights, [(step.inputs, 1.0)], step.regime)
-            kept = {name: None if array is None else array.copy() for name, array in one.gradients.items()}
-            found.append(replace(one, gradients=kept))
-        return found
+            trained = _step(module, model, weights, [(step.inputs, 1.0)], step.regime)
+            kept = {name: None if array is None else array.copy() for name, array in trained.gradients.items()}
+            taken.append(replace(trained, gradients=kept))
+        return taken
 
 
 def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
@@ -247,12 +247,12 @@ def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, 
         warnings.simplefilter("ignore")  # what the backward pass says of itself is no verdict
         torch.manual_seed(regime.seed)
         for inputs, factor in batches:
-            given = tensors(inputs, module)
-            embeds = given.get("inputs_embeds")
+            arguments = tensors(inputs, module)
+            embeds = arguments.get("inputs_embeds")
             if embeds is not None:
                 embeds.requires_grad_()
             with torch.autocast("cpu", torch.bfloat16, enabled=regime.autocast):
-                output = module(**given, output_hidden_states=True)
+                output = module(**arguments, output_hidden_states=True)
             if regime.backward:
                 (output.loss * factor).backward()
             taken = {
@@ -271,9 +271,9 @@ def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dic
     """Hidden states after the embeddings and each layer, logits and loss, and attentions where they are asked for."""
     import torch
 
-    asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
+    options = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
     with torch.no_grad():
-        output = module(**tensors(inputs, module), **asked)
+        output = module(**tensors(inputs, module), **options)
     side = "encoder_" if architecture == "led" else ""
     result = {
         **_taps(output, architecture),
@@ -303,10 +303,10 @@ def tensors(inputs: Arrays, module: Any) -> dict[str, Any]:
 
     dtype = next(module.parameters()).dtype
     arrays = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in arrays.items()
     }
-    return given | ({"encoder_outputs": (given["encoder_outputs"],)} if "encoder_outputs" in given else {})
+    return options | ({"encoder_outputs": (options["encoder_outputs"],)} if "encoder_outputs" in options else {})
 
 
 def _arrays(tensors: Any) -> list[np.ndarray]:

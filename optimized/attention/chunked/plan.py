@@ -77,11 +77,11 @@ def plan_rows(attention_mask: Tensor | None, global_attention_mask: Tensor | Non
     batch, tokens = shape
     if attention_mask is None and global_attention_mask is None:
         return [Row(b, slice(0, tokens), None, None, None, None) for b in range(batch)]
-    given = attention_mask if attention_mask is not None else global_attention_mask
-    assert given is not None
+    mask = attention_mask if attention_mask is not None else global_attention_mask
+    assert mask is not None
     real = torch.ones(batch, tokens, dtype=torch.bool) if attention_mask is None else attention_mask.cpu()
     is_global = torch.zeros_like(real) if global_attention_mask is None else global_attention_mask.cpu() & real
-    rows = (plan_row(b, real[b], is_global[b], given.device) for b in range(batch))
+    rows = (plan_row(b, real[b], is_global[b], mask.device) for b in range(batch))
     return [row for row in rows if row is not None]
 
 

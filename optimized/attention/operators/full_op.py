@@ -76,8 +76,8 @@ def forward(
         k, v = load("key", key, unit, work.space), load("value", value, unit, work.space)
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = work.space.operand("query", query[unit.row.index, unit.heads, rows])
-            found = block_forward(own, [Part(k[:, keys], v[:, keys])], blanks, unit.heads, work)
-            result[unit.row.index, unit.heads, rows] = found.to(result.dtype)
+            context = block_forward(own, [Part(k[:, keys], v[:, keys])], blanks, unit.heads, work)
+            result[unit.row.index, unit.heads, rows] = context.to(result.dtype)
     return result
 
 
@@ -109,8 +109,8 @@ def backward(
             own = work.space.operand("query", query[place])
             own_grad = work.space.operand("output gradient", grad_output[place])
             part = Part(*(tensor[:, keys] for tensor in whole if tensor is not None))
-            found = block_backward(own, [part], blanks, unit.heads, work, own_grad, None, grad_head_mask)
-            grads[0][place] = found.to(query.dtype)
+            grad = block_backward(own, [part], blanks, unit.heads, work, own_grad, None, grad_head_mask)
+            grads[0][place] = grad.to(query.dtype)
         for done, target in zip(whole[2:], grads[1:], strict=True):
             assert done is not None
             store(done, target, unit)

@@ -96,8 +96,8 @@ def compact(weights: Weights, window: int, columns: int) -> Tensor:
     offsets = torch.arange(-window, window + 1, device=band.device) * weights.step
     at = (weights.rows[:, None] + offsets - weights.keys[weights.front]) // weights.step  # column of the band
     inside = (at >= 0) & (at < band.shape[-1])
-    found = band.gather(-1, at.clamp(0, band.shape[-1] - 1).expand(len(band), -1, -1))
-    return torch.cat([pad(front, (0, columns - weights.front)), found * inside], dim=-1)
+    chosen = band.gather(-1, at.clamp(0, band.shape[-1] - 1).expand(len(band), -1, -1))
+    return torch.cat([pad(front, (0, columns - weights.front)), chosen * inside], dim=-1)
 
 
 def global_probabilities(

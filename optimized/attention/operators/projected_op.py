@@ -81,8 +81,8 @@ def forward(
             continue
         q = split(linear(asking, query_weight, query_bias), heads)
         k, v = split(linear(own, key_weight, key_bias), heads), split(linear(own, value_weight, value_bias), heads)
-        found = [rows_forward(q[unit.heads], k[unit.heads], v[unit.heads], unit, work) for unit in units(row, heads)]
-        result[row.index, row.tokens][row.global_positions] = merge(torch.cat(found)).to(result.dtype)
+        outputs = [rows_forward(q[unit.heads], k[unit.heads], v[unit.heads], unit, work) for unit in units(row, heads)]
+        result[row.index, row.tokens][row.global_positions] = merge(torch.cat(outputs)).to(result.dtype)
     return result
 
 

@@ -96,8 +96,10 @@ def forward(
             if work.dropout.generator is not None:
                 p = p * work.dropout.draw(torch.empty_like(p))
             weight = weight_of(work, unit.heads)
-            found = p @ v[:, keys]
-            result[unit.row.index, unit.heads, rows] = (found if weight is None else found * weight).to(result.dtype)
+            context = p @ v[:, keys]
+            result[unit.row.index, unit.heads, rows] = (context if weight is None else context * weight).to(
+                result.dtype
+            )
     return result
 
 

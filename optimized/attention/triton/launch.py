@@ -51,7 +51,7 @@ class Setting(NamedTuple):
     def band_blocks(self, size: int) -> int:
         """Blocks of `size` steps in the head that has most of them."""
         tokens = self.shape[2]
-        return max(each * blocks_of(blocks_of(tokens, each), size) for each in self.different)
+        return max(dilation * blocks_of(blocks_of(tokens, dilation), size) for dilation in self.different)
 
     @property
     def global_blocks(self) -> int:
@@ -87,12 +87,12 @@ def setting(
         raise ValueError("causal: expected False with global tokens (not defined), got True")
     batch, heads, tokens, head_dim = query.shape
     # Beyond the sequence nothing changes; numbers stay small enough for the kernels' arithmetic.
-    near = [min(each, tokens) for each in dilations]
+    near = [min(dilation, tokens) for dilation in dilations]
     tf32 = place.tf32 and query.dtype == torch.float32
-    given = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
+    weights = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
     return Setting(
         states,
-        given.to(torch.float32).contiguous(),
+        weights.to(torch.float32).contiguous(),
         torch.tensor(near, dtype=torch.int32, device=query.device),
         sorted(set(near)),
         min(window, tokens),

@@ -39,11 +39,11 @@ def too_old(device: torch.device) -> str | None:
     """Why a CUDA device cannot run the kernels; AMD's, which torch calls so too, are not asked."""
     if torch.version.hip is not None:
         return None
-    found = torch.cuda.get_device_properties(device)  # torch.compile takes it for a constant
-    if found.major >= 8:
+    properties = torch.cuda.get_device_properties(device)  # torch.compile takes it for a constant
+    if properties.major >= 8:
         return None
-    told = f"{found.major}.{found.minor}"
-    return f"query: expected a device of compute capability 8.0 or newer for impl='triton', got {told} ({device})"
+    capability = f"{properties.major}.{properties.minor}"
+    return f"query: expected a device of compute capability 8.0 or newer for impl='triton', got {capability} ({device})"
 
 
 def refusal(query: Tensor, dropout_p: float) -> str | None:

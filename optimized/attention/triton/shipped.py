@@ -88,8 +88,8 @@ def configurations(
         seen = set()
         for causal in (False, True):
             for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
-                found = specialized(kernel, arguments, constants)
-                one = Configuration(
+                types = specialized(kernel, arguments, constants)
+                configuration = Configuration(
                     kernel.__name__,
                     kernel,
                     target,
@@ -97,24 +97,24 @@ def configurations(
                     tf32,
                     head_dim,
                     even,
-                    *found,
+                    *types,
                     warps,
                     stages,
                     "PRECISION" in constants,
                 )
-                if one.name not in seen:
-                    seen.add(one.name)
-                    yield one
+                if configuration.name not in seen:
+                    seen.add(configuration.name)
+                    yield configuration
 
 
 def launches(
     target: str, dtype: str, tf32: bool, head_dim: int, aligned: bool, causal: bool
 ) -> list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]]:
     """(kernel, arguments, constants, warps, stages) of calls forward and backward, with a head mask and without."""
-    found: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
+    calls: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
 
     def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
-        found.append((kernel, arguments, *rest))
+        calls.append((kernel, arguments, *rest))
 
     query, key, value, grad_output = (_tensor(dtype, head_dim, aligned) for _ in range(4))
     mask = torch.zeros(2, query.shape[2], dtype=torch.bool)
@@ -124,7 +124,7 @@ def launches(
         work = launch.setting(query, head_mask, None, mask, 64, [1] * HEADS, causal, 0.125, True, place)
         output, log_sums = launch.forward(work, query, key, value, query, key, value)
         launch.backward(work, query, key, value, query, key, value, output, log_sums, grad_output)
-    return found
+    return calls
 
 
 def _tensor(dtype: str, head_dim: int, aligned: bool) -> Tensor:

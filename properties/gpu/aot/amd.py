@@ -40,7 +40,7 @@ def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[st
 
 def _number(text: str, key: str) -> int:
     """A number of the metadata."""
-    found = re.search(rf"{re.escape(key)}:\s*(\d+)", text)
-    if found is None:
+    match = re.search(rf"{re.escape(key)}:\s*(\d+)", text)
+    if match is None:
         raise ValueError(f"{key}: expected in the metadata of the assembly, got none")
-    return int(found[1])
+    return int(match[1])

@@ -36,8 +36,8 @@ class Lines:
 
     def write(self, code: Code, products: bool = False) -> None:
         """One kernel, compiled and judged."""
-        told = [asdict(each) for each in refusals(code, products)]
-        self._file.write(json.dumps({"code": code.to_dict(), "refusals": told}) + "\n")
+        broken = [asdict(refusal) for refusal in refusals(code, products)]
+        self._file.write(json.dumps({"code": code.to_dict(), "refusals": broken}) + "\n")
         self._count += 1
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()

@@ -50,10 +50,10 @@ class Code:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The code of a parsed JSON object."""
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        return cls(**given)
+        return cls(**fields)
 
 
 def read(compiled: Any, kernel: str, target: GpuTarget) -> Code:
@@ -76,10 +76,10 @@ def read(compiled: Any, kernel: str, target: GpuTarget) -> Code:
 
 def dots(source: str) -> tuple[str, ...]:
     """Formats of the factors of each product in Triton's intermediate language."""
-    found = []
+    operations = []
     for line in source.splitlines():
         match = _DOT.search(line)
         if match:
             cut = match["format"] == "f32" and _CUT.search(line)
-            found.append(f"{match['format']} cut" if cut else match["format"])
-    return tuple(found)
+            operations.append(f"{match['format']} cut" if cut else match["format"])
+    return tuple(operations)

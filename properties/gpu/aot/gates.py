@@ -93,5 +93,5 @@ def refusals(code: Code, products: bool = False) -> list[Refusal]:
     """
     target = TARGETS[code.target]
     gates = GATES[:1] if code.error else GATES
-    told = [(gate.name, gate.broken(code, target, products)) for gate in gates]
-    return [Refusal(name, message) for name, message in told if message is not None]
+    messages = [(gate.name, gate.broken(code, target, products)) for gate in gates]
+    return [Refusal(name, message) for name, message in messages if message is not None]

@@ -47,7 +47,7 @@ class Kernel:
                 source, target=GPUTarget(target.backend, target.architecture, target.warp), options=options
             )
         except compiler_errors() as error:
-            return Code(self.name, self.target, error=told(error))
+            return Code(self.name, self.target, error=short_message(error))
         return read(compiled, self.name, target)
 
 
@@ -58,7 +58,7 @@ def compiler_errors() -> tuple[type[Exception], ...]:
     return (TritonError, RuntimeError)
 
 
-def told(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """The first and the last line of what a compiler says, which may be long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: " + " ... ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:400]

@@ -51,14 +51,14 @@ def compile_for(spec: str, targets: Sequence[str], jobs: int = 1, time_limit: fl
     judged: list[Judged] = []
     crashes: list[str] = []
     machine: Machine = {}
-    for each in ended:
-        for line in each.lines:
+    for child in ended:
+        for line in child.lines:
             if "unusable" in line:
                 raise TargetError(line["unusable"])
             machine = machine or line.get("machine", {})
             if "code" in line:
-                refusals = [Refusal(**told) for told in line["refusals"]]
+                refusals = [Refusal(**refusal) for refusal in line["refusals"]]
                 judged.append(Judged(Code.from_dict(line["code"]), refusals))
-        crashes.append(each.lines[-1].get("crash", each.crash) if each.lines else each.crash)
+        crashes.append(child.lines[-1].get("crash", child.crash) if child.lines else child.crash)
     crash = next((crash for crash in crashes if crash), "")
-    return Outcome(judged, crash, any(each.interrupted for each in ended), machine)
+    return Outcome(judged, crash, any(child.interrupted for child in ended), machine)

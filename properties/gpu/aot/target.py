@@ -57,8 +57,8 @@ def _amd(name: str) -> GpuTarget:
 
 
 TARGETS = {
-    each.name: each
-    for each in (
+    target.name: target
+    for target in (
         _nvidia("sm_80", 80, 163),
         _nvidia("sm_86", 86, 99),
         _nvidia("sm_89", 89, 99),

@@ -93,7 +93,7 @@ class Products:
         done = [product for group in self.groups[:cut] for product in group]
         self.groups = self.groups[cut:]
         rest = [*self.open, *(product for group in self.groups for product in group)]
-        self.written, self.read = _union(each.written for each in rest), _union(each.read for each in rest)
+        self.written, self.read = _union(copy.written for copy in rest), _union(copy.read for copy in rest)
         return done
 
     def of(self, chosen: NDArray[np.bool_], size: int) -> Products:

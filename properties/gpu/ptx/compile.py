@@ -77,8 +77,8 @@ class Compiler:
         triton_version.require(triton_version.EXECUTE[request.capability])
         key = _key(request)
         if key not in self._ready:
-            found = self.compiled(request)
-            self._ready[key] = Kernel(Executable.of(parse(found["ptx"])), found["shared"])
+            compiled = self.compiled(request)
+            self._ready[key] = Kernel(Executable.of(parse(compiled["ptx"])), compiled["shared"])
         return self._ready[key]
 
     def compiled(self, request: Request) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 def apply(instruction: Instruction, function: Callable[..., Any], *kinds: str) -> Step:
     """A step that writes a function of the operands after the first, read as they are of `kinds`."""
     target = instruction.operands[0]
-    reads = [source(each, kind) for each, kind in zip(instruction.operands[1:], kinds, strict=True)]
+    reads = [source(operand, kind) for operand, kind in zip(instruction.operands[1:], kinds, strict=True)]
     if len(reads) == 2:
         first, second = reads
         return lambda wave, mask: wave.write(target, function(first(wave), second(wave)), mask)
@@ -192,9 +192,9 @@ def select(instruction: Instruction, match: re.Match[str]) -> Step:
 @opcode(r"cvt\.(s64|u64|s32|u32|s16|u16)\.(s64|u64|s32|u32|s16|u16|s8|u8)")
 def convert(instruction: Instruction, match: re.Match[str]) -> Step:
     """Between integers: widened by the sign of the source's type, or cut off."""
-    result, given = TYPES[match[1]], TYPES[match[2]]
-    if given().itemsize == 1:  # registers have no less than 16 bits: the low byte of one
-        return apply(instruction, lambda x: x.astype(given).astype(result), "u16")
+    result, origin = TYPES[match[1]], TYPES[match[2]]
+    if origin().itemsize == 1:  # registers have no less than 16 bits: the low byte of one
+        return apply(instruction, lambda x: x.astype(origin).astype(result), "u16")
     return apply(instruction, lambda x: x.astype(result), match[2])
 
 

@@ -59,8 +59,8 @@ def launch(
         Finding: the kernel does what it must not do. Nothing is stored then.
         NotEmulated: it does what is not emulated.
     """
-    pointers = [each for each in arguments if isinstance(each, Pointer)]
-    memory = GlobalMemory([each.array for each in pointers], [each.written for each in pointers])
+    pointers = [value for value in arguments if isinstance(value, Pointer)]
+    memory = GlobalMemory([pointer.array for pointer in pointers], [pointer.written for pointer in pointers])
     program = kernel.executable.program
     if len(arguments) > len(program.parameters):
         raise ValueError(f"arguments: expected at most {len(program.parameters)}, got {len(arguments)}")

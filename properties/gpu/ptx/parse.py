@@ -74,7 +74,7 @@ def parse(ptx: str) -> Program:
         raise NotEmulated(f"ptx: expected a multiple of 32 threads in one dimension, got {sizes}")
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
-    line_ends = [each.start() for each in re.finditer("\n", ptx)]
+    line_ends = [match.start() for match in re.finditer("\n", ptx)]
     for statement in _STATEMENT.finditer(ptx, *entry.span(4)):
         text, start = statement[0], statement.start()
         while label := _LABEL.match(text):
@@ -84,7 +84,7 @@ def parse(ptx: str) -> Program:
         text = text.strip()
         if text and not _DIRECTIVE.match(text):
             instructions.append(_instruction(text, bisect.bisect_left(line_ends, start) + 1))
-    parameters = tuple(each.split()[-1] for each in entry[2].split(",") if each.strip())
+    parameters = tuple(parameter.split()[-1] for parameter in entry[2].split(",") if parameter.strip())
     return Program(entry[1], parameters, sizes[0], tuple(instructions), labels)
 
 
@@ -99,13 +99,13 @@ def _instruction(text: str, line: int) -> Instruction:
 
 def split(text: str) -> list[str]:
     """Operands separated by commas, but for those inside of braces and brackets."""
-    found, depth, begin = [], 0, 0
+    parts, depth, begin = [], 0, 0
     for at, letter in enumerate(text):
         depth += (letter in "{[") - (letter in "}]")
         if letter == "," and not depth:
-            found.append(text[begin:at].strip())
+            parts.append(text[begin:at].strip())
             begin = at + 1
-    return [*found, text[begin:].strip()]
+    return [*parts, text[begin:].strip()]
 
 
 def vector(operand: str) -> list[str]:

@@ -171,5 +171,5 @@ class SharedMemory:
 
     @staticmethod
     def _of(array: NDArray[Any], at: NDArray[np.int64], size: int) -> NDArray[Any]:
-        found: NDArray[Any] = array.reshape(-1, size)[at]
-        return found
+        values: NDArray[Any] = array.reshape(-1, size)[at]
+        return values

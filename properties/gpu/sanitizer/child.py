@@ -30,8 +30,8 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
     with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
 
         def write(line: dict[str, Any], name: str, findings: list[Finding]) -> None:
-            told = {**line, name: [finding.to_dict() for finding in findings], **counts(report)}
-            file.write(json.dumps(told) + "\n")
+            record = {**line, name: [finding.to_dict() for finding in findings], **counts(report)}
+            file.write(json.dumps(record) + "\n")
 
         report.on_launch = lambda new: write({}, "new", new)
         end: dict[str, Any] = {}

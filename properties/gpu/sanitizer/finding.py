@@ -38,7 +38,7 @@ class Place:
     callers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return shown(self.file, self.line, self.function)
+        return place_text(self.file, self.line, self.function)
 
     @property
     def source(self) -> str:
@@ -51,7 +51,7 @@ class Place:
         return cls(values["file"], values["line"], values["function"], tuple(values["callers"]))
 
 
-def shown(file: str, line: int, function: str) -> str:
+def place_text(file: str, line: int, function: str) -> str:
     """ "file:line in function"; the file as seen from the working folder, if it lies there."""
     path = Path(file)
     short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -66,7 +66,7 @@ def place(own: str, foreign: str) -> Place:
             the kernel and who launched it.
         foreign: folder of triton, whose frames are not the user's.
     """
-    told = []
+    frames = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -74,11 +74,11 @@ def place(own: str, foreign: str) -> Place:
         if is_own and code.co_name == "run_programs":
             break
         if not is_own and not code.co_filename.startswith((foreign, "<")):
-            told.append((code.co_filename, frame.f_lineno, code.co_name))
+            frames.append((code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
-    if not told:
+    if not frames:
         return Place("<unknown>", 0, "<unknown>")
-    return Place(*told[0], tuple(shown(*each) for each in told[1:]))
+    return Place(*frames[0], tuple(place_text(*level) for level in frames[1:]))
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class Finding:
         unit = "elements" if self.kind == "missing other" else "lanes"
         more = f", the first of {self.lanes:,} {unit}" if self.lanes > 1 else ""
         label = "changes" if self.kind == "missing other" else "tensor "
-        told = [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+        lines = [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
         if self.unwrapped is not None:
             wanted = list(self.unwrapped)
-            told.append(f"           an int32 offset has wrapped: in int64 it would be that of element {wanted}")
-        return told
+            lines.append(f"           an int32 offset has wrapped: in int64 it would be that of element {wanted}")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -160,10 +160,10 @@ class Finding:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The finding of a parsed JSON object."""
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        given["place"] = Place.from_dict(values["place"])
+        fields["place"] = Place.from_dict(values["place"])
         if values["other_place"] is not None:
-            given["other_place"] = Place.from_dict(values["other_place"])
-        return cls(**given)
+            fields["other_place"] = Place.from_dict(values["other_place"])
+        return cls(**fields)

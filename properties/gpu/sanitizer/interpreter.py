@@ -85,7 +85,7 @@ class _Watch:
         self.options: frozenset[str] = frozenset()
         self.launch: Launch | None = None
         self.filling: Filling | None = None
-        self.other_is_given = False
+        self.has_other = False
         self.order: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
 
     def launched(self, executor: Any, *args: Any, **kwargs: Any) -> None:
@@ -133,11 +133,11 @@ class _Watch:
     def legacy_load(self, *args: Any, **named: Any) -> Any:
         """Triton's load of pointers, which in the interpreter takes an `other` that is a single 0 for none."""
         own = hasattr(args[0], "builder")  # the semantic, where this is a method of one
-        self.other_is_given = args[2 + own] is not None
+        self.has_other = args[2 + own] is not None
         try:
             return self.before["_load_legacy"](*args, **named)
         finally:
-            self.other_is_given = False
+            self.has_other = False
 
     def load(self, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
         launch, here = self._here()
@@ -145,7 +145,7 @@ class _Watch:
         active = _lanes(mask, pointers.data)
         addresses, allowed, _ = launch.access("load", pointers.data, active, dtype.itemsize, here)
         handle = self.interpreter.TensorHandle
-        if other is None and not self.other_is_given and not active.all():
+        if other is None and not self.has_other and not active.all():
             if not launch.again:
                 launch.without_other.setdefault(here, launch.program)
             filling = self.filling
@@ -219,8 +219,10 @@ def _lanes(mask: Any, pointers: NDArray[Any]) -> Lanes:
 def _tensors(executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, tensor) of what a kernel is launched with, members of tuples and the tensors of descriptors included."""
     names = inspect.getfullargspec(executor.fn).args
-    given = inspect.getcallargs(executor.fn, *args, **{name: value for name, value in kwargs.items() if name in names})
-    for name, value in given.items():
+    arguments = inspect.getcallargs(
+        executor.fn, *args, **{name: value for name, value in kwargs.items() if name in names}
+    )
+    for name, value in arguments.items():
         yield from _flat(name, value)
 
 

@@ -59,7 +59,7 @@ class Launch:
     def tagged(self, tensor: Any) -> int:
         """The address that the kernel is given for a tensor; each argument's in turn, where one is given twice."""
         identity = _identity(tensor)
-        place = next((place for place, each in enumerate(self._waiting) if each[0] == identity), None)
+        place = next((place for place, waiting in enumerate(self._waiting) if waiting[0] == identity), None)
         if place is None:
             return int(tensor.data_ptr())
         self._waiting.append(self._waiting.pop(place))

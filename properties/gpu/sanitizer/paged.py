@@ -39,8 +39,8 @@ class Paged:
             for page in np.unique(pages[slots < 0]):
                 self._add(int(page))
             slots = self._slots[pages]
-        found: Units = slots * np.int64(self._page) + units % self._page
-        return found
+        units_of_pages: Units = slots * np.int64(self._page) + units % self._page
+        return units_of_pages
 
     def existing(self) -> list[tuple[int, NDArray[np.generic]]]:
         """(first unit, (rows, units)) of each page that exists; a view."""

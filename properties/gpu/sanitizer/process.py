@@ -60,9 +60,9 @@ def _outcome(ended: Ended) -> Outcome:
     end = ended.lines[-1]
     if "unusable" in end:
         raise TargetError(end["unusable"])
-    findings = end["findings"] if "findings" in end else [each for line in ended.lines for each in line["new"]]
+    findings = end["findings"] if "findings" in end else [finding for line in ended.lines for finding in line["new"]]
     return Outcome(
-        [Finding.from_dict(each) for each in findings],
+        [Finding.from_dict(finding) for finding in findings],
         end["launches"],
         end["accesses"],
         end["unchecked"],

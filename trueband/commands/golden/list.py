@@ -58,13 +58,13 @@ def all_rows() -> list[dict[str, Any]]:
     rows = []
     for name in store:
         golden = store.golden(name)
-        told = golden.metadata
+        metadata = golden.metadata
         rows.append(
             {
                 "id": name,
-                "kind": told.kind,
-                "checkpoint": told.checkpoint,
-                "claim": told.claim,
+                "kind": metadata.kind,
+                "checkpoint": metadata.checkpoint,
+                "claim": metadata.claim,
                 "runs_here": obstacle(golden) is None,
                 "why_not": obstacle(golden),
                 "file": store.index[name]["file"],
@@ -72,8 +72,8 @@ def all_rows() -> list[dict[str, Any]]:
             }
         )
     for check in NAMED_CHECKS.values():
-        told_of_it = {"id": check.name, "kind": "check", "checkpoint": None, "claim": check.claim, "runs_here": True}
-        rows.append(told_of_it | {"why_not": None, "file": None, "sha256": None})
+        row = {"id": check.name, "kind": "check", "checkpoint": None, "claim": check.claim, "runs_here": True}
+        rows.append(row | {"why_not": None, "file": None, "sha256": None})
     return rows
 
 

@@ -82,8 +82,8 @@ def report(made: Made, out: Path) -> None:
     print_line("A number is the largest error of the optimized model, in units of the bound.")
     if made.old is not None:
         print_line("")
-        told = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
-        with_torch = f" (recorded with torch {told})" if told else ""
+        version = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
+        with_torch = f" (recorded with torch {version})" if version else ""
         print_line(f"old against new{with_torch}{': ' + made.incomparable if made.incomparable else ''}")
         print_apart(made.apart)
     if not made.passed:
@@ -95,7 +95,7 @@ def report(made: Made, out: Path) -> None:
 
 def report_json(made: Made, out: Path) -> None:
     """For a program."""
-    told = first_line(
+    line = first_line(
         "recording",
         machine_of(made.golden),
         file=str(out),
@@ -103,7 +103,7 @@ def report_json(made: Made, out: Path) -> None:
         wiring=made.wiring,
         taps=[verdict.to_dict() for verdict in made.verdicts],
         why=made.golden.metadata.why,
-        old_against_new=[each.to_dict() for each in made.apart],
+        old_against_new=[tap.to_dict() for tap in made.apart],
         incomparable=made.incomparable,
     )
-    print(json.dumps(told))
+    print(json.dumps(line))

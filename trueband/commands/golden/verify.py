@@ -82,7 +82,7 @@ def add_verify(actions: Commands[Command]) -> None:
 def run_verify(options: argparse.Namespace) -> int:
     """Run, report, and return the exit code."""
     started = time.perf_counter()
-    recordings = [Path(each) for each in options.ids if each.endswith(ENDING)]
+    recordings = [Path(name) for name in options.ids if name.endswith(ENDING)]
     if recordings:
         return run_recordings(recordings, options)
     if options.dtype not in (None, *DTYPES):
@@ -93,26 +93,26 @@ def run_verify(options: argparse.Namespace) -> int:
         raise ValueError("--as: expected it with --checkpoint DIR only, got no DIR")
     store = open_store()
     store.check()
-    told = _Told(options)
+    report = _Report(options)
     left_out: dict[str, str] = {}
     if options.checkpoint is not None:
-        run = partial(watch_checkpoint, options, told.add)
+        run = partial(watch_checkpoint, options, report.add)
     else:
         contexts = [context_of(text, options.dtype) for text in options.witness or FAMILIES]
         chosen = choose(options.ids, options.kind, options.pattern, store)
         left_out = chosen.left_out
         load_weights(chosen.items)
-        run = partial(_watch, told, chosen, contexts)
+        run = partial(_watch, report, chosen, contexts)
     interrupted = False
     try:
         run()
     except KeyboardInterrupt:
         interrupted = True
-    told.end(left_out, time.perf_counter() - started)
+    report.end(left_out, time.perf_counter() - started)
     if interrupted:
         print("trueband: interrupted; the above had finished", file=sys.stderr)
         return exit_codes.INTERRUPTED
-    return exit_code(told.records)
+    return exit_code(report.records)
 
 
 def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
@@ -121,12 +121,12 @@ def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
 
     if len(paths) != len(options.ids):
         raise ValueError(f"ID: expected recordings (*{ENDING}) or ids of goldens, got both")
-    told = _Told(options)
+    report = _Report(options)
     for path in paths:
         for record in verify_recording(path, options.checkpoint, options.dtype, options.device):
-            told.add(record)
-    told.end({}, sum(record.seconds for record in told.records))
-    return exit_code(told.records)
+            report.add(record)
+    report.end({}, sum(record.seconds for record in report.records))
+    return exit_code(report.records)
 
 
 def exit_code(records: Sequence[GoldenRecord]) -> int:
@@ -153,7 +153,7 @@ def line_of(record: GoldenRecord) -> str:
     return f"{status:10}  {record.name} [{record.witness}]  {detail}"
 
 
-class _Told:
+class _Report:
     """Tells records as they are made, as JSON lines or for a reader.
 
     Attributes:
@@ -192,14 +192,14 @@ class _Told:
         self._lines.write(kind, values)
 
 
-def _watch(told: _Told, chosen: Chosen, contexts: list[Context]) -> None:
+def _watch(report: _Report, chosen: Chosen, contexts: list[Context]) -> None:
     """Runs, and tells each record as it is made; on a terminal also what runs now."""
     with Progress(len(chosen.items) * len(contexts), lines=False) as progress:
-        told.show = progress.show
+        report.show = progress.show
         for record in run_items(chosen.items, contexts, lambda name, witness: progress.at(f"{name} [{witness}]")):
-            told.add(record)
+            report.add(record)
             progress.advance(record.name)
-    told.show = print_line
+    report.show = print_line
 
 
 def _by_kind(records: Sequence[GoldenRecord]) -> dict[str, dict[str, int]]:
@@ -219,7 +219,7 @@ def _print_summary(records: Sequence[GoldenRecord], left_out: dict[str, str], se
     for kind, counts in _by_kind(records).items():
         results = ", ".join(f"{counts[key]} {key.replace('_', ' ')}" for key in ("passed", "failed", "cannot_run"))
         print_line(f"{kind:10}  {counts['goldens']:3d} {NOUNS.get(kind, 'goldens')}: {results}")
-    for line in told_left_out(left_out):
+    for line in left_out_lines(left_out):
         print_line(line)
     failed = sum(not record.passed and not record.cannot_run for record in records)
     ran = sum(not record.cannot_run for record in records)
@@ -233,7 +233,7 @@ def _print_summary(records: Sequence[GoldenRecord], left_out: dict[str, str], se
     print_line(f"{verdict}, in {seconds:.0f} s")
 
 
-def told_left_out(left_out: dict[str, str]) -> list[str]:
+def left_out_lines(left_out: dict[str, str]) -> list[str]:
     """How many need a checkpoint, and how many cannot be computed at all; a single one with its reason."""
     waiting = [name for name, reason in left_out.items() if reason.startswith("needs the checkpoint")]
     never = [name for name in left_out if name not in waiting]
