@@ -73,6 +73,7 @@ def print_version(options: argparse.Namespace) -> int:
     """
     from trueband.commands.exit_codes import PASSED
     from trueband.properties.results.machine import machine
+    from trueband.reports.console import print_fields
     from trueband.reports.made_on import rows
 
     if not options.version:
@@ -81,10 +82,7 @@ def print_version(options: argparse.Namespace) -> int:
         raise ValueError(f"--version: expected no command with it, got {options.command}")
     print(f"trueband {__version__}")
     if options.verbose:
-        fields = rows(machine(load=True))
-        width = max(len(name) for name, _ in fields)
-        for name, value in fields:
-            print(f"{name:{width}}  {value}")
+        print_fields(rows(machine(load=True)))
     return PASSED
 
 

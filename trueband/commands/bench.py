@@ -21,6 +21,7 @@ from trueband.bench.table import print_tables, short_summary
 from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.properties.gpu.roofline import DEVICES
+from trueband.reports.console import table_text
 from trueband.reports.json_lines import JsonLines, first_line
 from trueband.reports.made_on import in_a_process
 from trueband.reports.progress import Progress
@@ -61,7 +62,7 @@ def add_parser(commands: Commands[Command]) -> None:
         "measure time and memory beside other implementations",
         DESCRIPTION,
         run_command,
-        epilog="levels:\n" + "\n".join(f"  {name:11} {story}" for name, story in LEVELS.items()),
+        epilog="levels:\n" + table_text(("", ""), ((f"  {name}", story) for name, story in LEVELS.items())),
     )
     add = command.add_argument
     add(

@@ -16,7 +16,7 @@ from trueband.properties.gpu.aot.gates import GATES
 from trueband.properties.gpu.aot.process import Judged, Outcome, compile_for
 from trueband.properties.gpu.aot.target import TARGETS
 from trueband.properties.results.machine import machine
-from trueband.reports.console import print_line, report_console
+from trueband.reports.console import print_line, report_console, table_text
 from trueband.reports.json_lines import first_line, json_lines
 from trueband.reports.whole_file import write_whole
 from trueband.session.request import positive
@@ -29,7 +29,7 @@ MOST_ROWS = 60
 DESCRIPTION = f"""\
 Compile Triton kernels for GPUs that are not here, and read from the compiled code whether it keeps to:
 
-{chr(10).join(f"  {gate.name:14} {gate.claim}" for gate in GATES)}
+{table_text(("", ""), ((f"  {gate.name}", gate.claim) for gate in GATES))}
 
 TARGET is module:function or file.py:function, as for `trueband sanitize`: the function makes tensors on the CPU and
 launches kernels on them. Here a launch compiles the kernel for the GPU, as Triton would for these very arguments, and

@@ -13,7 +13,7 @@ from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
 from trueband.properties.results.machine import machine
-from trueband.reports.console import print_line
+from trueband.reports.console import print_line, table_text
 from trueband.reports.json_lines import first_line, json_lines
 from trueband.reports.whole_file import write_whole
 from trueband.session.request import positive
@@ -27,7 +27,7 @@ MEMORY_LIMIT = 8192  # MiB
 DESCRIPTION = f"""\
 Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. Found are:
 
-{chr(10).join(f"  {kind:21} {what}" for kind, what in KINDS.items())}
+{table_text(("", ""), ((f"  {kind}", what) for kind, what in KINDS.items()))}
 
 TARGET is module:function or file.py:function. The function takes no arguments, makes tensors on the CPU and launches
 kernels on them: as many shapes as have edges. Nothing else is required (an argument named target, if it has one, is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -40,21 +41,39 @@ def print_line(line: str) -> None:
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
-    """A table on stdout. In a file every row is one line, however long.
+    """Print a table on stdout. In a file every row is one line, however long.
 
     Args:
-        heads: of the columns; all empty: none are shown.
-        right: those of columns that are aligned to the right.
+        heads: the heads of the columns. No heads are printed where all are empty.
+        right: the heads of the columns that are aligned to the right.
     """
     console = report_console()
+    if console.is_terminal:
+        console.print(_plain(heads, rows, right, wrap=True))
+    else:
+        print(table_text(heads, rows, right))
+
+
+def print_fields(fields: Iterable[tuple[str, str]], indent: str = "") -> None:
+    """Print names and values on stdout as a table. Empty values are left out."""
+    print_table(("", ""), ((indent + name, value) for name, value in fields if value))
+
+
+def table_text(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
+    """The table of `print_table` as plain text. Every row is one line, without spaces at its end."""
+    console = Console(file=io.StringIO(), width=WIDEST, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(_plain(heads, rows, right, wrap=False))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _plain(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str], wrap: bool) -> Table:
     table = Table(box=None, pad_edge=False, show_header=any(heads))
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", no_wrap=not console.is_terminal)
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=not wrap)
     for row in rows:
         table.add_row(*map(Text, row))
-    if not console.is_terminal:
-        console.width = WIDEST
-    console.print(table)
+    return table
 
 
 def print_report(

@@ -16,7 +16,6 @@ from trueband.reports.console import print_line, print_table
 
 QUICKLY, QUICKLY_AT_SIZE = 1.0, 5.0  # seconds
 GOAL_QUICKLY, GOAL_QUICK_TIER, GOAL_TOKENS = 0.95, 0.98, 4
-PER_LINE_OF_LEGEND = 3
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -101,19 +100,20 @@ def _detection(row: Row) -> tuple[str, ...]:
     return row.fault, entry.kind, detection.check, detection.dtype, f"{detection.seconds:.2f}", tokens, size
 
 
+def _marks(row: Row, checks: Sequence[str]) -> str:
+    return "".join("X" if check in row.killed_by else "." if check in row.spared_by else " " for check in checks)
+
+
 def _print_matrix(rows: Sequence[Row]) -> None:
     """A column for each check, numbered: X notices the fault, . does not, a blank does not apply."""
     tried = {check for row in rows for check in (*row.killed_by, *row.spared_by)}
     checks = [check for check in ("small_world", *CHECKS, *MODEL_CHECKS) if check in tried]
     killed = Counter(check for row in rows for check in row.killed_by)
-    for first in range(0, len(checks), PER_LINE_OF_LEGEND):
-        numbered = enumerate(checks[first : first + PER_LINE_OF_LEGEND], first + 1)
-        print_line("".join(f"{i:3d} {check:36}" for i, check in numbered))
-    for line in (0, 1):
-        print_line(" " * 44 + "".join(f"{i:2d}"[line] for i in range(1, len(checks) + 1)))
-    for row in rows:
-        marks = ("X" if check in row.killed_by else "." if check in row.spared_by else " " for check in checks)
-        print_line(f"{row.fault:44}" + "".join(marks))
+    print_table(("number", "check"), ((str(i), check) for i, check in enumerate(checks, 1)), right=("number",))
+    width = len(str(len(checks)))
+    numbers = [str(i).rjust(width) for i in range(1, len(checks) + 1)]
+    digits = [("", "".join(number[place] for number in numbers)) for place in range(width)]
+    print_table(("", ""), [*digits, *((row.fault, _marks(row, checks)) for row in rows)])
     print_line("")
     print_line("faults that each check notices: " + ", ".join(f"{check} {killed[check]}" for check in checks))
     alone = [f"{row.fault} ({row.killed_by[0]})" for row in rows if len(row.killed_by) == 1]

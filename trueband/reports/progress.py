@@ -8,6 +8,7 @@ from typing import Self
 
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.table import Column
 from rich.text import Text
 
 from trueband.properties.results.record import Record
@@ -34,7 +35,7 @@ class Progress:
         self._bar: rich_progress.Progress | None = None
         if sys.stderr.isatty():
             self._bar = rich_progress.Progress(
-                rich_progress.TextColumn("{task.description:48}"),
+                rich_progress.TextColumn("{task.description}", table_column=Column(min_width=48)),
                 rich_progress.BarColumn(),
                 rich_progress.MofNCompleteColumn(),
                 rich_progress.TimeElapsedColumn(),

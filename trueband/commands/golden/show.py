@@ -13,7 +13,7 @@ from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.golden.runners import obstacle
 from trueband.golden.store import Golden, open_store
-from trueband.reports.console import print_line
+from trueband.reports.console import print_fields, print_line
 from trueband.session.golden_choice import choose
 
 DESCRIPTION = """\
@@ -42,14 +42,12 @@ def run_show(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(fields, indent=1))
         else:
-            for line in (item.name, *(f"  {name:12}{value}" for name, value in fields.items() if name != "id")):
-                print_line(line)
+            _print(item.name, [(name, value) for name, value in fields.items() if name != "id"])
         return exit_codes.PASSED
     if options.json:
         print(json.dumps(as_json(item), indent=1))
     else:
-        for line in lines_of(item):
-            print_line(line)
+        _print(item.id, fields_of(item))
     return exit_codes.PASSED
 
 
@@ -62,8 +60,8 @@ def as_json(golden: Golden) -> dict[str, Any]:
     return golden.metadata.to_dict() | {"arrays": arrays, "file": open_store().index[golden.id]["file"]}
 
 
-def lines_of(golden: Golden) -> list[str]:
-    """For a reader."""
+def fields_of(golden: Golden) -> list[tuple[str, str]]:
+    """Names and values, as a person reads them. A value is empty where the golden has none."""
     metadata, reason = golden.metadata, obstacle(golden)
     source = metadata.source
     place = " ".join(filter(None, (source.repository, source.path, source.commit and f"@ {source.commit}")))
@@ -73,7 +71,7 @@ def lines_of(golden: Golden) -> list[str]:
         tolerance = f"{metadata.tolerance.absolute:g}{relative} ({metadata.tolerance.why})"
     elif "tolerance" in golden.arrays:
         tolerance = f"for each number: {_numbers(golden.arrays['tolerance'])}"
-    fields: list[tuple[str, Any]] = [
+    return [
         ("claim", metadata.claim),
         ("kind", metadata.kind),
         ("published by", source.publisher),
@@ -96,8 +94,11 @@ def lines_of(golden: Golden) -> list[str]:
         ("written by", metadata.generator),
         ("verify", f"trueband golden verify {golden.id}" if reason is None else f"cannot run here: {reason}"),
     ]
-    width = max(len(name) for name, _ in fields)
-    return [golden.id, *(f"  {name:{width}}  {value}" for name, value in fields if value)]
+
+
+def _print(golden_id: str, fields: list[tuple[str, str]]) -> None:
+    print_line(golden_id)
+    print_fields(fields, indent="  ")
 
 
 def _array(array: NDArray[Any]) -> str:

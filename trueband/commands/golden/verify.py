@@ -22,7 +22,7 @@ from trueband.golden.store import open_store
 from trueband.golden.store.file import ENDING
 from trueband.properties.bounds.precision import DTYPES as PRECISIONS
 from trueband.properties.results.machine import machine
-from trueband.reports.console import print_line
+from trueband.reports.console import print_fields, print_line
 from trueband.reports.json_lines import JsonLines, first_line
 from trueband.reports.progress import Progress
 from trueband.session.golden_choice import Chosen, choose, load_weights, run_items
@@ -150,7 +150,7 @@ def line_of(record: GoldenRecord) -> str:
     detail = record.detail.removeprefix("cannot run: ")
     if isinstance(record.value, str):
         detail += f": {record.value!r}" if record.passed else f": {record.value!r}, expected {record.expected!r}"
-    return f"{status:10}  {record.name} [{record.witness}]  {detail}"
+    return f"{status}  {record.name} [{record.witness}]  {detail}"
 
 
 class _Report:
@@ -216,9 +216,7 @@ def _by_kind(records: Sequence[GoldenRecord]) -> dict[str, dict[str, int]]:
 
 def _print_summary(records: Sequence[GoldenRecord], left_out: dict[str, str], seconds: float) -> None:
     print_line("")
-    for kind, counts in _by_kind(records).items():
-        results = ", ".join(f"{counts[key]} {key.replace('_', ' ')}" for key in ("passed", "failed", "cannot_run"))
-        print_line(f"{kind:10}  {counts['goldens']:3d} {NOUNS.get(kind, 'goldens')}: {results}")
+    print_fields((kind, _counted(kind, counts)) for kind, counts in _by_kind(records).items())
     for line in left_out_lines(left_out):
         print_line(line)
     failed = sum(not record.passed and not record.cannot_run for record in records)
@@ -233,15 +231,20 @@ def _print_summary(records: Sequence[GoldenRecord], left_out: dict[str, str], se
     print_line(f"{verdict}, in {seconds:.0f} s")
 
 
+def _counted(kind: str, counts: dict[str, int]) -> str:
+    results = ", ".join(f"{counts[key]} {key.replace('_', ' ')}" for key in ("passed", "failed", "cannot_run"))
+    return f"{counts['goldens']} {NOUNS.get(kind, 'goldens')}: {results}"
+
+
 def left_out_lines(left_out: dict[str, str]) -> list[str]:
     """How many need a checkpoint, and how many cannot be computed at all; a single one with its reason."""
     waiting = [name for name, reason in left_out.items() if reason.startswith("needs the checkpoint")]
     never = [name for name in left_out if name not in waiting]
     lines = []
     if len(never) == 1:
-        lines.append(f"left out    {never[0]}: {left_out[never[0]]}")
+        lines.append(f"left out  {never[0]}: {left_out[never[0]]}")
     elif never:
-        lines.append(f"left out    {len(never)} that cannot be computed: trueband golden show ID says why")
+        lines.append(f"left out  {len(never)} that cannot be computed: trueband golden show ID says why")
     if waiting:
-        lines.append(f"left out    {len(waiting)} that need their checkpoint: trueband golden verify --checkpoint DIR")
+        lines.append(f"left out  {len(waiting)} that need their checkpoint: trueband golden verify --checkpoint DIR")
     return lines
