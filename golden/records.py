@@ -16,7 +16,7 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of one comparison, told by its worst value.
+    """The result of one comparison, described by its worst value.
 
     Attributes:
         detail: one line for a reader.

@@ -1,6 +1,6 @@
 """Runners by name: what `Metadata.run` of a golden names is looked up here.
 
-A runner computes the output that a golden tells of, with a witness of its context, and judges it:
+A runner computes the output of a golden with a witness of its context, and judges it:
 
     @runner("position_ids", form="position_ids")
     def position_ids(golden: Golden, context: Context) -> Outcome: ...

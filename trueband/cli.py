@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "--verbose",
         action="store_true",
         help="with --version: also the machine, as the first "
-        "line of every file of results tells it: processor, libraries, threads, variables",
+        "line of every results file records it: processor, libraries, threads, variables",
     )
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
     every = (

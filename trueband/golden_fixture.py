@@ -39,7 +39,7 @@ class GoldenInTest:
 
     @property
     def metadata(self) -> Metadata:
-        """All that is told of it: the claim, the source, the slice of the output, ..."""
+        """The metadata: the claim, the source, the slice of the output, ..."""
         return self.golden.metadata
 
     @property
@@ -102,7 +102,7 @@ class GoldenInTest:
             taps = {name: _numpy(tap) for name, tap in value.items()}
             dtypes = {dtype for _, dtype in taps.values()}
             if dtype is None and len(dtypes) != 1:
-                raise ValueError(f"dtype: expected taps of one dtype, or to be told it, got {sorted(map(str, dtypes))}")
+                raise ValueError(f"dtype: expected taps of one dtype, or the argument, got {sorted(map(str, dtypes))}")
             dtype = _known(dtype or dtypes.pop())
             verdicts = judge_taps(self.golden, {name: array for name, (array, _) in taps.items()}, dtype)
             failed = [verdict for verdict in verdicts if not verdict.passed]

@@ -1,8 +1,8 @@
-"""Inputs of a published output as they were told: ids by repetition, masks by their ones.
+"""Recipes of the inputs of published outputs: ids by repetition, masks by their ones.
 
 A recipe of an array is
 - nested lists of integers, as they are;
-- {"repeat": k, "of": recipe} and {"concat": [recipe, ...]}, with "length" where the source tells it: (1, n);
+- {"repeat": k, "of": recipe} and {"concat": [recipe, ...]}, with "length" where the source states it: (1, n);
 - "ones" or {"ones_at": [i, ...]}: of the shape of input_ids, of decoder_input_ids for arguments of the decoder;
 - "input_ids": the same as them.
 Texts have recipes of their own, see `trueband.golden.checkpoints.texts`.
@@ -30,7 +30,7 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
         like: input_ids or decoder_input_ids, for recipes that follow them.
 
     Raises:
-        ValueError: an unknown recipe, ragged lists, a length that is not the one that was told.
+        ValueError: an unknown recipe, ragged lists, or a length that differs from the recipe's.
     """
     if isinstance(recipe, list):
         return _integers(recipe, name)
@@ -61,7 +61,7 @@ def _row(recipe: Any, name: str) -> Ids:
         row = np.concatenate([_row(part, name) for part in recipe["concat"]])
     length = recipe.get("length", len(row))
     if len(row) != length:
-        raise ValueError(f"{name}: expected {length} tokens, as told with the recipe, got {len(row)}")
+        raise ValueError(f"{name}: expected {length} tokens, as the recipe says, got {len(row)}")
     return row
 
 

@@ -25,7 +25,7 @@ class CheckpointEntry:
             by its name only.
         computes: other fields of config.json that its outputs depend on, such as attention_window.
         aliases: other names of the same weights.
-        architecture: the class that config.json names, to tell checkpoints of one shape apart.
+        architecture: the class that config.json names, to distinguish checkpoints of one shape.
         weights_sha256: file -> sha256, of each form that the weights are published in; empty: not known.
         derived_from: a checkpoint whose goldens are those of this one, too: the weights are the same.
         license: as the Hub states it.

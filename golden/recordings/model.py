@@ -74,7 +74,7 @@ class Recorded:
 def described(config: Mapping[str, Any], state: State) -> Recorded:
     """A model by the content of its `config.json` and its weights.
 
-    The head is that of the class under `architectures`; where no class is told that is known here, it is the
+    The head is that of the class under `architectures`; where it names no class that is known here, it is the
     language-model head if its weights are there, and none otherwise.
 
     Raises:

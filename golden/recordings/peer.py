@@ -75,7 +75,7 @@ def pruned(golden: Golden) -> tuple[dict[str, Any], Arrays]:
 
 @runner("peer", form="peer")
 def run_peer(golden: Golden, context: Context) -> Outcome:
-    """Every output that can be judged; told by the one that is closest to its bound, or the first that is beyond.
+    """Judge every output that can be judged. The outcome describes the one closest to its bound, or the first beyond.
 
     Bounded by 8 sigma of both runs; recorded beams exactly, whose search is clear (tests/golden/test_margins.py).
     """

@@ -157,7 +157,7 @@ def _class(golden: Golden) -> str:
 
 
 def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
-    """One tap within 8 standard deviations of the reference. The index told is that of the whole tap.
+    """One tap within 8 standard deviations of the reference. The message gives the index in the whole tap.
 
     Args:
         value: all rows, or the recorded ones.

@@ -14,7 +14,7 @@ from trueband.golden.store import Golden
 
 @runner("position_ids", form="position_ids")
 def position_ids(golden: Golden, context: Context) -> Outcome:
-    """Of ids, or of embeddings, which do not tell what is padding. Exact: integers."""
+    """Judge position ids of ids, or of embeddings, which do not show what is padding. They are integers: exact."""
     recipe = golden.metadata.inputs
     arguments: dict[str, Any] = {"padding_id": recipe["padding_idx"]}
     if "input_ids" in recipe:

@@ -66,7 +66,7 @@ def write_golden(path: Path, golden: Golden) -> None:
 
 
 def check_writable(name: str, path: Path) -> None:
-    """Before much work: ValueError where the folder of `path`, told as the argument `name`, cannot be written."""
+    """Raise ValueError, naming the argument `name`, where the folder of `path` cannot be written."""
     if path.is_dir():
         raise ValueError(f"{name}: expected a file, got the folder {path}")
     folder = next(parent for parent in path.absolute().parents if parent.exists())

@@ -1,4 +1,4 @@
-"""What is told of a golden beside its arrays. Unknown and missing fields are errors."""
+"""The metadata of a golden: all but its arrays. Unknown and missing fields are errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Metadata:
-    """All that is told of one golden.
+    """The metadata of one golden.
 
     Attributes:
         id: unique in the store, and the name of its file.

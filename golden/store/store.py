@@ -55,7 +55,7 @@ class Store:
             raise GoldenFileError(f"{path}: expected sha256 {entry['sha256']} of the index, got {got}")
         actual = _entry(golden, entry["file"], got)
         if golden.id != name or actual != entry:
-            raise GoldenFileError(f"{path}: expected {name} as the index tells, got {golden.id} as {actual}")
+            raise GoldenFileError(f"{path}: expected {name} as in the index, got {golden.id} as {actual}")
         return golden
 
     def check(self) -> None:

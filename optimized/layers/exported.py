@@ -19,7 +19,7 @@ def register(dataclass: type[Any]) -> None:
 
 
 def _register(dataclass: type[Any]) -> None:
-    """A node whose children are the fields that are not None; its context tells which those are."""
+    """A node whose children are the fields that are not None; its context names them."""
 
     def flatten(instance: Any) -> tuple[list[Any], Any]:
         fields = {field.name: getattr(instance, field.name) for field in dataclasses.fields(dataclass)}

@@ -102,7 +102,7 @@ def _wait(
 
 
 def held(pid: int) -> int:
-    """MiB of memory that a process alone holds; 0 where that cannot be told."""
+    """MiB of memory that a process alone holds; 0 where that is unknown."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -14,7 +14,7 @@ WARP = 32
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU as its data sheet tells it.
+    """The figures of a GPU's data sheet.
 
     Attributes:
         name, capability: which.

@@ -135,7 +135,7 @@ def test_a_campaign_goes_on_elsewhere_and_says_so(tmp_path: Path) -> None:
     with CampaignFile(path, HEAD, resume=False) as file:
         assert file.moved == ""
         file.write(BLOCK)
-    for machine_, moved in ((HERE, ""), (THERE, "processor: A, now B <i>; MKL_CBWR: AVX2, now not told"), (THERE, "")):
+    for machine_, moved in ((HERE, ""), (THERE, "processor: A, now B <i>; MKL_CBWR: AVX2, now unknown"), (THERE, "")):
         with CampaignFile(path, {**HEAD, "machine": machine_}, resume=True) as file:
             assert file.moved == moved
             assert file.done == [BLOCK]
@@ -156,7 +156,7 @@ def test_a_real_campaign_goes_on_under_other_variables(
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     moved = trueband_here(*command)
     assert moved.returncode == 0, moved.stderr
-    assert "was written on another machine: MKL_CBWR: not told, now COMPATIBLE" in moved.stderr
+    assert "was written on another machine: MKL_CBWR: unknown, now COMPATIBLE" in moved.stderr
     assert trueband_here("merge", file, "--json", out).returncode == 0
     head = json.loads(out.read_text().splitlines()[0])
     assert [each.get("MKL_CBWR") for each in head["machines"]] == [None, "COMPATIBLE"]

@@ -77,7 +77,7 @@ class Means:
 def measure(
     shape: Shape, among: Sequence[Contender], means: Means, on_step: Callable[[str], None]
 ) -> list[Measurement]:
-    """All contenders at one shape. What fails is told in its measurement; the others go on."""
+    """Measure all contenders at one shape. A measurement records its failure; the others go on."""
     measurements = {contender.name: Measurement(contender.name, shape) for contender in among}
     with ExitStack() as stack:
         started: dict[str, Process] = {}

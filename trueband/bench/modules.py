@@ -45,7 +45,7 @@ def peer_core(shape: Shape) -> Work:
 def peer_layer(shape: Shape, is_global: Tensor | None) -> tuple[Any, Tensor, Any]:
     """transformers' layer, its input, and a call of the one on the other.
 
-    As its model does: tokens are padded to whole windows, and one float mask tells masked (below 0) and global tokens.
+    As its model does: tokens are padded to whole windows, and one float mask marks masked (below 0) and global tokens.
     """
     from transformers import LEDConfig as PeerConfig
     from transformers.models.led.modeling_led import LEDEncoderSelfAttention

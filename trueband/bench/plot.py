@@ -119,7 +119,7 @@ def _short(tokens: int) -> str:
 
 
 def _look(name: str) -> tuple[str, str]:
-    """Color and marker of a contender: the same in every picture, and never told by color alone."""
+    """Color and marker of a contender: the same in every picture. Color is never the only sign."""
     number = NAMES.index(name)
     return COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
 

@@ -27,7 +27,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 class NoAnswer(Exception):
-    """`status` tells why: "failed", "out of memory" or "out of time"."""
+    """No measurement. `status` is "failed", "out of memory" or "out of time"."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class Process:
 
     def _send(self, line: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # that it is gone is told by the missing answer
+        with contextlib.suppress(OSError):  # the missing answer will show that it is gone
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 

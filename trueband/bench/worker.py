@@ -34,7 +34,7 @@ class Clock:
             torch.accelerator.synchronize()
 
     def read(self, call: Callable[[], Any]) -> tuple[float, float]:
-        """Seconds of the wall, and of the processors: those of all threads, which tell more on a busy machine."""
+        """Seconds of the wall, and of the processors: those of all threads, which say more on a busy machine."""
         self.wait()
         start, started = time.perf_counter(), time.process_time()
         call()

@@ -32,8 +32,8 @@ DESCRIPTION = """\
 Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the
 time that the same multiply-adds take as one large matrix product. Every contender runs in a process of its own; those
 of one shape are timed in turns, so that a machine that slows down slows all of them; times are medians of rounds, and
-memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is told,
-and not asked for longer texts. Without options this takes an hour or more; --quick some minutes. Peers that are not
+memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is reported, and
+skipped for longer texts. Without options this takes an hour or more, with --quick some minutes. Peers that are not
 installed are left out: pip install 'trueband[peers]'."""
 TOKENS = {
     "operator": (1024, 2048, 4096, 8192, 16384, 32768, 65536),

@@ -1,4 +1,4 @@
-"""`trueband compile [TARGET]`: Triton kernels compiled for GPUs that are not here, and what the code tells."""
+"""`trueband compile [TARGET]`: Triton kernels compiled for GPUs that are not installed, and checked."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def run_command(options: argparse.Namespace) -> int:
     if not own and (options.tier or options.jobs > 1):
         raise ValueError(f"{'--tier' if options.tier else '--jobs'}: expected none with a target of your own")
     if options.json:
-        write_whole(options.json, "")  # a path that cannot be written is told now
+        write_whole(options.json, "")  # a path that cannot be written fails now
     spec = SPECS[options.tier or "quick"] if own else options.target
     gpus = list(dict.fromkeys(options.gpu or OWN_TARGETS))
     outcome = compile_for(spec, gpus, options.jobs, options.time_limit)

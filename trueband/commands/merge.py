@@ -74,7 +74,7 @@ def merge(
     """The head, with the machines of all files, and the blocks of each shard. A block that is in two files counts once.
 
     Raises:
-        ValueError: the files are not of one run, or tell different things of one block.
+        ValueError: the files are not of one run, or disagree about a block.
     """
     first_path, head, _ = files[0]
     parts: dict[Shard, dict[tuple[str, str, int], Block]] = {}
@@ -91,7 +91,7 @@ def merge(
             there = part.setdefault(block.key, block)
             if there.outcome != block.outcome:
                 raise ValueError(
-                    f"{path}: expected what another file of shard {shard} tells of {_name(block)}, got else"
+                    f"{path}: expected what another file of shard {shard} says of {_name(block)}, got something else"
                 )
             if drawn.setdefault(block.key, (block.digest, block.total)) != (block.digest, block.total):
                 raise ValueError(f"{path}: expected the cases of {first_path} in {_name(block)}, got others")

@@ -52,12 +52,12 @@ kernels on them: as many shapes as have edges. Nothing else is required (an argu
 Without TARGET, or as {OWN}, the package's own kernels are run, forward and backward, around the edges of their tiles.
 
 Every argument of a launch is a tensor of its own: an access that was computed from it must be of one of its elements.
-An access out of bounds is told and not made. The programs of a launch run in a random order, and what an atomic
+An access out of bounds is reported and not made. The programs of a launch run in a random order, and what an atomic
 operation orders is no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A
 launch with a load that has inactive lanes and no `other` is run again with other values in these lanes.
 Tensors may be larger than the memory, as long as little of them is written: what torch.empty, zeros, ones and full give
 takes memory where it is written, and so does what the sanitizer keeps of a tensor where it is touched. An offset in
-int32 that wraps beyond 2^31 elements is told with the element that it was meant to be.
+int32 that wraps beyond 2^31 elements is reported with the element that was meant.
 Not seen: a column too many, where the next row's element is there to be read; addresses that the kernel itself reads
 from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
 
@@ -95,7 +95,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise ValueError(f"--seed: expected an int >= 0, got {options.seed}")
     if options.json:
-        write_whole(options.json, "")  # a path that cannot be written is told now
+        write_whole(options.json, "")  # a path that cannot be written fails now
     outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "", options.memory_limit)
     if options.json:
         write_whole(options.json, lines_of(outcome, options.target))

@@ -45,7 +45,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def describe(named: Named) -> dict[str, Any]:
-    """What is known of a target; a target that cannot be loaded is told, not raised."""
+    """Describe a target as plain data. A target that cannot be loaded has a `problem`; nothing is raised."""
     description: dict[str, Any] = {
         "name": named.name,
         "origin": named.origin,

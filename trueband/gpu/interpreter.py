@@ -1,9 +1,9 @@
 """Triton's interpreter, mended for a process that runs kernels in nothing else.
 
-It patches triton's language anew for every function that a kernel calls, and for every operation it works out types of
-tiles, and overflows that it then tells nobody: mended, it does so once, or not at all, and takes a third of the time.
-It multiplies the bit patterns of bfloat16, and cuts what it casts to it: mended, it multiplies the values, and rounds
-to nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
+Triton patches its language anew for every function that a kernel calls. For every operation it computes the types of
+tiles, and overflows that it does not report. The mended interpreter does so once or not at all, in a third of the time.
+Triton multiplies the bit patterns of bfloat16, and truncates casts to it. The mended interpreter multiplies the values,
+and rounds to nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def mend() -> None:
     builder, options = interpreter.InterpreterBuilder, interpreter.interpreter_builder.options
     builder.create_dot = product(builder.create_dot)
     builder.cast_impl = cast(builder.cast_impl, interpreter.TensorHandle)
-    if not options.debug:  # overflows are worked out, and told in a debugged kernel only
+    if not options.debug:  # overflows are reported in a debugged kernel only
         interpreter.interpreter_builder.options = dataclasses.replace(options, sanitize_overflow=False)
     core.block_type.__init__ = remembered_type(core.block_type.__init__, core.constexpr)
     core.tensor.__init__ = tensor_of_remembered_shape(

@@ -2,7 +2,7 @@
 
 The source runs in NumPy, the result in `trueband.optimized`, both in float64; they are judged by 8 standard deviations
 of their rounding errors. Texts are short enough for every window, and padded; Longformer and LED run without global
-tokens, with the first one, and with all of them, which tells whether the global projections are the copies they
+tokens, with the first one, and with all of them, which shows whether the global projections are the copies they
 should be.
 """
 

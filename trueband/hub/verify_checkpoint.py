@@ -40,7 +40,7 @@ def verify_checkpoint(
         names: ids of goldens; None or empty: all of the checkpoint.
         chosen: what the user says the checkpoint is (`--as`).
         witness: "optimized" (float32) or "reference" (float64, slow).
-        progress: told what runs next, one line each.
+        progress: called with a line on what runs next.
         on_record: called with each record as it is made.
         keep: which of the goldens to run.
         store, table: None: those of the package.

@@ -181,7 +181,7 @@ def _table(records: Sequence[Record], title: str) -> Table:
 
 
 def _gravity(record: Record) -> tuple[bool, bool, float]:
-    """What of several records one cell tells: a failure before an expected one before the largest error."""
+    """Order the records of one cell: a failure comes before an expected failure, before the largest error."""
     return not record.passed, record.status == "expected", record.worst
 
 

@@ -46,14 +46,14 @@ def short(machine: Machine) -> str:
 def apart(before: Machine, now: Machine) -> str:
     """What two machines differ in, "processor: A, now B; ..."; "" where they do not."""
     return "; ".join(
-        f"{_NAMES.get(name, name)}: {before.get(name, 'not told')}, now {now.get(name, 'not told')}"
+        f"{_NAMES.get(name, name)}: {before.get(name, 'unknown')}, now {now.get(name, 'unknown')}"
         for name in dict.fromkeys((*before, *now))
         if before.get(name) != now.get(name)
     )
 
 
 def machines_of(run: Mapping[str, Any]) -> list[Machine]:
-    """The machines that the first line of a report tells of, each once: of files from before there are none."""
+    """The machines in the first line of a report, without duplicates. Files of older versions have none."""
     return run.get("machines") or [machine for machine in [run.get("machine")] if machine]
 
 
@@ -66,7 +66,7 @@ def together(heads: Iterable[Mapping[str, Any]]) -> list[Machine]:
 
 
 def in_a_process(environment: Mapping[str, str], device: str = "cpu") -> Machine:
-    """What a process of its own tells that has torch, with these variables."""
+    """Describe the machine from a new process that has torch and these variables."""
     command = [sys.executable, "-P", "-m", "trueband.properties.results.machine", device]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environment})
     machine: Machine = json.loads(done.stdout)

@@ -19,7 +19,7 @@ from trueband.reports.style import STYLE
 from trueband.reports.summary import headline, smallest_first
 from trueband.reports.svg import Cell, swatch
 
-# Without a picture a failure is told in words; a page of hundreds of pictures is read by nobody.
+# Without a picture a failure is described in words. Nobody reads a page of hundreds of pictures.
 SHOWN = 40
 LEGEND = {
     "seen": "seen",

@@ -96,7 +96,7 @@ def _picture(evidence: Evidence) -> Picture:
 
 
 def _mask(evidence: Evidence, counts: np.ndarray, title: str, weight: np.ndarray | None = None) -> str:
-    """Rows by keys; with the weights, a last column tells the rows whose weights do not sum to 1."""
+    """Rows by keys; with the weights, a last column marks the rows whose weights do not sum to 1."""
     tokens = len(counts)
     cells = [[_sight(counts[i, j], evidence.expected[i, j]) for j in range(tokens)] for i in range(tokens)]
     lines = [

@@ -18,7 +18,7 @@ from trueband.properties.running.plan import Plan
 from trueband.reports.json_lines import JsonLines, first_line
 from trueband.reports.made_on import apart, machines_of
 
-# What must be the same in files that belong together. The shard is compared apart, machines are told only.
+# What must be the same in files that belong together. The shard is compared separately. Machines are only reported.
 SAME = (
     "trueband",
     "target",
@@ -57,7 +57,7 @@ def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard, expected: Expecte
 
 
 def plan_of(head: Mapping[str, Any]) -> Plan:
-    """The plan that a head tells of."""
+    """The plan of a head."""
     return Plan(
         target=head["target"],
         dtypes=tuple(head["dtypes"]),

@@ -1,4 +1,4 @@
-"""The secret seed of the gates of one session of pytest: all workers share it, and it is told at the end."""
+"""The secret seed of the gates of one session of pytest: all workers share it, and it is printed at the end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SeedOfWorkers:
 
 
 def seed_line(config: pytest.Config) -> str:
-    """The line that tells the seed, when the run is over; empty without a gate."""
+    """The line that gives the seed when the run is over, or "" without a gate."""
     if not (_gate_here(config) or config.stash.get(_USED, False)):
         return ""
     seed = shared_seed(config)

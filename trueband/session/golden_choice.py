@@ -87,7 +87,7 @@ def run_items(
     contexts: Sequence[Context],
     before: Callable[[str, str], None] = lambda name, witness: None,
 ) -> Iterator[GoldenRecord]:
-    """A record for each item and implementation. `before` is told what runs next, name and implementation."""
+    """Yield a record for each item and implementation. `before` is called with the names of both, before they run."""
     for item in items:
         for context in contexts:
             name = item.id if isinstance(item, Golden) else item.name

@@ -1,4 +1,4 @@
-"""The oldest versions of what the package needs, as its own metadata tells them, against what is installed."""
+"""The oldest versions of what the package needs, from its own metadata, compared with what is installed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def context_of(text: str, dtype: str | None = None) -> Context:
 
     Args:
         text: "reference", "optimized", "FORM=module:name" of one callable, or "module:name" of a mapping from forms to
-            callables (`trueband.golden.witness` tells the forms).
+            callables (`trueband.golden.witness` describes the forms).
         dtype: of the weights, see `Context`.
 
     Raises:

@@ -39,7 +39,7 @@ class HubModels(TorchModels):
         return self.target.architectures
 
     def build(self, model: Model, name: str | None = None) -> Any:
-        """A new module. Whether it has a pooler is told the factory by the state."""
+        """Build a new module. The state shows the factory whether it has a pooler."""
         import torch
 
         name = name or model.class_name

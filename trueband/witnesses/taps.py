@@ -1,7 +1,7 @@
 """A PyTorch model run once, every stage fed its recorded input: what each stage gives, and whether it is wired right.
 
 Hooks put the recorded input in the place of what arrives at a stage. What arrives must be what the stage before gave,
-bit for bit: so one run tells of every stage by itself, and of the way from one to the next. torch is imported on the
+bit for bit: so one run shows every stage by itself, and the way from one to the next. torch is imported on the
 call. `optimized_taps` has the form of `trueband.golden.recordings.reference`.
 """
 

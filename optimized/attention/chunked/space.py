@@ -1,4 +1,4 @@
-"""Where the operands of matrix products lie: a BLAS cannot tell a row of the batch alone from the same row in a batch.
+"""Where the operands of matrix products lie: a BLAS treats a row alone as it treats the same row in a batch.
 
 On some processors the last bits of a product depend on the addresses of its operands modulo 16 or 64 bytes, and those
 of a caller's tensor on the row of the batch, on the layout, on what was sliced. So an operand is taken as it lies only

@@ -1,6 +1,6 @@
 """The process that compiles: `python -m trueband.properties.gpu.aot.child SPEC TARGET,... SHARD/SHARDS FILE`.
 
-SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line that tells the
+SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line that describes the
 machine, {"machine": ...}, one for each kernel that is compiled, {"code": ..., "refusals": ...}, and a last one,
 {"end": true}.
 """

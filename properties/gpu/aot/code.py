@@ -1,4 +1,4 @@
-"""What compiled code tells of itself."""
+"""The properties that are read from compiled code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Code:
 
 
 def read(compiled: Any, kernel: str, target: GpuTarget) -> Code:
-    """What triton's CompiledKernel tells."""
+    """Read the code of triton's CompiledKernel."""
     vendor = nvidia if target.backend == "cuda" else amd
     own = vendor.read(compiled, target)
     return Code(

@@ -1,4 +1,4 @@
-"""What compiled code must keep to. Each gate is a named claim; what breaks it is told with its numbers."""
+"""What compiled code must keep to. Each gate is a named claim. A refusal gives its numbers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def refusals(code: Code, products: bool = False) -> list[Refusal]:
     """The gates that compiled code does not pass.
 
     Args:
-        products: the kernel is known to multiply matrices. If not, it may; its source tells.
+        products: whether the kernel is known to multiply matrices. False: its source decides.
     """
     target = TARGETS[code.target]
     gates = GATES[:1] if code.error else GATES

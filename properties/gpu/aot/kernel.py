@@ -15,7 +15,7 @@ class Kernel:
     """What a compiler needs to know.
 
     Attributes:
-        name: that tells it from others. function: of triton.jit. target: of `TARGETS`.
+        name: a unique name. function: of triton.jit. target: of `TARGETS`.
         signature: {argument: type}, all of them, in triton's words: "*fp16", "i32"; "constexpr" for `constants`.
         constants: {argument: value}.
         attributes: `attrs` of triton's ASTSource: {(place,): [["tt.divisibility", 16]]}.

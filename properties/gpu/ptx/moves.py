@@ -85,7 +85,7 @@ def _pack(target: str, parts: list[str], kind: str) -> Step:
 
 
 def held(register: str, kind: str, size: int) -> Any:
-    """What a loaded value of `size` bytes is widened to: a register may be wider, which its name tells."""
+    """What a loaded value of `size` bytes is widened to: its register may be wider, and its name does not say so."""
     wide = next((bits for name, bits in (("%rd", 64), ("%rs", 16), ("%r", 32)) if register.startswith(name)), 16)
     return TYPES[f"{'s' if kind == 's' else 'u'}{max(8 * size, wide)}"]
 

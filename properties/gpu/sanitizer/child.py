@@ -1,7 +1,7 @@
 """The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
 
 It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
-function that is called before all else, or is empty. FILE gets one JSON line that tells the machine, one for each
+function that is called before all else, or is empty. FILE gets one JSON line for the machine, one for each
 launch, with what it is the first to have and counts so far, and a last one with all findings.
 """
 

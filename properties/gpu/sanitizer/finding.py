@@ -119,7 +119,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
-        """What two findings have in common that tell the same fault."""
+        """The key that findings of one fault share."""
         return self.kind, self.kernel, self.place.file, self.place.line, self.tensor
 
     def again(self, times: int) -> Finding:

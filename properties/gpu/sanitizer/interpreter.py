@@ -30,7 +30,7 @@ NEEDS_INTERPRETER = (
 def sanitized(seed: int = 0) -> Iterator[Report]:
     """Within it, kernels that are launched in Triton's interpreter are watched.
 
-    Programs of a launch run in a random order. An access out of bounds is told and not made: a load gives 0.
+    Programs of a launch run in a random order. An access out of bounds is reported and not made: a load gives 0.
 
     Args:
         seed: of the order in which programs run.

@@ -17,7 +17,7 @@ class Paged:
     Args:
         units: how many there are.
         fill: what each holds at first, one value for each row.
-        on_page: told of a page that is touched for the first time: its first unit, and what it holds, (rows, units).
+        on_page: called when a page is first touched, with its first unit and its contents, (rows, units).
 
     Attributes:
         data: (rows, places) of the pages that exist, in the order in which they were touched; see `places`.

@@ -22,7 +22,7 @@ class Outcome:
         kernels: names.
         crash: how the function or its process ended, if not well.
         interrupted: by Ctrl-C; what had been found is there.
-        machine: where it ran; empty where the process ended before it could tell.
+        machine: where it ran; empty where the process ended too early.
     """
 
     findings: list[Finding] = field(default_factory=list)

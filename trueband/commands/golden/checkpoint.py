@@ -27,7 +27,7 @@ def add_checkpoint(command: argparse.ArgumentParser) -> None:
 
 
 def watch_checkpoint(options: argparse.Namespace, on_record: Callable[[GoldenRecord], None]) -> None:
-    """Run the goldens of a folder; what runs now is told on stderr.
+    """Run the goldens of a folder. Progress goes to stderr.
 
     Raises:
         ValueError: see `verify_checkpoint`; options that do not go with a folder.

@@ -17,11 +17,11 @@ from trueband.golden.weights.wheels import WHEELS
 from trueband.reports.console import print_line
 
 DESCRIPTION = """\
-A golden is an output that others published, of weights that anybody can get, with all that is told of it: who printed
+A golden is an output that others published, of weights that anybody can get, with its metadata: who printed
 it, where, with how many digits, from what inputs. The store that ships with the package holds them, one file each.
 
   trueband golden list                   what there is
-  trueband golden show ID                all that is told of one, its inputs and its numbers
+  trueband golden show ID                the metadata, inputs and numbers of one
   trueband golden verify                 compute all that can be computed here, and compare
   trueband golden verify ID              one of them
   trueband golden record                 the layers of a model of yours, to verify it against later

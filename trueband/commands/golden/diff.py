@@ -52,7 +52,7 @@ def run_diff(options: argparse.Namespace) -> int:
 
 
 def machine_of(golden: Golden) -> Machine:
-    """Where a recording was made; empty where it does not tell, as those from before."""
+    """The machine that made a recording. It is empty in recordings of older versions."""
     recorded: Machine = golden.metadata.details.get("machine", {})
     return recorded
 

