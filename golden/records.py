@@ -1,4 +1,4 @@
-"""What a golden check claims, and what became of it."""
+"""The claim of a golden check, and its result."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class GoldenCheck:
 
 @dataclass(frozen=True)
 class GoldenRecord:
-    """What became of a check, or of a golden, on a witness.
+    """The result of a check, or of a golden, on one witness.
 
     Attributes:
         seconds: wall-clock time.

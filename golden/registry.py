@@ -25,7 +25,7 @@ DTYPES = ("float32", "float64")  # of NumPy runs of weights that are stored as f
 
 @dataclass(frozen=True)
 class Context:
-    """What a runner has beside its golden.
+    """The witness and the options that a runner has beside its golden.
 
     Attributes:
         name: of the implementation, for records: "reference", "optimized", an import string.

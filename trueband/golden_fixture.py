@@ -1,4 +1,4 @@
-"""What the pytest fixture `golden` gives: a golden's inputs, what is expected of them, and the comparison."""
+"""The pytest fixture `golden`: a golden's inputs, what is expected of them, and the comparison."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class GoldenInTest:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """By the names of the arguments; arrays where the golden holds arrays, otherwise its recipe."""
+        """The inputs by the names of the arguments: arrays where the golden holds arrays, otherwise its recipe."""
         return {
             name: self.golden.arrays[recipe["tensor"]]
             if isinstance(recipe, dict) and recipe.keys() == {"tensor"}
@@ -54,7 +54,7 @@ class GoldenInTest:
 
     @property
     def expected(self) -> Array | list[str]:
-        """What was published: an array, or texts.
+        """The published output: an array, or texts.
 
         Raises:
             GoldenFileError: a recording, which has `taps`.
@@ -63,12 +63,12 @@ class GoldenInTest:
 
     @property
     def taps(self) -> dict[str, Array]:
-        """Of a recording: what the reference gave at the recorded rows, by tap, (b, r, D) float64."""
+        """The reference's values at the recorded rows of a recording, by tap, (b, r, D) float64."""
         return {name: self.golden.arrays[f"tap.{name}"] for name in tap_names(self.golden)}
 
     @property
     def entering(self) -> dict[str, Array]:
-        """Of a recording: what each stage reads, all rows, (b, n, D) float32; of decoder layers also "encoded"."""
+        """The inputs of each stage of a recording, all rows, (b, n, D) float32; for decoder layers also "encoded"."""
         tap_names(self.golden)
         return entering(self.golden)
 

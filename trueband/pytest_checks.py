@@ -152,12 +152,12 @@ def keep_record(item: pytest.Item) -> None:
 
 
 def runs(config: pytest.Config) -> dict[str, Run]:
-    """What has been opened, by what was asked for."""
+    """The open runs, by their requests."""
     return config.stash.setdefault(_RUNS, {})
 
 
 def gate_here(config: pytest.Config) -> bool:
-    """Whether a gate was run in this process."""
+    """Return whether a gate was run in this process."""
     return any(run.request.gate for run in runs(config).values())
 
 

@@ -27,7 +27,7 @@ class Directory:
 
     @cached_property
     def texts(self) -> Texts:
-        """Its tokenizer, read once. CannotRun where it has none."""
+        """The tokenizer, read once. Raises CannotRun where the folder has none."""
         return Texts(self.path)
 
     @property

@@ -1,4 +1,4 @@
-"""What retrieval models print: embeddings of texts, similarities, weights of tokens, late interaction.
+"""Outputs of retrieval models: embeddings of texts, similarities, weights of tokens, late interaction.
 
 Shapes: b texts, n tokens, D hidden size.
 """
@@ -28,7 +28,7 @@ def embeddings(run: Run) -> Float:
 
 
 def unit(vectors: Float) -> Float:
-    """Of length 1 along the last axis."""
+    """Scale to length 1 along the last axis."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 

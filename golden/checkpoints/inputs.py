@@ -46,7 +46,7 @@ class Encoded:
 
 
 def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
-    """All inputs of a golden.
+    """Make all inputs of a golden.
 
     Raises:
         CannotRun: texts without a tokenizer, names of labels that the checkpoint does not have.
@@ -73,7 +73,7 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
 
 
 def is_text(recipe: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a recipe is one of texts."""
+    """Return whether a recipe is one of texts."""
     return isinstance(recipe, Mapping) and ("texts" in recipe or "pairs" in recipe)
 
 

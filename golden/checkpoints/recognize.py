@@ -1,4 +1,4 @@
-"""Which published checkpoint a folder holds: by the sha256 of its weights, else by its name together with its shape,
+"""Recognizes a published checkpoint in a folder: by the sha256 of its weights, else by its name and its shape,
 else by its shape alone."""
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def compared(published: Mapping[str, Any], config: Mapping[str, Any]) -> list[st
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """With the defaults of its class, and the number of its labels."""
+    """Complete a configuration with the defaults of its class and the number of its labels."""
     kind = config.get("model_type", "")
     family = family_of_type(SAME_MODEL.get(kind, kind))
     defaults = {} if family is None else {field.name: field.default for field in dataclasses.fields(family.config)}
@@ -115,7 +115,7 @@ def digests(directory: Path, entry: CheckpointEntry) -> dict[str, tuple[str, str
 
 
 def names_of(directory: Path, config: Mapping[str, Any]) -> set[str]:
-    """What a folder may be called: by its configuration, by its path, by its place in the Hub's cache; lower case."""
+    """Return the names that a folder may have: by its configuration, path and place in the Hub's cache; lower case."""
     path = directory.resolve()
     names = {str(config.get("_name_or_path") or ""), path.name, "/".join(path.parts[-2:])}
     names |= {part.removeprefix("models--").replace("--", "/") for part in path.parts if part.startswith("models--")}

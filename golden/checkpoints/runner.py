@@ -25,7 +25,7 @@ GENERATED = "generated_tokens"
 
 @runner("checkpoint", form=FORM)
 def checkpoint_output(golden: Golden, context: Context) -> Outcome:
-    """Of a model in the folder `context.options["directory"]`.
+    """Judge an output of the model in the folder `context.options["directory"]`.
 
     The witness of the form "checkpoint" is called with the class's name, the inputs by the names of its arguments, and
     options of decoding or None; it returns the outputs by the Hub's names, {"sequences": ...} when it decodes.

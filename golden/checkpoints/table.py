@@ -50,12 +50,12 @@ class CheckpointEntry:
 
     @property
     def keys(self) -> set[str]:
-        """What `Metadata.checkpoint` of its goldens says."""
+        """The values of `Metadata.checkpoint` in its goldens."""
         return {self.id} | ({self.derived_from} if self.derived_from else set())
 
 
 def read_table(path: Path = TABLE) -> dict[str, CheckpointEntry]:
-    """All checkpoints by their ids.
+    """Read all checkpoints, by their ids.
 
     Raises:
         GoldenFileError: no such file, not JSON, unknown or missing fields, a derived_from that is not there.

@@ -1,4 +1,4 @@
-"""How far two recordings of the same inputs are apart, tap by tap, in units of the bound.
+"""The difference between two recordings of the same inputs, tap by tap, in units of the bound.
 
 Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording:
 8 sqrt(s_A^2 + s_B^2).
@@ -71,7 +71,7 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
 
 
 def _common_rows(a: Golden, b: Golden, name: str) -> tuple[Any, Any]:
-    """Where a tap has the rows that both hold, in A and in B; all of a tap that has no rows."""
+    """Index the rows of a tap that both recordings hold, in A and in B. A tap without rows is taken whole."""
     of_a, of_b = rows_of(a, name), rows_of(b, name)
     if of_a is None or of_b is None:
         return np.s_[:], np.s_[:]

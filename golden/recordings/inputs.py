@@ -54,7 +54,7 @@ def check_inputs(model: Recorded, arrays: Inputs) -> dict[str, Array]:
 
 
 def texts(model: Recorded, inputs: Inputs) -> dict[str, Array]:
-    """What the stages take: every choice a text of its own, (b, C, n) -> (b * C, n), and global what the head says.
+    """Return what the stages take: every choice as a text, (b, C, n) -> (b * C, n), and global what the head says.
 
     Raises:
         ValueError: ids that the head does not take, such as a question without its separators.

@@ -19,7 +19,7 @@ from trueband.reference.layers import State
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is recorded.
+    """The model that is recorded.
 
     Attributes:
         family: its names.
@@ -37,7 +37,7 @@ class Recorded:
 
     @property
     def reads(self) -> Head | None:
-        """What the head reads and gives; None of a base model."""
+        """The tap that the head reads, and those that it gives. None for a base model."""
         return head_of(self.family, self.head) if self.head else None
 
     @property
@@ -48,7 +48,7 @@ class Recorded:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """In the order of computation."""
+        """The names, in the order of computation."""
         if isinstance(self.config, LEDConfig):
             sides = {"encoder": self.config.encoder_layers, "decoder": self.config.decoder_layers}
         else:
@@ -107,7 +107,7 @@ def _head(family: Family, architectures: list[str], config: Config, state: State
 
 
 def _completed_led(state: State, prefix: str, head: str) -> State:
-    """With the shared embeddings under their own name, and a bias of zeros where a language model has none."""
+    """Add the shared embeddings under their own name, and a bias of zeros where a language model has none."""
     shared = f"{prefix}shared.weight"
     copies = (shared, f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight", "lm_head.weight")
     completed = dict(state)

@@ -88,7 +88,7 @@ def _led_layer(model: Recorded, side: str, number: int, precision: Precision) ->
 def _banded_layer(
     model: Recorded, stage: str, number: int, inputs: Inputs, x: Moments, rows: Rows, precision: Precision
 ) -> Taps:
-    """Of Longformer, and of LED's encoder."""
+    """The moments of a layer of Longformer, or of LED's encoder."""
     config, ids = model.config, inputs["input_ids"]
     assert isinstance(config, LongformerConfig | LEDConfig)
     if isinstance(config, LEDConfig):

@@ -47,7 +47,7 @@ Arrays = dict[str, Array]
 def reference_taps(
     model_class: str, config: dict[str, Any], state: Arrays, inputs: Inputs, entering: Mapping[str, Array], dtype: str
 ) -> dict[str, Any]:
-    """In float64, whatever the dtype asked for."""
+    """Compute the taps in float64, whatever the dtype of the golden."""
     model = described(config, state)
     taps: Arrays = {}
     for stage in model.stages:
@@ -56,7 +56,7 @@ def reference_taps(
 
 
 def natural_states(model: Recorded, inputs: Inputs) -> Arrays:
-    """What each stage reads in a run of the whole model, float64; of a decoder "encoded" too."""
+    """Compute what each stage reads in a run of the whole model, float64; for a decoder also "encoded"."""
     arguments: dict[str, Any] = texts(model, inputs)
     ids = arguments.pop("input_ids")
     if isinstance(model.config, LEDConfig):
@@ -108,7 +108,7 @@ def _stage(model: Recorded, stage: str, inputs: Inputs, entering: Mapping[str, A
 
 
 def _head(model: Recorded, inputs: Inputs, x: Float) -> dict[str, Float]:
-    """What the head gives for what it reads."""
+    """Compute a head's outputs from its input."""
     led = isinstance(model.config, LEDConfig)
     if model.head == "QuestionAnswering":
         start, end = span_logits(model.state, x)

@@ -1,4 +1,4 @@
-"""Which rows of a text are recorded: where a fault shows first.
+"""Selects the rows of a text that are recorded: those where a fault shows first.
 
 The first and the last token, the last real one and the first pads, global tokens and their neighbors, the edges of
 the windows that start at the first and in the middle, and of the blocks that an implementation may cut the text in.

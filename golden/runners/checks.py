@@ -62,5 +62,5 @@ CHECKS = (
 
 
 def run_check(check: GoldenCheck, context: Context) -> GoldenRecord:
-    """One check on one implementation."""
+    """Run one check on one implementation."""
     return record_of(check.name, check.claim, "check", context.name, lambda: check.run(context.witness(check.form)))

@@ -1,4 +1,4 @@
-"""One golden on one implementation."""
+"""Runs one golden on one implementation."""
 
 from __future__ import annotations
 

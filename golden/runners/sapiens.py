@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(recipe: dict[str, Any]) -> Inputs:
-    """What a recipe describes."""
+    """Make the inputs that a recipe describes."""
     text = encode(recipe["residues"], STARS[recipe.get("star", "<mask>")])
     before, after = recipe.get("masked_before", 0), recipe.get("pads_after", 0)
     ids = np.concatenate([np.full((1, before), FIRST_RESIDUE), text, np.full((1, after), PAD)], axis=1)
@@ -100,7 +100,7 @@ def led_embedding(golden: Golden, context: Context) -> Outcome:
 
 @runner("sapiens_distance", form="masked_lm")
 def distance(golden: Golden, context: Context) -> Outcome:
-    """How far the embedding is from the published one, where the window is below the length: it has to be so far."""
+    """Judge how far the embedding is from the published one where the window is below the length. It has to be far."""
     output, inputs = _run(golden, context)
     off_by = np.abs(_mean(output.hidden_states[-1], inputs.residues) - golden.arrays["published"])
     return judge_published(golden, [off_by.max()])

@@ -35,7 +35,7 @@ class Store:
         return iter(self.index)
 
     def golden(self, name: str) -> Golden:
-        """One golden by its id, checked against the index.
+        """Read one golden by its id, and check it against the index.
 
         Raises:
             GoldenFileError: an unknown id; a file that is missing, altered or disagrees with the index.
@@ -59,7 +59,7 @@ class Store:
         return golden
 
     def check(self) -> None:
-        """All files are as listed, and there is no other.
+        """Check that all files are as listed, and that there is no other.
 
         Raises:
             GoldenFileError: a file that no entry names (an unused golden), or what `golden` raises.

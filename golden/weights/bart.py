@@ -60,7 +60,7 @@ def check_there(config: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def without_tied(state: Arrays, tied: Mapping[str, str]) -> Arrays:
-    """Without the copies of tied arrays; ValueError where a copy is another array."""
+    """Remove the copies of tied arrays. Raises ValueError where a copy is another array."""
     for copy, original in tied.items():
         if copy in state and original in state and not np.array_equal(state[copy], state[original]):
             raise ValueError(f"{copy}: expected the values of {original} (tied), got others")

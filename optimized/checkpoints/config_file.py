@@ -23,7 +23,7 @@ def config_class(model_class: type[nn.Module]) -> type[Config]:
 
 
 def takes_pooling_layer(model_class: type[nn.Module]) -> bool:
-    """Whether a model can be built without its pooling layer."""
+    """Return whether a model can be built without its pooling layer."""
     return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
@@ -46,7 +46,7 @@ def read_config(directory: Path, kind: type[Config]) -> Config:
 
 
 def config_content(config: Config, architecture: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What `config.json` says of a model: `architecture` is its class."""
+    """Return the content of `config.json` for a model: `architecture` is its class."""
     values = config.to_dict()
     labels = [f"LABEL_{i}" for i in range(values.pop("num_labels"))]
     values["id2label"] = {str(i): label for i, label in enumerate(labels)}

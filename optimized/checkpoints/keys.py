@@ -49,7 +49,7 @@ def with_prefix_of(model_names: Iterable[str], stored: Mapping[str, Value], pref
 
 
 def match(groups: Mapping[str, list[str]], stored: Iterable[str]) -> Match:
-    """What of a model's tied groups a file holds. `stored`: under the model's names."""
+    """Find which of a model's tied groups a file holds. `stored`: under the model's names."""
     names = list(stored)
     held = set(names)
     matched = {first: [name for name in group if name in held] for first, group in groups.items()}

@@ -91,7 +91,7 @@ def load(
 
 
 def is_head(name: str, prefix: str, groups: Mapping[str, list[str]]) -> bool:
-    """Whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
+    """Return whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
     with_head = any(group.startswith(prefix) for group in groups)
     return (with_head and not name.startswith(prefix)) or ".pooler." in f".{name}"
 
@@ -102,7 +102,7 @@ def on_a_line(tensor: Tensor) -> Tensor:
 
 
 def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:
-    """One tensor in all places of a tied group, as it is: not copied."""
+    """Put one tensor into all places of a tied group, without a copy."""
     is_parameter = _is_parameter(model, names[0])
     value = nn.Parameter(tensor) if is_parameter else tensor
     for name in names:

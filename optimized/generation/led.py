@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LEDGeneration:
-    """To be mixed into the model with the language-model head."""
+    """A mixin for the model with the language-model head."""
 
     config: LEDConfig
     led: LEDModel

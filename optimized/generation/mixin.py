@@ -1,4 +1,4 @@
-"""What the `generate` of every model does once its prompts are known. b batch, t tokens of the prompt."""
+"""The part of `generate` that all models share, once the prompts are known. b batch, t tokens of the prompt."""
 
 from __future__ import annotations
 

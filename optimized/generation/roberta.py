@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RobertaGeneration:
-    """To be mixed into the model with the language-model head."""
+    """A mixin for the model with the language-model head."""
 
     config: XLMRobertaConfig
     roberta: XLMRobertaModel

@@ -75,7 +75,7 @@ def head_dropout(config: Config) -> float:
 
 
 def hidden(output: Any) -> dict[str, Any]:
-    """What every head hands on of the output of the model inside."""
+    """Return the fields that every head hands on from the model inside."""
     names = ("hidden_states", "attentions", "global_attentions")
     return {name: getattr(output, name) for name in names if hasattr(output, name)}
 

@@ -169,7 +169,7 @@ def check_binary_mask(name: str, mask: Any, like: Tensor, past: int = 0) -> Tens
 def check_head_masks(
     head_mask: Any, layers: int, heads: int, device: torch.device, name: str = "head_mask"
 ) -> list[Tensor | None]:
-    """One (h,) mask or None for each layer, from (layers, heads) of a floating dtype."""
+    """Return one (h,) mask or None for each layer, from (layers, heads) of a floating dtype."""
     if head_mask is None:
         return [None] * layers
     check_tensor(name, head_mask)
@@ -182,6 +182,6 @@ def check_head_masks(
 
 
 def check_activation(name: str, activation: str) -> None:
-    """Nothing that a configuration asks for is left out in silence."""
+    """Raise ValueError for an activation that is not implemented: nothing is ignored silently."""
     if activation != "gelu":
         raise ValueError(f"{name}: expected 'gelu' (the exact form), got {activation!r}")

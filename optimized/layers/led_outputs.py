@@ -1,4 +1,4 @@
-"""What LED returns: dataclasses with the Hub's field names. A field that was not asked for is None.
+"""The outputs of LED: dataclasses with the Hub's field names. A field that was not requested is None.
 
 Shapes: b batch, h heads, n tokens of the encoder, t of the decoder in this call, m with those of the cache,
 D hidden size, L layers, x largest number of global tokens in a row of the batch.
@@ -62,7 +62,7 @@ class LEDDecoderOutput:
 
 @dataclass(kw_only=True)
 class Seq2SeqFields:
-    """What all outputs of the whole model hold; of the decoder as in `LEDDecoderOutput`, of the encoder as in
+    """The fields of all outputs of the whole model; of the decoder as in `LEDDecoderOutput`, of the encoder as in
     `LEDEncoderBaseModelOutput`.
     """
 

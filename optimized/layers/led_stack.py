@@ -1,4 +1,4 @@
-"""What LED's encoder and decoder have in common: the embeddings, and layers that are dropped in training.
+"""The common part of LED's encoder and decoder: the embeddings, and layers that are dropped in training.
 
 Shapes: b batch, n tokens, D hidden size.
 """
@@ -51,5 +51,5 @@ class LEDStack(Stack):
         return dropout(self.layernorm_embedding(embedded), self.config.dropout, self.training)
 
     def drops_layer(self) -> bool:
-        """In training, with probability `layerdrop`, a layer hands its input on; asked once for each layer."""
+        """Return whether a layer is skipped: in training, with probability `layerdrop`. Call it once for each layer."""
         return self.training and self.layerdrop > 0 and bool(torch.rand(()) < self.layerdrop)

@@ -70,7 +70,7 @@ def token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
 
 
 def next_token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
-    """Of a causal model: token i foretells label i + 1."""
+    """The loss of a causal model: token i predicts label i + 1."""
     return None if labels is None else token_loss(logits[:, :-1], labels[:, 1:])
 
 

@@ -108,7 +108,7 @@ class LEDDecoder(LEDStack):
         output_attentions: bool,
         output_hidden_states: bool,
     ) -> LEDDecoderOutput:
-        """All layers. No cache comes back under gradient checkpointing, nor where layers are dropped.
+        """Run all layers. No cache comes back under gradient checkpointing, nor where layers are dropped.
 
         A dropped layer hands its input on, with zeros for its attentions.
         """

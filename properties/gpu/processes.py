@@ -28,7 +28,7 @@ OVER_THE_LIMIT = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process has ended.
+    """The end of a process.
 
     Attributes:
         lines: the JSON lines that it has written.
@@ -86,7 +86,7 @@ def run_children(
 def _wait(
     process: subprocess.Popen[bytes], end: float | None, time_limit: float | None, memory_limit: int | None
 ) -> str:
-    """How it ended, if not well."""
+    """Wait for a process, and describe how it failed; "" if it did not."""
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
         look = left if memory_limit is None else min(BETWEEN_LOOKS, math.inf if left is None else left)

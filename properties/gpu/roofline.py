@@ -1,4 +1,4 @@
-"""What a kernel cannot be faster than on a GPU: counts of its compiled code, over the peaks of a data sheet.
+"""A lower bound of a kernel's time on a GPU: counts of its compiled code, over the peaks of a data sheet.
 
 Computed, not measured: each resource alone at its peak gives a lower bound of the time, never a prediction of it.
 """
@@ -73,7 +73,7 @@ DEVICES = {
 
 @dataclass(frozen=True)
 class Count:
-    """What a launch of a kernel does.
+    """The work of one launch of a kernel.
 
     Attributes:
         kernel: its name. programs: blocks of the launch.

@@ -1,4 +1,4 @@
-"""What Triton's interpreter gets wrong about single numbers, by its version: a bound of a loop, and a mask."""
+"""Corrects what Triton's interpreter gets wrong about single numbers, by its version: a loop's bound, and a mask."""
 
 from __future__ import annotations
 

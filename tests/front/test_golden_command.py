@@ -145,8 +145,8 @@ def test_verify_tells_each_golden_and_sums_up(capsys: Capture) -> None:
     assert code == 0
     for part in (
         "passed  sapiens_accuracy [reference]", "passed  sapiens_accuracy [optimized]", "expected 0.621848739",
-        "refuted, as it must be", "text: all 2 letters agree: 'ˈI'", "superseded    1 goldens: 2 passed",
-        "published     2 goldens: 4 passed, 0 failed, 0 cannot run", "all 6 passed",
+        "refuted, as it must be", "text: all 2 letters agree: 'ˈI'", "superseded  1 goldens: 2 passed",
+        "published   2 goldens: 4 passed, 0 failed, 0 cannot run", "all 6 passed",
     ):  # fmt: skip
         assert part in text, part
 
@@ -209,8 +209,8 @@ def test_an_altered_store_is_refused_before_anything_runs(
     content[-1] ^= 1
     path.write_bytes(content)
     spoiled = open_store.__wrapped__(folder)
-    for module in ("golden_list_command", "golden_verify_command"):
-        monkeypatch.setattr(f"trueband.{module}.open_store", lambda: spoiled)
+    for module in ("list", "verify"):
+        monkeypatch.setattr(f"trueband.commands.golden.{module}.open_store", lambda: spoiled)
     for arguments in (["list"], ["verify"], ["verify", "lf_tiny_layer_local"]):
         code, text, error = run(capsys, *arguments)
         assert (code, text) == (2, "")

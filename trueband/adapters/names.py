@@ -43,7 +43,7 @@ class Named:
 
     @property
     def versions(self) -> str:
-        """Of the packages that it needs."""
+        """The versions of the packages that it needs."""
         return ", ".join(f"{package} {metadata.version(package)}" for package in self.packages)
 
     @property
@@ -120,7 +120,7 @@ SHIPPED = {
 
 
 def named_targets() -> list[Named]:
-    """All targets that have a name: the shipped ones, then entry points of the group `trueband.targets`."""
+    """List all targets that have a name: the shipped ones, then entry points of the group `trueband.targets`."""
     entry_points = [
         Named(point.name, point.value, "", origin=point.dist.name if point.dist else "unknown")
         for point in metadata.entry_points(group=GROUP)
@@ -129,7 +129,7 @@ def named_targets() -> list[Named]:
 
 
 def resolve(target: str, kind: str = "operator") -> Named:
-    """What a user's word for a target means: a name, or module:attribute itself.
+    """Resolve a user's word for a target: a name, or module:attribute itself.
 
     Raises:
         TargetError: no target or several have this name, it is of another kind, or a package is not installed.

@@ -114,7 +114,7 @@ NAMES = tuple(dict.fromkeys(entry.name for entry in CONTENDERS))
 
 
 def contenders(shape: Shape, wanted: tuple[str, ...]) -> list[Contender]:
-    """Those that apply and are installed, ours first."""
+    """Return the contenders that apply and are installed, ours first."""
     return [entry for entry in CONTENDERS if entry.name in wanted and entry.applies(shape) and entry.installed]
 
 

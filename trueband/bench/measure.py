@@ -57,7 +57,7 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Of a line of the file. KeyError for what is not there."""
+        """Read a line of the file. Raises KeyError for a missing field."""
         shape = Shape(**{field.name: values[field.name] for field in fields(Shape)})
         if values["status"] != "measured":
             return cls(values["contender"], shape, status=values["status"], message=values["message"])

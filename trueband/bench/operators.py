@@ -16,7 +16,7 @@ from trueband.optimized import band_attention
 
 
 def ours(shape: Shape) -> Work:
-    """On a CUDA device this is the fused kernel, where it can serve the call."""
+    """Our operator. On a CUDA device this is the fused kernel, where it can serve the call."""
     query, key, value = inputs = projections(shape)
     options: dict[str, Any] = {"window": shape.window, "attention_mask": attention_mask(shape)}
     return Work(lambda: band_attention(query, key, value, **options), inputs)

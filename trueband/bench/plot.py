@@ -49,7 +49,7 @@ def _groups(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
 
 
 def _row(measurements: Sequence[Measurement], top: float) -> str:
-    """Two pictures beside each other, and the legend."""
+    """Draw two pictures beside each other, and the legend."""
     shape = measurements[0].shape
     padding = f", {shape.padding:.0%} padding" if shape.padding else ""
     where = f"{shape.level} {shape.passes}, window {shape.window}{padding}"

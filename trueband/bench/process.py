@@ -60,7 +60,7 @@ class Process:
         self.memory = int(self._answer(seconds)["memory"])
 
     def round(self, seconds: float) -> tuple[float, float]:
-        """One round; returns its seconds, of the wall and of the processors."""
+        """Run one round. Returns its seconds, of the wall and of the processors."""
         self._send("go")
         answer = self._answer(seconds)
         return answer["seconds"], answer["processor_seconds"]

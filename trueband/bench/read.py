@@ -10,7 +10,7 @@ from trueband.bench.measure import Measurement
 
 
 def read_measurements(paths: Iterable[Path]) -> list[Measurement]:
-    """All of them, in the order of the files; of one that was measured twice, the last.
+    """Read all measurements, in the order of the files. Of one that was made twice, the last is kept.
 
     Raises:
         OSError: a file cannot be read.
@@ -27,7 +27,7 @@ def read_measurements(paths: Iterable[Path]) -> list[Measurement]:
 
 
 def _measurement(path: Path, number: int, line: str) -> Measurement | None:
-    """None for the head of a file."""
+    """Read a line. Returns None for the head of a file."""
     try:
         values = json.loads(line)
         return None if values["record"] == "run" else Measurement.from_dict(values)

@@ -17,7 +17,7 @@ FROM_TOKENS = 4096  # exponents are of lengths from here on: shorter ones are mo
 
 
 def print_tables(measurements: Sequence[Measurement]) -> None:
-    """One table for each level and pass, with a legend; then how the cost grows."""
+    """Print one table for each level and pass, with a legend, and then how the cost grows."""
     console = report_console()
     for (level, _), some in groupby(
         measurements, key=lambda measurement: (measurement.shape.level, measurement.shape.passes)
@@ -102,7 +102,7 @@ def exponent(lengths: Sequence[int], costs: Sequence[float]) -> float:
 
 
 def _growth(measurements: Sequence[Measurement]) -> list[str]:
-    """How our cost grows with the length, where at least two lengths were measured."""
+    """Describe how our cost grows with the length, where at least two lengths were measured."""
     lines = []
     ours = [measurement for measurement in measurements if measurement.contender == OURS and measurement.measured]
     ours = [measurement for measurement in ours if measurement.shape.tokens >= FROM_TOKENS and measurement.memory]

@@ -94,7 +94,7 @@ class Run:
 
 
 def refused(error: BaseException) -> dict[str, str]:
-    """What to answer when something failed."""
+    """Make the answer to a failure."""
     lines = str(error).strip().splitlines()
     line = f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
     no_memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)

@@ -208,7 +208,7 @@ def _roofline(options: argparse.Namespace) -> int:
 
 
 def shapes(options: argparse.Namespace) -> list[Shape]:
-    """What to measure, lengths in increasing order within all else."""
+    """List what to measure, lengths in increasing order within all else."""
     size, run = (options.batch, options.heads, options.head_dim), (options.dtype, options.device)
     return [
         Shape(level, tokens, window, backward, *size, padding, *run)
@@ -223,7 +223,7 @@ def shapes(options: argparse.Namespace) -> list[Shape]:
 def _measure(
     plan: Sequence[Shape], wanted: tuple[str, ...], means: Means, lines: BenchLines, done: list[Measurement]
 ) -> None:
-    """All shapes; `done` has what is finished whatever happens."""
+    """Measure all shapes. `done` has what is finished, whatever happens."""
 
     def among(shape: Shape) -> list[Contender]:
         return contenders(shape, wanted)
@@ -252,7 +252,7 @@ class BenchLines(JsonLines):
         )
 
     def add(self, measurement: Measurement) -> None:
-        """One measurement, {"record": "measurement", ...}."""
+        """Write one measurement, {"record": "measurement", ...}."""
         self.write("measurement", measurement.to_dict())
 
 

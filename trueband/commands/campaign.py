@@ -35,7 +35,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def is_campaign(options: argparse.Namespace, request: Request) -> bool:
-    """Whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
+    """Return whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
 
     Raises:
         ValueError: --resume or --shard, without what they need or with what a campaign does not do.

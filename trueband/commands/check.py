@@ -117,7 +117,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def request_of(options: argparse.Namespace) -> Request:
-    """What the options ask for. ValueError for options that do not go together."""
+    """Make the request of the options. Raises ValueError for options that cannot be combined."""
     own = options.target == OWN_KERNEL
     suite = options.suite or ("models" if options.model_target else "all" if own else "operator")
     if suite != "operator" and not own:

@@ -100,7 +100,7 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def lines_of(outcome: Outcome, target: str) -> str:
-    """What ran where, one line for each kernel, {"record": "kernel", ...}, and a last one, {"record": "end", ...}."""
+    """JSON lines: what ran where, each kernel ({"record": "kernel", ...}), and the sum ({"record": "end", ...})."""
     head = first_line("run", outcome.machine or machine(), target=target)
     lines = [
         ("kernel", {**kernel.code.to_dict(), "refused": {refusal.gate: refusal.message for refusal in kernel.refusals}})

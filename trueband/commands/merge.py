@@ -101,7 +101,7 @@ def merge(
 
 
 def missing(head: Mapping[str, Any], parts: Mapping[Shard, Sequence[Block]]) -> list[str]:
-    """What is not there: shards, blocks of a shard, cases of a block. Nothing is missing after an alarm."""
+    """List what is missing: shards, blocks of a shard, cases of a block. Nothing is missing after an alarm."""
     total = block_keys(plan_of(head))
     count = Shard.parse(head["shard"]).count
     lacking = [f"shard {index}/{count}" for index in range(1, count + 1) if Shard(index, count) not in parts]

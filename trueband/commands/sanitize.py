@@ -116,7 +116,7 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def lines_of(outcome: Outcome, target: str) -> str:
-    """What ran where, one line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
+    """JSON lines: what ran where, each finding ({"record": "finding", ...}), and the sum ({"record": "end", ...})."""
     head = first_line("run", outcome.machine or machine(), target=target)
     findings = [("finding", finding.to_dict()) for finding in outcome.findings]
     end = {

@@ -112,7 +112,7 @@ def encode(tokenizer: Any, text: str, longest: int) -> list[int]:
 
 
 def generation_config(options: argparse.Namespace, longest: int) -> Any:
-    """How to decode: the folder's files, then the options of the command; no longer than the decoder's positions."""
+    """Return how to decode: the folder's files, then the command's options; no longer than the decoder's positions."""
     from trueband.optimized.checkpoints.weight_files import read_json
     from trueband.reference.config import GenerationConfig
 

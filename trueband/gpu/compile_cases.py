@@ -1,4 +1,4 @@
-"""What `trueband compile triton` compiles: every kernel of the package as it is shipped for a target.
+"""The kernels that `trueband compile triton` compiles: every kernel of the package as it is shipped for a target.
 
 The tensors are aligned as those of a model are. Others, such as slices of odd strides, are compiled anew and may spill.
 """
@@ -20,7 +20,7 @@ def quick(target: str) -> Iterator[Kernel]:
 
 
 def nightly(target: str) -> Iterator[Kernel]:
-    """All formats and widths."""
+    """Yield the kernels of all formats and widths."""
     return _kernels(target)
 
 

@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 def can_be_mended() -> bool:
-    """Whether the interpreter of the installed triton is one that `mend` knows."""
+    """Return whether the interpreter of the installed triton is one that `mend` knows."""
     return refusal(MEND) is None
 
 
@@ -73,7 +73,7 @@ class PatchedOnce:
         return self
 
     def restore(self) -> None:
-        """What the interpreter asks for after each kernel: not done."""
+        """Do nothing, after each kernel, where the interpreter would restore its language."""
 
 
 def product(of_others: Callable[..., Any]) -> Callable[..., Any]:

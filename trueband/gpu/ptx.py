@@ -68,7 +68,7 @@ def requested(
     warps: int,
     stages: int,
 ) -> tuple[Request, list[Any]]:
-    """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
+    """Return what to compile for a launch, specialized as Triton would, and the arguments that remain."""
     from trueband.optimized.attention.triton.shipped import specialized
 
     function = kernel.fn  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What `trueband sanitize triton` runs: the package's kernels, both ways, around the edges of their tiles."""
+"""The launches of `trueband sanitize triton`: the package's kernels, both ways, around the edges of their tiles."""
 
 from __future__ import annotations
 

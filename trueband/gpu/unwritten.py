@@ -1,4 +1,4 @@
-"""Which elements of fresh tensors nothing has written, from kernel to kernel of one call."""
+"""Tracks which elements of fresh tensors nothing has written, from kernel to kernel of one call."""
 
 from __future__ import annotations
 

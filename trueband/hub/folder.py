@@ -18,7 +18,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class HubFolder(NamedTuple):
-    """What stands in a folder.
+    """The content of a folder.
 
     Attributes:
         config: content of `config.json`.

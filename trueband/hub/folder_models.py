@@ -24,7 +24,7 @@ NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the we
 
 
 class FolderModels:
-    """What both witnesses share: the last outputs are kept."""
+    """The part that both witnesses share. It keeps the last outputs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

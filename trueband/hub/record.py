@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What `trueband golden record` was asked for.
+    """A request of `trueband golden record`.
 
     Attributes:
         folder: of the model.
@@ -51,7 +51,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What became of a request.
+    """The result of a request.
 
     Attributes:
         golden: the recording.
@@ -176,7 +176,7 @@ def _golden(
 
 
 def _size(model: ModelFolder, inputs: Inputs) -> str:
-    """What the file will take at least: what each stage reads, float32."""
+    """The least size of the file: what each stage reads, float32."""
     batch, tokens = texts(model.recorded, inputs)["input_ids"].shape
     total = 4 * batch * tokens * model.recorded.config.hidden_size * len(model.recorded.stages)
     return f"{batch} x {tokens} tokens, a file of about {max(total / 1e6, 0.1):.1f} MB"

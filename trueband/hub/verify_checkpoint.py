@@ -96,7 +96,7 @@ def goldens_of(entry: CheckpointEntry, store: Store, names: Sequence[str] | None
 
 
 def identity(recognition: Recognition, config: Mapping[str, Any], witness: str) -> list[GoldenRecord]:
-    """Whether the configuration says what the published one says, and whether the weights are the published file."""
+    """Judge whether configuration and weights are the published ones."""
     entry, start = recognition.entry, time.perf_counter()
     differ = compared(entry.computes, config)
     detail = "; ".join(differ) if differ else f"{', '.join(entry.computes) or 'nothing'} compared: all as published"

@@ -67,7 +67,7 @@ def _check_weights(golden: Golden, model: ModelFolder) -> None:
 
 
 def _changed(recorded: dict[str, Any], model: ModelFolder) -> str:
-    """What the configuration says now and did not say then, for messages."""
+    """Describe how the configuration differs from the recorded one, for messages."""
     before = type(model.recorded.config).from_dict(recorded).to_dict()
     now = model.recorded.config.to_dict()
     changes = [f"{name} {now[name]}, recorded {before[name]}" for name in now if now[name] != before[name]]

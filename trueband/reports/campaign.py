@@ -1,4 +1,4 @@
-"""What a person reads of a campaign: cases, alarms and the spread of the errors for each dtype, then the failures."""
+"""The report of a campaign for a person: cases, alarms, the spread of errors for each dtype, then the failures."""
 
 from __future__ import annotations
 

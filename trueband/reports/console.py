@@ -1,4 +1,4 @@
-"""What a person reads when a run is over: the table of checks, and the failures."""
+"""The report of a run for a person: the table of checks, and the failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WIDEST = 10_000  # columns of a table in a file, which takes what it needs of th
 
 
 def report_console() -> Console:
-    """Where reports go: stdout, as wide as the terminal or as a file reads well."""
+    """The console of reports: stdout, as wide as the terminal, or as is readable in a file."""
     terminal = sys.stdout.isatty()
     return Console(
         file=sys.stdout, width=None if terminal else WIDTH_OF_A_FILE, highlight=False, soft_wrap=not terminal
@@ -36,7 +36,7 @@ def report_console() -> Console:
 
 
 def print_line(line: str) -> None:
-    """One line on stdout."""
+    """Print one line on stdout."""
     report_console().print(Text(line))
 
 
@@ -54,7 +54,7 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Coll
         print(table_text(heads, rows, right))
 
 
-def print_fields(fields: Iterable[tuple[str, str]], indent: str = "") -> None:
+def print_fields(fields: Iterable[tuple[str, str | None]], indent: str = "") -> None:
     """Print names and values on stdout as a table. Empty values are left out."""
     print_table(("", ""), ((indent + name, value) for name, value in fields if value))
 
@@ -130,7 +130,7 @@ def print_covered(covered: Covered) -> None:
 
 
 def print_expected(expected: Sequence[Record]) -> None:
-    """What failed as expected, each reason once."""
+    """Print what failed as expected, each reason once."""
     console = report_console()
     reasons: dict[str, list[str]] = {}
     for record in expected:
@@ -163,7 +163,7 @@ def print_failures(failures: Sequence[Record]) -> None:
 
 
 def _table(records: Sequence[Record], title: str) -> Table:
-    """One row for each check, one column for each dtype, architecture or witness."""
+    """Make a table with a row for each check, and a column for each dtype, architecture or witness."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("check", no_wrap=True)
     columns = list(dict.fromkeys(_column(record) for record in records))

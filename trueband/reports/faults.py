@@ -1,4 +1,4 @@
-"""What `trueband faults` prints."""
+"""The report of `trueband faults`."""
 
 from __future__ import annotations
 

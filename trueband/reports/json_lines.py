@@ -23,7 +23,7 @@ def first_line(record: str, machine: Machine, **fields: Any) -> dict[str, Any]:
 
 
 def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
-    """What runs where, of a kernel."""
+    """The first line of a kernel's results: what runs where."""
     return first_line(
         "run",
         candidate.machine,
@@ -65,7 +65,7 @@ class JsonLines:
             self._write(head)
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
-        """One line more."""
+        """Write one more line."""
         self._write({"record": kind, **values})
 
     def _write(self, values: Mapping[str, Any]) -> None:

@@ -47,5 +47,5 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
 
 
 def _xml_text(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """Remove the control characters that XML cannot hold."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

@@ -33,7 +33,7 @@ def rows(machine: Machine) -> list[tuple[str, str]]:
 
 
 def short(machine: Machine) -> str:
-    """What most differences are due to, in a line: processor, ATen capability, BLAS and its branch."""
+    """Describe in a line what causes most differences: processor, ATen capability, BLAS and its branch."""
     parts = [str(machine["processor"])]
     parts += [f"ATen {machine['aten']}"] if "aten" in machine else []
     if "torch_blas" in machine:
@@ -44,7 +44,7 @@ def short(machine: Machine) -> str:
 
 
 def apart(before: Machine, now: Machine) -> str:
-    """What two machines differ in, "processor: A, now B; ..."; "" where they do not."""
+    """Describe how two machines differ, "processor: A, now B; ..."; "" where they do not."""
     return "; ".join(
         f"{_NAMES.get(name, name)}: {before.get(name, 'unknown')}, now {now.get(name, 'unknown')}"
         for name in dict.fromkeys((*before, *now))

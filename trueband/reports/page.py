@@ -1,4 +1,4 @@
-"""What the page says, put into its template."""
+"""Fills the template of the page."""
 
 from __future__ import annotations
 

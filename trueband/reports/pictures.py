@@ -1,4 +1,4 @@
-"""From evidence to drawings: which keys a row sees, and where the errors are."""
+"""Draws the evidence: which keys a row sees, and where the errors are."""
 
 from __future__ import annotations
 

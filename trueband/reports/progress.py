@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Of a number of things that are done one after the other. Use it in a `with` statement.
+    """The progress of a number of things that are done one after the other. Use it in a `with` statement.
 
     Attributes:
         total: how many there are.
@@ -60,7 +60,7 @@ class Progress:
             self._bar.update(self._task, description=what)
 
     def advance(self, what: str, line: str = "", wrong: bool = False) -> None:
-        """One thing more is done.
+        """Count one more thing as done.
 
         Args:
             what: it was, for a line that is due.
@@ -81,7 +81,7 @@ class Progress:
         console.print(Text(line), soft_wrap=True)
 
     def _more(self) -> str:
-        """What else a line says of what is done."""
+        """The rest of a line on what is done."""
         return ""
 
     def _say(self, line: str, wrong: bool) -> None:
@@ -93,19 +93,19 @@ class Progress:
 
 
 class CheckProgress(Progress):
-    """Of a run of checks. Failures are written at once."""
+    """The progress of a run of checks. Failures are written at once."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total, "checks")
         self.cases = 0
 
     def case(self, check: str, dtype: str) -> None:
-        """One case more has been tried."""
+        """Count one more case."""
         self.cases += 1
         self.at(f"{dtype} {check}")
 
     def finished(self, record: Record) -> None:
-        """One record more is there."""
+        """Count one more record."""
         failure = "" if record.passed else f"{record.status.upper()} {record.check} [{record.dtype}] {record.message}"
         self.advance(f"{record.dtype} {record.check}", failure, wrong=True)
 

@@ -19,7 +19,7 @@ from trueband.session.suite import OnCase
 
 
 class Campaign:
-    """What `Run` is, for one kernel that is asked in blocks. Close it, or use it in a `with` statement.
+    """A `Run` of one kernel whose cases come in blocks. Close it, or use it in a `with` statement.
 
     Attributes:
         kernel: its suite.

@@ -70,7 +70,7 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
 
 
 def difference(head: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What two heads do not agree on, "expected ..., got ..."; "" where they belong together."""
+    """Describe where two heads disagree, "expected ..., got ..."; "" where they belong together."""
     for key in SAME:
         if head[key] != other[key]:
             if isinstance(head[key], dict):
@@ -171,7 +171,7 @@ class CampaignFile:
         self.head = {**head, "machines": before} if len(before) > 1 else head
 
     def write(self, block: Block) -> None:
-        """One more block is finished."""
+        """Write one more finished block."""
         self._lines.write("block", block.to_dict())
 
     def __enter__(self) -> CampaignFile:

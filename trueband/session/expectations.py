@@ -1,4 +1,4 @@
-"""Which failures a run expects: those of a file that the user gives, or those of a shipped target."""
+"""The failures that a run expects: those of a file that the user gives, or those of a shipped target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnyCase = TypeVar("AnyCase", Case, ModelCase)
 
 
 def expected_failures(expected: Expected, named: Named) -> ExpectedFailures:
-    """Of {check: reason} or the file given, else of the named target, else none."""
+    """Read {check: reason} or a file, else those of the named target, else none."""
     if isinstance(expected, Mapping):
         return ExpectedFailures(expected, "expected_failures")
     path = named.expected_failures if expected is None else Path(expected)

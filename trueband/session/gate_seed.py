@@ -37,7 +37,7 @@ class SeedOfWorkers:
             node.config.stash[_USED] = True
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """In a worker: say whether there was a gate."""
+        """Let a worker say whether there was a gate."""
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[NAME] = _gate_here(session.config)

@@ -96,7 +96,7 @@ def run_items(
 
 
 def run_item(item: Golden | GoldenCheck, context: Context) -> GoldenRecord:
-    """One golden, or one of the checks beside them, on one implementation."""
+    """Run one golden, or one of the checks beside them, on one implementation."""
     return run_golden(item, context) if isinstance(item, Golden) else run_check(item, context)
 
 

@@ -1,4 +1,4 @@
-"""From a function or a Target to the words by which another process finds it."""
+"""Turns a function or a Target into the words by which another process finds it."""
 
 from __future__ import annotations
 

@@ -62,4 +62,4 @@ class ModelSuite:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""What a run of the checks is asked for, whoever asks: the command, pytest, or a call."""
+"""The request of a run of the checks, from the command, pytest, or a call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
-    """What may be asked for, beside the targets. `Request` has the meanings and the defaults."""
+    """The options of a request, beside the targets. `Request` has the meanings and the defaults."""
 
     tier: str
     cases: int | None
@@ -53,7 +53,7 @@ def positive(text: str) -> int:
 
 
 def option(flag: str, meaning: str, metavar: str | None = None, **parsed: Any) -> dict[str, Any]:
-    """Of a field that command lines have as an option, the flag without its dashes."""
+    """Declare a field that is an option of command lines, by its flag without dashes."""
     named = {} if metavar is None else {"metavar": metavar}
     return {"flag": flag, "argparse": {"help": meaning, **named, **parsed}}
 

@@ -32,7 +32,7 @@ def _requirements() -> list[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Those of a release, "2.6.0rc1+cpu" as 2.6.0, filled up so that 2.6 is 2.6.0."""
+    """The numbers of a release, "2.6.0rc1+cpu" as 2.6.0, filled up so that 2.6 is 2.6.0."""
     release = re.match(r"\d+(?:\.\d+)*", version)
     numbers = [int(digits) for digits in release[0].split(".")] if release else []
     return (*numbers, *[0] * (5 - len(numbers)))

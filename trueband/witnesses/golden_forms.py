@@ -81,7 +81,7 @@ def optimized_seq2seq(
 def optimized_peer(
     model_class: str, config: dict[str, Any], state: Arrays, inputs: Arrays, generation: dict[str, Any] | None = None
 ) -> Arrays:
-    """All outputs of a class of `trueband.optimized` in float64, or what it writes.
+    """Compute all outputs of a class of `trueband.optimized` in float64, or what it generates.
 
     Raises:
         ValueError: weights that are not those of the model.

@@ -156,5 +156,5 @@ def _same(value: Any, source: Any) -> bool:
 
 
 def device_of(model: Any) -> str:
-    """Of the weights, such as "cpu" or "cuda:0"."""
+    """The device of the weights, such as "cpu" or "cuda:0"."""
     return str(next(model.parameters()).device)

@@ -58,7 +58,7 @@ class TorchModels(ABC):
         """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding."""
 
     def module(self, model: Model, name: str | None = None) -> Any:
-        """What `build` gives. It must not be changed: it is handed out again."""
+        """Return the module of `build`. It is shared: do not change it."""
         name = name or model.class_name
         wanted = (self, name, json.dumps(model.config, sort_keys=True), model.dtype)
         if not _LAST or _LAST[0] != wanted or _LAST[1] is not model.state:
@@ -138,13 +138,13 @@ class TorchModels(ABC):
         return module.roberta.config.to_dict(), {name: kept[name] for name in model.state}
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """What the model in a folder gives, and its weights."""
+        """Compute the outputs of the model in a folder, and return its weights."""
         module = self.stored(architecture, head, directory)
         state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
         return {**outputs_of(module, architecture, head, inputs), "state": state}
 
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
-        """What the model gives after the words that the input reads have been overwritten in place."""
+        """Compute the outputs after the words that the input reads have been overwritten in place."""
         import torch
 
         module = self.build(model)
@@ -222,7 +222,7 @@ def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
 
 
 def _parameter(module: Any, name: str) -> Any:
-    """By its name in the state dict; None for a buffer."""
+    """Find a parameter by its name in the state dict. Returns None for a buffer."""
     try:
         return module.get_parameter(name)
     except AttributeError:

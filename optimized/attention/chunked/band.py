@@ -45,7 +45,7 @@ NAMES = ("query", "key", "value")
 
 
 class Plan(NamedTuple):
-    """What to do in which order, and how."""
+    """The order of the work, and its settings."""
 
     rows: list[Row]
     band: Band

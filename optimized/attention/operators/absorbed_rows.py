@@ -33,7 +33,7 @@ class Weights(NamedTuple):
 
 
 def pays(row: Row, heads: int, width: int, work: Setting) -> bool:
-    """Whether this is less work, and can be done: without dropout probabilities add up to 1."""
+    """Return whether this is less work, and can be done: without dropout probabilities add up to 1."""
     return row.global_count * heads < width and work.dropout.generator is None
 
 

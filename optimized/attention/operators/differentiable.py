@@ -22,7 +22,7 @@ from trueband.optimized.attention.chunked.tensors import Unit, load_as_it_lies
 
 
 class Weights(NamedTuple):
-    """What multiplies the values, for some rows of one unit.
+    """The factors of the values, for some rows of one unit.
 
     Attributes:
         unit: the heads and the row of the batch.

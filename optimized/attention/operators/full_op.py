@@ -128,7 +128,7 @@ def weights(
     dropout_p: float,
     causal: bool = False,
 ) -> Iterator[Weights]:
-    """What multiplies the values, in the order of the plan; differentiable."""
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     for unit in units(query, key, attention_mask):
         k, v = load_as_it_lies(key, unit), load_as_it_lies(value, unit)

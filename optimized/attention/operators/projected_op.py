@@ -167,7 +167,7 @@ def weights(
     scale: float,
     dropout_p: float,
 ) -> Iterator[Weights]:
-    """What multiplies the values, in the order of the plan; differentiable."""
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, hidden_states.dtype, hidden_states.device)
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)

@@ -187,7 +187,7 @@ def weights(
     causal: bool,
     of_keys: bool,
 ) -> Iterator[Weights]:
-    """What multiplies the values, in the order of the plan; differentiable."""
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     table = distances.to(work.space.dtype)
     for unit in units(query, key, attention_mask):

@@ -25,7 +25,7 @@ from trueband.optimized.attention.triton.places import Place, Run
 
 
 class Setting(NamedTuple):
-    """What all kernels of a call share.
+    """The arguments that all kernels of a call share.
 
     Attributes:
         weights: (h,) float32, of the heads. dilations: (h,) int32.
@@ -191,7 +191,7 @@ def backward(
     log_sums: Tensor,
     grad_output: Tensor,
 ) -> Gradients:
-    """All gradients. `output`, `log_sums`: of the forward pass."""
+    """Compute all gradients. `output`, `log_sums`: of the forward pass."""
     query, key, value, output, grad_output = (unit(t) for t in (query, key, value, output, grad_output))
     log_sums = log_sums.contiguous()
     grad_query, grad_key, grad_value = (unset_like(query) for _ in range(3))

@@ -58,7 +58,7 @@ def backward(grad_output: Tensor, output: Tensor, log_sums: Tensor, *arguments: 
 
 
 def read(launch: Any, call: BandArguments) -> Any:
-    """What a launch needs of the arguments. ValueError for what the kernels do not take."""
+    """Read what a launch needs of the arguments. Raises ValueError for what the kernels do not take."""
     reason = refusal(call.query, call.dropout_p)
     if reason is not None:
         raise ValueError(reason)

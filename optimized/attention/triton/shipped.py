@@ -81,7 +81,7 @@ def configurations(
     head_dims: Sequence[int] = HEAD_DIMS,
     aligned: Sequence[bool] = (True,),
 ) -> Iterator[Configuration]:
-    """All kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
+    """Yield all kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
     for target, (dtype, tf32), head_dim, even in itertools.product(targets, formats, head_dims, aligned):
         if tf32 and not has_tf32(target):
             continue

@@ -35,7 +35,7 @@ class Lines:
         self._file, self._count, self._last = file, 0, time.monotonic()
 
     def write(self, code: Code, products: bool = False) -> None:
-        """One kernel, compiled and judged."""
+        """Write one kernel, compiled and judged."""
         broken = [asdict(refusal) for refusal in refusals(code, products)]
         self._file.write(json.dumps({"code": code.to_dict(), "refusals": broken}) + "\n")
         self._count += 1

@@ -1,4 +1,4 @@
-"""What compiled code must keep to. Each gate is a named claim. A refusal gives its numbers."""
+"""The requirements on compiled code. Each gate is a named claim. A refusal gives its numbers."""
 
 from __future__ import annotations
 

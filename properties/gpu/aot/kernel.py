@@ -12,7 +12,7 @@ from trueband.properties.gpu.aot.target import TARGETS
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a compiler needs to know.
+    """A kernel, as a compiler needs it.
 
     Attributes:
         name: a unique name. function: of triton.jit. target: of `TARGETS`.
@@ -34,7 +34,7 @@ class Kernel:
     products: bool = False
 
     def compile(self) -> Code:
-        """Its code; one with an `error` if the compiler refuses it. Needs triton without its interpreter."""
+        """Compile the kernel. The code has an `error` if it is refused. Needs triton without its interpreter."""
         import triton
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
@@ -52,7 +52,7 @@ class Kernel:
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:
-    """What triton raises when it does not compile a kernel."""
+    """The exceptions that triton raises when it does not compile a kernel."""
     from triton.errors import TritonError
 
     return (TritonError, RuntimeError)

@@ -46,7 +46,7 @@ def usage(cubin: bytes) -> tuple[int, int]:
 
 
 def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[str, ...]:
-    """What is wrong with the entry of PTX text: expected one, of this name, for this target and number of threads."""
+    """Describe what is wrong with the entry of PTX. Expected is one, of this name, target and number of threads."""
     code = re.sub(r"//[^\n]*", "", text)
     problems = []
     architecture = re.search(r"^\.target\s+(sm_\d+)", code, re.MULTILINE)

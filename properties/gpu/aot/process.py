@@ -23,7 +23,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was compiled; how the function or its process ended, if not well; whether by Ctrl-C; the machine it ran on,
+    """What was compiled, how the function or its process failed, whether by Ctrl-C, and the machine it ran on,
     if it came to tell."""
 
     judged: list[Judged]

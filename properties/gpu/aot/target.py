@@ -36,7 +36,7 @@ class GpuTarget:
     products: re.Pattern[str]
 
     def block_fits(self, registers: int, warps: int) -> bool:
-        """Whether a block of this many warps gets its registers, each thread this many."""
+        """Return whether a block of this many warps gets its registers, each thread this many."""
         in_all = -(-registers // self.granule) * self.granule * self.warp
         return -(-warps // self.schedulers) * in_all <= self.registers
 

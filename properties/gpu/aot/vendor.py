@@ -1,4 +1,4 @@
-"""What the readers of compiled code have in common."""
+"""The common part of the readers of compiled code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs beside the threads: cp.async and wgmma, in groups that are waited for."""
+"""Work that runs beside the threads: cp.async and wgmma, in groups that are waited for."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class CompileError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile.
+    """A kernel to compile.
 
     Attributes:
         module: that has the kernel, by name or as a file.

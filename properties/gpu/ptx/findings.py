@@ -1,4 +1,4 @@
-"""What the emulator reports."""
+"""The findings of the emulator."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _SMALLEST = np.finfo(np.float32).smallest_normal
 
 
 def flushed(value: Any) -> Any:
-    """What `.ftz` makes of it: 0 of its sign where it is subnormal."""
+    """Apply `.ftz`: subnormal numbers become 0 of their sign."""
     return np.where(np.abs(value) < _SMALLEST, np.copysign(np.float32(0), value), value)
 
 

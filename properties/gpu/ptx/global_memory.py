@@ -62,7 +62,7 @@ class GlobalMemory:
         self._arrays = arrays
 
     def address(self, array: NDArray[Any]) -> int:
-        """Of the first element."""
+        """The address of the first element."""
         return BASE + self._offset(array)
 
     def places(self, array: NDArray[Any]) -> NDArray[np.int64]:
@@ -81,7 +81,7 @@ class GlobalMemory:
         return _GUARD // 2  # an empty array: no byte of it is valid
 
     def distinct_bytes(self) -> int:
-        """That were loaded, and that were stored."""
+        """The numbers of distinct bytes that were loaded, and that were stored."""
         return int((self._reader != _NOBODY).sum() + self.stored.sum())
 
     def back(self) -> None:

@@ -172,7 +172,7 @@ def compare(instruction: Instruction, match: re.Match[str]) -> Step:
 
 @opcode(r"setp\.(lt|le|gt|ge|eq|ne|num|nan)(u?)(?:\.ftz)?\.f32")
 def compare_floating(instruction: Instruction, match: re.Match[str]) -> Step:
-    """With u, a comparison with NaN holds; without it, none does."""
+    """Compare floating-point numbers. With u, a comparison with NaN holds; without it, none does."""
     comparison, unordered = match[1], bool(match[2])
 
     def compared(x: Any, y: Any) -> Any:

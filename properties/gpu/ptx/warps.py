@@ -1,4 +1,4 @@
-"""What the threads of a warp do together: barriers, shuffles, and 8x8 matrices between registers and shared memory."""
+"""Operations of a whole warp: barriers, shuffles, and 8x8 matrices between registers and shared memory."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class Wave:
 
 
 def source(operand: str, kind: str) -> Read:
-    """How an operand is read: a register, a number, or a name that the hardware fills in.
+    """Return how an operand is read: a register, a number, or a name that the hardware fills in.
 
     Args:
         kind: of `TYPES`.

@@ -57,7 +57,7 @@ class Argument:
         return inside & self._is_element(first) & self._is_element(last)
 
     def index(self, offset: int) -> tuple[int, ...]:
-        """Of the element at an offset in bytes; the axis of the widest stride takes what is out of bounds."""
+        """The index of the element at an offset in bytes; the axis of the widest stride takes what is out of bounds."""
         position, index = offset // self.item, [0] * len(self.shape)
         for axis in self._axes:
             index[axis], position = divmod(position, self.strides[axis])

@@ -50,7 +50,7 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
 
 
 def counts(report: Report) -> dict[str, Any]:
-    """How much was looked at."""
+    """Count what was checked."""
     return {
         "launches": report.launches,
         "accesses": report.accesses,

@@ -61,14 +61,14 @@ class Order:
                 _join(released, {**known, program: clock})
 
     def is_before(self, earlier: int, program: int) -> bool:
-        """Whether atomics order an access before whatever the program does from now on."""
+        """Return whether atomics order an access before whatever the program does from now on."""
         known = self._known.get(program, {})
         if earlier == MANY:  # which they were is not kept: the benefit of the doubt
             return bool(known)
         return known.get(int(self.programs[earlier]), -1) > earlier
 
     def unordered(self, earlier: Clocks, program: int) -> NDArray[np.bool_]:
-        """Which of earlier accesses are of other programs, and not before this one."""
+        """Mark the earlier accesses by other programs that nothing orders before this one."""
         race = (earlier == MANY) | ((earlier >= 0) & (self.programs[earlier] != program))
         if race.any() and program in self._known:
             for clock in np.unique(earlier[race]):

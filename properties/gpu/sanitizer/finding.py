@@ -1,4 +1,4 @@
-"""What the sanitizer found: where in the source, which tensor, which element, which programs."""
+"""A finding of the sanitizer: where in the source, which tensor, which element, which programs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def place_text(file: str, line: int, function: str) -> str:
 
 
 def place(own: str, foreign: str) -> Place:
-    """Where the kernel is that is being interpreted.
+    """Return the place in the source of the kernel that is being interpreted.
 
     Args:
         own: folder of the sanitizer and of what mends the interpreter; the frame `run_programs` of it stands between

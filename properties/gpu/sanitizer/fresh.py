@@ -52,7 +52,7 @@ class Fresh:
             self._compare(first, page)
 
     def first_unwritten(self, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-        """Which of the accesses of `size` bytes, at these bytes of the storage, read something unwritten."""
+        """Mark the accesses of `size` bytes, at these bytes of the storage, that read something unwritten."""
         unwritten = np.zeros(starts.shape, dtype=bool)
         if not self._all_written:
             for place in _spread(size, self.unit):
@@ -67,19 +67,19 @@ class Fresh:
             self._unwritten.data[0, places] = False
 
     def _compare(self, first: int, page: NDArray[Any]) -> None:
-        """Of a page from the unit `first` on: what holds something else than the pattern has been written."""
+        """Compare a page from the unit `first` on: what differs from the pattern has been written."""
         there = self._memory[first : first + page.shape[1]]
         page[0, : len(there)] &= there == self._pattern
 
 
 class FreshMemory:
-    """All memory that torch.empty gave while `watched`, as long as it is there."""
+    """The memory that torch.empty gave while `watched`, as long as it exists."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Fresh]] = {}
 
     def of(self, tensor: Any) -> Fresh | None:
-        """What is known of a tensor's storage."""
+        """Return what is known of a tensor's storage."""
         storage = tensor.untyped_storage()
         entry = self._known.get(storage.data_ptr())
         return entry[1] if entry is not None and entry[0]() is storage else None

@@ -25,7 +25,7 @@ _NAN_BITS = {"bf16": 0x7FC0, "fp8e5": 0x7F, "fp8e4nv": 0x7F, "fp8e5b16": 0x80, "
 
 
 class Filling:
-    """What stands in inactive lanes of loads without `other`, at some places of the source.
+    """The contents of inactive lanes of loads without `other`, at some places of the source.
 
     Args:
         kind: one of FILLINGS.
@@ -75,7 +75,7 @@ def _finding(launch: Launch, place: Place, program: Grid, seen: Seen) -> Finding
 
 
 def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -> Seen | None:
-    """What another run has done otherwise than the first; None: it did the same."""
+    """Describe what another run did differently from the first; None if it did the same."""
     memories = launch.memories.values()
     first = {memory.address: memory.swap(memory.before) for memory in memories}
     launch.again, launch.reached = True, None

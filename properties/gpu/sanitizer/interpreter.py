@@ -1,4 +1,4 @@
-"""Where the sanitizer takes hold of Triton's interpreter: its loads, stores and atomics, its launches, its programs."""
+"""The hooks of the sanitizer in Triton's interpreter: its loads, stores and atomics, its launches, its programs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
 
 
 class _Watch:
-    """What replaces methods of the interpreter; `self` of those comes second."""
+    """The replacements of methods of the interpreter; `self` of those comes second."""
 
     def __init__(self, interpreter: Any, report: Report, seed: int, foreign: str) -> None:
         self.interpreter, self.report, self.seed, self.foreign = interpreter, report, seed, foreign
@@ -200,7 +200,7 @@ class _Watch:
         return self.launch, place(OWN, self.foreign)
 
     def _types(self, pointers: Any) -> tuple[Any, np.dtype[Any]]:
-        """Of what a pointer points to: triton's, and NumPy's."""
+        """The types that a pointer points to: triton's and NumPy's."""
         scalar = pointers.get_element_ty()
         return scalar, self.interpreter._get_np_dtype(scalar)
 

@@ -32,7 +32,7 @@ class Paged:
         self.data = np.repeat(fill[:, None], self._page, axis=1)
 
     def places(self, units: Units) -> Units:
-        """Where units stand in `data`, which may be another array after this."""
+        """Return the places of units in `data`, which may be another array after this."""
         pages = units // self._page
         slots = self._slots[pages]
         if (slots < 0).any():

@@ -12,7 +12,7 @@ from trueband.properties.results.machine import Machine
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen.
+    """The findings of a run.
 
     Attributes:
         findings: each fault once.

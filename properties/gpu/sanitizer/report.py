@@ -1,4 +1,4 @@
-"""What a run of the sanitizer has seen."""
+"""The report of a run of the sanitizer."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def run_list(options: argparse.Namespace) -> int:
 
 
 def all_rows() -> list[dict[str, Any]]:
-    """What is listed of each golden and check."""
+    """List each golden and check as plain data."""
     store = open_store()
     store.check()
     rows = []
@@ -78,7 +78,7 @@ def all_rows() -> list[dict[str, Any]]:
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """For a reader."""
+    """Print for a reader."""
     print_table(("",) * 4, ((row["id"], row["kind"], _where(row), row["claim"]) for row in rows))
     counts = Counter(row["kind"] for row in rows)
     here_count = sum(row["runs_here"] for row in rows)

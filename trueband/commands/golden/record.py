@@ -72,7 +72,7 @@ def run_record(options: argparse.Namespace) -> int:
 
 
 def report(made: Made, out: Path) -> None:
-    """For a reader."""
+    """Print for a reader."""
     for line in made.wiring:
         print_line(f"FAILED  {line}")
     for verdict in made.verdicts:
@@ -94,7 +94,7 @@ def report(made: Made, out: Path) -> None:
 
 
 def report_json(made: Made, out: Path) -> None:
-    """For a program."""
+    """Print as JSON."""
     line = first_line(
         "recording",
         machine_of(made.golden),

@@ -60,8 +60,8 @@ def as_json(golden: Golden) -> dict[str, Any]:
     return golden.metadata.to_dict() | {"arrays": arrays, "file": open_store().index[golden.id]["file"]}
 
 
-def fields_of(golden: Golden) -> list[tuple[str, str]]:
-    """Names and values, as a person reads them. A value is empty where the golden has none."""
+def fields_of(golden: Golden) -> list[tuple[str, str | None]]:
+    """Names and values, as a person reads them. A value is empty or None where the golden has none."""
     metadata, reason = golden.metadata, obstacle(golden)
     source = metadata.source
     place = " ".join(filter(None, (source.repository, source.path, source.commit and f"@ {source.commit}")))
@@ -96,7 +96,7 @@ def fields_of(golden: Golden) -> list[tuple[str, str]]:
     ]
 
 
-def _print(golden_id: str, fields: list[tuple[str, str]]) -> None:
+def _print(golden_id: str, fields: list[tuple[str, str | None]]) -> None:
     print_line(golden_id)
     print_fields(fields, indent="  ")
 

