@@ -91,6 +91,20 @@ class GoldenRecord:
     kind: str = "check"
     cannot_run: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        outcome: Outcome,
+        name: str,
+        claim: str,
+        witness: str,
+        seconds: float,
+        kind: str = "check",
+        cannot_run: bool = False,
+    ) -> Self:
+        """The record of an outcome."""
+        return cls(name, claim, witness, **vars(outcome), seconds=seconds, kind=kind, cannot_run=cannot_run)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -108,17 +122,5 @@ def record_of(name: str, claim: str, kind: str, witness: str, compute: Callable[
         outcome, cannot_run = Outcome(False, f"cannot run: {reason}"), True
     except Exception as error:
         outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
-    return GoldenRecord(
-        name=name,
-        claim=claim,
-        witness=witness,
-        passed=outcome.passed,
-        detail=outcome.detail,
-        value=outcome.value,
-        expected=outcome.expected,
-        error=outcome.error,
-        tolerance=outcome.tolerance,
-        seconds=time.perf_counter() - start,
-        kind=kind,
-        cannot_run=cannot_run,
-    )
+    seconds = time.perf_counter() - start
+    return GoldenRecord.of(outcome, name, claim, witness, seconds, kind, cannot_run)

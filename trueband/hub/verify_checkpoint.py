@@ -10,7 +10,7 @@ from typing import Any
 from trueband.golden.checkpoints import CheckpointEntry, Directory, Recognition, recognize
 from trueband.golden.checkpoints.recognize import compared
 from trueband.golden.checkpoints.runner import FORM
-from trueband.golden.records import GoldenRecord
+from trueband.golden.records import GoldenRecord, Outcome
 from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, Store, open_store
 from trueband.hub.folder import read_config
@@ -106,18 +106,7 @@ def identity(recognition: Recognition, config: Mapping[str, Any], witness: str) 
         detail = f"{file}: sha256 {here}, as published" if same else f"{file}: expected sha256 {published}, got {here}"
         claims.append((f"weights {file}", "the weights are the published file", same, detail))
     return [
-        GoldenRecord(
-            name=f"{entry.id}: {what}",
-            claim=claim,
-            witness=witness,
-            passed=passed,
-            detail=detail,
-            value=None,
-            expected=None,
-            error=None,
-            tolerance=None,
-            seconds=time.perf_counter() - start,
-        )
+        GoldenRecord.of(Outcome(passed, detail), f"{entry.id}: {what}", claim, witness, time.perf_counter() - start)
         for what, claim, passed, detail in claims
     ]
 

@@ -79,17 +79,5 @@ def _with_note(outcome: Outcome, note: str) -> Outcome:
 
 
 def _record(golden: Golden, name: str, outcome: Outcome, where: str, seconds: float) -> GoldenRecord:
-    return GoldenRecord(
-        name=f"{golden.id}:{name}",
-        claim=golden.metadata.claim,
-        witness=where,
-        passed=outcome.passed,
-        detail=outcome.detail,
-        value=outcome.value,
-        expected=outcome.expected,
-        error=outcome.error,
-        tolerance=outcome.tolerance,
-        seconds=seconds,
-        kind=golden.metadata.kind,
-        cannot_run=False,
-    )
+    metadata = golden.metadata
+    return GoldenRecord.of(outcome, f"{golden.id}:{name}", metadata.claim, where, seconds, metadata.kind)
