@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     main_parser.add_argument(
         "--verbose",
         action="store_true",
-        help="with --version: also the machine, as the first "
+        help="with --version: also print the machine, as the first "
         "line of every results file records it: processor, libraries, threads, variables",
     )
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")

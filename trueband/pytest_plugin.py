@@ -44,14 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help="a kernel to check, module:callable or file.py:callable; again for more",
+        help="a kernel to check, module:callable or file.py:callable; may be given more than once",
     )
     add(
         "--trueband-model-target",
         action="append",
         default=[],
         metavar="FACTORY",
-        help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more",
+        help="models to check, module:factory or file.py:factory, as of `trueband check`; may be given more than once",
     )
     add_options(add, "--trueband-")
 

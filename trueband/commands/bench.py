@@ -29,10 +29,10 @@ from trueband.reports.whole_file import write_whole
 from trueband.session.request import positive
 
 DESCRIPTION = """\
-Time and memory of the attention and the models, beside other implementations and beside the machine's own ceiling: the
-time that the same multiply-adds take as one large matrix product. Every contender runs in a process of its own; those
-of one shape are timed in turns, so that a machine that slows down slows all of them; times are medians of rounds, and
-memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is reported, and
+Measure time and memory of the attention and the models beside other implementations, and beside the machine's own
+ceiling: the time that the same multiply-adds take as one large matrix product. Every contender runs in a process of its
+own. Those of one shape are timed in turns, so a machine that slows down slows all of them. Times are medians of rounds.
+Memory is the peak of a call beyond inputs and weights. A contender that runs out of time or memory is reported, and
 skipped for longer texts. Without options this takes an hour or more, with --quick some minutes. Peers that are not
 installed are left out: pip install 'trueband[peers]'."""
 TOKENS = {
@@ -83,10 +83,10 @@ def add_parser(commands: Commands[Command]) -> None:
         "--passes",
         choices=PASSES,
         metavar="WHICH",
-        help="forward; both: forward and backward as one; all: the one, then the other (default: all)",
+        help="forward; both: forward and backward as one; all: first forward, then both (default: all)",
     )
     add("--contender", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
-    add("--rounds", type=positive, metavar="N", help="of each contender in turn (default: 5)")
+    add("--rounds", type=positive, metavar="N", help="rounds of each contender, in turns (default: 5)")
     add("--batch", type=positive, default=1, metavar="B", help="rows (default: 1)")
     add(
         "--padding",
@@ -116,7 +116,7 @@ def add_parser(commands: Commands[Command]) -> None:
     add(
         "--memory-limit", type=positive, metavar="MIB", help="for one process (default: three quarters of what is free)"
     )
-    add("--json", type=Path, metavar="FILE", help="write one JSON line for each measurement, as they finish")
+    add("--json", type=Path, metavar="FILE", help="write one JSON line for each measurement, as it finishes")
     add(
         "--roofline",
         choices=DEVICES,
@@ -131,7 +131,7 @@ def add_parser(commands: Commands[Command]) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="measure nothing: tables, and a plot, of files that --json wrote",
+        help="measure nothing: print tables, and plot, from files that --json wrote",
     )
 
 

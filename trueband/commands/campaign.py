@@ -25,12 +25,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the run that --json FILE is of, and do nothing again; a new FILE is begun",
+        help="continue the run in --json FILE, and repeat nothing; a new FILE is started",
     )
     command.add_argument(
         "--shard",
         metavar="i/N",
-        help="run part i of N of the cases, by the hash of a case's id; trueband merge sums the files of the parts up",
+        help="run part i of N of the cases, by the hash of a case's id; trueband merge sums the files of the parts",
     )
 
 

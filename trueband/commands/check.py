@@ -27,10 +27,10 @@ from trueband.session.run import Run
 
 DESCRIPTION = f"""\
 Check a kernel against the contract: named checks on random cases, exact probes, and every pattern of a small world.
-TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; arguments it does
-not take are features it does not claim. Give it more to say as a trueband.Target. Or TARGET is one of the names that
-`trueband targets` lists. Without TARGET the package checks itself ({OWN_KERNEL}) and its models, on published trained
-weights, which are fetched once."""
+TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; an argument that
+it does not take is a feature that it does not claim. A trueband.Target can declare more. Or TARGET is one of the names
+that `trueband targets` lists. Without TARGET the package checks itself ({OWN_KERNEL}), its models, and published
+trained weights, which are fetched once."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -54,7 +54,7 @@ def add_parser(commands: Commands[Command]) -> None:
         "Hub's signature",
     )
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-    add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
+    add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as checks finish")
     report_files.add_options(command)
     campaign_run.add_options(command)
 

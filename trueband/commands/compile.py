@@ -27,23 +27,23 @@ SPECS = {tier: f"trueband.gpu.compile_cases:{tier}" for tier in ("quick", "night
 MOST_ROWS = 60
 
 DESCRIPTION = f"""\
-Compile Triton kernels for GPUs that are not here, and read from the compiled code whether it keeps to:
+Compile Triton kernels for GPUs that are not installed, and check that the compiled code keeps these rules:
 
 {table_text(("", ""), ((f"  {gate.name}", gate.claim) for gate in GATES))}
 
 TARGET is module:function or file.py:function, as for `trueband sanitize`: the function makes tensors on the CPU and
-launches kernels on them. Here a launch compiles the kernel for the GPU, as Triton would for these very arguments, and
-does nothing else: results stay as they were, so the function must not look at them. If it takes an argument named
-target it is given the GPU's name, once for each GPU; an autotuned kernel is compiled in each of its configurations. It
-may also return trueband.properties.gpu.aot.kernel.Kernel objects: signatures to compile without a launch.
+launches kernels on them. Here a launch only compiles the kernel for the GPU, as Triton would for these arguments.
+Results stay as they were, so the function must not look at them. An argument named target receives the GPU's name, once
+for each GPU. An autotuned kernel is compiled in each of its configurations. The function may also return
+trueband.properties.gpu.aot.kernel.Kernel objects: signatures to compile without a launch.
 
   $ trueband compile my_triton.py:launch --gpu sm_90 --gpu gfx942
 
-Without TARGET, or as {OWN}, the package's own kernels are compiled as they are shipped: with --tier quick those for
-bfloat16 and heads 64 wide, with nightly for all dtypes and widths, which takes about an hour with --jobs 1. Their
-tensors are aligned as a model's are.
+Without TARGET, or as {OWN}, the package's own kernels are compiled as they are shipped: with --tier quick for bfloat16
+and heads 64 wide, with nightly for all dtypes and widths, which takes about an hour with --jobs 1. Their tensors are
+aligned like a model's.
 
-Compiled code that keeps to all of this may be wrong or slow. Nothing runs on a GPU."""
+Compiled code that keeps all rules may still be wrong or slow. Nothing runs on a GPU."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -51,7 +51,7 @@ def add_parser(commands: Commands[Command]) -> None:
     command = add_command(
         commands,
         "compile",
-        "compile Triton kernels for GPUs that are not here, and judge the code",
+        "compile Triton kernels for GPUs that are not installed, and judge the code",
         DESCRIPTION,
         run_command,
     )
@@ -61,12 +61,12 @@ def add_parser(commands: Commands[Command]) -> None:
         "--gpu",
         action="append",
         metavar="GPU",
-        help=f"one of {', '.join(TARGETS)}; again for more (default: {', '.join(OWN_TARGETS)})",
+        help=f"one of {', '.join(TARGETS)}; may be given more than once (default: {', '.join(OWN_TARGETS)})",
     )
-    add("--tier", choices=tuple(SPECS), help=f"how many of the package's own kernels (default: quick; of {OWN} only)")
-    add("--jobs", type=positive, default=1, metavar="N", help=f"processes (default: 1; of {OWN} only)")
-    add("--time-limit", type=float, metavar="SECONDS", help="for all of it (default: no limit)")
-    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each kernel, the sum")
+    add("--tier", choices=tuple(SPECS), help=f"how many of the package's own kernels (default: quick; for {OWN} only)")
+    add("--jobs", type=positive, default=1, metavar="N", help=f"processes (default: 1; for {OWN} only)")
+    add("--time-limit", type=float, metavar="SECONDS", help="for the whole run (default: no limit)")
+    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each kernel, the summary")
 
 
 def run_command(options: argparse.Namespace) -> int:

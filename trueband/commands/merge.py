@@ -20,16 +20,16 @@ from trueband.reports.whole_file import write_whole
 from trueband.session.campaign_file import difference, plan_of, read_campaign
 
 DESCRIPTION = """\
-Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,
-and the spread of error/bound for each dtype. The files must be of one run (target, seed, cases, version), and every
-block of every shard must be there; --partial sums up what there is, for example while the campaign runs."""
+Sum the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms, and
+the spread of error/bound for each dtype. The files must be of one run (target, seed, cases, version), and every block
+of every shard must be there; --partial sums what there is, for example while the campaign runs."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = add_command(commands, "merge", "sum up the files of a campaign", DESCRIPTION, run_command)
+    command = add_command(commands, "merge", "sum the files of a campaign", DESCRIPTION, run_command)
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="written by trueband check --tier nightly")
-    command.add_argument("--partial", action="store_true", help="do not ask that all shards are there and complete")
+    command.add_argument("--partial", action="store_true", help="do not require that all shards exist and are complete")
     command.add_argument(
         "--json",
         type=Path,

@@ -15,8 +15,8 @@ from trueband.session.request import FORMER_MODELS, OWN_KERNEL, OWN_MODELS, Requ
 from trueband.session.run import Run
 
 DESCRIPTION = """\
-Run one check on one case again, as the report of a failure says. CASE is a JSON line
-{"check": NAME, "case": {...}}; the case may be edited by hand."""
+Run one check on one case again, as the report of a failure says. CASE is a JSON line {"check": NAME, "case": {...}};
+the case may be edited by hand."""
 
 
 def add_parser(commands: Commands[Command]) -> None:

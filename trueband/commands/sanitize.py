@@ -25,13 +25,13 @@ SHOWN = 3
 MEMORY_LIMIT = 8192  # MiB
 
 DESCRIPTION = f"""\
-Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. Found are:
+Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. The sanitizer finds:
 
 {table_text(("", ""), ((f"  {kind}", what) for kind, what in KINDS.items()))}
 
 TARGET is module:function or file.py:function. The function takes no arguments, makes tensors on the CPU and launches
-kernels on them: as many shapes as have edges. Nothing else is required (an argument named target, if it has one, is
-"cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_triton.py:
+kernels on them, at every shape that has an edge case. Nothing else is required (an argument named target, if it has
+one, is "cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_triton.py:
 
   import torch
   import triton
@@ -51,15 +51,15 @@ kernels on them: as many shapes as have edges. Nothing else is required (an argu
 
 Without TARGET, or as {OWN}, the package's own kernels are run, forward and backward, around the edges of their tiles.
 
-Every argument of a launch is a tensor of its own: an access that was computed from it must be of one of its elements.
-An access out of bounds is reported and not made. The programs of a launch run in a random order, and what an atomic
-operation orders is no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A
-launch with a load that has inactive lanes and no `other` is run again with other values in these lanes.
-Tensors may be larger than the memory, as long as little of them is written: what torch.empty, zeros, ones and full give
-takes memory where it is written, and so does what the sanitizer keeps of a tensor where it is touched. An offset in
-int32 that wraps beyond 2^31 elements is reported with the element that was meant.
-Not seen: a column too many, where the next row's element is there to be read; addresses that the kernel itself reads
-from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
+Every argument of a launch is a separate tensor: an access computed from it must hit one of its elements. An access out
+of bounds is reported and not made. The programs of a launch run in a random order, and accesses that atomic operations
+order are no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A launch with a
+load that has inactive lanes and no `other` is run again with other values in these lanes. Tensors may be larger than
+the memory, as long as little of them is written: a tensor of torch.empty, zeros, ones or full takes memory only where
+it is written, and the sanitizer's own data only where it is touched. An offset in int32 that wraps beyond 2^31 elements
+is reported with the element that was meant. The sanitizer does not see a column too many, where the next row's element
+can be read, addresses that the kernel itself reads from memory, or what the compiler makes of the kernel. It does not
+judge numbers. Nothing runs on a GPU."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -69,7 +69,7 @@ def add_parser(commands: Commands[Command]) -> None:
     )
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
-    add("--seed", type=int, default=0, metavar="S", help="of the order in which programs run (default: 0)")
+    add("--seed", type=int, default=0, metavar="S", help="seed of the order in which programs run (default: 0)")
     add(
         "--time-limit",
         type=float,
@@ -84,7 +84,7 @@ def add_parser(commands: Commands[Command]) -> None:
         help=f"of memory that is written, the sanitizer's own included (default: {MEMORY_LIMIT:,})",
     )
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
-    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
+    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the summary")
 
 
 def run_command(options: argparse.Namespace) -> int:

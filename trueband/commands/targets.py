@@ -17,8 +17,8 @@ from trueband.reference.config import POSITION_EMBEDDING_TYPES
 from trueband.reports.console import print_line
 
 DESCRIPTION = """\
-List the targets that have a name, for `trueband check NAME`: the shipped ones, and the entry points that other
-packages declare in the group trueband.targets, NAME = "module:attribute" of a callable or a trueband.Target."""
+List the targets that have a name, for `trueband check NAME`: the shipped ones, and the entry points that other packages
+declare in the group trueband.targets, NAME = "module:attribute" of a callable or a trueband.Target."""
 
 
 def add_parser(commands: Commands[Command]) -> None:

@@ -107,7 +107,7 @@ class Request:
     )
     device: str = field(default="cpu", metadata=option("device", "where the target runs, such as cuda (default: cpu)"))
     seed: int | None = field(
-        default=None, metadata=option("seed", "of the search for cases (default: 0)", "S", type=int)
+        default=None, metadata=option("seed", "seed of the search for cases (default: 0)", "S", type=int)
     )
     select: str | None = field(default=None, metadata=option("select", SELECT, "EXPR"))
     expected_failures: Mapping[str, Any] | str | Path | None = field(

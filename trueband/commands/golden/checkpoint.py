@@ -22,7 +22,7 @@ def add_checkpoint(command: argparse.ArgumentParser) -> None:
     """The options of `verify` that concern a folder."""
     command.add_argument("--checkpoint", type=Path, metavar="DIR", help=FOLDER)
     command.add_argument(
-        "--as", dest="checkpoint_id", metavar="HUB_ID", help="which checkpoint DIR holds, where several have its shape"
+        "--as", dest="checkpoint_id", metavar="HUB_ID", help="the checkpoint in DIR, where several have its shape"
     )
 
 

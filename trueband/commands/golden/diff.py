@@ -16,10 +16,10 @@ from trueband.reports.console import print_line, print_table
 from trueband.reports.json_lines import first_line
 
 DESCRIPTION = """\
-How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the
-bound of two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares
-the references: beyond 1 the weights or the configuration differ from that layer on. The second compares what the
-optimized models gave. Exit code 1 where a number is above 1."""
+Compare two recordings of the same inputs, layer by layer. A number is the largest difference in units of the bound of
+two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares the
+references: beyond 1 the weights or the configuration differ from that layer on. The second compares the outputs of the
+optimized models. The exit code is 1 if a number is above 1."""
 
 
 def add_diff(actions: Commands[Command]) -> None:

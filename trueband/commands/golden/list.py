@@ -16,10 +16,10 @@ from trueband.reports.console import print_line, print_table
 from trueband.session.golden_choice import NAMED_CHECKS
 
 DESCRIPTION = """\
-List the goldens of the store, and the named checks beside them: id, kind, whether `trueband golden verify` can compute
-it here, and what passing says. Kinds: published (printed by others); derived (printed by others, for weights that must
-give the same); superseded (printed and known to be wrong: a correct implementation misses it); peer (recorded from
-another library); taps (recorded from the reference); check (claims without a stored number)."""
+List the goldens of the store and the named checks: id, kind, whether `trueband golden verify` can compute it here, and
+what passing says. Kinds: published (printed by others); derived (printed by others, for weights that must give the
+same); superseded (printed and known to be wrong: a correct implementation misses it); peer (recorded from another
+library); taps (recorded from the reference); check (claims without a stored number)."""
 ALL_KINDS = (*(kind for kind in KINDS if kind != "recording"), "check")
 
 

@@ -67,15 +67,15 @@ def add_verify(actions: Commands[Command]) -> None:
     add(
         "--dtype",
         choices=PRECISIONS,
-        help="that the weights are cast to (default: float32, as they are stored); the "
-        "reference computes in float64 always. A coarser dtype cannot meet the printed digits",
+        help="of the weights in the run (default: float32, as they are stored); the "
+        "reference always computes in float64. A coarser dtype cannot meet the printed digits",
     )
     add_checkpoint(command)
-    add("--device", help="to run a recording on, e.g. cuda (default: cpu)")
+    add("--device", help="where a recording runs, e.g. cuda (default: cpu)")
     add(
         "--json",
         action="store_true",
-        help="print one JSON object per line: what runs where, goldens as they finish, the sum",
+        help="print one JSON object per line: what runs where, goldens as they finish, the summary",
     )
 
 
