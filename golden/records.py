@@ -59,7 +59,7 @@ class GoldenCheck:
         name: stable, for reports and for choosing.
         claim: one line, what passing says.
         run: the comparison; gets the witness.
-        form: of the witness, see `trueband.golden.witness`.
+        form: the form of the witness, see `trueband.golden.witness`.
     """
 
     name: str
@@ -74,7 +74,7 @@ class GoldenRecord:
 
     Attributes:
         seconds: wall-clock time.
-        kind: of the golden (`trueband.golden.store.KINDS`), or "check".
+        kind: the kind of the golden (`trueband.golden.store.KINDS`), or "check".
         cannot_run: it was not computed, and `detail` says why; `passed` is False then.
     """
 

@@ -24,7 +24,7 @@ class CheckFailed(AssertionError):
     """A check failed; the message is the whole report.
 
     Attributes:
-        record: of the failure.
+        record: the record of the failure.
     """
 
     def __init__(self, record: Record) -> None:
@@ -41,10 +41,10 @@ class BoundCheck:
     """One check of one target in one dtype. Call it to run it.
 
     Attributes:
-        name: of the check.
-        dtype: of the inputs.
+        name: the name of the check.
+        dtype: the dtype of the inputs.
         target: its import string.
-        record: of the last call; None before.
+        record: the record of the last call; None before.
     """
 
     def __init__(self, run: Run, suite: Suite, step: Step) -> None:

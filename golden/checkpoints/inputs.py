@@ -21,8 +21,8 @@ TOKENIZER = "tokenizer"  # attention_mask: 1 for the tokens of the text, 0 for i
 @dataclass(frozen=True)
 class Encoded:
     """Attributes:
-    arrays: by the names of the model's arguments.
-    batch: of texts; None where the source gives ids.
+    arrays: the arrays by the names of the model's arguments.
+    batch: the batch of texts; None where the source gives ids.
     """
 
     arrays: dict[str, NDArray[Any]]

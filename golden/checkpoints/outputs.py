@@ -34,8 +34,8 @@ class Run:
     """Attributes:
     fields: outputs of the model by the Hub's names.
     encoded: its inputs.
-    directory: of the checkpoint.
-    details: of the golden.
+    directory: the directory of the checkpoint.
+    details: the details of the golden.
     """
 
     fields: Mapping[str, Array]

@@ -26,7 +26,7 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
 
     Args:
         recipe: see above.
-        name: of the argument, for errors.
+        name: the name of the argument, for errors.
         like: input_ids or decoder_input_ids, for recipes that follow them.
 
     Raises:

@@ -39,7 +39,7 @@ def recognize(
     """The checkpoint in a folder.
 
     Args:
-        directory: with the weights.
+        directory: the directory with the weights.
         config: content of its config.json.
         chosen: what the user says it is: an id of the table, or another name of it.
         table: None: the one of the package.

@@ -20,7 +20,7 @@ class CheckpointEntry:
 
     Attributes:
         id: on the Hub, "owner/name".
-        model_type: of its config.json.
+        model_type: the model type of its config.json.
         shape: fields of config.json that the shapes of its tensors follow from. Empty: not known; then it is found
             by its name only.
         computes: other fields of config.json that its outputs depend on, such as attention_window.

@@ -23,7 +23,7 @@ class Apart:
     """One tap.
 
     Attributes:
-        name: of the tap.
+        name: the name of the tap.
         reference: largest difference of the references, in units of the bound. Not 0 where weights, configurations
             or the arithmetic of the reference differ.
         own: the same of the recorded implementations; None where a recording holds the reference alone.

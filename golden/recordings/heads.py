@@ -22,7 +22,7 @@ from trueband.reference.led_heads import last_end
 
 class Head(NamedTuple):
     """Attributes:
-    module: of the model, under the Hub's name.
+    module: the module of the model, under the Hub's name.
     reads: "tokens": every one; "token": one of each text, see `token_of_texts`; "pooled": what the pooler gives.
     taps: its outputs.
     """

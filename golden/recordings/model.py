@@ -23,9 +23,9 @@ class Recorded:
 
     Attributes:
         family: its names.
-        config: of the model.
+        config: the config of the model.
         state: weights of any floating dtype under the Hub's keys.
-        prefix: of the keys of the model inside a model with a head; "" where it has none.
+        prefix: the prefix of the keys of the model inside a model with a head; "" where it has none.
         head: such as "MaskedLM"; "" for the base model.
     """
 

@@ -45,8 +45,8 @@ def stage_moments(
         stage: one of `model.stages`.
         inputs: ids and masks, see `check_inputs`.
         entering: what the stage reads, (b, n, D) or (b, D), under its name; of decoder layers also "encoded".
-        rows: of the side that the stage belongs to.
-        precision: of the implementation that is to be judged.
+        rows: the rows of the side that the stage belongs to.
+        precision: the precision of the implementation that is to be judged.
     """
     side, kind, number = parts_of(stage)
     own = texts(model, inputs)

@@ -161,7 +161,7 @@ def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
 
     Args:
         value: all rows, or the recorded ones.
-        dtype: that the implementation computed in.
+        dtype: the dtype that the implementation computed in.
 
     Raises:
         ValueError: another shape, an unknown dtype, or no such tap.

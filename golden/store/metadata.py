@@ -57,14 +57,14 @@ class Metadata:
         inputs: names of arguments -> a recipe: nested lists, or {"tensor": name} of an array in the file, or the forms
             of the runner.
         output: which output, by its name, such as "logits".
-        slice: of the output, in Python's notation; None: all of it.
+        slice: the slice of the output, in Python's notation; None: all of it.
         expected: texts, where the output is text; None: the array "expected" of the file.
         tolerance: None where the output must agree exactly, and for kinds that are judged by a computed bound.
-        dtype: that the publisher computed in.
+        dtype: the dtype that the publisher computed in.
         source: who published.
-        license: of the numbers.
-        conversion: of the checkpoint before it runs: {"to": "longformer", ...}; None: as it is.
-        revision: of the checkpoint; None: not known.
+        license: the license of the numbers.
+        conversion: the conversion of the checkpoint before it runs: {"to": "longformer", ...}; None: as it is.
+        revision: the revision of the checkpoint; None: not known.
         weights_sha256: name of a file of weights -> sha256; empty: not known.
         inputs_sha256: of the inputs, see `trueband.golden.store.digest`.
         cannot_run: why no runner can compute it (a dataset, another architecture); None: it runs.
@@ -72,7 +72,7 @@ class Metadata:
         note: for a reader.
         generator: what wrote the file: "trueband 0.1.0".
         why: reasons given each time the golden was replaced, newest last.
-        details: of the runner: configurations, versions, seeds.
+        details: the details of the runner: configurations, versions, seeds.
     """
 
     id: str

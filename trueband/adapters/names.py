@@ -22,7 +22,7 @@ class Named:
         name: for the command line.
         spec: module:attribute.
         summary: one line, what it runs.
-        packages: that it needs besides those of trueband.
+        packages: the packages that it needs besides those of trueband.
         kind: "operator", or "models" for a factory of models.
         origin: the distribution that brings it.
         triton: what of `triton_version.TESTED` its kernels need.

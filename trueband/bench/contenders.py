@@ -38,7 +38,7 @@ class Contender:
     Attributes:
         story: what it is, for the legend.
         builder: module:function that makes the `Work` of a shape.
-        package: that has to be importable besides torch.
+        package: the package that has to be importable besides torch.
         forward_only: it has no backward pass.
     """
 

@@ -22,7 +22,7 @@ def roofline(device: str, shape: Shape) -> list[str]:
 
     Args:
         device: one of `DEVICES`.
-        shape: of the operator.
+        shape: the shape of the operator.
 
     Raises:
         ValueError: "<option>: expected ..., got ...".
@@ -46,7 +46,7 @@ class Counter:
     """Executes the kernels of a call, one head of it, and counts for all.
 
     Attributes:
-        counts: of each kernel, in order.
+        counts: the counts of each kernel, in order.
     """
 
     def __init__(self, capability: int, shape: Shape) -> None:

@@ -28,7 +28,7 @@ class Emulated:
     Args:
         capability: 80 or 90.
         tf32: cut the factors of float32 products to tf32.
-        compiler: of the kernels; None: one that keeps what it compiled in the package's cache folder.
+        compiler: the compiler of the kernels; None: one that keeps what it compiled in the package's cache folder.
     """
 
     def __init__(self, capability: int, tf32: bool = False, compiler: Compiler | None = None) -> None:

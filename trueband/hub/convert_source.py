@@ -37,8 +37,8 @@ BART_OFFSET = 2  # rows of BART's position tables before the one of the first to
 class PostNormModel:
     """Attributes:
     state: arrays under the source's names.
-    heads: of the attention.
-    precision: of the run that is judged by the variances.
+    heads: the heads of the attention.
+    precision: the precision of the run that is judged by the variances.
     """
 
     state: Mapping[str, Array]

@@ -23,8 +23,8 @@ class HubFolder(NamedTuple):
     Attributes:
         config: content of `config.json`.
         state: weights under the names in the file, half types as float32, which holds them exactly.
-        dtype: that the weights are stored in, such as "bfloat16".
-        files: that the weights stand in.
+        dtype: the dtype that the weights are stored in, such as "bfloat16".
+        files: the files that the weights stand in.
     """
 
     config: dict[str, Any]
@@ -37,7 +37,7 @@ def read_config(folder: Path, argument: str) -> dict[str, Any]:
     """The content of `config.json`.
 
     Args:
-        folder: of a model.
+        folder: the folder of a model.
         argument: what the user knows the folder by, for messages.
 
     Raises:
@@ -56,7 +56,7 @@ def read_folder(folder: Path, argument: str) -> HubFolder:
     Buffers of position ids, which some versions of transformers have written, are left out.
 
     Args:
-        folder: of a model.
+        folder: the folder of a model.
         argument: what the user knows the folder by, for messages.
 
     Raises:
@@ -86,7 +86,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, ND
         folder: made if need be.
         config: fields of `config.json`. That the words are tied, and the dtype, are written besides.
         state: weights by name, tied ones once.
-        dtype: that they are stored in.
+        dtype: the dtype that they are stored in.
     """
     import torch
 

@@ -23,7 +23,7 @@ class ModelFolder(NamedTuple):
     """A model that is recorded.
 
     Attributes:
-        folder: of `config.json` and the weights.
+        folder: the folder of `config.json` and the weights.
         config: content of `config.json`.
         recorded: what taps are recorded of.
         stored: dtype of the weights.
@@ -41,7 +41,7 @@ def read_model(folder: Path, argument: str) -> ModelFolder:
     """Read a folder that transformers or this package has written.
 
     Args:
-        folder: of the model.
+        folder: the folder of the model.
         argument: what the user knows the folder by, for messages.
 
     Raises:

@@ -36,7 +36,7 @@ class FolderModels:
 
         Args:
             model_class: such as "LEDModel".
-            inputs: by the names of its arguments.
+            inputs: the inputs by the names of its arguments.
             generate: options of decoding: then {"sequences": (b, tokens)}; None: one forward pass.
 
         Raises:

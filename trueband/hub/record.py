@@ -31,10 +31,10 @@ class Request:
     """A request of `trueband golden record`.
 
     Attributes:
-        folder: of the model.
+        folder: the folder of the model.
         inputs: file of ids and masks.
         out: file to write.
-        dtype: of the recorded implementation; None: as the weights are stored.
+        dtype: the dtype of the recorded implementation; None: as the weights are stored.
         device: None: the CPU.
         rows: see `parse_rows`; None: picked.
         why: reason to replace `out`.
@@ -56,7 +56,7 @@ class Made:
     Attributes:
         golden: the recording.
         wiring: a line for each stage that does not read what the stage before gave.
-        verdicts: of the recorded implementation against the reference, tap by tap.
+        verdicts: the verdicts of the recorded implementation against the reference, tap by tap.
         old: the recording that was replaced, or None.
         apart: how far old and new are apart; empty where they cannot be compared, `incomparable` then says why.
     """

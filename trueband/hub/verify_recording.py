@@ -20,9 +20,9 @@ def verify_recording(
     """A record for each tap, in the order of computation, and one for each stage that is wired wrong.
 
     Args:
-        path: of the recording.
-        folder: of the model, with the weights that were recorded.
-        dtype: to compute in; None: the recorded one.
+        path: the path of the recording.
+        folder: the folder of the model, with the weights that were recorded.
+        dtype: the dtype to compute in; None: the recorded one.
         device: None: the CPU.
 
     Raises:

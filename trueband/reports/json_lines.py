@@ -17,7 +17,7 @@ def first_line(record: str, machine: Machine, **fields: Any) -> dict[str, Any]:
     """The first line of every file of results: what it is of, and where it was made.
 
     Args:
-        machine: of the process that computed.
+        machine: the machine of the process that computed.
     """
     return {"record": record, "trueband": __version__, **fields, "machine": machine}
 
@@ -43,7 +43,7 @@ class JsonLines:
 
     def __init__(self, path: Path | None, stream: TextIO | None = None) -> None:
         """Args:
-        path: of the file, which is begun anew when the `with` statement begins.
+        path: the path of the file, which is begun anew when the `with` statement begins.
         stream: one that is open, in its place.
         """
         self.path, self._stream, self._opened = path, stream, False

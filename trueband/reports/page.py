@@ -52,9 +52,9 @@ def page(
     """The HTML text.
 
     Args:
-        records: of the run.
+        records: the records of the run.
         run: what ran where; see `trueband.reports.json_lines.run_head`.
-        drawn: of `trueband.reports.pictures`.
+        drawn: the drawings of `trueband.reports.pictures`.
         interrupted: the run did not end by itself.
         planned: how many checks should have run, where that is known.
     """

@@ -64,7 +64,7 @@ class Progress:
 
         Args:
             what: it was, for a line that is due.
-            line: that is written in any case.
+            line: the line that is written in any case.
             wrong: whether that line is of a failure.
         """
         self.done += 1

@@ -34,7 +34,7 @@ def choose(
     """Goldens and checks by name, or all that can run here.
 
     Args:
-        names: of goldens and checks; none: all.
+        names: the names of goldens and checks; none: all.
         kinds: keep only these; none: all. "check" is the kind of the named checks.
         pattern: see `trueband.properties.running.plan.matches`.
 

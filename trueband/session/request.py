@@ -84,9 +84,9 @@ class Request:
         models: the models: a `ModelTarget`, the import string of a factory, or a name.
         tier: "quick", "full" or "nightly".
         cases: random cases for each dtype, instead of the tier's.
-        dtypes: to run; None: all that the target declares.
+        dtypes: the dtypes to run; None: all that the target declares.
         device: where the kernel runs. Models run on the CPU.
-        seed: of the search for cases; None: 0, or a secret one with `gate`.
+        seed: the seed of the search for cases; None: 0, or a secret one with `gate`.
         select: checks to run: a part of their names, "a or b", "not a"; None: all that apply.
         expected_failures: `{check: reason}`, or the path of a JSON or TOML file of such. They still run; one that
             passes is a failure. None: those of a shipped target.

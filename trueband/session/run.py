@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         request: what was asked for.
-        seed: of the search; the secret of a gate until the end.
+        seed: the seed of the search; the secret of a gate until the end.
         suites: in order.
         steps: what there is to run, each with its suite.
     """

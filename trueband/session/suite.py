@@ -31,7 +31,7 @@ class Suite(Protocol):
     """A kernel, models, or published weights.
 
     Attributes:
-        name: of the target, in the records.
+        name: the name of the target, in the records.
         check_names: names that expected failures may have.
         steps: what is run, in order.
     """

@@ -25,7 +25,7 @@ def context_of(text: str, dtype: str | None = None) -> Context:
     Args:
         text: "reference", "optimized", "FORM=module:name" of one callable, or "module:name" of a mapping from forms to
             callables (`trueband.golden.witness` describes the forms).
-        dtype: of the weights, see `Context`.
+        dtype: the dtype of the weights, see `Context`.
 
     Raises:
         ValueError: nothing of that name; an unknown form.

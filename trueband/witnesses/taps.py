@@ -38,7 +38,7 @@ def fed_taps(model: Any, recorded: Recorded, inputs: Inputs, entering: Mapping[s
     """Taps of a model that has the Hub's names, on its own device and in its own dtype.
 
     Args:
-        model: of the class `recorded.model_class`, in eval mode.
+        model: the model of the class `recorded.model_class`, in eval mode.
         entering: what each stage reads; cast to the dtype of the model.
     """
     import torch

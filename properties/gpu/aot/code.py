@@ -22,8 +22,8 @@ class Code:
     """A kernel, compiled for a target.
 
     Attributes:
-        kernel: its name, with what it was specialized for. target: of `TARGETS`.
-        warps: of a block. registers: of a thread. shared: bytes of a block.
+        kernel: its name, with what it was specialized for. target: one of `TARGETS`.
+        warps: the number of warps of a block. registers: those of a thread. shared: bytes of a block.
         spilled: bytes of a thread that have no register, and lie in memory.
         local: it declares memory of a thread, such as an array with a computed index.
         dots: formats of the factors of each product of matrices in the source; "f32 cut" where float32 is cut to less.

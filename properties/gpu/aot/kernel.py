@@ -15,7 +15,7 @@ class Kernel:
     """A kernel, as a compiler needs it.
 
     Attributes:
-        name: a unique name. function: of triton.jit. target: of `TARGETS`.
+        name: a unique name. function: of triton.jit. target: one of `TARGETS`.
         signature: {argument: type}, all of them, in triton's words: "*fp16", "i32"; "constexpr" for `constants`.
         constants: {argument: value}.
         attributes: `attrs` of triton's ASTSource: {(place,): [["tt.divisibility", 16]]}.

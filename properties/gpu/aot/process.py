@@ -36,7 +36,7 @@ def compile_for(spec: str, targets: Sequence[str], jobs: int = 1, time_limit: fl
     """Compile what `module:function` or `file.py:function` launches, or gives.
 
     Args:
-        targets: of `TARGETS`.
+        targets: some of `TARGETS`.
         jobs: processes that share the kernels which the function gives.
         time_limit: seconds for all of it; None: as long as it takes.
 

@@ -19,7 +19,7 @@ class GpuTarget:
         backend, architecture, warp: as triton calls it, with the threads of a warp.
         shared: bytes of shared memory that one block may have.
         registers: 32-bit registers for the warps of one block on one of `schedulers`, over which they are spread.
-        most_registers: of one thread.
+        most_registers: the most registers of one thread.
         granule: registers are handed to a thread by this many.
         products: instructions of the tensor cores.
     """

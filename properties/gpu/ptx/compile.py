@@ -32,12 +32,12 @@ class Request:
     """A kernel to compile.
 
     Attributes:
-        module: that has the kernel, by name or as a file.
+        module: the module that has the kernel, by name or as a file.
         kernel: its name.
         signature: {argument: type} in order, such as "*bf16", "i32", "fp32", "constexpr".
         constants: {argument: value} of those that are "constexpr".
         aligned: arguments that are multiples of 16: pointers in bytes, strides in elements.
-        capability: of the target, such as 80 or 90.
+        capability: the capability of the target, such as 80 or 90.
         warps, stages: as for a launch.
     """
 

@@ -20,7 +20,7 @@ class Kernel(NamedTuple):
     """A compiled kernel.
 
     Attributes:
-        executable: of its PTX.
+        executable: the executable of its PTX.
         shared: bytes of shared memory that a block has.
     """
 
@@ -53,7 +53,7 @@ def launch(
     Args:
         arguments: in the order of the kernel's own; further parameters, that Triton adds, are 0.
         counters: sums to be kept, see `counting`.
-        blocks: to run, instead of all.
+        blocks: the blocks to run, instead of all.
 
     Raises:
         Finding: the kernel does what it must not do. Nothing is stored then.

@@ -15,10 +15,10 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        opcode: with its modifiers, such as "ld.global.v4.b32".
+        opcode: the opcode with its modifiers, such as "ld.global.v4.b32".
         operands: as written; a vector in braces, an address in brackets.
         predicate: register that decides which threads take part, and whether it is negated; None: all do.
-        line: of the PTX text, from 1.
+        line: the line of the PTX text, from 1.
         text: as written.
     """
 
@@ -34,9 +34,9 @@ class Program:
     """A kernel.
 
     Attributes:
-        name: of the entry.
+        name: the name of the entry.
         parameters: names, in order.
-        threads: of a block.
+        threads: the number of threads of a block.
         instructions: in order.
         labels: {label: index of the instruction that follows}.
     """

@@ -142,7 +142,7 @@ def source(operand: str, kind: str) -> Read:
     """Return how an operand is read: a register, a number, or a name that the hardware fills in.
 
     Args:
-        kind: of `TYPES`.
+        kind: one of `TYPES`.
     """
     wanted = TYPES[kind]
     size = np.dtype(wanted).itemsize

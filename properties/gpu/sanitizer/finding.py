@@ -89,10 +89,10 @@ class Finding:
         kind: one of `KINDS`.
         kernel: its name.
         launch: how many launches there had been, this one counted.
-        place: of the access.
+        place: the place of the access.
         tensor: name of the argument; "name[1]" for a member of a tuple. Of "missing other": the tensor that changes.
         dtype, shape: of the tensor.
-        index: of the first element concerned; beyond the shape, or negative, where there is none.
+        index: the index of the first element concerned; beyond the shape, or negative, where there is none.
         lanes: of the access, that are concerned; of "missing other": elements that change, 0 if not their content
             changes but which of them are accessed (of no tensor: whether the launch ends well).
         program, grid: which program it was, of how many, along the three axes.

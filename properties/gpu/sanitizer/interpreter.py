@@ -33,7 +33,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
     Programs of a launch run in a random order. An access out of bounds is reported and not made: a load gives 0.
 
     Args:
-        seed: of the order in which programs run.
+        seed: the seed of the order in which programs run.
 
     Yields:
         a report to which launches are added as they end.

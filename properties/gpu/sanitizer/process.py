@@ -21,7 +21,7 @@ class Outcome:
         unchecked: lanes whose address the kernel had read from memory, which are not checked.
         kernels: names.
         crash: how the function or its process ended, if not well.
-        interrupted: by Ctrl-C; what had been found is there.
+        interrupted: whether Ctrl-C ended it; earlier findings are kept.
         machine: where it ran; empty where the process ended too early.
     """
 
@@ -41,7 +41,7 @@ def sanitize(
     """Call the function `module:function` or `file.py:function` under the sanitizer.
 
     Args:
-        seed: of the order in which the programs of a launch run.
+        seed: the seed of the order in which the programs of a launch run.
         time_limit: seconds for all of it; None: as long as it takes.
         first: `module:function` that is called before all else, such as one that mends the interpreter.
         memory_limit: MiB that the process may hold; what is allocated and never written does not count. None: no limit.

@@ -71,7 +71,7 @@ def band_backward_key(
 
     Args:
         grad_key, grad_value: (b, h, n, d), both by the strides `result_*`; grad_output by `grad_*`.
-        blocks: of keys, in the head that has most.
+        blocks: the number of blocks of keys, in the head that has most.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)
@@ -156,7 +156,7 @@ def global_keys_backward(
 
     Args:
         key_parts, value_parts: (b, h, parts, most, d) float32, to be added up in the order of the parts.
-        blocks: of global keys. part_tokens: in a part, a multiple of QUERIES.
+        blocks: the number of blocks of global keys. part_tokens: tokens in a part, a multiple of QUERIES.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // (parts * blocks), heads)

@@ -56,7 +56,7 @@ def band_forward(
         query, key, value, output: (b, h, n, d) by strides.
         log_sums: (b, h, n) float32, log2 of the sum of exp2(scores); 0 where a token is not local.
         weights: (h,) float32, of the heads. dilations: (h,) int32.
-        blocks: of queries, in the head that has most.
+        blocks: the number of blocks of queries, in the head that has most.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)

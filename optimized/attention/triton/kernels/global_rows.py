@@ -46,7 +46,7 @@ def global_rows_forward(
     Args:
         part_outputs: (b, h, parts, most, d) float32, before the weight of the head.
         part_log_sums: (b, h, parts, most) float32; -inf for a part without a real token.
-        blocks: of global rows. part_tokens: in a part, a multiple of KEYS.
+        blocks: the number of blocks of global rows. part_tokens: tokens in a part, a multiple of KEYS.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // (parts * blocks), heads)

@@ -145,7 +145,7 @@ def global_rows_backward_key(
 
     Args:
         grad_key, grad_value: (b, h, n, d), both by the strides `result_*`; grad_output by `grad_*`.
-        blocks: of keys.
+        blocks: the number of blocks of keys.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)
