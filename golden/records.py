@@ -21,7 +21,7 @@ class Outcome:
     Attributes:
         detail: one line for a reader.
         value, expected: at the worst place; texts where whole texts are compared.
-        error, tolerance: of numbers; None for texts.
+        error, tolerance: those of numbers; None for texts.
     """
 
     passed: bool
@@ -75,7 +75,7 @@ class GoldenRecord:
     Attributes:
         seconds: wall-clock time.
         kind: the kind of the golden (`trueband.golden.store.KINDS`), or "check".
-        cannot_run: it was not computed, and `detail` says why; `passed` is False then.
+        cannot_run: whether it could not be computed; `detail` then says why, and `passed` is False.
     """
 
     name: str

@@ -78,8 +78,8 @@ class GoldenInTest:
         Args:
             value: an array or tensor (of the published part, see `metadata.slice`), or texts. Of a recording: all rows
                 or the recorded ones of one tap; without `tap` a mapping from the names of all taps.
-            tap: of a recording.
-            dtype: of a recording: that the value was computed in, float64, float32, bfloat16 or float16. None: the
+            tap: the name of a tap of a recording.
+            dtype: for a recording, the dtype of the computation: float64, float32, bfloat16 or float16. None: the
                 dtype of the value.
 
         Raises:

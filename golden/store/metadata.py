@@ -21,7 +21,7 @@ class Source:
     Attributes:
         publisher: a person, a project or a company.
         repository: "owner/name", or None for numbers made here.
-        path, commit: of the file that holds them; None where it is not known.
+        path, commit: the file that holds them; None where it is not known.
     """
 
     publisher: str
@@ -53,7 +53,7 @@ class Metadata:
         claim: one line, what passing says.
         checkpoint: key into the store's table of checkpoints; None: no trained weights are needed.
         run: how the output is computed: the name of a runner.
-        model_class: of the Hub's field names, such as "LEDForConditionalGeneration"; None where there is none.
+        model_class: the class whose fields the outputs have, such as "LEDForConditionalGeneration"; or None.
         inputs: names of arguments -> a recipe: nested lists, or {"tensor": name} of an array in the file, or the forms
             of the runner.
         output: which output, by its name, such as "logits".

@@ -29,7 +29,7 @@ class Rules(NamedTuple):
     Attributes:
         options: as given.
         prompt: tokens of the prompt.
-        max_length, min_length: of all tokens.
+        max_length, min_length: limits of the number of all tokens.
         eos: end tokens.
         pad: what fills finished sequences.
     """

@@ -70,7 +70,7 @@ class XLMRobertaModel(Model):
                 before pruning.
             inputs_embeds: (b, n, D), in place of input_ids.
             encoder_hidden_states, encoder_attention_mask: (b, tokens, D) and (b, tokens), for cross-attention.
-            past_key_values: of a decoder, the cache of the step before; the tokens are then those that follow.
+            past_key_values: the cache of a decoder's last step; the tokens are then those that follow.
             use_cache: of a decoder, whether to return a cache; None: what the configuration says. There is none under
                 gradient checkpointing.
             output_attentions, output_hidden_states: whether to return them.

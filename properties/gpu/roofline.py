@@ -23,7 +23,7 @@ class Device:
         float32: operations per second outside of tensor cores.
         bandwidth: the bandwidth of its memory, bytes per second.
         special: results of exp2, log2, rcp per cycle and processor. issue: warp instructions, the same.
-        registers, shared, warps, blocks: that a processor holds; `shared` in bytes.
+        registers, shared, warps, blocks: how many a processor holds; `shared` in bytes.
         reserved: bytes of shared memory that the system takes from each block.
         source: the source of these numbers.
     """
@@ -78,7 +78,7 @@ class Count:
     Attributes:
         kernel: its name. programs: blocks of the launch.
         counters: the counters of the whole launch, see `ptx.counting`.
-        registers: the number of registers of a thread. shared: bytes of a block. warps: of a block.
+        registers: the number of registers of a thread. shared: bytes of a block. warps: the number of warps of a block.
         product: type of its products, "half" or "tf32".
     """
 

@@ -39,7 +39,7 @@ class Contender:
         story: what it is, for the legend.
         builder: module:function that makes the `Work` of a shape.
         package: the package that has to be importable besides torch.
-        forward_only: it has no backward pass.
+        forward_only: whether it has no backward pass.
     """
 
     name: str

@@ -63,7 +63,7 @@ class Progress:
         """Count one more thing as done.
 
         Args:
-            what: it was, for a line that is due.
+            what: the thing that was done, for a line that is due.
             line: the line that is written in any case.
             wrong: whether that line is of a failure.
         """

@@ -93,8 +93,9 @@ class Request:
         gate: judge by cases that cannot be known in advance, and ask a second process of a kernel, too.
         time_limit: seconds for one call of a kernel.
         memory_limit: mebibytes that the calls of a kernel may take beyond what it has when it is loaded; None: any.
-        shapes: of a kernel that must be checked, as `trueband.Shape(tokens, window, heads, head_dim)` or objects of
-            these, or the path of a JSON file with a list of such. Of the others, those that take too long are left out.
+        shapes: the shapes of a kernel that must be checked, as `trueband.Shape(tokens, window, heads, head_dim)` or as
+            such objects, or the path of a JSON file with a list of them. Other shapes are left out if they take too
+            long.
     """
 
     target: Any = OWN_KERNEL

@@ -39,13 +39,13 @@ class Configuration:
     Attributes:
         kernel: its name. function: the function of `triton.jit`.
         target: one of TARGETS.
-        dtype: the dtype of query, key and value. tf32: products of float32 are cut to it. head_dim: of the heads.
+        dtype: the dtype of query, key and value. tf32: whether products are cut to it. head_dim: of the heads.
         aligned: tensors start at, and their strides are, multiples of 16, as in a model; if not, of nothing.
         signature: {argument: type}, in order, in triton's words; "constexpr" for those of `constants`.
         constants: {argument: value}: those of the source, and arguments that are 1, which Triton builds in.
         divisible: arguments that are multiples of 16, which Triton makes use of.
         warps, stages: `num_warps`, `num_stages`.
-        products: it multiplies matrices.
+        products: whether it multiplies matrices.
     """
 
     kernel: str

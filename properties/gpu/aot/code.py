@@ -25,7 +25,7 @@ class Code:
         kernel: its name, with what it was specialized for. target: one of `TARGETS`.
         warps: the number of warps of a block. registers: those of a thread. shared: bytes of a block.
         spilled: bytes of a thread that have no register, and lie in memory.
-        local: it declares memory of a thread, such as an array with a computed index.
+        local: whether it declares memory of a thread, such as an array with a computed index.
         dots: formats of the factors of each product of matrices in the source; "f32 cut" where float32 is cut to less.
         products: the instructions of tensor cores that there are.
         malformed: what is wrong with the entry of the kernel.

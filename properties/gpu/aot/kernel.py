@@ -15,12 +15,12 @@ class Kernel:
     """A kernel, as a compiler needs it.
 
     Attributes:
-        name: a unique name. function: of triton.jit. target: one of `TARGETS`.
+        name: a unique name. function: a function of triton.jit. target: one of `TARGETS`.
         signature: {argument: type}, all of them, in triton's words: "*fp16", "i32"; "constexpr" for `constants`.
         constants: {argument: value}.
         attributes: `attrs` of triton's ASTSource: {(place,): [["tt.divisibility", 16]]}.
         warps, stages: `num_warps`, `num_stages`.
-        products: it multiplies matrices, and has to when it is compiled.
+        products: whether it multiplies matrices, and must do so when it is compiled.
     """
 
     name: str

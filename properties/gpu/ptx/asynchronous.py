@@ -63,7 +63,7 @@ class Products:
     """wgmma under way.
 
     Attributes:
-        open: not yet committed; groups: that are.
+        open: copies that are not yet committed. groups: those that are.
         written, read: registers of all of them.
         fenced: there was a wgmma.fence, and no wait since.
     """

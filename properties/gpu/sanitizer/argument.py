@@ -24,7 +24,7 @@ class Argument:
     """One tensor of a launch.
 
     Attributes:
-        name: the name of the kernel's argument. dtype, shape, strides: of the tensor, strides in elements.
+        name: the name of the kernel's argument. dtype, shape, strides: those of the tensor, strides in elements.
         item: bytes of an element.
         tagged: the address that the kernel is given.
         memory: the storage that it lies in.

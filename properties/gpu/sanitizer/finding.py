@@ -28,7 +28,7 @@ class Place:
     """A place in the source of a kernel.
 
     Attributes:
-        file, line, function: of the access.
+        file, line, function: where the access is.
         callers: "file:line in function" of the functions that called it, up to the kernel.
     """
 
@@ -91,12 +91,12 @@ class Finding:
         launch: how many launches there had been, this one counted.
         place: the place of the access.
         tensor: name of the argument; "name[1]" for a member of a tuple. Of "missing other": the tensor that changes.
-        dtype, shape: of the tensor.
+        dtype, shape: those of the tensor.
         index: the index of the first element concerned; beyond the shape, or negative, where there is none.
         lanes: of the access, that are concerned; of "missing other": elements that change, 0 if not their content
             changes but which of them are accessed (of no tensor: whether the launch ends well).
         program, grid: which program it was, of how many, along the three axes.
-        other_program, other_place: of the access it is in conflict with, if there is one.
+        other_program, other_place: those of the access it conflicts with, if any.
         times: how often the same was seen, at this place and this tensor.
         unwrapped: the element that lies 2^32 elements behind `index`, if there is one: an int32 offset has wrapped.
     """

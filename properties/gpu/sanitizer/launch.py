@@ -26,7 +26,7 @@ class Launch:
         kernel: its name. number: how many launches there have been, this one counted.
         arguments: its tensors. memories: the storages they lie in.
         findings: what was found, by key.
-        grid, program: of the program that runs.
+        grid, program: those of the program that runs.
         unchecked: accesses through addresses that came from memory.
         without_other: where loads had inactive lanes and no `other`: {place: the first program}.
         reached: in another run (see `inactive`), an access that the first one did not make.

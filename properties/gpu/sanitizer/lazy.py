@@ -26,7 +26,7 @@ def fill(address: int, size: int, number: bytes) -> bool:
     """Make `size` bytes at an address hold a number over and over. False: it cannot be done here, nothing is changed.
 
     Args:
-        address: of an element; whole pages between it and the end are mapped anew, whoever has allocated them.
+        address: the address of an element; whole pages from there to the end are mapped anew, whoever allocated them.
         number: its bytes; as many as divide a page.
     """
     page = mmap.PAGESIZE
