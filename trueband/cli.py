@@ -74,7 +74,7 @@ def print_version(options: argparse.Namespace) -> int:
     from trueband.commands.exit_codes import PASSED
     from trueband.properties.results.machine import machine
     from trueband.reports.console import print_fields
-    from trueband.reports.made_on import rows
+    from trueband.reports.machines import rows
 
     if not options.version:
         raise ValueError(f"--verbose: expected --version with it, got {options.command or 'nothing'}")

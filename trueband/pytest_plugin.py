@@ -66,7 +66,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """The machine that a target is checked on, in a line."""
     if not (config.getoption("trueband_target") or config.getoption("trueband_model_target")):
         return None
-    from trueband.reports.made_on import in_a_process, short
+    from trueband.reports.machines import in_a_process, short
 
     return f"trueband: {short(in_a_process(os.environ))}"
 

@@ -17,7 +17,7 @@ from trueband.commands.merge import merge
 from trueband.properties.results.histogram import empty
 from trueband.properties.results.machine import Machine, machine
 from trueband.properties.running.campaign import Block
-from trueband.reports.made_on import apart, in_a_process, machines_of, rows, short
+from trueband.reports.machines import apart, in_a_process, machines_of, rows, short
 from trueband.reports.page import page
 from trueband.session.campaign_file import CampaignFile, read_campaign
 

@@ -23,7 +23,7 @@ from trueband.commands.arguments import Command, Commands, add_command
 from trueband.properties.gpu.roofline import DEVICES
 from trueband.reports.console import table_text
 from trueband.reports.json_lines import JsonLines, first_line
-from trueband.reports.made_on import in_a_process
+from trueband.reports.machines import in_a_process
 from trueband.reports.progress import Progress
 from trueband.reports.whole_file import write_whole
 from trueband.session.request import positive

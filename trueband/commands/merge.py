@@ -15,7 +15,7 @@ from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.reports.campaign import print_campaign
 from trueband.reports.files import add_options, end_files
 from trueband.reports.json_lines import json_lines
-from trueband.reports.made_on import together
+from trueband.reports.machines import together
 from trueband.reports.whole_file import write_whole
 from trueband.session.campaign_file import difference, plan_of, read_campaign
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from trueband.properties.candidate.called import shown_all
 from trueband.properties.results import histogram
 from trueband.properties.results.record import Record
-from trueband.reports.made_on import machines_of, rows
+from trueband.reports.machines import machines_of, rows
 from trueband.reports.pictures import Picture, number, spread
 from trueband.reports.style import STYLE
 from trueband.reports.summary import headline, smallest_first

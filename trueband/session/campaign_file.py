@@ -16,7 +16,7 @@ from trueband.properties.running.campaign import BLOCK, Block, Shard
 from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.properties.running.plan import Plan
 from trueband.reports.json_lines import JsonLines, first_line
-from trueband.reports.made_on import apart, machines_of
+from trueband.reports.machines import apart, machines_of
 
 # What must be the same in files that belong together. The shard is compared separately. Machines are only reported.
 SAME = (
