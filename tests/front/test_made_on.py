@@ -101,7 +101,7 @@ def test_verbose_is_for_the_version_only(
 
 
 def test_the_help_documents_it_and_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, code, told in (["--help"], 0, "with --version: also print the machine"), ([], 2, "required: COMMAND"):
+    for arguments, code, told in (["--help"], 0, "also print the machine"), ([], 2, "required: COMMAND"):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == code
