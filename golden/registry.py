@@ -1,6 +1,6 @@
 """Runners by name: what `Metadata.run` of a golden names is looked up here.
 
-A runner computes the output that a golden tells of, with a witness of its context, and judges it:
+A runner computes the output of a golden with a witness of its context, and judges it:
 
     @runner("position_ids", form="position_ids")
     def position_ids(golden: Golden, context: Context) -> Outcome: ...
@@ -25,13 +25,13 @@ DTYPES = ("float32", "float64")  # of NumPy runs of weights that are stored as f
 
 @dataclass(frozen=True)
 class Context:
-    """What a runner has beside its golden.
+    """The witness and the options that a runner has beside its golden.
 
     Attributes:
-        name: of the implementation, for records: "reference", "optimized", an import string.
+        name: the name of the implementation, for records: "reference", "optimized", an import string.
         witnesses: form -> callable or "module:name", of one implementation.
-        dtype: that the weights are cast to, "float32" or "float64"; None: as they are stored.
-        options: of the front, for runners that want more, such as a directory.
+        dtype: the dtype that the weights are cast to, "float32" or "float64"; None: as they are stored.
+        options: the options of the front, for runners that want more, such as a directory.
     """
 
     name: str
@@ -74,7 +74,7 @@ def runner(name: str, form: str | None = None) -> Callable[[Runner], Runner]:
 
     Args:
         name: as `Metadata.run` names it.
-        form: of the witness that it runs, for choosing; None: it looks for itself.
+        form: the form of the witness that it runs, for choosing; None: it looks for itself.
 
     Raises:
         ValueError: the name is taken.

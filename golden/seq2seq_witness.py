@@ -45,9 +45,13 @@ def reference_seq2seq(
 ) -> dict[str, Any]:
     """The reference, float64."""
     output = led_conditional_generation(
-        state, LEDConfig.from_dict(config), input_ids, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, decoder_input_ids=decoder_input_ids,
-    )  # fmt: skip
+        state,
+        LEDConfig.from_dict(config),
+        input_ids,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        decoder_input_ids=decoder_input_ids,
+    )
     return {"encoder_last_hidden_state": output.encoder_last_hidden_state, "logits": output.logits}
 
 
@@ -61,7 +65,7 @@ def run_seq2seq(
 ) -> Output:
     """Runs a witness on copies of the inputs and checks the form of what it returns."""
     config, state = checkpoint
-    mask, flags = (None if each is None else each.copy() for each in (attention_mask, global_attention_mask))
+    mask, flags = (None if array is None else array.copy() for array in (attention_mask, global_attention_mask))
     result = witness(dict(config), dict(state), input_ids.copy(), mask, flags, decoder_input_ids.copy())
     shapes = {
         "encoder_last_hidden_state": (*input_ids.shape, config["d_model"]),

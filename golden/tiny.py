@@ -51,7 +51,7 @@ def one_hot_values(arguments: dict[str, Any]) -> dict[str, Any]:
 def probabilities(
     witness: AttentionWitness, arguments: dict[str, Any], layout: Layout = dense_to_compact
 ) -> CompactProbabilities:
-    """In the compact layout of the publisher."""
+    """Compute the probabilities in the compact layout of the publisher."""
     dense = run_attention(witness, **one_hot_values(arguments))  # (b, h, n, n)
     is_global = arguments["global_attention_mask"]
     return layout(dense, is_global, arguments["window"], (1,) * dense.shape[1])
@@ -63,7 +63,7 @@ def row_of(output: NDArray[np.float64], batch: int, token: int) -> NDArray[np.fl
 
 
 def arithmetic(arguments: dict[str, Any]) -> NDArray[np.float64]:
-    """What the dtype of the arguments does to the operator, (b, h, n, d)."""
+    """The error of the operator that the dtype of the arguments causes, (b, h, n, d)."""
     return attention_bound(check_arguments(**arguments), Precision.of(arguments["query"].dtype.name)).total
 
 

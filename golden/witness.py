@@ -71,9 +71,12 @@ def reference_masked_lm(
     """The reference, float64."""
     if architecture == "longformer":
         result = longformer_masked_lm(
-            state, LongformerConfig.from_dict(config), input_ids,
-            attention_mask=attention_mask, global_attention_mask=global_attention_mask,
-        )  # fmt: skip
+            state,
+            LongformerConfig.from_dict(config),
+            input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+        )
     else:
         result = roberta_masked_lm(state, XLMRobertaConfig.from_dict(config), input_ids, attention_mask=attention_mask)
     return {"hidden_states": list(result.hidden_states), "logits": result.logits}
@@ -108,10 +111,10 @@ def resolve(witness: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]
     if not module or not name:
         raise ValueError(f'witness: expected a callable or "module:name", got {witness!r}')
     try:
-        found = getattr(importlib.import_module(module), name)
+        value = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f'witness: expected a callable or "module:name", got {witness!r} ({error})') from error
-    return witness, found
+    return witness, value
 
 
 def run_masked_lm(
@@ -126,12 +129,12 @@ def run_masked_lm(
     config, state = checkpoint
     masks = [None if mask is None else mask.copy() for mask in (attention_mask, global_attention_mask)]
     result = witness(architecture, dict(config), dict(state), input_ids.copy(), *masks)
-    hidden_states, logits = [np.asarray(each) for each in result["hidden_states"]], np.asarray(result["logits"])
+    hidden_states, logits = [np.asarray(state) for state in result["hidden_states"]], np.asarray(result["logits"])
     layers = config["num_hidden_layers"]
     if len(hidden_states) != layers + 1:
         raise ValueError(f"hidden_states: expected {layers + 1} arrays (embeddings, layers), got {len(hidden_states)}")
     for array, width, name in [
-        *((each, config["hidden_size"], "hidden_states") for each in hidden_states),
+        *((states, config["hidden_size"], "hidden_states") for states in hidden_states),
         (logits, config["vocab_size"], "logits"),
     ]:
         if array.shape != (*input_ids.shape, width):

@@ -36,7 +36,7 @@ from trueband.properties.checks import CHECKS
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.results.machine import Machine, machine
 from trueband.reports.json_lines import first_line
-from trueband.reports.made_on import in_a_process, short
+from trueband.reports.machines import in_a_process, short
 from trueband.starting.threads import VARIABLES as THREADS
 
 HERE = Path(__file__).resolve().parent

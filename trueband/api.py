@@ -27,9 +27,9 @@ def check(target: str | Target | ModelTarget | Callable[..., Any], **options: Un
         {options}
 
     Returns:
-        One record for each check and dtype, of models for each architecture. `record.passed` tells whether all is as
+        One record for each check and dtype, of models for each architecture. `record.passed` says whether all is as
         it should be, `record.message` what is wrong, `record.reproduce` is a shell line that shows it again. The
-        records of a gate tell its seed.
+        records of a gate contain its seed.
 
     Raises:
         ValueError: an argument, or the target, cannot be used; the message says why.

@@ -40,13 +40,26 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     main_parser.add_argument("--version", action="store_true", help="print the version, and exit")
-    main_parser.add_argument("--verbose", action="store_true", help="with --version: also the machine, as the first "
-        "line of every file of results tells it: processor, libraries, threads, variables")  # fmt: skip
+    main_parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="with --version: also print the machine, as the first "
+        "line of every results file records it: processor, libraries, threads, variables",
+    )
     commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
     every = (
-        check_command, repro_command, golden_command, faults_command, merge_command, convert_command, summarize_command,
-        targets_command, sanitize_command, compile_command, bench_command,
-    )  # fmt: skip
+        check_command,
+        repro_command,
+        golden_command,
+        faults_command,
+        merge_command,
+        convert_command,
+        summarize_command,
+        targets_command,
+        sanitize_command,
+        compile_command,
+        bench_command,
+    )
     for command in every:
         command.add_parser(commands)
     return main_parser
@@ -60,7 +73,8 @@ def print_version(options: argparse.Namespace) -> int:
     """
     from trueband.commands.exit_codes import PASSED
     from trueband.properties.results.machine import machine
-    from trueband.reports.made_on import rows
+    from trueband.reports.console import print_fields
+    from trueband.reports.machines import rows
 
     if not options.version:
         raise ValueError(f"--verbose: expected --version with it, got {options.command or 'nothing'}")
@@ -68,10 +82,7 @@ def print_version(options: argparse.Namespace) -> int:
         raise ValueError(f"--version: expected no command with it, got {options.command}")
     print(f"trueband {__version__}")
     if options.verbose:
-        told = rows(machine(load=True))
-        width = max(len(name) for name, _ in told)
-        for name, value in told:
-            print(f"{name:{width}}  {value}")
+        print_fields(rows(machine(load=True)))
     return PASSED
 
 

@@ -1,4 +1,4 @@
-"""What the pytest fixture `golden` gives: a golden's inputs, what is expected of them, and the comparison."""
+"""The pytest fixture `golden`: a golden's inputs, what is expected of them, and the comparison."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class GoldenInTest:
 
     @property
     def metadata(self) -> Metadata:
-        """All that is told of it: the claim, the source, the slice of the output, ..."""
+        """The metadata: the claim, the source, the slice of the output, ..."""
         return self.golden.metadata
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """By the names of the arguments; arrays where the golden holds arrays, otherwise its recipe."""
+        """The inputs by the names of the arguments: arrays where the golden holds arrays, otherwise its recipe."""
         return {
             name: self.golden.arrays[recipe["tensor"]]
             if isinstance(recipe, dict) and recipe.keys() == {"tensor"}
@@ -54,7 +54,7 @@ class GoldenInTest:
 
     @property
     def expected(self) -> Array | list[str]:
-        """What was published: an array, or texts.
+        """The published output: an array, or texts.
 
         Raises:
             GoldenFileError: a recording, which has `taps`.
@@ -63,12 +63,12 @@ class GoldenInTest:
 
     @property
     def taps(self) -> dict[str, Array]:
-        """Of a recording: what the reference gave at the recorded rows, by tap, (b, r, D) float64."""
+        """The reference's values at the recorded rows of a recording, by tap, (b, r, D) float64."""
         return {name: self.golden.arrays[f"tap.{name}"] for name in tap_names(self.golden)}
 
     @property
     def entering(self) -> dict[str, Array]:
-        """Of a recording: what each stage reads, all rows, (b, n, D) float32; of decoder layers also "encoded"."""
+        """The inputs of each stage of a recording, all rows, (b, n, D) float32; for decoder layers also "encoded"."""
         tap_names(self.golden)
         return entering(self.golden)
 
@@ -78,8 +78,8 @@ class GoldenInTest:
         Args:
             value: an array or tensor (of the published part, see `metadata.slice`), or texts. Of a recording: all rows
                 or the recorded ones of one tap; without `tap` a mapping from the names of all taps.
-            tap: of a recording.
-            dtype: of a recording: that the value was computed in, float64, float32, bfloat16 or float16. None: the
+            tap: the name of a tap of a recording.
+            dtype: for a recording, the dtype of the computation: float64, float32, bfloat16 or float16. None: the
                 dtype of the value.
 
         Raises:
@@ -99,12 +99,12 @@ class GoldenInTest:
         if tap is None:
             if not isinstance(value, Mapping):
                 raise TypeError(f"value: expected a mapping from taps, or one tap, got {type(value).__name__}")
-            given = {name: _numpy(each) for name, each in value.items()}
-            found = {each for _, each in given.values()}
-            if dtype is None and len(found) != 1:
-                raise ValueError(f"dtype: expected taps of one dtype, or to be told it, got {sorted(map(str, found))}")
-            dtype = _known(dtype or found.pop())
-            verdicts = judge_taps(self.golden, {name: array for name, (array, _) in given.items()}, dtype)
+            taps = {name: _numpy(tap) for name, tap in value.items()}
+            dtypes = {dtype for _, dtype in taps.values()}
+            if dtype is None and len(dtypes) != 1:
+                raise ValueError(f"dtype: expected taps of one dtype, or the argument, got {sorted(map(str, dtypes))}")
+            dtype = _known(dtype or dtypes.pop())
+            verdicts = judge_taps(self.golden, {name: array for name, (array, _) in taps.items()}, dtype)
             failed = [verdict for verdict in verdicts if not verdict.passed]
             return Outcome.of(failed[0]) if failed else Outcome.worst(verdicts)
         array, own = _numpy(value)

@@ -24,16 +24,16 @@ class CheckFailed(AssertionError):
     """A check failed; the message is the whole report.
 
     Attributes:
-        record: of the failure.
+        record: the record of the failure.
     """
 
     def __init__(self, record: Record) -> None:
-        told = [record.message, f"  claim      {record.claim}"]
+        lines = [record.message, f"  claim      {record.claim}"]
         if record.case is not None:
-            told += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
-            told += [f"  called     with {shown_all(record.called)}"] if record.called else []
-            told += [f"  reproduce  {record.reproduce}"]
-        super().__init__("\n".join(told))
+            lines += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
+            lines += [f"  called     with {shown_all(record.called)}"] if record.called else []
+            lines += [f"  reproduce  {record.reproduce}"]
+        super().__init__("\n".join(lines))
         self.record = record
 
 
@@ -41,10 +41,10 @@ class BoundCheck:
     """One check of one target in one dtype. Call it to run it.
 
     Attributes:
-        name: of the check.
-        dtype: of the inputs.
+        name: the name of the check.
+        dtype: the dtype of the inputs.
         target: its import string.
-        record: of the last call; None before.
+        record: the record of the last call; None before.
     """
 
     def __init__(self, run: Run, suite: Suite, step: Step) -> None:
@@ -105,8 +105,8 @@ class KernelCollector(pytest.Collector):
     option = "trueband_target"
 
     def collect(self) -> Iterator[CheckItem]:
-        given: Any = {name: self.config.getoption(f"trueband_{name}") for name in Options.__annotations__}
-        run = _open(self.config, lambda: self.request(given), flags("--trueband-"))
+        values: Any = {name: self.config.getoption(f"trueband_{name}") for name in Options.__annotations__}
+        run = _open(self.config, lambda: self.request(values), flags("--trueband-"))
         for suite, step in run.steps:
             yield CheckItem.from_parent(self, name=step.name, check=BoundCheck(run, suite, step))
 
@@ -152,12 +152,12 @@ def keep_record(item: pytest.Item) -> None:
 
 
 def runs(config: pytest.Config) -> dict[str, Run]:
-    """What has been opened, by what was asked for."""
+    """The open runs, by their requests."""
     return config.stash.setdefault(_RUNS, {})
 
 
 def gate_here(config: pytest.Config) -> bool:
-    """Whether a gate was run in this process."""
+    """Return whether a gate was run in this process."""
     return any(run.request.gate for run in runs(config).values())
 
 
@@ -170,10 +170,10 @@ def close(config: pytest.Config) -> None:
 def _open(config: pytest.Config, request: Callable[[], Request], names: Mapping[str, str]) -> Run:
     """The run of a request, opened once. `names` are those of its arguments, for errors."""
     try:
-        asked = request()
-        key = f"{type(asked.target).__name__} {asked}"
+        made = request()
+        key = f"{type(made.target).__name__} {made}"
         if key not in runs(config):
-            runs(config)[key] = Run(asked, shared_seed(config) if asked.gate else None)
+            runs(config)[key] = Run(made, shared_seed(config) if made.gate else None)
     except RequestError as error:
         raise pytest.Collector.CollectError(error.named(names)) from error
     except (ValueError, OSError) as error:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trueband.session.gate_seed import SeedOfWorkers
-from trueband.session.gate_seed import told as seed_told
+from trueband.session.gate_seed import SeedOfWorkers, seed_line
 from trueband.session.request import add_options
 
 if TYPE_CHECKING:
@@ -40,10 +39,20 @@ def golden() -> Callable[[str | Path], GoldenInTest]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("trueband", "checks of attention kernels and models")
     add = group.addoption
-    add("--trueband-target", action="append", default=[], metavar="TARGET",
-        help="a kernel to check, module:callable or file.py:callable; again for more")  # fmt: skip
-    add("--trueband-model-target", action="append", default=[], metavar="FACTORY",
-        help="models to check, module:factory or file.py:factory, as of `trueband check`; again for more")  # fmt: skip
+    add(
+        "--trueband-target",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="a kernel to check, module:callable or file.py:callable; may be given more than once",
+    )
+    add(
+        "--trueband-model-target",
+        action="append",
+        default=[],
+        metavar="FACTORY",
+        help="models to check, module:factory or file.py:factory, as of `trueband check`; may be given more than once",
+    )
     add_options(add, "--trueband-")
 
 
@@ -57,7 +66,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     """The machine that a target is checked on, in a line."""
     if not (config.getoption("trueband_target") or config.getoption("trueband_model_target")):
         return None
-    from trueband.reports.made_on import in_a_process, short
+    from trueband.reports.machines import in_a_process, short
 
     return f"trueband: {short(in_a_process(os.environ))}"
 
@@ -88,7 +97,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    line = seed_told(terminalreporter.config)
+    line = seed_line(terminalreporter.config)
     if line:
         terminalreporter.write_line(line)
 

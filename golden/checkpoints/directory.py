@@ -27,7 +27,7 @@ class Directory:
 
     @cached_property
     def texts(self) -> Texts:
-        """Its tokenizer, read once. CannotRun where it has none."""
+        """The tokenizer, read once. Raises CannotRun where the folder has none."""
         return Texts(self.path)
 
     @property
@@ -41,8 +41,8 @@ class Directory:
     @property
     def labels(self) -> dict[int, str]:
         """Class -> its name."""
-        given = self.config.get("id2label") or {}
-        return {int(number): str(name) for number, name in given.items()}
+        names = self.config.get("id2label") or {}
+        return {int(number): str(name) for number, name in names.items()}
 
     def linear(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weight (out, in) and bias (out,) of a head in a file of its own, such as "colbert_linear.pt".

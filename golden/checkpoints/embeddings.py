@@ -1,4 +1,4 @@
-"""What retrieval models print: embeddings of texts, similarities, weights of tokens, late interaction.
+"""Outputs of retrieval models: embeddings of texts, similarities, weights of tokens, late interaction.
 
 Shapes: b texts, n tokens, D hidden size.
 """
@@ -28,7 +28,7 @@ def embeddings(run: Run) -> Float:
 
 
 def unit(vectors: Float) -> Float:
-    """Of length 1 along the last axis."""
+    """Scale to length 1 along the last axis."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
@@ -54,15 +54,15 @@ def token_weights(run: Run) -> list[dict[int, float]]:
     weight, bias = run.directory.linear(SPARSE)
     values = np.maximum(run.field("last_hidden_state").astype(np.float64) @ weight.T + bias, 0)[..., 0]
     batch = run.encoded.texts()
-    found: list[dict[int, float]] = []
+    rows: list[dict[int, float]] = []
     for row, segments in enumerate(batch.segments):
         weights: dict[int, float] = {}
         for place, segment in enumerate(segments):
             token = int(batch.ids[row, place])
             if segment is not None and values[row, place] > 0:
                 weights[token] = max(weights.get(token, 0.0), float(values[row, place]))
-        found.append(weights)
-    return found
+        rows.append(weights)
+    return rows
 
 
 @output("token_weights")

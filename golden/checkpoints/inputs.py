@@ -21,8 +21,8 @@ TOKENIZER = "tokenizer"  # attention_mask: 1 for the tokens of the text, 0 for i
 @dataclass(frozen=True)
 class Encoded:
     """Attributes:
-    arrays: by the names of the model's arguments.
-    batch: of texts; None where the source gives ids.
+    arrays: the arrays by the names of the model's arguments.
+    batch: the batch of texts; None where the source gives ids.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -46,7 +46,7 @@ class Encoded:
 
 
 def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
-    """All inputs of a golden.
+    """Make all inputs of a golden.
 
     Raises:
         CannotRun: texts without a tokenizer, names of labels that the checkpoint does not have.
@@ -57,23 +57,23 @@ def encode(inputs: Mapping[str, Any], directory: Directory) -> Encoded:
     ids = array_of(recipe, "input_ids") if batch is None else batch.ids
     arrays: dict[str, NDArray[Any]] = {"input_ids": ids}
     # The decoder's ids before what follows them.
-    for name, given in sorted(inputs.items(), key=lambda item: item[0] != "decoder_input_ids"):
-        if name == "attention_mask" and given == TOKENIZER:
+    for name, value in sorted(inputs.items(), key=lambda item: item[0] != "decoder_input_ids"):
+        if name == "attention_mask" and value == TOKENIZER:
             if batch is None:
                 raise ValueError("attention_mask: expected texts beside 'tokenizer', got ids")
             arrays[name] = batch.mask
-        elif name == "labels" and isinstance(given, Mapping):
-            arrays[name] = _labels(given, ids, directory)
-        elif name == "decoder_input_ids" and is_text(given):
-            arrays[name] = directory.texts.batch(given, directory.pad_token_id).ids
+        elif name == "labels" and isinstance(value, Mapping):
+            arrays[name] = _labels(value, ids, directory)
+        elif name == "decoder_input_ids" and is_text(value):
+            arrays[name] = directory.texts.batch(value, directory.pad_token_id).ids
         elif name != "input_ids":
             like = arrays.get("decoder_input_ids") if name.startswith("decoder_") else ids
-            arrays[name] = array_of(given, name, like)
+            arrays[name] = array_of(value, name, like)
     return Encoded(arrays, batch)
 
 
 def is_text(recipe: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a recipe is one of texts."""
+    """Return whether a recipe is one of texts."""
     return isinstance(recipe, Mapping) and ("texts" in recipe or "pairs" in recipe)
 
 

@@ -1,4 +1,4 @@
-"""What publishers print of a model's outputs: fields as they are, probabilities, the best tokens, predictions.
+"""How publishers print a model's outputs: fields as they are, probabilities, the best tokens, predictions.
 
 Shapes: b batch, n tokens, C classes, V vocabulary, k best tokens.
 """
@@ -34,8 +34,8 @@ class Run:
     """Attributes:
     fields: outputs of the model by the Hub's names.
     encoded: its inputs.
-    directory: of the checkpoint.
-    details: of the golden.
+    directory: the directory of the checkpoint.
+    details: the details of the golden.
     """
 
     fields: Mapping[str, Array]
@@ -44,7 +44,7 @@ class Run:
     details: Mapping[str, Any]
 
     def field(self, name: str) -> Array:
-        """One output; ValueError where the model does not return it."""
+        """Return one output. Raises ValueError where the model does not return it."""
         if name not in self.fields:
             raise ValueError(f"output: expected one of {', '.join(sorted(self.fields))}, got {name!r}")
         return self.fields[name]
@@ -65,12 +65,12 @@ def output(name: str) -> Callable[[Output], Output]:
 
 
 def printed_output(name: str, run: Run) -> Printed:
-    """What was printed under a name: a registered output, else a field."""
+    """Return what was printed under a name: a registered output, else a field."""
     return OUTPUTS[name](run) if name in OUTPUTS else Printed(run.field(name))
 
 
 def softmax(logits: Array) -> NDArray[np.float64]:
-    """Over the last axis, in float64."""
+    """Softmax over the last axis, in float64."""
     raised = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
@@ -83,7 +83,7 @@ def both_logits(run: Run) -> Printed:
 
 @output("softmax(logits)")
 def probabilities(run: Run) -> Printed:
-    """Of all classes, or with details.classes of some of them."""
+    """Probabilities of all classes, or of those in details.classes."""
     logits = run.field("logits")
     return Printed(softmax(logits[..., run.details["classes"]] if "classes" in run.details else logits))
 
@@ -120,13 +120,13 @@ def prediction_and_loss(run: Run) -> Printed:
     loss = np.asarray(run.field("loss"), dtype=np.float64).reshape(1)
     if "start_logits" in run.fields:
         start, end = (int(run.field(name)[0].argmax()) for name in ("start_logits", "end_logits"))
-        ids = [int(each) for each in run.encoded.ids[0, start : end + 1]]
-        return Printed(loss, ["".join(run.directory.texts.named(each, "texts") for each in ids)])
+        ids = [int(number) for number in run.encoded.ids[0, start : end + 1]]
+        return Printed(loss, ["".join(run.directory.texts.named(number, "texts") for number in ids)])
     best = run.field("logits").argmax(axis=-1)
     if run.details.get("of") == "mask":
         row, place = np.argwhere(run.encoded.ids == run.directory.mask_token_id)[0]
         return Printed(loss, [run.directory.texts.named(int(best[row, place]), "texts")])
-    return Printed(loss, [run.directory.labels[int(each)] for each in best.flatten()])
+    return Printed(loss, [run.directory.labels[int(number)] for number in best.flatten()])
 
 
 @output("best_label")

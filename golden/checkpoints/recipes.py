@@ -1,8 +1,8 @@
-"""Inputs of a published output as they were told: ids by repetition, masks by their ones.
+"""Recipes of the inputs of published outputs: ids by repetition, masks by their ones.
 
 A recipe of an array is
 - nested lists of integers, as they are;
-- {"repeat": k, "of": recipe} and {"concat": [recipe, ...]}, with "length" where the source tells it: (1, n);
+- {"repeat": k, "of": recipe} and {"concat": [recipe, ...]}, with "length" where the source states it: (1, n);
 - "ones" or {"ones_at": [i, ...]}: of the shape of input_ids, of decoder_input_ids for arguments of the decoder;
 - "input_ids": the same as them.
 Texts have recipes of their own, see `trueband.golden.checkpoints.texts`.
@@ -26,11 +26,11 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
 
     Args:
         recipe: see above.
-        name: of the argument, for errors.
+        name: the name of the argument, for errors.
         like: input_ids or decoder_input_ids, for recipes that follow them.
 
     Raises:
-        ValueError: an unknown recipe, ragged lists, a length that is not the one that was told.
+        ValueError: an unknown recipe, ragged lists, or a length that differs from the recipe's.
     """
     if isinstance(recipe, list):
         return _integers(recipe, name)
@@ -39,10 +39,10 @@ def array_of(recipe: Any, name: str, like: Ids | None = None) -> Ids:
             raise ValueError(f"{name}: expected ids beside {recipe!r}, got none")
         if recipe == SAME:
             return like.copy()
-        found = np.full_like(like, 1 if recipe == "ones" else 0)
+        mask = np.full_like(like, 1 if recipe == "ones" else 0)
         if isinstance(recipe, Mapping):
-            found[:, _integers(recipe["ones_at"], name)] = 1
-        return found
+            mask[:, _integers(recipe["ones_at"], name)] = 1
+        return mask
     if isinstance(recipe, Mapping):
         return _row(recipe, name)[None]
     raise ValueError(f"{name}: expected a recipe of an array, got {recipe!r}")
@@ -59,9 +59,9 @@ def _row(recipe: Any, name: str) -> Ids:
         row = np.tile(_row(recipe["of"], name), recipe["repeat"])
     else:
         row = np.concatenate([_row(part, name) for part in recipe["concat"]])
-    told = recipe.get("length", len(row))
-    if len(row) != told:
-        raise ValueError(f"{name}: expected {told} tokens, as told with the recipe, got {len(row)}")
+    length = recipe.get("length", len(row))
+    if len(row) != length:
+        raise ValueError(f"{name}: expected {length} tokens, as the recipe says, got {len(row)}")
     return row
 
 

@@ -1,4 +1,4 @@
-"""Which published checkpoint a folder holds: by the sha256 of its weights, else by its name together with its shape,
+"""Recognizes a published checkpoint in a folder: by the sha256 of its weights, else by its name and its shape,
 else by its shape alone."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def recognize(
     """The checkpoint in a folder.
 
     Args:
-        directory: with the weights.
+        directory: the directory with the weights.
         config: content of its config.json.
         chosen: what the user says it is: an id of the table, or another name of it.
         table: None: the one of the package.
@@ -56,11 +56,11 @@ def recognize(
             raise ValueError(f"--as: expected the shape of {entry.id}, got another: {'; '.join(differ)}")
         return Recognition(entry, "--as", digests(directory, entry))
     fitting = [entry for entry in known.values() if not differences(entry, config)]
-    told = {entry.id: digests(directory, entry) for entry in fitting}
+    digests_of = {entry.id: digests(directory, entry) for entry in fitting}
     for entry in fitting:
-        for file, (published, here) in told[entry.id].items():
+        for file, (published, here) in digests_of[entry.id].items():
             if published == here:
-                return Recognition(entry, f"sha256 of {file}", told[entry.id])
+                return Recognition(entry, f"sha256 of {file}", digests_of[entry.id])
     names = names_of(directory, config)
     by_name = [entry for entry in fitting if entry.names & names]
     by_last = [entry for entry in fitting if entry.id.lower().rpartition("/")[2] in names]
@@ -71,7 +71,7 @@ def recognize(
     narrowed = same_class or any_class or by_shape
     for by, candidates in (("name and shape", by_name or by_last), ("shape", narrowed)):
         if len(candidates) == 1:
-            return Recognition(candidates[0], by, told[candidates[0].id])
+            return Recognition(candidates[0], by, digests_of[candidates[0].id])
         if candidates:
             listed = ", ".join(entry.id for entry in candidates)
             raise ValueError(
@@ -96,26 +96,26 @@ def compared(published: Mapping[str, Any], config: Mapping[str, Any]) -> list[st
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """With the defaults of its class, and the number of its labels."""
+    """Complete a configuration with the defaults of its class and the number of its labels."""
     kind = config.get("model_type", "")
     family = family_of_type(SAME_MODEL.get(kind, kind))
-    defaults = {} if family is None else {each.name: each.default for each in dataclasses.fields(family.config)}
+    defaults = {} if family is None else {field.name: field.default for field in dataclasses.fields(family.config)}
     labels = {"num_labels": len(config["id2label"])} if config.get("id2label") else {"num_labels": 2}
     return defaults | labels | dict(config)
 
 
 def digests(directory: Path, entry: CheckpointEntry) -> dict[str, tuple[str, str]]:
     """file -> (published sha256, sha256 here), of the files that the checkpoint was published in and that are here."""
-    found = {}
+    pairs = {}
     for file, published in entry.weights_sha256.items():
         path = directory / file
         if path.is_file():
-            found[file] = published, file_sha256(path)
-    return found
+            pairs[file] = published, file_sha256(path)
+    return pairs
 
 
 def names_of(directory: Path, config: Mapping[str, Any]) -> set[str]:
-    """What a folder may be called: by its configuration, by its path, by its place in the Hub's cache; lower case."""
+    """Return the names that a folder may have: by its configuration, path and place in the Hub's cache; lower case."""
     path = directory.resolve()
     names = {str(config.get("_name_or_path") or ""), path.name, "/".join(path.parts[-2:])}
     names |= {part.removeprefix("models--").replace("--", "/") for part in path.parts if part.startswith("models--")}
@@ -123,10 +123,10 @@ def names_of(directory: Path, config: Mapping[str, Any]) -> set[str]:
 
 
 def _named(name: str, table: Mapping[str, CheckpointEntry]) -> CheckpointEntry:
-    found = [entry for entry in table.values() if name.lower() in entry.names]
-    if not found:
+    entries = [entry for entry in table.values() if name.lower() in entry.names]
+    if not entries:
         raise ValueError(f"--as: expected one of {', '.join(table)}, got {name!r}")
-    return found[0]
+    return entries[0]
 
 
 def _each(name: str, value: Any, config: Mapping[str, Any]) -> Any:

@@ -25,7 +25,7 @@ GENERATED = "generated_tokens"
 
 @runner("checkpoint", form=FORM)
 def checkpoint_output(golden: Golden, context: Context) -> Outcome:
-    """Of a model in the folder `context.options["directory"]`.
+    """Judge an output of the model in the folder `context.options["directory"]`.
 
     The witness of the form "checkpoint" is called with the class's name, the inputs by the names of its arguments, and
     options of decoding or None; it returns the outputs by the Hub's names, {"sequences": ...} when it decodes.
@@ -33,17 +33,17 @@ def checkpoint_output(golden: Golden, context: Context) -> Outcome:
     Raises:
         CannotRun: no folder is given, or it lacks what the golden needs.
     """
-    told, directory = golden.metadata, directory_of(golden, context)
-    if told.model_class is None:
+    metadata, directory = golden.metadata, directory_of(golden, context)
+    if metadata.model_class is None:
         raise ValueError(f"{golden.id}: model_class: expected a class, got none")
-    encoded = encode(told.inputs, directory)
+    encoded = encode(metadata.inputs, directory)
     witness = context.witness(FORM)
-    if told.output == GENERATED:
-        found = witness(told.model_class, encoded.arrays, told.details["generate"])["sequences"]
-        row = [directory.texts.named(int(token), "tokens") for token in found[0]]
-        return judged(golden, Printed(texts=[token for token in row if token not in told.details["without"]]))
-    fields = witness(told.model_class, encoded.arrays, None)
-    return judged(golden, printed_output(told.output, Run(fields, encoded, directory, told.details)))
+    if metadata.output == GENERATED:
+        sequences = witness(metadata.model_class, encoded.arrays, metadata.details["generate"])["sequences"]
+        row = [directory.texts.named(int(token), "tokens") for token in sequences[0]]
+        return judged(golden, Printed(texts=[token for token in row if token not in metadata.details["without"]]))
+    fields = witness(metadata.model_class, encoded.arrays, None)
+    return judged(golden, printed_output(metadata.output, Run(fields, encoded, directory, metadata.details)))
 
 
 @runner("token_ids")
@@ -66,19 +66,19 @@ def directory_of(golden: Golden, context: Context) -> Directory:
 
 def judged(golden: Golden, value: Printed) -> Outcome:
     """Texts first, letter by letter, then numbers, within the tolerance that the golden carries."""
-    told = golden.metadata
-    if told.expected is not None:
+    metadata = golden.metadata
+    if metadata.expected is not None:
         if value.texts is None:
-            raise ValueError(f"{golden.id}: output: expected one that gives texts, got {told.output}")
-        if len(value.texts) != len(told.expected):
-            here, right = " ".join(value.texts), " ".join(told.expected)
-            return Outcome(False, f"{len(value.texts)} texts instead of {len(told.expected)}", here, right)
+            raise ValueError(f"{golden.id}: output: expected one that gives texts, got {metadata.output}")
+        if len(value.texts) != len(metadata.expected):
+            here, right = " ".join(value.texts), " ".join(metadata.expected)
+            return Outcome(False, f"{len(value.texts)} texts instead of {len(metadata.expected)}", here, right)
         outcome = judge_published(golden, value.texts)
         if not outcome.passed or "expected" not in golden.arrays:
             return outcome
     if value.numbers is None:
-        raise ValueError(f"{golden.id}: output: expected one that gives numbers, got {told.output}")
-    taken, expected = parse_slice(told.slice).of(value.numbers), golden.expected
+        raise ValueError(f"{golden.id}: output: expected one that gives numbers, got {metadata.output}")
+    taken, expected = parse_slice(metadata.slice).of(value.numbers), golden.expected
     if np.squeeze(taken).shape == np.squeeze(expected).shape:
         taken = taken.reshape(expected.shape)  # a batch of one may be printed without its axis
-    return Outcome.of(judge(taken, expected, printed(golden), told.output))
+    return Outcome.of(judge(taken, expected, printed(golden), metadata.output))

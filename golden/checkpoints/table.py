@@ -20,12 +20,12 @@ class CheckpointEntry:
 
     Attributes:
         id: on the Hub, "owner/name".
-        model_type: of its config.json.
+        model_type: the model type of its config.json.
         shape: fields of config.json that the shapes of its tensors follow from. Empty: not known; then it is found
             by its name only.
         computes: other fields of config.json that its outputs depend on, such as attention_window.
         aliases: other names of the same weights.
-        architecture: the class that config.json names, to tell checkpoints of one shape apart.
+        architecture: the class that config.json names, to distinguish checkpoints of one shape.
         weights_sha256: file -> sha256, of each form that the weights are published in; empty: not known.
         derived_from: a checkpoint whose goldens are those of this one, too: the weights are the same.
         license: as the Hub states it.
@@ -50,12 +50,12 @@ class CheckpointEntry:
 
     @property
     def keys(self) -> set[str]:
-        """What `Metadata.checkpoint` of its goldens says."""
+        """The values of `Metadata.checkpoint` in its goldens."""
         return {self.id} | ({self.derived_from} if self.derived_from else set())
 
 
 def read_table(path: Path = TABLE) -> dict[str, CheckpointEntry]:
-    """All checkpoints by their ids.
+    """Read all checkpoints, by their ids.
 
     Raises:
         GoldenFileError: no such file, not JSON, unknown or missing fields, a derived_from that is not there.
@@ -64,14 +64,14 @@ def read_table(path: Path = TABLE) -> dict[str, CheckpointEntry]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GoldenFileError(f"{path}: expected the table of checkpoints, got: {error}") from error
-    known = {each.name for each in fields(CheckpointEntry)}
+    known = {field.name for field in fields(CheckpointEntry)}
     table = {}
-    for name, given in content.items():
-        unknown = sorted(given.keys() - known)
-        if unknown or "id" in given:
+    for name, values in content.items():
+        unknown = sorted(values.keys() - known)
+        if unknown or "id" in values:
             raise GoldenFileError(f"{path}: {name}: expected the fields {', '.join(sorted(known))}, got {unknown}")
         try:
-            table[name] = CheckpointEntry(id=name, **given | {"aliases": tuple(given.get("aliases", ()))})
+            table[name] = CheckpointEntry(id=name, **values | {"aliases": tuple(values.get("aliases", ()))})
         except TypeError as error:
             raise GoldenFileError(f"{path}: {name}: expected all fields that have no default, got: {error}") from error
     for entry in table.values():

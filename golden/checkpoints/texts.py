@@ -76,33 +76,35 @@ class Texts:
             rows = [(prompts.get(name, "") + row[0], row[1]) for name, row in zip(recipe["prompts"], rows, strict=True)]
         special = recipe.get("special", True)
         encoded = [self.tokenizer.encode(first, second, add_special_tokens=special) for first, second in rows]
-        longest = recipe.get("pad_to", max(len(each.ids) for each in encoded))
+        longest = recipe.get("pad_to", max(len(encoding.ids) for encoding in encoded))
         ids = np.full((len(encoded), longest), pad_token_id, dtype=np.int64)
         mask = np.zeros_like(ids)
-        for row, each in enumerate(encoded):
-            if len(each.ids) > longest:
-                raise ValueError(f"input_ids: expected at most {longest} tokens, got {len(each.ids)}")
-            ids[row, : len(each.ids)] = each.ids
-            mask[row, : len(each.ids)] = 1
-        return Batch(ids, mask, [each.sequence_ids for each in encoded], [each.offsets for each in encoded])
+        for row, encoding in enumerate(encoded):
+            if len(encoding.ids) > longest:
+                raise ValueError(f"input_ids: expected at most {longest} tokens, got {len(encoding.ids)}")
+            ids[row, : len(encoding.ids)] = encoding.ids
+            mask[row, : len(encoding.ids)] = 1
+        return Batch(
+            ids, mask, [encoding.sequence_ids for encoding in encoded], [encoding.offsets for encoding in encoded]
+        )
 
     def prompts(self) -> dict[str, str]:
         """Prompts of a sentence-transformers checkpoint by name; none where it has no file of them."""
         path = self.directory / "config_sentence_transformers.json"
         if not path.is_file():
             return {}
-        found = json.loads(path.read_text(encoding="utf-8")).get("prompts") or {}
-        return {str(name): str(prompt) for name, prompt in found.items()}
+        texts = json.loads(path.read_text(encoding="utf-8")).get("prompts") or {}
+        return {str(name): str(prompt) for name, prompt in texts.items()}
 
     def id_of(self, token: str) -> int:
         """
         Raises:
             ValueError: the vocabulary does not have it.
         """
-        found = self.tokenizer.token_to_id(token)
-        if found is None:
+        number = self.tokenizer.token_to_id(token)
+        if number is None:
             raise ValueError(f"token: expected one of the vocabulary, got {token!r}")
-        return int(found)
+        return int(number)
 
     def named(self, number: int, form: str) -> str:
         """A token as "ids" (its number), "tokens" (as the vocabulary writes it), "texts" or "words" (no spaces)."""

@@ -1,4 +1,4 @@
-"""How far two recordings of the same inputs are apart, tap by tap, in units of the bound.
+"""The difference between two recordings of the same inputs, tap by tap, in units of the bound.
 
 Rows that both hold are compared. The bound is that of two correct implementations, one in the dtype of each recording:
 8 sqrt(s_A^2 + s_B^2).
@@ -23,7 +23,7 @@ class Apart:
     """One tap.
 
     Attributes:
-        name: of the tap.
+        name: the name of the tap.
         reference: largest difference of the references, in units of the bound. Not 0 where weights, configurations
             or the arithmetic of the reference differ.
         own: the same of the recorded implementations; None where a recording holds the reference alone.
@@ -54,7 +54,7 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         raise ValueError(f"B: expected the taps {', '.join(names)} of {a.id}, got {', '.join(tap_names(b))}")
     if not np.array_equal(a.arrays["columns"], b.arrays["columns"]):
         raise ValueError(f"B: expected a vocabulary of the size that {a.id} was recorded with, got another in {b.id}")
-    found = []
+    differences = []
     for name in names:
         sides = tuple(zip((a, b), _common_rows(a, b, name), strict=True))
         taps = [golden.arrays[f"tap.{name}"][at] for golden, at in sides]
@@ -64,14 +64,14 @@ def difference(a: Golden, b: Golden) -> list[Apart]:
         bound = Bound({f"{SIGMAS} sigma of both": SIGMAS * spread})
         reference = judge(taps[0], taps[1], bound, name)
         own = [own_taps(golden)[name][at] for golden, at in sides if name in own_taps(golden)]
-        found.append(
+        differences.append(
             Apart(name, reference.ratio, judge(own[0], own[1], bound, name).ratio if len(own) == 2 else None)
-        )  # fmt: skip
-    return found
+        )
+    return differences
 
 
 def _common_rows(a: Golden, b: Golden, name: str) -> tuple[Any, Any]:
-    """Where a tap has the rows that both hold, in A and in B; all of a tap that has no rows."""
+    """Index the rows of a tap that both recordings hold, in A and in B. A tap without rows is taken whole."""
     of_a, of_b = rows_of(a, name), rows_of(b, name)
     if of_a is None or of_b is None:
         return np.s_[:], np.s_[:]

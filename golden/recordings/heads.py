@@ -22,7 +22,7 @@ from trueband.reference.led_heads import last_end
 
 class Head(NamedTuple):
     """Attributes:
-    module: of the model, under the Hub's name.
+    module: the module of the model, under the Hub's name.
     reads: "tokens": every one; "token": one of each text, see `token_of_texts`; "pooled": what the pooler gives.
     taps: its outputs.
     """
@@ -57,18 +57,18 @@ def head_name(model_class: str) -> str:
 
 
 def is_of_texts(model_class: str, tap: str) -> bool:
-    """Whether a tap is one row for each text, not one for each token."""
+    """Return whether a tap is one row for each text, not one for each token."""
     own = head_name(model_class) in ("SequenceClassification", "MultipleChoice")
     return tap == "pooler" or (own and tap == "logits")
 
 
 def is_of_words(model_class: str, tap: str) -> bool:
-    """Whether the last axis of a tap is the vocabulary."""
+    """Return whether the last axis of a tap is the vocabulary."""
     return tap == "logits" and head_name(model_class) in LANGUAGE_MODELS
 
 
 def has_head(family: Family, head: str, state: State) -> bool:
-    """Whether the weights of a head are there; those of language models may leave out what is tied."""
+    """Return whether the weights of a head are there; those of language models may leave out what is tied."""
     if family.config is LEDConfig and head in LANGUAGE_MODELS:
         return "final_logits_bias" in state or "lm_head.weight" in state
     module = "lm_head.dense" if head in LANGUAGE_MODELS else head_of(family, head).module
@@ -94,7 +94,7 @@ def pooler_moments(state: State, prefix: str, x: Moments, precision: Precision) 
 def head_moments(
     head: str, state: State, config: Config, prefix: str, x: Moments, precision: Precision
 ) -> dict[str, Moments]:
-    """What a head gives, under the names of its taps.
+    """Return the moments of a head's outputs, under the names of its taps.
 
     Args:
         head: such as "QuestionAnswering".

@@ -26,7 +26,7 @@ INPUTS = {
 LIKE = {"decoder_attention_mask": "decoder_input_ids", "encoder_attention_mask": STATES}  # the others: input_ids
 
 
-def check_inputs(model: Recorded, given: Inputs) -> dict[str, Array]:
+def check_inputs(model: Recorded, arrays: Inputs) -> dict[str, Array]:
     """int64 ids and masks of 0 and 1 by argument name, the decoder's ids among them; an encoder's states as float32.
 
     Raises:
@@ -35,11 +35,11 @@ def check_inputs(model: Recorded, given: Inputs) -> dict[str, Array]:
     allowed = INPUTS[model.family.name]
     if isinstance(model.config, XLMRobertaConfig) and model.config.add_cross_attention:
         allowed = (*allowed, STATES, "encoder_attention_mask")
-    unknown = [name for name in given if name not in allowed]
-    if unknown or "input_ids" not in given:
-        got = f"also {', '.join(unknown)}" if unknown else f"only {', '.join(given) or 'nothing'}"
+    unknown = [name for name in arrays if name not in allowed]
+    if unknown or "input_ids" not in arrays:
+        got = f"also {', '.join(unknown)}" if unknown else f"only {', '.join(arrays) or 'nothing'}"
         raise ValueError(f"inputs: expected input_ids, and of {', '.join(allowed[1:])} what is needed, got {got}")
-    inputs = {name: np.asarray(given[name]) for name in allowed if name in given}
+    inputs = {name: np.asarray(arrays[name]) for name in allowed if name in arrays}
     for name, array in inputs.items():
         inputs[name] = _states(model, array) if name == STATES else _integers(model, name, array)
     for name, array in inputs.items():
@@ -54,25 +54,27 @@ def check_inputs(model: Recorded, given: Inputs) -> dict[str, Array]:
 
 
 def texts(model: Recorded, inputs: Inputs) -> dict[str, Array]:
-    """What the stages take: every choice a text of its own, (b, C, n) -> (b * C, n), and global what the head says.
+    """Return what the stages take: every choice as a text, (b, C, n) -> (b * C, n), and global what the head says.
 
     Raises:
         ValueError: ids that the head does not take, such as a question without its separators.
     """
-    found = {name: array if name == STATES else array.reshape(-1, array.shape[-1]) for name, array in inputs.items()}
-    ids = found["input_ids"]
+    flattened = {
+        name: array if name == STATES else array.reshape(-1, array.shape[-1]) for name, array in inputs.items()
+    }
+    ids = flattened["input_ids"]
     if model.reads is not None and model.reads.reads == "token":
         token_of_texts(model.config, ids)
-    if not isinstance(model.config, LongformerConfig) or "global_attention_mask" in found:
-        return found
+    if not isinstance(model.config, LongformerConfig) or "global_attention_mask" in flattened:
+        return flattened
     place, separator = np.arange(ids.shape[1]), model.config.sep_token_id
     if model.head == "SequenceClassification":
-        found["global_attention_mask"] = np.broadcast_to(place == 0, ids.shape).astype(np.int64)
+        flattened["global_attention_mask"] = np.broadcast_to(place == 0, ids.shape).astype(np.int64)
     elif model.head == "QuestionAnswering":
-        found["global_attention_mask"] = (place < first_separator(ids, separator)[:, None]).astype(np.int64)
+        flattened["global_attention_mask"] = (place < first_separator(ids, separator)[:, None]).astype(np.int64)
     elif model.head == "MultipleChoice":
-        found["global_attention_mask"] = behind_the_question(ids, separator).astype(np.int64)
-    return found
+        flattened["global_attention_mask"] = behind_the_question(ids, separator).astype(np.int64)
+    return flattened
 
 
 def _integers(model: Recorded, name: str, array: Array) -> Array:

@@ -19,13 +19,13 @@ from trueband.reference.layers import State
 
 @dataclass(frozen=True)
 class Recorded:
-    """What is recorded.
+    """The model that is recorded.
 
     Attributes:
         family: its names.
-        config: of the model.
+        config: the config of the model.
         state: weights of any floating dtype under the Hub's keys.
-        prefix: of the keys of the model inside a model with a head; "" where it has none.
+        prefix: the prefix of the keys of the model inside a model with a head; "" where it has none.
         head: such as "MaskedLM"; "" for the base model.
     """
 
@@ -37,7 +37,7 @@ class Recorded:
 
     @property
     def reads(self) -> Head | None:
-        """What the head reads and gives; None of a base model."""
+        """The tap that the head reads, and those that it gives. None for a base model."""
         return head_of(self.family, self.head) if self.head else None
 
     @property
@@ -48,16 +48,16 @@ class Recorded:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """In the order of computation."""
+        """The names, in the order of computation."""
         if isinstance(self.config, LEDConfig):
             sides = {"encoder": self.config.encoder_layers, "decoder": self.config.decoder_layers}
         else:
             sides = {"": self.config.num_hidden_layers}
-        found = []
+        names = []
         for side, layers in sides.items():
             start = f"{side}." if side else ""
-            found += [f"{start}embeddings", *(f"{start}layer.{i}" for i in range(layers))]
-        return (*found, *(["pooler"] if self.has_pooler else []), *(["logits"] if self.head else []))
+            names += [f"{start}embeddings", *(f"{start}layer.{i}" for i in range(layers))]
+        return (*names, *(["pooler"] if self.has_pooler else []), *(["logits"] if self.head else []))
 
     @property
     def model_class(self) -> str:
@@ -74,7 +74,7 @@ class Recorded:
 def described(config: Mapping[str, Any], state: State) -> Recorded:
     """A model by the content of its `config.json` and its weights.
 
-    The head is that of the class under `architectures`; where no class is told that is known here, it is the
+    The head is that of the class under `architectures`; where it names no class that is known here, it is the
     language-model head if its weights are there, and none otherwise.
 
     Raises:
@@ -107,17 +107,17 @@ def _head(family: Family, architectures: list[str], config: Config, state: State
 
 
 def _completed_led(state: State, prefix: str, head: str) -> State:
-    """With the shared embeddings under their own name, and a bias of zeros where a language model has none."""
+    """Add the shared embeddings under their own name, and a bias of zeros where a language model has none."""
     shared = f"{prefix}shared.weight"
     copies = (shared, f"{prefix}encoder.embed_tokens.weight", f"{prefix}decoder.embed_tokens.weight", "lm_head.weight")
-    found = dict(state)
+    completed = dict(state)
     words = next((state[name] for name in copies if name in state), None)
     if words is None:
         raise ValueError(f"state: expected word embeddings under {shared}, got none")
-    found.setdefault(shared, words)
+    completed.setdefault(shared, words)
     if head == "ConditionalGeneration":
-        found.setdefault("final_logits_bias", np.zeros((1, len(words))))
-    return found
+        completed.setdefault("final_logits_bias", np.zeros((1, len(words))))
+    return completed
 
 
 def parts_of(stage: str) -> tuple[str, str, int]:

@@ -45,8 +45,8 @@ def stage_moments(
         stage: one of `model.stages`.
         inputs: ids and masks, see `check_inputs`.
         entering: what the stage reads, (b, n, D) or (b, D), under its name; of decoder layers also "encoded".
-        rows: of the side that the stage belongs to.
-        precision: of the implementation that is to be judged.
+        rows: the rows of the side that the stage belongs to.
+        precision: the precision of the implementation that is to be judged.
     """
     side, kind, number = parts_of(stage)
     own = texts(model, inputs)
@@ -57,11 +57,11 @@ def stage_moments(
         return {stage: pooler_moments(model.state, model.prefix, x, precision)}
     if kind == "logits":
         x = x if x.value.ndim == 2 else x.at(np.s_[:, rows])
-        found = head_moments(model.head, model.state, model.config, model.prefix, x, precision)
+        of_head = head_moments(model.head, model.state, model.config, model.prefix, x, precision)
         if model.head != "MultipleChoice":
-            return found
+            return of_head
         by_choice = inputs["input_ids"].shape[:2]
-        return {name: Moments(*(part.reshape(by_choice) for part in moments)) for name, moments in found.items()}
+        return {name: Moments(*(part.reshape(by_choice) for part in moments)) for name, moments in of_head.items()}
     if side == "decoder":
         return _decoder_layer(_led_layer(model, side, number, precision), stage, own, x, entering["encoded"], rows)
     if isinstance(model.config, XLMRobertaConfig):
@@ -88,7 +88,7 @@ def _led_layer(model: Recorded, side: str, number: int, precision: Precision) ->
 def _banded_layer(
     model: Recorded, stage: str, number: int, inputs: Inputs, x: Moments, rows: Rows, precision: Precision
 ) -> Taps:
-    """Of Longformer, and of LED's encoder."""
+    """The moments of a layer of Longformer, or of LED's encoder."""
     config, ids = model.config, inputs["input_ids"]
     assert isinstance(config, LongformerConfig | LEDConfig)
     if isinstance(config, LEDConfig):
@@ -105,9 +105,16 @@ def _banded_layer(
 
 
 def _roberta_layer(
-    model: Recorded, config: XLMRobertaConfig, stage: str, number: int, inputs: Inputs, x: Moments,
-    encoded: Moments | None, rows: Rows, precision: Precision,
-) -> Taps:  # fmt: skip
+    model: Recorded,
+    config: XLMRobertaConfig,
+    stage: str,
+    number: int,
+    inputs: Inputs,
+    x: Moments,
+    encoded: Moments | None,
+    rows: Rows,
+    precision: Precision,
+) -> Taps:
     name, tokens = f"{model.prefix}encoder.layer.{number}", x.value.shape[1]
     layer = encoder_layer(model.state, name, config, precision)
     real = check_mask("attention_mask", inputs.get("attention_mask"), x.value.shape[:2], default=True)

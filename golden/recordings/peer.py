@@ -38,23 +38,23 @@ def reference_outputs(
 ) -> Arrays:
     """The reference."""
     settings = config_of(model_class, config)
-    given: dict[str, Any] = dict(inputs)
-    ids = given.pop("input_ids")
+    arguments: dict[str, Any] = dict(inputs)
+    ids = arguments.pop("input_ids")
     if generation is not None:
-        found = led_generate(state, settings, ids, GenerationConfig(**generation), **given)
-        return {"sequences": found.sequences}
-    return flat(FUNCTIONS[model_class](state, settings, ids, output_attentions=True, **given)._asdict())
+        generated = led_generate(state, settings, ids, GenerationConfig(**generation), **arguments)
+        return {"sequences": generated.sequences}
+    return flat(FUNCTIONS[model_class](state, settings, ids, output_attentions=True, **arguments)._asdict())
 
 
 def flat(output: Mapping[str, Any]) -> Arrays:
     """Arrays of an output, those of tuples by number."""
-    found: Arrays = {}
+    arrays: Arrays = {}
     for name, value in output.items():
         if isinstance(value, tuple):
-            found |= {f"{name}.{i}": np.asarray(each, dtype=np.float64) for i, each in enumerate(value)}
+            arrays |= {f"{name}.{i}": np.asarray(part, dtype=np.float64) for i, part in enumerate(value)}
         elif value is not None:
-            found[name] = np.asarray(value, dtype=np.float64)
-    return found
+            arrays[name] = np.asarray(value, dtype=np.float64)
+    return arrays
 
 
 def part_of(golden: Golden, part: str) -> Arrays:
@@ -68,36 +68,36 @@ def pruned(golden: Golden) -> tuple[dict[str, Any], Arrays]:
     config, heads = golden.metadata.details["config"], golden.metadata.details.get("heads")
     if heads is None:
         return dict(config), part_of(golden, "state")
-    return config | {"pruned_heads": {int(layer): each for layer, each in heads.items()}}, part_of(
+    return config | {"pruned_heads": {int(layer): numbers for layer, numbers in heads.items()}}, part_of(
         golden, "pruned_state"
     )
 
 
 @runner("peer", form="peer")
 def run_peer(golden: Golden, context: Context) -> Outcome:
-    """Every output that can be judged; told by the one that is closest to its bound, or the first that is beyond.
+    """Judge every output that can be judged. The outcome describes the one closest to its bound, or the first beyond.
 
     Bounded by 8 sigma of both runs; recorded beams exactly, whose search is clear (tests/golden/test_margins.py).
     """
-    told, witness = golden.metadata, context.witness("peer")
+    metadata, witness = golden.metadata, context.witness("peer")
     config, state = pruned(golden)
     recorded, inputs = part_of(golden, "output"), golden.inputs
     verdicts = []
-    generation = told.details.get("generation")
+    generation = metadata.details.get("generation")
     if generation is not None:
         source = {name: array for name, array in inputs.items() if not name.startswith(("decoder_", "labels"))}
-        given = witness(told.model_class, config, state, source, generation)["sequences"]
+        outputs = witness(metadata.model_class, config, state, source, generation)["sequences"]
         expected = recorded["sequences"]
-        if given.shape != expected.shape:
-            return Outcome(False, f"sequences: expected shape {expected.shape}, got {given.shape}")
-        verdict = judge_exact(given, expected, "sequences")
+        if outputs.shape != expected.shape:
+            return Outcome(False, f"sequences: expected shape {expected.shape}, got {outputs.shape}")
+        verdict = judge_exact(outputs, expected, "sequences")
         if not verdict.passed:
             return Outcome.of(verdict)
         verdicts.append(verdict)
-    given = witness(told.model_class, config, state, inputs)
-    assert told.model_class is not None
-    settings = config_of(told.model_class, config)
-    for verdict in judged_outputs(told.model_class, settings, state, inputs, given, recorded):
+    outputs = witness(metadata.model_class, config, state, inputs)
+    assert metadata.model_class is not None
+    settings = config_of(metadata.model_class, config)
+    for verdict in judged_outputs(metadata.model_class, settings, state, inputs, outputs, recorded):
         if not verdict.passed:
             return Outcome.of(verdict)
         verdicts.append(verdict)

@@ -29,27 +29,31 @@ MASKS = {
     "xlm-roberta": ("attention_mask", "head_mask", "encoder_hidden_states", "encoder_attention_mask"),
     "longformer": ("attention_mask", "global_attention_mask", "head_mask"),
     "led": (
-        "attention_mask", "global_attention_mask", "decoder_attention_mask", "head_mask", "decoder_head_mask",
+        "attention_mask",
+        "global_attention_mask",
+        "decoder_attention_mask",
+        "head_mask",
+        "decoder_head_mask",
         "cross_attn_head_mask",
     ),
-}  # fmt: skip
+}
 
 
 def judged_outputs(
-    model_class: str, config: Any, state: Arrays, inputs: Arrays, given: Arrays, recorded: Arrays
+    model_class: str, config: Any, state: Arrays, inputs: Arrays, outputs: Arrays, recorded: Arrays
 ) -> Iterator[Verdict]:
     """Verdicts on the hidden states, on the attentions, on the logits and on the loss, in the order of computation."""
     float64 = Precision.of("float64")
     peer = Precision.of("float64" if "XLMRoberta" in model_class else "float32")
-    ours, theirs = (_moments(model_class, config, state, inputs, each) for each in (float64, peer))
+    ours, theirs = (_moments(model_class, config, state, inputs, dtype) for dtype in (float64, peer))
     for name, moments in ours.items():
         if name in recorded:
             expected = _filled(recorded[name], inputs) if "global_attentions" in name else recorded[name]
-            yield judge(given[name], expected, sigma_bound(moments, theirs[name]), name)
+            yield judge(outputs[name], expected, sigma_bound(moments, theirs[name]), name)
     if "loss" in recorded and recorded["loss"].ndim == 0:
         # The peer brings the logits of a causal language model to float32 for the loss.
         loss = Precision.of("float32") if model_class.endswith("CausalLM") else peer
-        yield _judged_loss(ours, theirs, inputs, given, recorded, loss)
+        yield _judged_loss(ours, theirs, inputs, outputs, recorded, loss)
 
 
 def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
@@ -60,7 +64,7 @@ def _filled(global_attentions: NDArray[Any], inputs: Arrays) -> NDArray[Any]:
 
 
 def _judged_loss(
-    ours: Named, theirs: Named, inputs: Arrays, given: Arrays, recorded: Arrays, precision: Precision
+    ours: Named, theirs: Named, inputs: Arrays, outputs: Arrays, recorded: Arrays, precision: Precision
 ) -> Verdict:
     """A mean of cross-entropies; of answers the mean of two of them."""
     bounds = []
@@ -70,7 +74,7 @@ def _judged_loss(
             count = inputs["labels"].size if "labels" in inputs else len(ours[name].value)
             bounds.append(cross_entropy_bound(ours[name].value, count, precision, error))
     bound = bounds[0] if len(bounds) == 1 else (bounds[0] + bounds[1]).scaled(0.5)
-    return judge(given["loss"], recorded["loss"], Bound(bound.terms), "loss")
+    return judge(outputs["loss"], recorded["loss"], Bound(bound.terms), "loss")
 
 
 def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, precision: Precision) -> Named:
@@ -85,9 +89,15 @@ def _moments(model_class: str, config: Any, state: Arrays, inputs: Arrays, preci
             decoder = shift_right(labels, config.pad_token_id, config.decoder_start_token_id)
         encoder, precision = precision, Precision.of("float64")  # only the encoder's attention is banded
         named = led_moments(
-            state, config, ids, precision, encoder_precision=encoder, decoder_input_ids=decoder, prefix=prefix,
+            state,
+            config,
+            ids,
+            precision,
+            encoder_precision=encoder,
+            decoder_input_ids=decoder,
+            prefix=prefix,
             **options,
-        )  # fmt: skip
+        )
     elif isinstance(config, LongformerConfig):
         named = longformer_moments(state, config, ids, precision, prefix=prefix, **options)
     else:

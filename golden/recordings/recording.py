@@ -84,13 +84,13 @@ def _of_a_decoder(model: Recorded, stage: str) -> bool:
 
 
 def _cast(x: Float, precision: Precision) -> Moments:
-    """What an implementation holds of it."""
+    """Cast an array to the dtype in which an implementation holds it."""
     rounded = roundoff(precision.dtype, GRID)
     return Moments(x, (rounded * x) ** 2 / 3 + (precision.tiny_output**2 if rounded else 0.0))
 
 
 def tap_names(golden: Golden) -> list[str]:
-    """In the order of computation.
+    """The names, in the order of computation.
 
     Raises:
         GoldenFileError: not a recording, or arrays that are missing.
@@ -107,12 +107,12 @@ def tap_names(golden: Golden) -> list[str]:
 
 
 def entering(golden: Golden) -> Arrays:
-    """What each stage reads."""
+    """The input of each stage."""
     return _part(golden, "entering.")
 
 
 def own_taps(golden: Golden) -> Arrays:
-    """What the recorded implementation gave; empty for taps of the reference alone."""
+    """The taps of the recorded implementation. Empty where only the reference was recorded."""
     return _part(golden, "own.")
 
 
@@ -121,7 +121,7 @@ def _part(golden: Golden, start: str) -> Arrays:
 
 
 def sigma(golden: Golden, name: str, dtype: str) -> Float:
-    """Of a tap, for an implementation that computes in `dtype`."""
+    """The standard deviation of a tap's rounding error, for an implementation that computes in `dtype`."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     return unpacked(golden.arrays[f"sigma.{dtype}.{name}"])
@@ -157,11 +157,11 @@ def _class(golden: Golden) -> str:
 
 
 def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
-    """One tap within 8 standard deviations of the reference. The index told is that of the whole tap.
+    """Judge one tap: it must be within 8 standard deviations of the reference. The index is that of the whole tap.
 
     Args:
         value: all rows, or the recorded ones.
-        dtype: that the implementation computed in.
+        dtype: the dtype that the implementation computed in.
 
     Raises:
         ValueError: another shape, an unknown dtype, or no such tap.
@@ -180,7 +180,7 @@ def judge_tap(golden: Golden, name: str, value: Array, dtype: str) -> Verdict:
 
 
 def judge_taps(golden: Golden, taps: Mapping[str, Array], dtype: str) -> list[Verdict]:
-    """All taps, in the order of computation.
+    """Judge all taps, in the order of computation.
 
     Raises:
         ValueError: a tap is missing, or has another shape.

@@ -47,7 +47,7 @@ Arrays = dict[str, Array]
 def reference_taps(
     model_class: str, config: dict[str, Any], state: Arrays, inputs: Inputs, entering: Mapping[str, Array], dtype: str
 ) -> dict[str, Any]:
-    """In float64, whatever the dtype asked for."""
+    """Compute the taps in float64, whatever the dtype of the golden."""
     model = described(config, state)
     taps: Arrays = {}
     for stage in model.stages:
@@ -56,36 +56,40 @@ def reference_taps(
 
 
 def natural_states(model: Recorded, inputs: Inputs) -> Arrays:
-    """What each stage reads in a run of the whole model, float64; of a decoder "encoded" too."""
-    given: dict[str, Any] = texts(model, inputs)
-    ids = given.pop("input_ids")
+    """Compute what each stage reads in a run of the whole model, float64; for a decoder also "encoded"."""
+    arguments: dict[str, Any] = texts(model, inputs)
+    ids = arguments.pop("input_ids")
     if isinstance(model.config, LEDConfig):
-        output: Any = led_model(model.state, model.config, ids, prefix=model.prefix, **given)
+        output: Any = led_model(model.state, model.config, ids, prefix=model.prefix, **arguments)
         return entering_of(model, inputs, output.encoder_hidden_states, output.decoder_hidden_states)
     if isinstance(model.config, LongformerConfig):
-        output = longformer_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
+        output = longformer_model(
+            model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **arguments
+        )
     else:
-        output = roberta_model(model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **given)
+        output = roberta_model(
+            model.state, model.config, ids, prefix=model.prefix, add_pooling_layer=False, **arguments
+        )
     return entering_of(model, inputs, output.hidden_states)
 
 
 def entering_of(model: Recorded, inputs: Inputs, encoder: Any, decoder: Any = None) -> Arrays:
     """Hidden states (after the embeddings, and after each layer) under the names of the stages that read them."""
-    found: Arrays = {}
+    entering: Arrays = {}
     for side, states in (("encoder.", encoder), ("decoder.", decoder)) if decoder is not None else (("", encoder),):
-        found |= {f"{side}layer.{i}": state for i, state in enumerate(states[:-1])}
+        entering |= {f"{side}layer.{i}": state for i, state in enumerate(states[:-1])}
     last = (encoder if decoder is None else decoder)[-1]
     if decoder is not None:
-        found["encoded"] = encoder[-1]
+        entering["encoded"] = encoder[-1]
     if model.has_pooler:
-        found["pooler"] = last
+        entering["pooler"] = last
     if model.reads is not None:
         if model.reads.reads == "pooled":
             last = pooler(model.state, last, model.prefix)
         elif model.reads.reads == "token":
             last = last[np.arange(len(last)), token_of_texts(model.config, inputs["input_ids"])]
-        found["logits"] = last
-    return found
+        entering["logits"] = last
+    return entering
 
 
 def _stage(model: Recorded, stage: str, inputs: Inputs, entering: Mapping[str, Array]) -> dict[str, Float]:
@@ -104,7 +108,7 @@ def _stage(model: Recorded, stage: str, inputs: Inputs, entering: Mapping[str, A
 
 
 def _head(model: Recorded, inputs: Inputs, x: Float) -> dict[str, Float]:
-    """What the head gives for what it reads."""
+    """Compute a head's outputs from its input."""
     led = isinstance(model.config, LEDConfig)
     if model.head == "QuestionAnswering":
         start, end = span_logits(model.state, x)
@@ -160,9 +164,14 @@ def _decoder_layer(
     assert isinstance(model.config, LEDConfig)
     name = f"{model.prefix}decoder.layers.{number}"
     layer = led_decoder_layer(
-        model.state, name, model.config, x, encoded, attention_mask=inputs.get("decoder_attention_mask"),
+        model.state,
+        name,
+        model.config,
+        x,
+        encoded,
+        attention_mask=inputs.get("decoder_attention_mask"),
         encoder_attention_mask=inputs.get("attention_mask"),
-    )  # fmt: skip
+    )
     own = _led_attended(model.state, f"{name}.self_attn", "out_proj", x, layer.self_attention.context)
     across = _led_attended(model.state, f"{name}.encoder_attn", "out_proj", own, layer.cross_attention.context)
     return {f"{stage}.attention": own, f"{stage}.cross_attention": across, stage: layer.hidden_states}

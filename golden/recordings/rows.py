@@ -1,4 +1,4 @@
-"""Which rows of a text are recorded: where a fault shows first.
+"""Selects the rows of a text that are recorded: those where a fault shows first.
 
 The first and the last token, the last real one and the first pads, global tokens and their neighbors, the edges of
 the windows that start at the first and in the middle, and of the blocks that an implementation may cut the text in.
@@ -14,9 +14,12 @@ Rows = NDArray[np.int64]
 
 
 def selected_rows(
-    tokens: int, windows: tuple[int, ...] = (), real: NDArray[np.bool_] | None = None,
-    flagged: NDArray[np.bool_] | None = None, most: int = MOST,
-) -> Rows:  # fmt: skip
+    tokens: int,
+    windows: tuple[int, ...] = (),
+    real: NDArray[np.bool_] | None = None,
+    flagged: NDArray[np.bool_] | None = None,
+    most: int = MOST,
+) -> Rows:
     """Positions in order, the same for all texts of the batch.
 
     Args:
@@ -25,19 +28,19 @@ def selected_rows(
         real, flagged: (b, n), masks; None: all real, none global.
         most: how many at most; those named first are kept.
     """
-    found = [0, tokens - 1]
+    positions = [0, tokens - 1]
     for row in () if real is None else real:
         ends = np.flatnonzero(np.diff(row.astype(np.int8)))  # the last before a change
-        found += [position for end in ends for position in (int(end), int(end) + 1)]
+        positions += [position for end in ends for position in (int(end), int(end) + 1)]
     for row in () if flagged is None else flagged:
-        found += [int(position) for position in np.flatnonzero(row)[:3]]
+        positions += [int(position) for position in np.flatnonzero(row)[:3]]
     for window in dict.fromkeys(windows):
-        found += [window, window + 1, tokens - 1 - window, 2 * window - 1, 2 * window]
-    found += [tokens // 2]
+        positions += [window, window + 1, tokens - 1 - window, 2 * window - 1, 2 * window]
+    positions += [tokens // 2]
     for row in () if flagged is None else flagged:
-        found += [int(position) + 1 for position in np.flatnonzero(row)[:2]]
-    found += [int(position) for position in np.linspace(0, tokens - 1, most).round()]
-    kept = list(dict.fromkeys(position for position in found if 0 <= position < tokens))[:most]
+        positions += [int(position) + 1 for position in np.flatnonzero(row)[:2]]
+    positions += [int(position) for position in np.linspace(0, tokens - 1, most).round()]
+    kept = list(dict.fromkeys(position for position in positions if 0 <= position < tokens))[:most]
     return np.array(sorted(kept), dtype=np.int64)
 
 

@@ -13,19 +13,23 @@ from trueband.properties.results.verdict import Verdict
 @runner(RUN, form=RUN)
 def run_taps(golden: Golden, context: Context) -> Outcome:
     """Taps of weights that anybody can fetch; a recording of a user's model needs its directory."""
-    told = golden.metadata
-    if told.checkpoint is None:
+    metadata = golden.metadata
+    if metadata.checkpoint is None:
         raise CannotRun(
             "taps of a model that is not published: trueband golden verify FILE --checkpoint DIR, with the folder of "
             "that model"
         )
     witness = context.witness(RUN)
     state = weights(golden, context).state
-    given = witness(
-        told.model_class, told.details["config"], dict(state), golden.inputs, entering(golden),
+    computed = witness(
+        metadata.model_class,
+        metadata.details["config"],
+        dict(state),
+        golden.inputs,
+        entering(golden),
         context.dtype or "float32",
-    )  # fmt: skip
-    return outcome_of(given["wiring"], judge_taps(golden, given["taps"], given["dtype"]))
+    )
+    return outcome_of(computed["wiring"], judge_taps(golden, computed["taps"], computed["dtype"]))
 
 
 def outcome_of(wiring: list[str], verdicts: list[Verdict]) -> Outcome:

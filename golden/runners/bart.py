@@ -37,6 +37,6 @@ def words(golden: Golden, context: Context) -> Outcome:
     for word in golden.metadata.inputs["words"]:
         ids = encode_word(word)
         flags = global_flags(ids, golden.metadata.inputs["global_tokens"])
-        found = greedy(context.witness("seq2seq"), checkpoint, ids, flags, MAX_LENGTH)
-        spoken.append(decode_phonemes(found) if found[-1] == END else "")
+        tokens = greedy(context.witness("seq2seq"), checkpoint, ids, flags, MAX_LENGTH)
+        spoken.append(decode_phonemes(tokens) if tokens[-1] == END else "")
     return judge_published(golden, spoken)

@@ -34,11 +34,11 @@ def _longformer(attention_window: int, positions: list[int], pads: int, label: s
 
     def check(witness: MaskedLMWitness) -> Outcome:
         text = _published("sapiens_embedding_fairseq_2022").metadata.inputs
-        given = inputs_of(text | {"pads_after": pads, "global_tokens": positions})
+        inputs = inputs_of(text | {"pads_after": pads, "global_tokens": positions})
         checkpoint = to_longformer(load_sapiens(), attention_window, MAX_POSITIONS)
-        masks = given.attention_mask, given.global_attention_mask
-        output = run_masked_lm(witness, "longformer", checkpoint, given.input_ids, *masks)
-        return Outcome.worst(judge_layers("longformer", checkpoint, given.input_ids, output, *masks))
+        masks = inputs.attention_mask, inputs.global_attention_mask
+        output = run_masked_lm(witness, "longformer", checkpoint, inputs.input_ids, *masks)
+        return Outcome.worst(judge_layers("longformer", checkpoint, inputs.input_ids, output, *masks))
 
     claim = f"two-sided window {attention_window}, {label.replace('_', ' ')}: every layer agrees within 8 sigma"
     return GoldenCheck(f"longformer_layers_{attention_window}_{label}", claim, check)
@@ -62,5 +62,5 @@ CHECKS = (
 
 
 def run_check(check: GoldenCheck, context: Context) -> GoldenRecord:
-    """One check on one implementation."""
+    """Run one check on one implementation."""
     return record_of(check.name, check.claim, "check", context.name, lambda: check.run(context.witness(check.form)))

@@ -14,11 +14,11 @@ from trueband.golden.store import Golden
 
 @runner("position_ids", form="position_ids")
 def position_ids(golden: Golden, context: Context) -> Outcome:
-    """Of ids, or of embeddings, which do not tell what is padding. Exact: integers."""
-    told = golden.metadata.inputs
-    given: dict[str, Any] = {"padding_id": told["padding_idx"]}
-    if "input_ids" in told:
-        given["input_ids"] = np.array(told["input_ids"])
+    """Judge position ids of ids, or of embeddings, which do not show what is padding. They are integers: exact."""
+    recipe = golden.metadata.inputs
+    arguments: dict[str, Any] = {"padding_id": recipe["padding_idx"]}
+    if "input_ids" in recipe:
+        arguments["input_ids"] = np.array(recipe["input_ids"])
     else:
-        given["inputs_embeds"] = np.zeros(told["inputs_embeds_shape"], dtype=np.float32)
-    return judge_published(golden, context.witness("position_ids")(**given))
+        arguments["inputs_embeds"] = np.zeros(recipe["inputs_embeds_shape"], dtype=np.float32)
+    return judge_published(golden, context.witness("position_ids")(**arguments))

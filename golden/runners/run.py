@@ -1,4 +1,4 @@
-"""One golden on one implementation."""
+"""Runs one golden on one implementation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from trueband.golden.store import Golden
 
 def run_golden(golden: Golden, context: Context) -> GoldenRecord:
     """Compute and judge; a golden that cannot run says why, and a witness that raises has failed."""
-    told = golden.metadata
-    return record_of(golden.id, told.claim, told.kind, context.name, lambda: _outcome(golden, context))
+    metadata = golden.metadata
+    return record_of(golden.id, metadata.claim, metadata.kind, context.name, lambda: _outcome(golden, context))
 
 
 def obstacle(golden: Golden, with_directory: bool = False) -> str | None:
@@ -21,13 +21,13 @@ def obstacle(golden: Golden, with_directory: bool = False) -> str | None:
     Args:
         with_directory: its checkpoint is in a folder that the user named.
     """
-    told = golden.metadata
-    if told.cannot_run is not None:
-        return told.cannot_run
-    if told.checkpoint is not None and told.checkpoint not in AT_HAND and not with_directory:
-        return f"needs the checkpoint {told.checkpoint}: trueband golden verify --checkpoint DIR"
-    if told.run not in RUNNERS:
-        return f"no runner of the name {told.run!r} is here; known: {', '.join(sorted(RUNNERS))}"
+    metadata = golden.metadata
+    if metadata.cannot_run is not None:
+        return metadata.cannot_run
+    if metadata.checkpoint is not None and metadata.checkpoint not in AT_HAND and not with_directory:
+        return f"needs the checkpoint {metadata.checkpoint}: trueband golden verify --checkpoint DIR"
+    if metadata.run not in RUNNERS:
+        return f"no runner of the name {metadata.run!r} is here; known: {', '.join(sorted(RUNNERS))}"
     return None
 
 

@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(recipe: dict[str, Any]) -> Inputs:
-    """What a recipe describes."""
+    """Make the inputs that a recipe describes."""
     text = encode(recipe["residues"], STARS[recipe.get("star", "<mask>")])
     before, after = recipe.get("masked_before", 0), recipe.get("pads_after", 0)
     ids = np.concatenate([np.full((1, before), FIRST_RESIDUE), text, np.full((1, after), PAD)], axis=1)
@@ -57,14 +57,18 @@ def global_flags(ids: NDArray[np.int64], where: list[int] | str) -> NDArray[np.i
 
 
 def _run(golden: Golden, context: Context) -> tuple[Output, Inputs]:
-    given = inputs_of(golden.metadata.inputs)
+    inputs = inputs_of(golden.metadata.inputs)
     converted = golden.metadata.conversion
     architecture = "roberta" if converted is None else converted["to"]
     output = run_masked_lm(
-        context.witness("masked_lm"), architecture, weights(golden, context), given.input_ids, given.attention_mask,
-        given.global_attention_mask if architecture == "longformer" else None,
-    )  # fmt: skip
-    return output, given
+        context.witness("masked_lm"),
+        architecture,
+        weights(golden, context),
+        inputs.input_ids,
+        inputs.attention_mask,
+        inputs.global_attention_mask if architecture == "longformer" else None,
+    )
+    return output, inputs
 
 
 def _mean(hidden_states: NDArray[Any], residues: slice) -> NDArray[np.float64]:
@@ -75,34 +79,38 @@ def _mean(hidden_states: NDArray[Any], residues: slice) -> NDArray[np.float64]:
 @runner("sapiens_embedding", form="masked_lm")
 def embedding(golden: Golden, context: Context) -> Outcome:
     """Mean of the last hidden states over the residues, within the printed digits."""
-    output, given = _run(golden, context)
-    return judge_published(golden, _mean(output.hidden_states[-1], given.residues))
+    output, inputs = _run(golden, context)
+    return judge_published(golden, _mean(output.hidden_states[-1], inputs.residues))
 
 
 @runner("sapiens_led_embedding", form="seq2seq")
 def led_embedding(golden: Golden, context: Context) -> Outcome:
     """The same, of the encoder of an LED, within the printed digits."""
-    given = inputs_of(golden.metadata.inputs)
+    inputs = inputs_of(golden.metadata.inputs)
     output = run_seq2seq(
-        context.witness("seq2seq"), weights(golden, context), given.input_ids, given.global_attention_mask,
-        np.array([[DECODER_START]]), given.attention_mask,
-    )  # fmt: skip
-    return judge_published(golden, _mean(output.encoder_last_hidden_state, given.residues))
+        context.witness("seq2seq"),
+        weights(golden, context),
+        inputs.input_ids,
+        inputs.global_attention_mask,
+        np.array([[DECODER_START]]),
+        inputs.attention_mask,
+    )
+    return judge_published(golden, _mean(output.encoder_last_hidden_state, inputs.residues))
 
 
 @runner("sapiens_distance", form="masked_lm")
 def distance(golden: Golden, context: Context) -> Outcome:
-    """How far the embedding is from the published one, where the window is below the length: it has to be so far."""
-    output, given = _run(golden, context)
-    off_by = np.abs(_mean(output.hidden_states[-1], given.residues) - golden.arrays["published"])
+    """Judge how far the embedding is from the published one where the window is below the length. It has to be far."""
+    output, inputs = _run(golden, context)
+    off_by = np.abs(_mean(output.hidden_states[-1], inputs.residues) - golden.arrays["published"])
     return judge_published(golden, [off_by.max()])
 
 
 @runner("sapiens_probabilities", form="masked_lm")
 def probabilities(golden: Golden, context: Context) -> Outcome:
     """Softmax over all 25 symbols; of it, the 20 residues at one place of the text, within the printed digits."""
-    output, given = _run(golden, context)
-    logits = output.logits[0, given.residues].astype(np.float64)[golden.metadata.details["residue"]]
+    output, inputs = _run(golden, context)
+    logits = output.logits[0, inputs.residues].astype(np.float64)[golden.metadata.details["residue"]]
     exponentials = np.exp(logits - logits.max())
     return judge_published(golden, (exponentials / exponentials.sum())[FIRST_RESIDUE:MASK])
 
@@ -113,8 +121,8 @@ def infill(golden: Golden, context: Context) -> Outcome:
 
     Letter by letter: no choice is within the errors of a float32 run (tests/golden/test_margins.py).
     """
-    output, given = _run(golden, context)
-    best = decode_best(output.logits[0, given.residues])
+    output, inputs = _run(golden, context)
+    best = decode_best(output.logits[0, inputs.residues])
     if not golden.metadata.details["everywhere"]:
         text = golden.metadata.inputs["residues"]
         best = "".join(b if a == "*" else a for a, b in zip(text, best, strict=True))
@@ -133,8 +141,8 @@ def accuracy(golden: Golden, context: Context) -> Outcome:
     copies = np.repeat(ids, len(places), axis=0)
     copies[np.arange(len(places)), places] = MASK
     witness, checkpoint = context.witness("masked_lm"), weights(golden, context)
-    found = ""
+    decoded = ""
     for some in np.array_split(np.arange(len(places)), len(places) // AT_ONCE):
         logits = run_masked_lm(witness, "roberta", checkpoint, copies[some]).logits
-        found += decode_best(logits[np.arange(len(some)), places[some]])
-    return judge_published(golden, [sum(a == b for a, b in zip(found, text, strict=True)) / len(text)])
+        decoded += decode_best(logits[np.arange(len(some)), places[some]])
+    return judge_published(golden, [sum(a == b for a, b in zip(decoded, text, strict=True)) / len(text)])

@@ -15,14 +15,14 @@ from trueband.golden.witness import AttentionWitness, run_attention
 from trueband.properties.bounds.bound import Bound
 
 
-def _given(golden: Golden, context: Context) -> tuple[AttentionWitness, dict[str, Any]]:
+def _witness_and_arguments(golden: Golden, context: Context) -> tuple[AttentionWitness, dict[str, Any]]:
     return context.witness("attention"), layer_arguments(golden, context.run_dtype)
 
 
 @runner("tiny_layer", form="attention")
 def layer(golden: Golden, context: Context) -> Outcome:
     """A row of the output, within the printed digits and the bound of the arithmetic."""
-    witness, arguments = _given(golden, context)
+    witness, arguments = _witness_and_arguments(golden, context)
     row = golden.metadata.details["row"]
     bound = Bound({"arithmetic": row_of(arithmetic(arguments), *row)})
     return judge_published(golden, row_of(run_attention(witness, **arguments), *row), bound)
@@ -31,7 +31,7 @@ def layer(golden: Golden, context: Context) -> Outcome:
 @runner("tiny_local_probabilities", form="attention")
 def local_probabilities(golden: Golden, context: Context) -> Outcome:
     """A row of the local probabilities; "at": batch, token, head, as the published slice counts."""
-    witness, arguments = _given(golden, context)
+    witness, arguments = _witness_and_arguments(golden, context)
     batch, token, head = golden.metadata.details["at"]
     row = probabilities(witness, arguments).local[batch, head, token]
     return judge_published(golden, row, arithmetic_of_probabilities(arguments, len(row)))
@@ -40,7 +40,7 @@ def local_probabilities(golden: Golden, context: Context) -> Outcome:
 @runner("tiny_global_probabilities", form="attention")
 def global_probabilities(golden: Golden, context: Context) -> Outcome:
     """A row of a global token; "at": batch, head, number of the token."""
-    witness, arguments = _given(golden, context)
+    witness, arguments = _witness_and_arguments(golden, context)
     batch, head, number = golden.metadata.details["at"]
     row = probabilities(witness, arguments).global_[batch, head, :, number]
     return judge_published(golden, row, arithmetic_of_probabilities(arguments, len(row)))
@@ -49,7 +49,7 @@ def global_probabilities(golden: Golden, context: Context) -> Outcome:
 @runner("tiny_zero_rows", form="attention")
 def zero_rows(golden: Golden, context: Context) -> Outcome:
     """Local probabilities of the global and of the masked tokens. Exact: 0 is stored there, not computed."""
-    local = probabilities(*_given(golden, context)).local
+    local = probabilities(*_witness_and_arguments(golden, context)).local
     return judge_published(golden, np.concatenate([local[0, :, 2:4].ravel(), local[1, :, 1:4].ravel()]))
 
 

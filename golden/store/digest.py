@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 
 def array_sha256(array: NDArray[Any]) -> str:
-    """Of dtype, shape and values in little-endian, row-major order."""
+    """The sha256 of dtype, shape and values in little-endian, row-major order."""
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-    told = f"{array.dtype.name} {array.shape} ".encode()
-    return hashlib.sha256(told + little.tobytes()).hexdigest()
+    header = f"{array.dtype.name} {array.shape} ".encode()
+    return hashlib.sha256(header + little.tobytes()).hexdigest()
 
 
 def inputs_sha256(recipe: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Of a recipe as canonical JSON, and of the arrays that it names."""
+    """The sha256 of a recipe as canonical JSON, and of the arrays that it names."""
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True, ensure_ascii=True).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {array_sha256(arrays[name])}".encode())
@@ -28,6 +28,6 @@ def inputs_sha256(recipe: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file of any size."""
+    """The sha256 of a file of any size."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

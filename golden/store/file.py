@@ -59,17 +59,17 @@ def write_golden(path: Path, golden: Golden) -> None:
         OSError: the folder cannot be written. The old file is as it was.
     """
     digests = {name: array_sha256(array) for name, array in golden.arrays.items()}
-    told = _json(golden.metadata.to_dict())
-    metadata = {KEY: told, DIGESTS: _json(digests), SEAL: _seal(told)}
+    fields = _json(golden.metadata.to_dict())
+    metadata = {KEY: fields, DIGESTS: _json(digests), SEAL: _seal(fields)}
     content = save({name: np.asarray(array, order="C") for name, array in golden.arrays.items()}, metadata)
     write_bytes(path, _in_order(content))
 
 
 def check_writable(name: str, path: Path) -> None:
-    """Before much work: ValueError where the folder of `path`, told as the argument `name`, cannot be written."""
+    """Raise ValueError, naming the argument `name`, where the folder of `path` cannot be written."""
     if path.is_dir():
         raise ValueError(f"{name}: expected a file, got the folder {path}")
-    folder = next(each for each in path.absolute().parents if each.exists())
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"{name}: expected a folder that can be written, got {folder}")
 
@@ -110,15 +110,17 @@ def parse_golden(content: bytes, where: str) -> Golden:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, KeyError) as error:
         raise GoldenFileError(f"{where}: expected a whole safetensors file, got: {error}") from error
-    told: Mapping[str, str] = header.get("__metadata__", {})
-    if KEY not in told:
+    fields: Mapping[str, str] = header.get("__metadata__", {})
+    if KEY not in fields:
         raise GoldenFileError(f"{where}: expected a golden, got a safetensors file without its metadata")
-    if told.keys() != {KEY, DIGESTS, SEAL}:
-        raise GoldenFileError(f"{where}: metadata: expected {KEY}, {DIGESTS} and {SEAL}, got {', '.join(sorted(told))}")
-    if told[SEAL] != _seal(told[KEY]):
-        raise GoldenFileError(f"{where}: metadata: expected sha256 {told[SEAL]}, got another: it was altered")
+    if fields.keys() != {KEY, DIGESTS, SEAL}:
+        raise GoldenFileError(
+            f"{where}: metadata: expected {KEY}, {DIGESTS} and {SEAL}, got {', '.join(sorted(fields))}"
+        )
+    if fields[SEAL] != _seal(fields[KEY]):
+        raise GoldenFileError(f"{where}: metadata: expected sha256 {fields[SEAL]}, got another: it was altered")
     try:
-        metadata, digests = json.loads(told[KEY]), json.loads(told[DIGESTS])
+        metadata, digests = json.loads(fields[KEY]), json.loads(fields[DIGESTS])
     except ValueError as error:
         raise GoldenFileError(f"{where}: metadata: expected JSON, got: {error}") from error
     golden = Golden(Metadata.from_dict(metadata, where), arrays)

@@ -1,4 +1,4 @@
-"""What is told of a golden beside its arrays. Unknown and missing fields are errors."""
+"""The metadata of a golden: all but its arrays. Unknown and missing fields are errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Source:
     Attributes:
         publisher: a person, a project or a company.
         repository: "owner/name", or None for numbers made here.
-        path, commit: of the file that holds them; None where it is not known.
+        path, commit: the file that holds them; None where it is not known.
     """
 
     publisher: str
@@ -45,7 +45,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Metadata:
-    """All that is told of one golden.
+    """The metadata of one golden.
 
     Attributes:
         id: unique in the store, and the name of its file.
@@ -53,18 +53,18 @@ class Metadata:
         claim: one line, what passing says.
         checkpoint: key into the store's table of checkpoints; None: no trained weights are needed.
         run: how the output is computed: the name of a runner.
-        model_class: of the Hub's field names, such as "LEDForConditionalGeneration"; None where there is none.
+        model_class: the class whose fields the outputs have, such as "LEDForConditionalGeneration"; or None.
         inputs: names of arguments -> a recipe: nested lists, or {"tensor": name} of an array in the file, or the forms
             of the runner.
         output: which output, by its name, such as "logits".
-        slice: of the output, in Python's notation; None: all of it.
+        slice: the slice of the output, in Python's notation; None: all of it.
         expected: texts, where the output is text; None: the array "expected" of the file.
         tolerance: None where the output must agree exactly, and for kinds that are judged by a computed bound.
-        dtype: that the publisher computed in.
+        dtype: the dtype that the publisher computed in.
         source: who published.
-        license: of the numbers.
-        conversion: of the checkpoint before it runs: {"to": "longformer", ...}; None: as it is.
-        revision: of the checkpoint; None: not known.
+        license: the license of the numbers.
+        conversion: the conversion of the checkpoint before it runs: {"to": "longformer", ...}; None: as it is.
+        revision: the revision of the checkpoint; None: not known.
         weights_sha256: name of a file of weights -> sha256; empty: not known.
         inputs_sha256: of the inputs, see `trueband.golden.store.digest`.
         cannot_run: why no runner can compute it (a dataset, another architecture); None: it runs.
@@ -72,7 +72,7 @@ class Metadata:
         note: for a reader.
         generator: what wrote the file: "trueband 0.1.0".
         why: reasons given each time the golden was replaced, newest last.
-        details: of the runner: configurations, versions, seeds.
+        details: the details of the runner: configurations, versions, seeds.
     """
 
     id: str
@@ -120,22 +120,22 @@ class Metadata:
         """
         if not isinstance(content, dict):
             raise GoldenFileError(f"{where}: metadata: expected an object, got {type(content).__name__}")
-        given = dict(content)
-        version = given.pop("format", None)
+        values = dict(content)
+        version = values.pop("format", None)
         if version != FORMAT:
             raise GoldenFileError(
                 f"{where}: format: expected {FORMAT}, got {version!r}; another version of trueband wrote it"
             )
-        given["source"] = _part(Source, given.get("source"), f"{where}: source")
-        if given.get("tolerance") is not None:
-            given["tolerance"] = _part(Tolerance, given["tolerance"], f"{where}: tolerance")
-        return _part(cls, given, where)
+        values["source"] = _part(Source, values.get("source"), f"{where}: source")
+        if values.get("tolerance") is not None:
+            values["tolerance"] = _part(Tolerance, values["tolerance"], f"{where}: tolerance")
+        return _part(cls, values, where)
 
 
 def _part(kind: Any, content: Any, where: str) -> Any:
     if not isinstance(content, dict):
         raise GoldenFileError(f"{where}: expected an object, got {content!r}")
-    known = {each.name: each for each in fields(kind)}
+    known = {field.name: field for field in fields(kind)}
     unknown = sorted(content.keys() - known.keys())
     if unknown:
         raise GoldenFileError(f"{where}: expected the fields {', '.join(known)}, got also {', '.join(unknown)}")

@@ -24,7 +24,7 @@ class Store:
     """An opened store.
 
     Attributes:
-        folder: that holds the index.
+        folder: the folder that holds the index.
         index: id -> {"file", "sha256", "kind", "checkpoint", "claim"}, in the order of the index.
     """
 
@@ -35,7 +35,7 @@ class Store:
         return iter(self.index)
 
     def golden(self, name: str) -> Golden:
-        """One golden by its id, checked against the index.
+        """Read one golden by its id, and check it against the index.
 
         Raises:
             GoldenFileError: an unknown id; a file that is missing, altered or disagrees with the index.
@@ -53,21 +53,21 @@ class Store:
         got = hashlib.sha256(content).hexdigest()
         if got != entry["sha256"]:
             raise GoldenFileError(f"{path}: expected sha256 {entry['sha256']} of the index, got {got}")
-        told = _entry(golden, entry["file"], got)
-        if golden.id != name or told != entry:
-            raise GoldenFileError(f"{path}: expected {name} as the index tells, got {golden.id} as {told}")
+        actual = _entry(golden, entry["file"], got)
+        if golden.id != name or actual != entry:
+            raise GoldenFileError(f"{path}: expected {name} as in the index, got {golden.id} as {actual}")
         return golden
 
     def check(self) -> None:
-        """All files are as listed, and there is no other.
+        """Check that all files are as listed, and that there is no other.
 
         Raises:
             GoldenFileError: a file that no entry names (an unused golden), or what `golden` raises.
         """
         listed = {entry["file"] for entry in self.index.values()}
-        found = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob(f"*{ENDING}")}
-        if found - listed:
-            raise GoldenFileError(f"{self.folder}: expected only listed goldens, got also {sorted(found - listed)}")
+        files = {path.relative_to(self.folder).as_posix() for path in self.folder.rglob(f"*{ENDING}")}
+        if files - listed:
+            raise GoldenFileError(f"{self.folder}: expected only listed goldens, got also {sorted(files - listed)}")
         for name in self:
             self.golden(name)
 
@@ -114,5 +114,11 @@ def write_index(folder: Path) -> None:
 
 
 def _entry(golden: Golden, file: str, sha256: str) -> dict[str, Any]:
-    told = golden.metadata
-    return {"file": file, "sha256": sha256, "kind": told.kind, "checkpoint": told.checkpoint, "claim": told.claim}
+    metadata = golden.metadata
+    return {
+        "file": file,
+        "sha256": sha256,
+        "kind": metadata.kind,
+        "checkpoint": metadata.checkpoint,
+        "claim": metadata.claim,
+    }

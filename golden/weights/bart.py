@@ -29,14 +29,19 @@ COMPUTED: dict[str, tuple[Any, ...]] = {
     "add_bias_logits": (False,),
 }
 NEEDED = (
-    "vocab_size", "d_model", "max_position_embeddings",
+    "vocab_size",
+    "d_model",
+    "max_position_embeddings",
     *(f"{side}_{what}" for side in ("encoder", "decoder") for what in ("layers", "attention_heads", "ffn_dim")),
-)  # fmt: skip
+)
 ROBERTA_LAYER = {
     **{f"attention.self.{part}": f"self_attn.longformer_self_attn.{part}" for part in ATTENTION.values()},
-    "attention.output.dense": "self_attn.output", "attention.output.LayerNorm": "self_attn_layer_norm",
-    "intermediate.dense": "fc1", "output.dense": "fc2", "output.LayerNorm": "final_layer_norm",
-}  # fmt: skip
+    "attention.output.dense": "self_attn.output",
+    "attention.output.LayerNorm": "self_attn_layer_norm",
+    "intermediate.dense": "fc1",
+    "output.dense": "fc2",
+    "output.LayerNorm": "final_layer_norm",
+}
 
 
 def check_computed(config: Mapping[str, Any], computed: Mapping[str, tuple[Any, ...]]) -> None:
@@ -55,7 +60,7 @@ def check_there(config: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def without_tied(state: Arrays, tied: Mapping[str, str]) -> Arrays:
-    """Without the copies of tied arrays; ValueError where a copy is another array."""
+    """Remove the copies of tied arrays. Raises ValueError where a copy is another array."""
     for copy, original in tied.items():
         if copy in state and original in state and not np.array_equal(state[copy], state[original]):
             raise ValueError(f"{copy}: expected the values of {original} (tied), got others")
@@ -143,11 +148,22 @@ def roberta_to_led_encoder(checkpoint: Checkpoint, attention_window: int, max_po
     layers, heads, inner = (config[name] for name in ("num_hidden_layers", "num_attention_heads", "intermediate_size"))
     return Checkpoint(
         {
-            "vocab_size": len(words), "d_model": size, "encoder_layers": layers, "encoder_attention_heads": heads,
-            "encoder_ffn_dim": inner, "decoder_layers": 0, "decoder_attention_heads": 1, "decoder_ffn_dim": 1,
-            "max_encoder_position_embeddings": max_positions, "max_decoder_position_embeddings": 1,
-            "attention_window": [attention_window] * layers, "model_type": "led", "pad_token_id": 1,
-            "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2,
+            "vocab_size": len(words),
+            "d_model": size,
+            "encoder_layers": layers,
+            "encoder_attention_heads": heads,
+            "encoder_ffn_dim": inner,
+            "decoder_layers": 0,
+            "decoder_attention_heads": 1,
+            "decoder_ffn_dim": 1,
+            "max_encoder_position_embeddings": max_positions,
+            "max_decoder_position_embeddings": 1,
+            "attention_window": [attention_window] * layers,
+            "model_type": "led",
+            "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "decoder_start_token_id": 2,
         },
         converted,
-    )  # fmt: skip
+    )

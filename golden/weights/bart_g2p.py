@@ -26,15 +26,23 @@ def _load(path: Path) -> tuple[Checkpoint, str, str]:
         state = {name: arrays[name] for name in arrays.files if name != "meta_json"}
         meta = json.loads(str(arrays["meta_json"]))
     config = {
-        "model_type": "bart", "architectures": ["BartForConditionalGeneration"],
+        "model_type": "bart",
+        "architectures": ["BartForConditionalGeneration"],
         "vocab_size": len(state["model.shared.weight"]),
-        "d_model": meta["d_model"], "encoder_layers": 1, "decoder_layers": 1,
-        "encoder_attention_heads": meta["num_heads"], "decoder_attention_heads": meta["num_heads"],
-        "encoder_ffn_dim": meta["ffn_dim"], "decoder_ffn_dim": meta["ffn_dim"],
-        "max_position_embeddings": meta["max_position_embeddings"], "pad_token_id": meta["pad_token_id"],
-        "bos_token_id": meta["bos_token_id"], "eos_token_id": meta["eos_token_id"],
-        "decoder_start_token_id": meta["decoder_start_token_id"], "forced_eos_token_id": meta["eos_token_id"],
-    }  # fmt: skip
+        "d_model": meta["d_model"],
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": meta["num_heads"],
+        "decoder_attention_heads": meta["num_heads"],
+        "encoder_ffn_dim": meta["ffn_dim"],
+        "decoder_ffn_dim": meta["ffn_dim"],
+        "max_position_embeddings": meta["max_position_embeddings"],
+        "pad_token_id": meta["pad_token_id"],
+        "bos_token_id": meta["bos_token_id"],
+        "eos_token_id": meta["eos_token_id"],
+        "decoder_start_token_id": meta["decoder_start_token_id"],
+        "forced_eos_token_id": meta["eos_token_id"],
+    }
     return Checkpoint(config, complete_bart(state)), meta["grapheme_chars"], meta["phoneme_chars"]
 
 

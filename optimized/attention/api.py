@@ -49,7 +49,7 @@ def band_attention(
         dilation: one int, or one for each head: only offsets that are multiples of it are seen.
         causal: only j <= i. Not defined with global tokens.
         head_mask: (h,) of a floating dtype, multiplies the probabilities of a head after the softmax.
-        scale: of the scores; None means 1 / sqrt(d).
+        scale: the scale of the scores; None means 1 / sqrt(d).
         dropout_p: probability of dropping a probability, in [0, 1); seeded from torch's default generator.
         impl: "chunked" (any device and dtype); "triton" (fused kernels for CUDA devices; not float64, no dropout,
             head_dim <= 128; needs the package triton); "auto": triton where it can serve the call on a CUDA device,
@@ -83,9 +83,23 @@ def band_attention(
     scale = arguments.check_scale(scale, head_dim)
     dropout_p = arguments.check_dropout(dropout_p)
     return find_implementation(impl, query, dropout_p)(
-        query, key, value, query_global, key_global, value_global, head_mask, attention_mask, global_attention_mask,
-        dropout_seed(dropout_p), window, dilations, causal, scale, dropout_p, True,
-    )  # fmt: skip
+        query,
+        key,
+        value,
+        query_global,
+        key_global,
+        value_global,
+        head_mask,
+        attention_mask,
+        global_attention_mask,
+        dropout_seed(dropout_p),
+        window,
+        dilations,
+        causal,
+        scale,
+        dropout_p,
+        True,
+    )
 
 
 def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:

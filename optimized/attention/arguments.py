@@ -47,7 +47,7 @@ def check_mask(name: str, mask: Any, shape: tuple[int, int], device: torch.devic
 
 
 def check_head_mask(head_mask: Any, heads: int, device: torch.device) -> None:
-    """One weight for each head, of any floating dtype."""
+    """Check one weight for each head, of any floating dtype."""
     check_tensor("head_mask", head_mask)
     if not head_mask.is_floating_point():
         raise TypeError(f"head_mask: expected a floating dtype, got {head_mask.dtype}")
@@ -70,8 +70,8 @@ def check_dilation(dilation: Any, heads: int) -> list[int]:
         return [dilation] * heads
     if len(dilation) != heads:
         raise ValueError(f"dilation: expected one int or one for each of {heads} heads, got {len(dilation)}")
-    for each in dilation:
-        check_integer("dilation", each, least=1)
+    for number in dilation:
+        check_integer("dilation", number, least=1)
     return list(dilation)
 
 

@@ -18,12 +18,12 @@ NAME = "config.json"
 
 def config_class(model_class: type[nn.Module]) -> type[Config]:
     """The configuration that a model is built from: the annotation of `config` in its `__init__`."""
-    found: type[Config] = typing.get_type_hints(model_class.__init__)["config"]
-    return found
+    hint: type[Config] = typing.get_type_hints(model_class.__init__)["config"]
+    return hint
 
 
 def takes_pooling_layer(model_class: type[nn.Module]) -> bool:
-    """Whether a model can be built without its pooling layer."""
+    """Return whether a model can be built without its pooling layer."""
     return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
@@ -37,7 +37,7 @@ def read_config(directory: Path, kind: type[Config]) -> Config:
     values = read_json(path)
     expected = family_of_config(kind).model_types
     if values.get("model_type") not in expected:
-        wanted = " or ".join(repr(each) for each in expected)
+        wanted = " or ".join(repr(name) for name in expected)
         raise ValueError(f"{path}: expected model_type {wanted}, got {values.get('model_type')!r}")
     try:
         return kind.from_dict(values)
@@ -46,7 +46,7 @@ def read_config(directory: Path, kind: type[Config]) -> Config:
 
 
 def config_content(config: Config, architecture: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What `config.json` says of a model: `architecture` is its class."""
+    """Return the content of `config.json` for a model: `architecture` is its class."""
     values = config.to_dict()
     labels = [f"LABEL_{i}" for i in range(values.pop("num_labels"))]
     values["id2label"] = {str(i): label for i, label in enumerate(labels)}

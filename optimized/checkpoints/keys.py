@@ -49,14 +49,14 @@ def with_prefix_of(model_names: Iterable[str], stored: Mapping[str, Value], pref
 
 
 def match(groups: Mapping[str, list[str]], stored: Iterable[str]) -> Match:
-    """What of a model's tied groups a file holds. `stored`: under the model's names."""
+    """Find which of a model's tied groups a file holds. `stored`: under the model's names."""
     names = list(stored)
     held = set(names)
-    found = {first: [name for name in group if name in held] for first, group in groups.items()}
+    matched = {first: [name for name in group if name in held] for first, group in groups.items()}
     known = {name for group in groups.values() for name in group}
     return Match(
-        found={first: here for first, here in found.items() if here},
-        missing=[first for first, here in found.items() if not here and first != ZERO],
+        found={first: here for first, here in matched.items() if here},
+        missing=[first for first, here in matched.items() if not here and first != ZERO],
         unexpected=[name for name in names if name not in known and not HARMLESS.search(name)],
     )
 

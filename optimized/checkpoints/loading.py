@@ -60,23 +60,23 @@ def load(
     groups = tied_names(model)
     prefix = family_of_config(kind).prefix
     stored = with_prefix_of((name for group in groups.values() for name in group), weights, prefix)
-    found = match(groups, stored)
-    head = [name for name in found.missing if is_head(name, prefix, groups)]
-    missing = [name for name in found.missing if not (new_head and name in head)]
+    matched = match(groups, stored)
+    head = [name for name in matched.missing if is_head(name, prefix, groups)]
+    missing = [name for name in matched.missing if not (new_head and name in head)]
     if missing:
         hint = "; with new_head=True a new head is initialized" if set(missing) <= set(head) else ""
         raise ValueError(f"{_files(weights)}: expected {listed(missing)}, got no such tensors{hint}")
-    if found.missing:
+    if matched.missing:
         model = model_class(config, **options)  # weights of its own, for the head to start from
         if dtype is not None:
             model = model.to(dtype)
-    common = dtype or _common_dtype({name: stored[here[0]] for name, here in found.found.items()})
+    common = dtype or _common_dtype({name: stored[here[0]] for name, here in matched.found.items()})
     for first, names in groups.items():
-        if first in found.found:
-            tensor = _tied(found.found[first], stored)
+        if first in matched.found:
+            tensor = _tied(matched.found[first], stored)
             shape = model.get_parameter(first).shape if _is_parameter(model, first) else model.get_buffer(first).shape
             if tensor.shape != shape:
-                at = stored[found.found[first][0]].file
+                at = stored[matched.found[first][0]].file
                 raise ValueError(f"{at}: expected {first} of shape {tuple(shape)}, got {tuple(tensor.shape)}")
             put(model, names, on_a_line(tensor.to(common)))
         elif first == ZERO:
@@ -84,15 +84,15 @@ def load(
     unfilled = [name for name, value in _values(model) if value.is_meta]
     if unfilled:
         raise ValueError(f"{model_class.__name__}: expected all tensors in the state dict, got others: {unfilled}")
-    if found.missing:
+    if matched.missing:
         model = model.to(common)
     placed = model if device is None else model.to(device)
-    return Loaded(placed.eval(), found.missing, found.unexpected)
+    return Loaded(placed.eval(), matched.missing, matched.unexpected)
 
 
 def is_head(name: str, prefix: str, groups: Mapping[str, list[str]]) -> bool:
-    """Whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
-    with_head = any(each.startswith(prefix) for each in groups)
+    """Return whether a weight belongs to a head or pooling layer on top of the encoder, not to the encoder itself."""
+    with_head = any(group.startswith(prefix) for group in groups)
     return (with_head and not name.startswith(prefix)) or ".pooler." in f".{name}"
 
 
@@ -102,7 +102,7 @@ def on_a_line(tensor: Tensor) -> Tensor:
 
 
 def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:
-    """One tensor in all places of a tied group, as it is: not copied."""
+    """Put one tensor into all places of a tied group, without a copy."""
     is_parameter = _is_parameter(model, names[0])
     value = nn.Parameter(tensor) if is_parameter else tensor
     for name in names:
@@ -131,13 +131,13 @@ def _tied(names: list[str], stored: Mapping[str, Stored]) -> Tensor:
 def _common_dtype(stored: Mapping[str, Stored]) -> torch.dtype:
     """The dtype of all tensors; ValueError where they have several."""
     by_dtype: dict[torch.dtype, tuple[str, Stored]] = {}
-    for name, each in stored.items():
-        by_dtype.setdefault(floating(name, each).dtype, (name, each))
+    for name, tensor in stored.items():
+        by_dtype.setdefault(floating(name, tensor).dtype, (name, tensor))
     if len(by_dtype) != 1:
-        told = ", ".join(f"{dtype} ({name})" for dtype, (name, _) in by_dtype.items())
-        raise ValueError(f"{_files(stored)}: expected one dtype (or the argument dtype), got {told}")
+        dtypes = ", ".join(f"{dtype} ({name})" for dtype, (name, _) in by_dtype.items())
+        raise ValueError(f"{_files(stored)}: expected one dtype (or the argument dtype), got {dtypes}")
     return next(iter(by_dtype))
 
 
 def _files(stored: Mapping[str, Stored]) -> str:
-    return listed(sorted({str(each.file) for each in stored.values()}), 2)
+    return listed(sorted({str(tensor.file) for tensor in stored.values()}), 2)

@@ -47,7 +47,7 @@ class PretrainedModel(nn.Module):
         Args:
             directory: a folder with `config.json` and `model.safetensors`, shards with their index, or
                 `pytorch_model.bin`.
-            dtype: of the weights; None: as stored.
+            dtype: the dtype of the weights; None: as stored.
             device: None: the CPU.
             new_head: initialize the weights of a head that the checkpoint does not have. Otherwise they are missing.
 

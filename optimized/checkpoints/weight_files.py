@@ -34,7 +34,7 @@ class Stored(NamedTuple):
 
 
 def read_weights(directory: Path) -> dict[str, Stored]:
-    """All tensors of a folder by their names.
+    """Read all tensors of a folder, by their names.
 
     Raises:
         ValueError: no weights there; a truncated or corrupt file, with its name; an index that names a missing shard
@@ -49,7 +49,7 @@ def read_weights(directory: Path) -> dict[str, Stored]:
 
 
 def read_file(path: Path) -> dict[str, Stored]:
-    """All tensors of one file, `.safetensors` or a pickle of `torch.save`."""
+    """Read all tensors of one file, `.safetensors` or a pickle of `torch.save`."""
     tensors = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     return {name: Stored(tensor, path) for name, tensor in tensors.items()}
 

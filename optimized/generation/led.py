@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LEDGeneration:
-    """To be mixed into the model with the language-model head."""
+    """A mixin for the model with the language-model head."""
 
     config: LEDConfig
     led: LEDModel
@@ -85,12 +85,12 @@ class LEDGeneration:
         mask = decoder_attention_mask
         if decoder_input_ids is not None:
             check_prompts("decoder_input_ids", decoder_input_ids, batch)
-            given = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size, device).long()
-            mask = check_binary_mask("decoder_attention_mask", mask, given)
-            if bool((given[:, 0] != start).all()):
+            own_prompts = check_ids("decoder_input_ids", decoder_input_ids, None, config.vocab_size, device).long()
+            mask = check_binary_mask("decoder_attention_mask", mask, own_prompts)
+            if bool((own_prompts[:, 0] != start).all()):
                 mask = None if mask is None else torch.cat([mask.new_ones(batch, 1), mask], dim=1)
-                given = torch.cat([prompts, given], dim=1)
-            prompts = given
+                own_prompts = torch.cat([prompts, own_prompts], dim=1)
+            prompts = own_prompts
         else:
             mask = check_binary_mask("decoder_attention_mask", mask, prompts)
         rules = rules_for(how, config, prompts.shape[1])
@@ -104,14 +104,17 @@ class LEDGeneration:
         encoded = (repeated(states, rules),)
         cache = self.led.decoder.cache_of_encoder(states, rules.copies) if how.use_cache else None
 
-        def read(
-            ids: Tensor, own: Tensor | None, cache: DecoderCache | None
-        ) -> tuple[Tensor, DecoderCache | None]:  # fmt: skip
+        def read(ids: Tensor, own: Tensor | None, cache: DecoderCache | None) -> tuple[Tensor, DecoderCache | None]:
             output = self(  # type: ignore[operator]
-                attention_mask=real, encoder_outputs=encoded, decoder_input_ids=ids, decoder_attention_mask=own,
-                decoder_head_mask=decoder_head_mask, cross_attn_head_mask=cross_attn_head_mask,
-                past_key_values=cache, use_cache=how.use_cache,
-            )  # fmt: skip
+                attention_mask=real,
+                encoder_outputs=encoded,
+                decoder_input_ids=ids,
+                decoder_attention_mask=own,
+                decoder_head_mask=decoder_head_mask,
+                cross_attn_head_mask=cross_attn_head_mask,
+                past_key_values=cache,
+                use_cache=how.use_cache,
+            )
             return output.logits, output.past_key_values
 
         result = decode(read, prompts, mask, rules, generator, how.use_cache, cache)

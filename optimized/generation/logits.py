@@ -1,4 +1,4 @@
-"""What changes the scores (r, V) of the next tokens before one is chosen; r rows, V vocabulary.
+"""Changes to the scores (r, V) of the next tokens before one is chosen; r rows, V vocabulary.
 
 -inf marks a token that cannot be chosen. `ids`: (r, t), all tokens so far, the prompt and its padding included.
 """
@@ -16,7 +16,7 @@ NEVER = -math.inf
 
 
 def adjusted(scores: Tensor, ids: Tensor, rules: Rules) -> Tensor:
-    """All that does not depend on sampling, in the Hub's order."""
+    """Apply all changes that do not depend on sampling, in the Hub's order."""
     options, length = rules.options, ids.shape[1]
     if options.repetition_penalty != 1:
         scores = penalized(scores, ids, options.repetition_penalty)
@@ -32,7 +32,7 @@ def adjusted(scores: Tensor, ids: Tensor, rules: Rules) -> Tensor:
 
 
 def warped(scores: Tensor, rules: Rules) -> Tensor:
-    """What shapes the distribution that is sampled from."""
+    """Shape the distribution that is sampled from."""
     options = rules.options
     scores = scores / options.temperature
     if 0 < options.top_k < scores.shape[1]:

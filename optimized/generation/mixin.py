@@ -1,4 +1,4 @@
-"""What the `generate` of every model does once its prompts are known. b batch, t tokens of the prompt."""
+"""The part of `generate` that all models share, once the prompts are known. b batch, t tokens of the prompt."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def repeated(tensor: Any, rules: Rules) -> Any:
 
 
 def real_tokens(attention_mask: Tensor | None, input_ids: Tensor, rules: Rules, like: Tensor) -> Tensor | None:
-    """(b, t) bool: the mask that was given, or all ids but padding; where padding also ends, nobody can tell: None."""
+    """The mask that was given, or all ids but padding, (b, t) bool.
+
+    It is None where padding also ends a text: the two cannot be distinguished.
+    """
     if attention_mask is not None:
         return check_binary_mask("attention_mask", attention_mask, like)
     return None if rules.pad in rules.eos else input_ids != rules.pad

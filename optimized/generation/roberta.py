@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RobertaGeneration:
-    """To be mixed into the model with the language-model head."""
+    """A mixin for the model with the language-model head."""
 
     config: XLMRobertaConfig
     roberta: XLMRobertaModel
@@ -65,18 +65,21 @@ class RobertaGeneration:
         rules = rules_for(how, config, prompts.shape[1])
         mask = real_tokens(attention_mask, prompts, rules, prompts)
         across = {"encoder_hidden_states": encoder_hidden_states, "encoder_attention_mask": encoder_attention_mask}
-        for name, each in across.items():
-            if each is not None:
-                check_tensor(name, each)
-        states, encoder_mask = (repeated(each, rules) for each in across.values())
+        for name, tensor in across.items():
+            if tensor is not None:
+                check_tensor(name, tensor)
+        states, encoder_mask = (repeated(tensor, rules) for tensor in across.values())
 
-        def read(
-            ids: Tensor, own: Tensor | None, cache: DecoderCache | None
-        ) -> tuple[Tensor, DecoderCache | None]:  # fmt: skip
+        def read(ids: Tensor, own: Tensor | None, cache: DecoderCache | None) -> tuple[Tensor, DecoderCache | None]:
             output = self(  # type: ignore[operator]
-                ids, own, head_mask=head_mask, encoder_hidden_states=states, encoder_attention_mask=encoder_mask,
-                past_key_values=cache, use_cache=how.use_cache,
-            )  # fmt: skip
+                ids,
+                own,
+                head_mask=head_mask,
+                encoder_hidden_states=states,
+                encoder_attention_mask=encoder_mask,
+                past_key_values=cache,
+                use_cache=how.use_cache,
+            )
             return output.logits, output.past_key_values
 
         result = decode(read, prompts, mask, rules, generator, how.use_cache)

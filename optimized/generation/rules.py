@@ -29,7 +29,7 @@ class Rules(NamedTuple):
     Attributes:
         options: as given.
         prompt: tokens of the prompt.
-        max_length, min_length: of all tokens.
+        max_length, min_length: limits of the number of all tokens.
         eos: end tokens.
         pad: what fills finished sequences.
     """
@@ -52,7 +52,7 @@ def changed(options: GenerationConfig | None, changes: Mapping[str, Any], vocabu
     """The options with some changed by name; TypeError for names that are no option, ValueError for wrong values."""
     if not isinstance(options, GenerationConfig | None):
         raise TypeError(f"generation_config: expected a GenerationConfig or None, got {type(options).__name__}")
-    known = {each.name for each in dataclasses.fields(GenerationConfig)}
+    known = {field.name for field in dataclasses.fields(GenerationConfig)}
     for name in changes:
         if name not in known:
             raise TypeError(f"{name}: expected an argument of generate or an option of GenerationConfig, got neither")

@@ -35,7 +35,7 @@ class Stepper:
         return last if last.dtype == torch.float64 else last.float()
 
     def reorder(self, rows: Tensor) -> None:
-        """From now on row i goes on from what row rows[i] has read: another beam of the same text."""
+        """Let row i go on from what row rows[i] has read: another beam of the same text."""
         if self.cache is not None:
             self.cache = self.cache.reorder(rows, same_encoder=True)
         if self.prompt_mask is not None:

@@ -44,9 +44,21 @@ class BandSelfAttention(SelfAttention):
         dilations = [1] * self.heads
         attend = find_implementation("auto", query, dropout_p)
         local = attend(
-            query, key, value, None, None, None, *masks, seed, self.window, dilations, False, self.scale, dropout_p,
+            query,
+            key,
+            value,
+            None,
+            None,
+            None,
+            *masks,
+            seed,
+            self.window,
+            dilations,
             False,
-        )  # fmt: skip
+            self.scale,
+            dropout_p,
+            False,
+        )
         context = local.transpose(1, 2).flatten(2)
         attentions, global_attentions = None, None
         if output_attentions:

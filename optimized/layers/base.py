@@ -1,4 +1,4 @@
-"""What all models have in common."""
+"""The base of all models."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Model(PretrainedModel):
                 part.gradient_checkpointing = on
 
     def _set_config(self, config: Any) -> None:
-        """One configuration for the model and for the models and stacks inside it."""
+        """Set one configuration for the model and for the models and stacks inside it."""
         for part in self.modules():
             if hasattr(part, "config"):
                 part.config = config

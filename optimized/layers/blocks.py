@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Attended(NamedTuple):
-    """What an attention returns.
+    """The result of an attention.
 
     Attributes:
         context: (b, n, D), before the output projection.
@@ -100,7 +100,7 @@ class EncoderLayer(nn.Module):
         return self.feed_forward(x), attended, across
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """All tokens at once, or `chunk_size_feed_forward` of them at a time: less memory, the same result."""
+        """Apply the feed-forward to all tokens at once, or to `chunk_size_feed_forward` at a time, in less memory."""
         parts = x.split(self.chunk, dim=1) if self.chunk else (x,)
         return torch.cat([self.output(self.intermediate(part), part) for part in parts], dim=1)
 
@@ -143,12 +143,12 @@ class Pooler(nn.Module):
         return result
 
 
-def attention_fields(attended: list[Attended], asked_for: bool) -> dict[str, Any]:
-    """What a banded encoder returns of its layers' attentions, by the names of the output's fields."""
-    with_global = asked_for and bool(attended) and attended[0].global_attentions is not None
+def attention_fields(attended: list[Attended], requested: bool) -> dict[str, Any]:
+    """Collect the attentions of a banded encoder's layers under the names of the output's fields."""
+    with_global = requested and bool(attended) and attended[0].global_attentions is not None
     return {
-        "attentions": tuple(each.attentions for each in attended) if asked_for else None,
-        "global_attentions": tuple(each.global_attentions for each in attended) if with_global else None,
+        "attentions": tuple(layer.attentions for layer in attended) if requested else None,
+        "global_attentions": tuple(layer.global_attentions for layer in attended) if with_global else None,
     }
 
 

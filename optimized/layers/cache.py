@@ -1,4 +1,4 @@
-"""What a decoder keeps of the tokens it has read. Shapes: b batch, h heads, m tokens read, n of an encoder, d head dim.
+"""The cache of a decoder: what it keeps of past tokens. Shapes: b batch, h heads, m tokens, n encoder, d head dim.
 
 A cache is never written to: a step returns a new one, so a failed or repeated step, and beams, do no harm.
 """
@@ -67,7 +67,7 @@ register(DecoderCache)
 
 
 def check_cache(cache: object, layers: int, batch: int) -> DecoderCache | None:
-    """None, or a cache of as many layers and rows."""
+    """Check that the cache is None, or one of as many layers and rows."""
     if cache is None:
         return None
     if not isinstance(cache, DecoderCache):
@@ -86,15 +86,15 @@ def grown(past: Tensor, new: Tensor) -> Tensor:
 
 
 def layer_caches(own: Sequence[Attended], across: Sequence[Attended | None]) -> tuple[LayerCache, ...]:
-    """From the attentions of all layers; in one memory layout for all steps, so that they are one compiled graph."""
+    """Make the caches from the attentions of all layers, in one memory layout: all steps are one compiled graph."""
 
     def plain(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.contiguous()
 
     layers = []
-    for each, other in zip(own, across, strict=True):
-        assert each.key is not None
-        assert each.value is not None
+    for cache, other in zip(own, across, strict=True):
+        assert cache.key is not None
+        assert cache.value is not None
         crossed = (None, None) if other is None else (plain(other.key), plain(other.value))
-        layers.append(LayerCache(each.key.contiguous(), each.value.contiguous(), *crossed))
+        layers.append(LayerCache(cache.key.contiguous(), cache.value.contiguous(), *crossed))
     return tuple(layers)

@@ -19,10 +19,10 @@ def fold_choices(arguments: Mapping[str, Any]) -> tuple[tuple[int, int], dict[st
         raise ValueError(f"{name}: expected shape (batch, choices, tokens), all at least 1, got {got}")
     shape = (first.shape[0], first.shape[1])
     folded = dict(arguments)
-    for each in FOLDED:
-        tensor = arguments.get(each)
+    for key in FOLDED:
+        tensor = arguments.get(key)
         if isinstance(tensor, Tensor):
             if tensor.ndim < 3 or tuple(tensor.shape[:2]) != shape:
-                raise ValueError(f"{each}: expected shape (batch, choices, ..) = {shape}, got {tuple(tensor.shape)}")
-            folded[each] = tensor.flatten(0, 1)
+                raise ValueError(f"{key}: expected shape (batch, choices, ..) = {shape}, got {tuple(tensor.shape)}")
+            folded[key] = tensor.flatten(0, 1)
     return shape, folded

@@ -18,7 +18,7 @@ class Embeddings(nn.Module):
     """dropout(LayerNorm(word + type + position)), without the position where positions are relative.
 
     Positions start at pad_token_id + 1 and count the ids that are not padding, wherever the padding stands, so any
-    number of pads is harmless. From `inputs_embeds` nobody can tell the padding: all tokens are counted.
+    number of pads is harmless. `inputs_embeds` do not show the padding: all tokens are counted.
     """
 
     def __init__(self, config: Config) -> None:

@@ -19,16 +19,16 @@ def register(dataclass: type[Any]) -> None:
 
 
 def _register(dataclass: type[Any]) -> None:
-    """A node whose children are the fields that are not None; its context tells which those are."""
+    """A node whose children are the fields that are not None; its context names them."""
 
     def flatten(instance: Any) -> tuple[list[Any], Any]:
         fields = {field.name: getattr(instance, field.name) for field in dataclasses.fields(dataclass)}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return list(given.values()), [list(given), [name for name in fields if name not in given]]
+        present = {name: value for name, value in fields.items() if value is not None}
+        return list(present.values()), [list(present), [name for name in fields if name not in present]]
 
     def unflatten(values: Iterable[Any], context: Any) -> Any:
-        given, missing = context
-        return dataclass(**dict(zip(given, values, strict=True)), **dict.fromkeys(missing))
+        names, missing = context
+        return dataclass(**dict(zip(names, values, strict=True)), **dict.fromkeys(missing))
 
     def flatten_with_keys(instance: Any) -> tuple[list[Any], Any]:
         values, context = flatten(instance)

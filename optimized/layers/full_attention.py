@@ -96,7 +96,7 @@ class FullSelfAttention(SelfAttention):
 
 
 class CrossAttention(SelfAttention):
-    """Of the decoder's tokens to the real tokens of an encoder. Positions do not enter."""
+    """The attention of the decoder's tokens to the real tokens of an encoder. Positions do not enter."""
 
     def __init__(self, config: XLMRobertaConfig) -> None:
         heads = config.num_attention_heads

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 
 from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import initialize
-from trueband.optimized.layers.inputs import Config, Given, given_tokens
+from trueband.optimized.layers.inputs import Config, Maybe, main_input
 from trueband.optimized.layers.losses import (
     check_class_ids,
     check_classification_labels,
@@ -75,7 +75,7 @@ def head_dropout(config: Config) -> float:
 
 
 def hidden(output: Any) -> dict[str, Any]:
-    """What every head hands on of the output of the model inside."""
+    """Return the fields that every head hands on from the model inside."""
     names = ("hidden_states", "attentions", "global_attentions")
     return {name: getattr(output, name) for name in names if hasattr(output, name)}
 
@@ -94,23 +94,23 @@ class WithHead(Model):
         """The output of the model inside."""
         raise NotImplementedError
 
-    def classify_sequences(self, labels: Given, **inputs: Any) -> dict[str, Any]:
+    def classify_sequences(self, labels: Maybe, **inputs: Any) -> dict[str, Any]:
         """Logits (b, C) from the first token. labels: as in `check_classification_labels`."""
-        tokens, config = given_tokens(**inputs), self.config
+        tokens, config = main_input(**inputs), self.config
         if tokens is not None:
             labels = check_classification_labels(labels, tokens.shape[0], config.num_labels, config.problem_type)
         encoded = self.encode(**inputs)
         logits = self.classifier(encoded.last_hidden_state[:, 0])
         return {"logits": logits, "loss": classification_loss(logits, labels, config.problem_type), **hidden(encoded)}
 
-    def classify_tokens(self, labels: Given, **inputs: Any) -> dict[str, Any]:
+    def classify_tokens(self, labels: Maybe, **inputs: Any) -> dict[str, Any]:
         """Logits (b, n, C). labels: (b, n)."""
-        labels = check_labels(labels, given_tokens(**inputs), self.config.num_labels)
+        labels = check_labels(labels, main_input(**inputs), self.config.num_labels)
         encoded = self.encode(**inputs)
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         return {"logits": logits, "loss": token_loss(logits, labels), **hidden(encoded)}
 
-    def choose(self, shape: tuple[int, int], labels: Given, **inputs: Any) -> dict[str, Any]:
+    def choose(self, shape: tuple[int, int], labels: Maybe, **inputs: Any) -> dict[str, Any]:
         """Logits (b, C) = `shape` from inputs (b * C, n). labels: (b,)."""
         if labels is not None:
             labels = check_class_ids(labels, shape[:1], "(batch,)", shape[1])
@@ -118,9 +118,9 @@ class WithHead(Model):
         logits = self.classifier(self.dropout(encoded.pooler_output)).view(shape)
         return {"logits": logits, "loss": token_loss(logits, labels), **hidden(encoded)}
 
-    def answer(self, start_positions: Given, end_positions: Given, **inputs: Any) -> dict[str, Any]:
+    def answer(self, start_positions: Maybe, end_positions: Maybe, **inputs: Any) -> dict[str, Any]:
         """Logits (b, n) of the start and of the end. Positions: (b,)."""
-        start_positions, end_positions = check_span(start_positions, end_positions, given_tokens(**inputs))
+        start_positions, end_positions = check_span(start_positions, end_positions, main_input(**inputs))
         encoded = self.encode(**inputs)
         start, end = self.qa_outputs.spans(encoded.last_hidden_state)
         loss = span_loss(start, end, start_positions, end_positions)

@@ -14,7 +14,7 @@ from trueband.optimized.attention.arguments import check_device, check_tensor
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig
-Given = Tensor | None  # an argument that may be left out
+Maybe = Tensor | None  # an argument that may be left out
 SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
@@ -137,10 +137,10 @@ def check_encoder_states(name: str, states: Any, batch: int, like: Tensor) -> Te
     return checked
 
 
-def given_tokens(input_ids: Given = None, inputs_embeds: Given = None, **_: Any) -> Given:
+def main_input(input_ids: Maybe = None, inputs_embeds: Maybe = None, **_: Any) -> Maybe:
     """The one of the two that is given: (b, n) or (b, n, D); None for anything else: the model will say so."""
-    given = input_ids if input_ids is not None else inputs_embeds
-    return given if isinstance(given, Tensor) and given.ndim >= 2 else None
+    tokens = input_ids if input_ids is not None else inputs_embeds
+    return tokens if isinstance(tokens, Tensor) and tokens.ndim >= 2 else None
 
 
 def check_one_input(ids_name: str, input_ids: Any, embeds_name: str, inputs_embeds: Any) -> None:
@@ -169,7 +169,7 @@ def check_binary_mask(name: str, mask: Any, like: Tensor, past: int = 0) -> Tens
 def check_head_masks(
     head_mask: Any, layers: int, heads: int, device: torch.device, name: str = "head_mask"
 ) -> list[Tensor | None]:
-    """One (h,) mask or None for each layer, from (layers, heads) of a floating dtype."""
+    """Return one (h,) mask or None for each layer, from (layers, heads) of a floating dtype."""
     if head_mask is None:
         return [None] * layers
     check_tensor(name, head_mask)
@@ -182,6 +182,6 @@ def check_head_masks(
 
 
 def check_activation(name: str, activation: str) -> None:
-    """Nothing that a configuration asks for is left out in silence."""
+    """Raise ValueError for an activation that is not implemented: nothing is ignored silently."""
     if activation != "gelu":
         raise ValueError(f"{name}: expected 'gelu' (the exact form), got {activation!r}")

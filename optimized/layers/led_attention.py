@@ -28,7 +28,7 @@ class LEDEncoderAttention(nn.Module):
 
 
 class Keys(NamedTuple):
-    """What a decoder attends.
+    """The keys and values that a decoder attends.
 
     Attributes:
         states: (b, n, D) whose keys and values are to be projected; None: those of `past` are all.
@@ -79,10 +79,16 @@ class LEDDecoderAttention(nn.Module):
 
 
 def shared_attention(
-    query: Tensor, key: Tensor, value: Tensor, copies: int, mask: Tensor | None, head_mask: Tensor | None,
-    dropout_p: float, output_attentions: bool,
-) -> Attended:  # fmt: skip
-    """Of (b * copies, h, t, d) queries on keys and values (b, h, n, d) that the copies share: they are read once."""
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    copies: int,
+    mask: Tensor | None,
+    head_mask: Tensor | None,
+    dropout_p: float,
+    output_attentions: bool,
+) -> Attended:
+    """Attention of (b * copies, h, t, d) queries to keys and values (b, h, n, d) that the copies share, read once."""
     rows, heads, tokens, head_dim = query.shape
     together = query.unflatten(0, (-1, copies)).transpose(1, 2).flatten(2, 3)  # (b, h, copies * t, d)
     mask = None if mask is None else mask[::copies]

@@ -28,7 +28,7 @@ def within_half(x: Tensor) -> Tensor:
 
 
 class LEDFeedForward(nn.Module):
-    """What both kinds of layer end with, and their dropouts."""
+    """The feed-forward that ends both kinds of layer, with their dropouts."""
 
     def __init__(self, config: LEDConfig, features: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What LED returns: dataclasses with the Hub's field names. A field that was not asked for is None.
+"""The outputs of LED: dataclasses with the Hub's field names. A field that was not requested is None.
 
 Shapes: b batch, h heads, n tokens of the encoder, t of the decoder in this call, m with those of the cache,
 D hidden size, L layers, x largest number of global tokens in a row of the batch.
@@ -33,13 +33,15 @@ class LEDEncoderBaseModelOutput:
     global_attentions: tuple[Tensor | None, ...] | None = None
 
 
-def as_encoder_output(given: object) -> LEDEncoderBaseModelOutput:
+def as_encoder_output(outputs: object) -> LEDEncoderBaseModelOutput:
     """An encoder's output as a user gives it: as it is, or a tuple of its fields in their order."""
-    if isinstance(given, LEDEncoderBaseModelOutput):
-        return given
-    if not isinstance(given, tuple) or not given:
-        raise TypeError(f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(given).__name__}")
-    return LEDEncoderBaseModelOutput(*given)
+    if isinstance(outputs, LEDEncoderBaseModelOutput):
+        return outputs
+    if not isinstance(outputs, tuple) or not outputs:
+        raise TypeError(
+            f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(outputs).__name__}"
+        )
+    return LEDEncoderBaseModelOutput(*outputs)
 
 
 @dataclass
@@ -60,7 +62,7 @@ class LEDDecoderOutput:
 
 @dataclass(kw_only=True)
 class Seq2SeqFields:
-    """What all outputs of the whole model hold; of the decoder as in `LEDDecoderOutput`, of the encoder as in
+    """The fields of all outputs of the whole model; of the decoder as in `LEDDecoderOutput`, of the encoder as in
     `LEDEncoderBaseModelOutput`.
     """
 
@@ -78,7 +80,7 @@ class Seq2SeqFields:
         return {name: getattr(self, name) for name in SHARED}
 
 
-SHARED = tuple(each.name for each in dataclasses.fields(Seq2SeqFields))
+SHARED = tuple(field.name for field in dataclasses.fields(Seq2SeqFields))
 
 
 @dataclass(kw_only=True)

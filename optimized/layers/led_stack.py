@@ -1,4 +1,4 @@
-"""What LED's encoder and decoder have in common: the embeddings, and layers that are dropped in training.
+"""The common part of LED's encoder and decoder: the embeddings, and layers that are dropped in training.
 
 Shapes: b batch, n tokens, D hidden size.
 """
@@ -41,9 +41,9 @@ class LEDStack(Stack):
             input_ids = check_ids(names[0], input_ids, None, self.config.vocab_size, weight.device)
         else:
             check_embeddings(names[1], inputs_embeds, weight)
-        given = input_ids if input_ids is not None else inputs_embeds
-        assert given is not None
-        tokens, name = given.shape[1], names[0] if inputs_embeds is None else names[1]
+        source = input_ids if input_ids is not None else inputs_embeds
+        assert source is not None
+        tokens, name = source.shape[1], names[0] if inputs_embeds is None else names[1]
         if past + tokens > self.positions:
             raise ValueError(f"{name}: expected at most {self.positions} tokens, got {past + tokens}")
         words = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
@@ -51,5 +51,5 @@ class LEDStack(Stack):
         return dropout(self.layernorm_embedding(embedded), self.config.dropout, self.training)
 
     def drops_layer(self) -> bool:
-        """In training, with probability `layerdrop`, a layer hands its input on; asked once for each layer."""
+        """Return whether a layer is skipped: in training, with probability `layerdrop`. Call it once for each layer."""
         return self.training and self.layerdrop > 0 and bool(torch.rand(()) < self.layerdrop)

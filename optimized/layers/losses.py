@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from trueband.optimized.attention.arguments import check_device, check_tensor
-from trueband.optimized.layers.inputs import Given, checked_ids
+from trueband.optimized.layers.inputs import Maybe, checked_ids
 
 IGNORED = -100  # a label that does not count
 INTEGERS = (torch.int64, torch.int32)
@@ -70,7 +70,7 @@ def token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
 
 
 def next_token_loss(logits: Tensor, labels: Tensor | None) -> Tensor | None:
-    """Of a causal model: token i foretells label i + 1."""
+    """The loss of a causal model: token i predicts label i + 1."""
     return None if labels is None else token_loss(logits[:, :-1], labels[:, 1:])
 
 
@@ -98,7 +98,7 @@ def check_positions(name: str, positions: Any, like: Tensor) -> Tensor | None:
     return positions.flatten().long()
 
 
-def check_span(start: Given, end: Given, tokens: Given) -> tuple[Given, Given]:
+def check_span(start: Maybe, end: Maybe, tokens: Maybe) -> tuple[Maybe, Maybe]:
     """Both positions as (b,). `tokens`: (b, n) or (b, n, D)."""
     if tokens is None:  # without tokens the model will say so
         return start, end

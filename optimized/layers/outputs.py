@@ -1,4 +1,4 @@
-"""What the models return: dataclasses with the Hub's field names. A field that was not asked for is None.
+"""The outputs of the models: dataclasses with the Hub's field names. A field that was not requested is None.
 
 Shapes: b batch, h heads, n tokens, D hidden size, L layers, x largest number of global tokens in a row of the batch.
 """
@@ -18,7 +18,7 @@ class BaseModelOutputWithPoolingAndCrossAttentions:
     """Attributes:
     last_hidden_state: (b, n, D).
     pooler_output: (b, D), or None without a pooling layer.
-    past_key_values: of a decoder, for the next step.
+    past_key_values: the past key values of a decoder, for the next step.
     hidden_states: L + 1 tensors (b, n, D): after the embeddings, then after each layer.
     attentions: L tensors (b, h, n, m), with head mask and dropout: what multiplied the values. m tokens with those of
         the cache.
@@ -49,7 +49,7 @@ class MaskedLMOutput:
 
 @dataclass
 class CausalLMOutputWithCrossAttentions(MaskedLMOutput):
-    """As `MaskedLMOutput`, and the cache and cross-attentions of `BaseModelOutputWithPoolingAndCrossAttentions`."""
+    """Like `MaskedLMOutput`, with the cache and cross-attentions of `BaseModelOutputWithPoolingAndCrossAttentions`."""
 
     past_key_values: DecoderCache | None = None
     cross_attentions: tuple[Tensor | None, ...] | None = None
@@ -57,17 +57,17 @@ class CausalLMOutputWithCrossAttentions(MaskedLMOutput):
 
 @dataclass
 class SequenceClassifierOutput(MaskedLMOutput):
-    """As `MaskedLMOutput`, with logits (b, classes)."""
+    """Like `MaskedLMOutput`, with logits (b, classes)."""
 
 
 @dataclass
 class MultipleChoiceModelOutput(MaskedLMOutput):
-    """As `MaskedLMOutput`, with logits (b, choices); the other fields are those of b * choices sequences."""
+    """Like `MaskedLMOutput`, with logits (b, choices); other fields are those of b * choices sequences."""
 
 
 @dataclass
 class TokenClassifierOutput(MaskedLMOutput):
-    """As `MaskedLMOutput`, with logits (b, n, classes)."""
+    """Like `MaskedLMOutput`, with logits (b, n, classes)."""
 
 
 @dataclass
@@ -104,29 +104,29 @@ class LongformerBaseModelOutputWithPooling:
 
 @dataclass
 class LongformerMaskedLMOutput(MaskedLMOutput):
-    """As `MaskedLMOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
+    """Like `MaskedLMOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
 
     global_attentions: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass
 class LongformerSequenceClassifierOutput(LongformerMaskedLMOutput):
-    """As `LongformerMaskedLMOutput`, with logits (b, classes)."""
+    """Like `LongformerMaskedLMOutput`, with logits (b, classes)."""
 
 
 @dataclass
 class LongformerMultipleChoiceModelOutput(LongformerMaskedLMOutput):
-    """As `LongformerMaskedLMOutput`, with logits (b, choices); the other fields are those of b * choices sequences."""
+    """Like `LongformerMaskedLMOutput`, with logits (b, choices); other fields are those of b * choices sequences."""
 
 
 @dataclass
 class LongformerTokenClassifierOutput(LongformerMaskedLMOutput):
-    """As `LongformerMaskedLMOutput`, with logits (b, n, classes)."""
+    """Like `LongformerMaskedLMOutput`, with logits (b, n, classes)."""
 
 
 @dataclass
 class LongformerQuestionAnsweringModelOutput(QuestionAnsweringModelOutput):
-    """As `QuestionAnsweringModelOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
+    """Like `QuestionAnsweringModelOutput`, with the attentions of `LongformerBaseModelOutputWithPooling`."""
 
     global_attentions: tuple[Tensor | None, ...] | None = None
 

@@ -74,14 +74,23 @@ class LEDModel(Model):
             ids = check_ids("input_ids", input_ids, None, self.config.vocab_size, self.shared.weight.device)
             decoder_input_ids = shift_right(ids, self.config.pad_token_id, self.config.decoder_start_token_id)
         prepared = self.decoder.prepare(
-            decoder_input_ids, decoder_attention_mask, decoder_head_mask, cross_attn_head_mask, past_key_values,
+            decoder_input_ids,
+            decoder_attention_mask,
+            decoder_head_mask,
+            cross_attn_head_mask,
+            past_key_values,
             decoder_inputs_embeds,
-        )  # fmt: skip
+        )
         if encoder_outputs is None:
             encoder_outputs = self.encoder(
-                input_ids, attention_mask, global_attention_mask, head_mask, inputs_embeds, output_attentions,
+                input_ids,
+                attention_mask,
+                global_attention_mask,
+                head_mask,
+                inputs_embeds,
+                output_attentions,
                 output_hidden_states,
-            )  # fmt: skip
+            )
         encoded = as_encoder_output(encoder_outputs)
         decoded = self.decoder.decode(
             prepared, encoded.last_hidden_state, attention_mask, use_cache, output_attentions, output_hidden_states

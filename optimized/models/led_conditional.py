@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trueband.optimized.attention.arguments import check_integer, check_tensor
 from trueband.optimized.generation.led import LEDGeneration
 from trueband.optimized.layers.base import Model
-from trueband.optimized.layers.inputs import given_tokens
+from trueband.optimized.layers.inputs import main_input
 from trueband.optimized.layers.led_outputs import LEDSeq2SeqLMOutput
 from trueband.optimized.layers.losses import check_labels, token_loss
 from trueband.optimized.models.led import LEDModel, shift_right
@@ -49,16 +49,16 @@ class LEDForConditionalGeneration(LEDGeneration, Model):
                 what the decoder reads where it is given nothing else. With labels there is no cache.
             options: the other arguments of `LEDModel.forward`.
         """
-        given = [options.get(f"decoder_{name}") for name in ("input_ids", "inputs_embeds")]
+        sources = [options.get(f"decoder_{name}") for name in ("input_ids", "inputs_embeds")]
         if labels is not None:
             use_cache = False
             check_tensor("labels", labels)
             if labels.ndim != 2:
                 raise ValueError(f"labels: expected shape (batch, tokens), got {tuple(labels.shape)}")
-            read = given_tokens(*given)
+            read = main_input(*sources)
             labels = check_labels(labels, labels if read is None else read, self.config.vocab_size)
             assert labels is not None
-            if all(each is None for each in given):
+            if all(value is None for value in sources):
                 config = self.config
                 options["decoder_input_ids"] = shift_right(labels, config.pad_token_id, config.decoder_start_token_id)
         output = self.led(input_ids, attention_mask, use_cache=use_cache, **options)
@@ -81,9 +81,7 @@ class LEDForConditionalGeneration(LEDGeneration, Model):
             table.weight = resized(table.weight, size, config.init_std)
             table.num_embeddings = size
         tied = config.tie_word_embeddings
-        self.lm_head.weight = (
-            self.led.shared.weight if tied else resized(self.lm_head.weight, size, config.init_std)
-        )  # fmt: skip
+        self.lm_head.weight = self.led.shared.weight if tied else resized(self.lm_head.weight, size, config.init_std)
         self.lm_head.out_features = size
         bias = self.final_logits_bias.new_zeros(1, size)
         kept = min(size, config.vocab_size)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trueband.optimized.layers.blocks import Attended
 from trueband.optimized.layers.cache import DecoderCache, LayerCache, check_cache, layer_caches
-from trueband.optimized.layers.inputs import check_binary_mask, check_encoder_states, check_head_masks, given_tokens
+from trueband.optimized.layers.inputs import check_binary_mask, check_encoder_states, check_head_masks, main_input
 from trueband.optimized.layers.led_attention import LEDDecoderAttention
 from trueband.optimized.layers.led_layers import LEDDecoderLayer, LEDDecoderMasks
 from trueband.optimized.layers.led_outputs import LEDDecoderOutput
@@ -48,9 +48,9 @@ class LEDDecoder(LEDStack):
         inputs_embeds: Tensor | None,
     ) -> Prepared:
         """The embeddings (b, t, D), after all checks. The mask is (b, m)."""
-        given = given_tokens(input_ids, inputs_embeds)
+        tokens = main_input(input_ids, inputs_embeds)
         layers, heads = self.config.decoder_layers, self.config.decoder_attention_heads
-        rows = 0 if given is None else given.shape[0]
+        rows = 0 if tokens is None else tokens.shape[0]
         cache = check_cache(past_key_values, layers, rows)
         past = 0 if cache is None else cache.length
         states = self.embed(input_ids, inputs_embeds, past)
@@ -108,7 +108,7 @@ class LEDDecoder(LEDStack):
         output_attentions: bool,
         output_hidden_states: bool,
     ) -> LEDDecoderOutput:
-        """All layers. No cache comes back under gradient checkpointing, nor where layers are dropped.
+        """Run all layers. No cache comes back under gradient checkpointing, nor where layers are dropped.
 
         A dropped layer hands its input on, with zeros for its attentions.
         """
@@ -120,9 +120,7 @@ class LEDDecoder(LEDStack):
         own: list[Attended] = []
         across: list[Attended] = []
         for i, layer in enumerate(self.layers):
-            masks = LEDDecoderMasks(
-                prepared.mask, encoder_mask, prepared.head_masks[i], prepared.cross_head_masks[i]
-            )  # fmt: skip
+            masks = LEDDecoderMasks(prepared.mask, encoder_mask, prepared.head_masks[i], prepared.cross_head_masks[i])
             if self.drops_layer():
                 attended = [self.nothing(x, length) for length in (self.length(x, past), encoded.shape[1])]
             else:
@@ -137,8 +135,8 @@ class LEDDecoder(LEDStack):
             last_hidden_state=x,
             past_key_values=DecoderCache(layer_caches(own, across)) if kept else None,
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in own) if output_attentions else None,
-            cross_attentions=tuple(each.attentions for each in across) if output_attentions else None,
+            attentions=tuple(attention.attentions for attention in own) if output_attentions else None,
+            cross_attentions=tuple(attention.attentions for attention in across) if output_attentions else None,
         )
 
     @staticmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import initialize
 from trueband.optimized.layers.heads import ClassificationHead, SpanHead
-from trueband.optimized.layers.inputs import Given, check_ids, given_tokens, last_end
+from trueband.optimized.layers.inputs import Maybe, check_ids, last_end, main_input
 from trueband.optimized.layers.led_outputs import (
     LEDSeq2SeqQuestionAnsweringModelOutput,
     LEDSeq2SeqSequenceClassifierOutput,
@@ -31,7 +31,11 @@ class LEDForSequenceClassification(Model):
         self.classification_head = initialize(head, config.init_std)
 
     def forward(
-        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
+        self,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
+        **options: Any,
     ) -> LEDSeq2SeqSequenceClassifierOutput:
         """Logits (b, C) and, with labels, the loss.
 
@@ -71,10 +75,10 @@ class LEDForQuestionAnswering(Model):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        start_positions: Given = None,
-        end_positions: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        start_positions: Maybe = None,
+        end_positions: Maybe = None,
         **options: Any,
     ) -> LEDSeq2SeqQuestionAnsweringModelOutput:
         """Logits (b, t) of both and, with both positions, the loss.
@@ -83,13 +87,11 @@ class LEDForQuestionAnswering(Model):
             start_positions, end_positions: (b,) int64 or int32; one behind the last token does not count.
             options: the other arguments of `LEDModel.forward`.
         """
-        tokens = given_tokens(input_ids, **options)
+        tokens = main_input(input_ids, **options)
         if tokens is None:  # the encoder has been run before
-            tokens = given_tokens(options.get("decoder_input_ids"), options.get("decoder_inputs_embeds"))
+            tokens = main_input(options.get("decoder_input_ids"), options.get("decoder_inputs_embeds"))
         start_positions, end_positions = check_span(start_positions, end_positions, tokens)
         output = self.led(input_ids, attention_mask, **options)
         start, end = self.qa_outputs.spans(output.last_hidden_state)
         loss = span_loss(start, end, start_positions, end_positions)
-        return LEDSeq2SeqQuestionAnsweringModelOutput(
-            start_logits=start, end_logits=end, loss=loss, **output.shared()
-        )  # fmt: skip
+        return LEDSeq2SeqQuestionAnsweringModelOutput(start_logits=start, end_logits=end, loss=loss, **output.shared())

@@ -15,7 +15,13 @@ from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, attention_fields, initialize
 from trueband.optimized.layers.embeddings import Embeddings
 from trueband.optimized.layers.heads import LMHead, hidden
-from trueband.optimized.layers.inputs import Given, check_activation, check_binary_mask, check_head_masks, given_tokens
+from trueband.optimized.layers.inputs import (
+    Maybe,
+    check_activation,
+    check_binary_mask,
+    check_head_masks,
+    main_input,
+)
 from trueband.optimized.layers.losses import check_labels, token_loss
 from trueband.optimized.layers.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
 from trueband.reference.config import LongformerConfig
@@ -64,7 +70,7 @@ class LongformerModel(Model):
         global_mask = check_binary_mask("global_attention_mask", global_attention_mask, embedded)
         head_masks = check_head_masks(
             head_mask, self.config.num_hidden_layers, self.config.num_attention_heads, embedded.device
-        )  # fmt: skip
+        )
 
         def attend(module: nn.Module, hidden_states: Tensor, layer: int) -> Attended:
             attended: Attended = module(hidden_states, mask, global_mask, head_masks[layer], output_attentions)
@@ -90,10 +96,10 @@ class LongformerForMaskedLM(Model):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        global_attention_mask: Given = None,
-        labels: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        global_attention_mask: Maybe = None,
+        labels: Maybe = None,
         **options: Any,
     ) -> LongformerMaskedLMOutput:
         """Logits for every token and, with labels, the loss.
@@ -102,7 +108,7 @@ class LongformerForMaskedLM(Model):
             labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
             options: the other arguments of `LongformerModel.forward`.
         """
-        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
+        labels = check_labels(labels, main_input(input_ids, **options), self.config.vocab_size)
         encoded = self.longformer(input_ids, attention_mask, global_attention_mask, **options)
         logits = self.lm_head(encoded.last_hidden_state)
         return LongformerMaskedLMOutput(logits=logits, loss=token_loss(logits, labels), **hidden(encoded))

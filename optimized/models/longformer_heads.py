@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trueband.optimized.layers.blocks import initialize
 from trueband.optimized.layers.choices import fold_choices
 from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
-from trueband.optimized.layers.inputs import Given, check_ids, first_separator, given_tokens
+from trueband.optimized.layers.inputs import Maybe, check_ids, first_separator, main_input
 from trueband.optimized.layers.outputs import (
     LongformerMultipleChoiceModelOutput,
     LongformerQuestionAnsweringModelOutput,
@@ -41,8 +41,8 @@ class LongformerWithHead(WithHead):
         """(b, 1): where the question ends; ValueError unless every row has three separators."""
         config, device = self.config, self.longformer.embeddings.word_embeddings.weight.device
         ids = check_ids("input_ids", input_ids, None, config.vocab_size, device)
-        found: Tensor = first_separator(ids, config.sep_token_id)
-        return found[:, None]
+        positions: Tensor = first_separator(ids, config.sep_token_id)
+        return positions[:, None]
 
 
 class LongformerForSequenceClassification(LongformerWithHead):
@@ -55,14 +55,14 @@ class LongformerForSequenceClassification(LongformerWithHead):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        global_attention_mask: Given = None,
-        labels: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        global_attention_mask: Maybe = None,
+        labels: Maybe = None,
         **options: Any,
     ) -> LongformerSequenceClassifierOutput:
         """Logits (b, C). labels: (b,) class ids; (b, C) floats: several classes at once, or a regression."""
-        tokens = given_tokens(input_ids, **options)
+        tokens = main_input(input_ids, **options)
         if global_attention_mask is None and tokens is not None:
             place = torch.arange(tokens.shape[1], device=tokens.device)
             global_attention_mask = (place == 0).expand(tokens.shape[0], -1)
@@ -80,11 +80,11 @@ class LongformerForQuestionAnswering(LongformerWithHead):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        global_attention_mask: Given = None,
-        start_positions: Given = None,
-        end_positions: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        global_attention_mask: Maybe = None,
+        start_positions: Maybe = None,
+        end_positions: Maybe = None,
         **options: Any,
     ) -> LongformerQuestionAnsweringModelOutput:
         """Logits (b, n) of both. Positions: (b,); one behind the last token does not count.
@@ -110,10 +110,10 @@ class LongformerForTokenClassification(LongformerWithHead):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        global_attention_mask: Given = None,
-        labels: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        global_attention_mask: Maybe = None,
+        labels: Maybe = None,
         **options: Any,
     ) -> LongformerTokenClassifierOutput:
         """Logits (b, n, C). labels: (b, n), -100 for tokens that do not count."""
@@ -131,10 +131,10 @@ class LongformerForMultipleChoice(LongformerWithHead):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        global_attention_mask: Given = None,
-        labels: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        global_attention_mask: Maybe = None,
+        labels: Maybe = None,
         **options: Any,
     ) -> LongformerMultipleChoiceModelOutput:
         """Logits (b, C) from inputs (b, C, n). labels: (b,), the right choice.

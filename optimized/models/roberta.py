@@ -22,7 +22,7 @@ from trueband.optimized.layers.inputs import (
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
-    given_tokens,
+    main_input,
 )
 from trueband.optimized.layers.outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from trueband.optimized.layers.pruning import prune
@@ -70,7 +70,7 @@ class XLMRobertaModel(Model):
                 before pruning.
             inputs_embeds: (b, n, D), in place of input_ids.
             encoder_hidden_states, encoder_attention_mask: (b, tokens, D) and (b, tokens), for cross-attention.
-            past_key_values: of a decoder, the cache of the step before; the tokens are then those that follow.
+            past_key_values: the cache of a decoder's last step; the tokens are then those that follow.
             use_cache: of a decoder, whether to return a cache; None: what the configuration says. There is none under
                 gradient checkpointing.
             output_attentions, output_hidden_states: whether to return them.
@@ -79,17 +79,15 @@ class XLMRobertaModel(Model):
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
         config, weight = self.config, self.embeddings.word_embeddings.weight
-        given = given_tokens(input_ids, inputs_embeds)
-        rows = 0 if given is None else given.shape[0]
+        tokens = main_input(input_ids, inputs_embeds)
+        rows = 0 if tokens is None else tokens.shape[0]
         if past_key_values is not None and not config.is_decoder:
             raise ValueError("past_key_values: expected None where is_decoder is False, got a cache")
         cache = check_cache(past_key_values, config.num_hidden_layers, rows)
         past, counts = (0, None) if cache is None else (cache.length, cache.positions)
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, past, counts)
         mask = check_binary_mask("attention_mask", attention_mask, embedded, past)
-        head_masks = check_head_masks(
-            head_mask, config.num_hidden_layers, config.num_attention_heads, embedded.device
-        )  # fmt: skip
+        head_masks = check_head_masks(head_mask, config.num_hidden_layers, config.num_attention_heads, embedded.device)
         encoded, encoder_mask = encoder_hidden_states, None
         if encoded is not None:
             if not config.add_cross_attention:
@@ -114,13 +112,13 @@ class XLMRobertaModel(Model):
         new = None
         if cached and not self.encoder.recomputes:
             new = DecoderCache(layer_caches(own, across), self.counts(input_ids, embedded, counts))
-        crossed = tuple(each.attentions for each in across if each is not None)
+        crossed = tuple(attention.attentions for attention in across if attention is not None)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
             past_key_values=new,
             hidden_states=tuple(states) if output_hidden_states else None,
-            attentions=tuple(each.attentions for each in own) if output_attentions else None,
+            attentions=tuple(attention.attentions for attention in own) if output_attentions else None,
             cross_attentions=crossed if output_attentions and encoded is not None else None,
         )
 

@@ -12,7 +12,7 @@ from torch import nn
 from trueband.optimized.layers.blocks import initialize
 from trueband.optimized.layers.choices import fold_choices
 from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
-from trueband.optimized.layers.inputs import Given
+from trueband.optimized.layers.inputs import Maybe
 from trueband.optimized.layers.outputs import (
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -45,7 +45,11 @@ class XLMRobertaForSequenceClassification(RobertaWithHead):
         self.classifier = initialize(head, config.initializer_range)
 
     def forward(
-        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
+        self,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
+        **options: Any,
     ) -> SequenceClassifierOutput:
         """Logits (b, C). labels: (b,) class ids; (b, C) floats: several classes at once, or a regression."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **options}
@@ -60,7 +64,11 @@ class XLMRobertaForMultipleChoice(RobertaWithHead):
         self.classifier = initialize(nn.Linear(config.hidden_size, 1), config.initializer_range)
 
     def forward(
-        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
+        self,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
+        **options: Any,
     ) -> MultipleChoiceModelOutput:
         """Logits (b, C) from inputs (b, C, n). labels: (b,), the right choice."""
         shape, folded = fold_choices({"input_ids": input_ids, "attention_mask": attention_mask, **options})
@@ -75,7 +83,11 @@ class XLMRobertaForTokenClassification(RobertaWithHead):
         self.classifier = initialize(nn.Linear(config.hidden_size, config.num_labels), config.initializer_range)
 
     def forward(
-        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
+        self,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
+        **options: Any,
     ) -> TokenClassifierOutput:
         """Logits (b, n, C). labels: (b, n), -100 for tokens that do not count."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **options}
@@ -91,10 +103,10 @@ class XLMRobertaForQuestionAnswering(RobertaWithHead):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        start_positions: Given = None,
-        end_positions: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        start_positions: Maybe = None,
+        end_positions: Maybe = None,
         **options: Any,
     ) -> QuestionAnsweringModelOutput:
         """Logits (b, n) of both. Positions: (b,); one behind the last token does not count."""

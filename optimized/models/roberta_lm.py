@@ -7,7 +7,7 @@ from typing import Any
 from trueband.optimized.generation.roberta import RobertaGeneration
 from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.heads import LMHead, hidden
-from trueband.optimized.layers.inputs import Given, given_tokens
+from trueband.optimized.layers.inputs import Maybe, main_input
 from trueband.optimized.layers.losses import check_labels, next_token_loss, token_loss
 from trueband.optimized.layers.outputs import CausalLMOutputWithCrossAttentions, MaskedLMOutput
 from trueband.optimized.models.roberta import XLMRobertaModel
@@ -28,7 +28,11 @@ class XLMRobertaForMaskedLM(RobertaLM):
     """Logits of the tokens themselves."""
 
     def forward(
-        self, input_ids: Given = None, attention_mask: Given = None, labels: Given = None, **options: Any
+        self,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
+        **options: Any,
     ) -> MaskedLMOutput:
         """Logits for every token and, with labels, the loss.
 
@@ -36,7 +40,7 @@ class XLMRobertaForMaskedLM(RobertaLM):
             labels: (b, n) int64 or int32, ids of the vocabulary, or -100 for tokens that do not count.
             options: the other arguments of `XLMRobertaModel.forward`.
         """
-        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
+        labels = check_labels(labels, main_input(input_ids, **options), self.config.vocab_size)
         encoded = self.roberta(input_ids, attention_mask, use_cache=False, **options)
         logits = self.lm_head(encoded.last_hidden_state)
         return MaskedLMOutput(logits=logits, loss=token_loss(logits, labels), **hidden(encoded))
@@ -47,9 +51,9 @@ class XLMRobertaForCausalLM(RobertaGeneration, RobertaLM):
 
     def forward(
         self,
-        input_ids: Given = None,
-        attention_mask: Given = None,
-        labels: Given = None,
+        input_ids: Maybe = None,
+        attention_mask: Maybe = None,
+        labels: Maybe = None,
         use_cache: bool | None = None,
         **options: Any,
     ) -> CausalLMOutputWithCrossAttentions:
@@ -60,7 +64,7 @@ class XLMRobertaForCausalLM(RobertaGeneration, RobertaLM):
                 count.
             options: the other arguments of `XLMRobertaModel.forward`.
         """
-        labels = check_labels(labels, given_tokens(input_ids, **options), self.config.vocab_size)
+        labels = check_labels(labels, main_input(input_ids, **options), self.config.vocab_size)
         use_cache = False if labels is not None else use_cache
         decoded = self.roberta(input_ids, attention_mask, use_cache=use_cache, **options)
         logits = self.lm_head(decoded.last_hidden_state)

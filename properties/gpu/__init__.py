@@ -1,1 +1,1 @@
-"""What can be told about a GPU kernel without a GPU."""
+"""Checks of GPU kernels that need no GPU."""

@@ -16,8 +16,8 @@ def every_configuration() -> Iterator[None]:
         kernel_call()
         return [0.0, 0.0, 0.0]
 
-    def keep(autotuner: Any, given: Any) -> None:
-        vars(autotuner)["do_bench"] = given
+    def keep(autotuner: Any, configs: Any) -> None:
+        vars(autotuner)["do_bench"] = configs
 
     def make(*args: Any, **kwargs: Any) -> None:
         of_driver = kwargs.get("do_bench") is None

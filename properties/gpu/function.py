@@ -27,15 +27,15 @@ def load_function(spec: str, *offered: str) -> Callable[..., Any]:
     if type(function).__module__.partition(".")[0] == "triton":
         raise TargetError(f"target: expected a function that launches kernels, got a kernel itself at {spec}")
     parameters = inspect.signature(function).parameters.values()
-    needed = [each.name for each in parameters if _is_needed(each) and each.name not in offered]
+    needed = [parameter.name for parameter in parameters if _is_needed(parameter) and parameter.name not in offered]
     if needed:
         allowed = f"but {', '.join(offered)}" if offered else ""
         raise TargetError(
             f"target: expected a function without arguments {allowed}".rstrip()
             + f", got {spec}, which needs {', '.join(needed)}"
         )
-    taken = {each.name for each in parameters} & set(offered)
-    return lambda **given: function(**{name: value for name, value in given.items() if name in taken})
+    taken = {parameter.name for parameter in parameters} & set(offered)
+    return lambda **arguments: function(**{name: value for name, value in arguments.items() if name in taken})
 
 
 def _is_needed(parameter: inspect.Parameter) -> bool:

@@ -28,11 +28,11 @@ OVER_THE_LIMIT = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process has ended.
+    """The end of a process.
 
     Attributes:
         lines: the JSON lines that it has written.
-        crash: how it ended, if not well. interrupted: by Ctrl-C.
+        crash: how it ended, if not well. interrupted: whether Ctrl-C ended it.
     """
 
     lines: list[dict[str, Any]]
@@ -41,13 +41,16 @@ class Ended:
 
 
 def run_children(
-    module: str, arguments: Sequence[Sequence[str]], interpret: bool, time_limit: float | None,
+    module: str,
+    arguments: Sequence[Sequence[str]],
+    interpret: bool,
+    time_limit: float | None,
     memory_limit: int | None = None,
-) -> list[Ended]:  # fmt: skip
+) -> list[Ended]:
     """Run `python -m module ... FILE` for each list of arguments, at the same time; each writes JSON lines to its FILE.
 
     Args:
-        interpret: with Triton's interpreter; if not, with its compiler.
+        interpret: whether to use Triton's interpreter; if not, its compiler.
         time_limit: seconds for all of it; None: as long as it takes.
         memory_limit: MiB that each may hold; what is allocated and never written does not count. None: no limit.
 
@@ -63,8 +66,8 @@ def run_children(
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.jsonl") for number in range(len(arguments))]
         processes = [
-            subprocess.Popen([sys.executable, "-P", "-m", module, *given, str(path)], env=environment)
-            for given, path in zip(arguments, paths, strict=True)
+            subprocess.Popen([sys.executable, "-P", "-m", module, *words, str(path)], env=environment)
+            for words, path in zip(arguments, paths, strict=True)
         ]
         end = None if time_limit is None else time.monotonic() + time_limit
         crashes, interrupted = [""] * len(processes), False
@@ -82,8 +85,8 @@ def run_children(
 
 def _wait(
     process: subprocess.Popen[bytes], end: float | None, time_limit: float | None, memory_limit: int | None
-) -> str:  # fmt: skip
-    """How it ended, if not well."""
+) -> str:
+    """Wait for a process, and describe how it failed; "" if it did not."""
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
         look = left if memory_limit is None else min(BETWEEN_LOOKS, math.inf if left is None else left)
@@ -99,15 +102,15 @@ def _wait(
 
 
 def held(pid: int) -> int:
-    """MiB of memory that a process alone holds; 0 where that cannot be told."""
+    """MiB of memory that a process alone holds; 0 where that is unknown."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
-    told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    status = {name: value for name, _, value in (line.partition(":") for line in lines)}
     # Not what it shares: large memory that holds one number is one page, however often it is looked at.
-    found = told.get("RssAnon") or told.get("VmRSS") or "0 kB"
-    return int(found.split()[0]) // 1024
+    resident = status.get("RssAnon") or status.get("VmRSS") or "0 kB"
+    return int(resident.split()[0]) // 1024
 
 
 def _ended(code: int) -> str:

@@ -1,4 +1,4 @@
-"""What a kernel cannot be faster than on a GPU: counts of its compiled code, over the peaks of a data sheet.
+"""A lower bound of a kernel's time on a GPU: counts of its compiled code, over the peaks of a data sheet.
 
 Computed, not measured: each resource alone at its peak gives a lower bound of the time, never a prediction of it.
 """
@@ -14,18 +14,18 @@ WARP = 32
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU as its data sheet tells it.
+    """The figures of a GPU's data sheet.
 
     Attributes:
         name, capability: which.
         processors: streaming multiprocessors. clock: the highest, in Hz.
         tensor: {type of a product: operations per second}, dense.
         float32: operations per second outside of tensor cores.
-        bandwidth: of its memory, bytes per second.
+        bandwidth: the bandwidth of its memory, bytes per second.
         special: results of exp2, log2, rcp per cycle and processor. issue: warp instructions, the same.
-        registers, shared, warps, blocks: that a processor holds; `shared` in bytes.
+        registers, shared, warps, blocks: how many a processor holds; `shared` in bytes.
         reserved: bytes of shared memory that the system takes from each block.
-        source: of these numbers.
+        source: the source of these numbers.
     """
 
     name: str
@@ -47,26 +47,38 @@ class Device:
 
 DEVICES = {
     "a100": Device(
-        "A100 SXM 80 GB", 80, 108, 1.41e9, {"half": 312e12, "tf32": 156e12}, 19.5e12, 2.039e12,
+        "A100 SXM 80 GB",
+        80,
+        108,
+        1.41e9,
+        {"half": 312e12, "tf32": 156e12},
+        19.5e12,
+        2.039e12,
         "NVIDIA A100 data sheet and architecture paper; CUDA programming guide, compute capability 8.0",
         shared=164 * 1024,
     ),
     "h100": Device(
-        "H100 SXM 80 GB", 90, 132, 1.98e9, {"half": 989.4e12, "tf32": 494.7e12}, 66.9e12, 3.35e12,
+        "H100 SXM 80 GB",
+        90,
+        132,
+        1.98e9,
+        {"half": 989.4e12, "tf32": 494.7e12},
+        66.9e12,
+        3.35e12,
         "NVIDIA H100 data sheet and architecture paper; CUDA programming guide, compute capability 9.0",
         shared=228 * 1024,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Count:
-    """What a launch of a kernel does.
+    """The work of one launch of a kernel.
 
     Attributes:
         kernel: its name. programs: blocks of the launch.
-        counters: of the whole launch, see `ptx.counting`.
-        registers: of a thread. shared: bytes of a block. warps: of a block.
+        counters: the counters of the whole launch, see `ptx.counting`.
+        registers: the number of registers of a thread. shared: bytes of a block. warps: the number of warps of a block.
         product: type of its products, "half" or "tf32".
     """
 
@@ -121,7 +133,7 @@ def scaled(counters: Mapping[str, float], factor: float) -> dict[str, float]:
 def lines(device: Device, shape: str, counts: list[Count]) -> list[str]:
     """The report, a line each."""
     bounds = "".join(f"{name:>8}" for name in (*RESOURCES, "bound", "(issue)"))
-    total = sum(max(each.seconds(device).values()) for each in counts)
+    total = sum(max(count.seconds(device).values()) for count in counts)
     return [
         f"{device.name}: {shape}",
         "Lower bounds of the time, computed, not measured: counts of the compiled PTX, executed on the CPU, over the",
@@ -129,7 +141,7 @@ def lines(device: Device, shape: str, counts: list[Count]) -> list[str]:
         "",
         f"{'':62} | microseconds that each resource takes at its peak",
         f"{'kernel':26} regs shared blocks waves  GFLOP     MB sectors banks |{bounds}",
-        *(_line(device, each) for each in counts),
+        *(_line(device, count) for count in counts),
         f"{'one after the other':26} {'':35} |{'':{8 * len(RESOURCES)}}{1e6 * total:8.1f}",
         "",
         "blocks: that an SM holds at a time. waves: how often they fill the GPU. MB: distinct bytes loaded and stored.",
@@ -149,11 +161,11 @@ def _line(device: Device, count: Count) -> str:
         count.of("shared load " + what) + count.of("shared store " + what)
         for what in ("passes", "passes without conflicts")
     )
-    times = [*(seconds[each] for each in RESOURCES), max(seconds.values()), count.issue(device)]
+    times = [*(seconds[resource] for resource in RESOURCES), max(seconds.values()), count.issue(device)]
     operations = count.of("tensor operations") / 1e9
     sectors = 32 * count.of("global load sectors") / loaded if loaded else 0
     return (
         f"{count.kernel:26} {count.registers:4} {count.shared:6} {count.resident(device):6} {count.waves(device):5.2f} "
         f"{operations:6.2f} {count.of('distinct bytes') / 1e6:6.1f} "
-        f"{sectors:7.2f} {passes / needed if needed else 0:5.2f} |" + "".join(f"{1e6 * each:8.1f}" for each in times)
+        f"{sectors:7.2f} {passes / needed if needed else 0:5.2f} |" + "".join(f"{1e6 * time:8.1f}" for time in times)
     )

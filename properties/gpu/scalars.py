@@ -1,4 +1,4 @@
-"""What Triton's interpreter gets wrong about single numbers, by its version: a bound of a loop, and a mask."""
+"""Corrects what Triton's interpreter gets wrong about single numbers, by its version: a loop's bound, and a mask."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def replaced_for_numbers() -> Replaced:
     from triton.language import core, semantic
     from triton.runtime import interpreter
 
-    found: Replaced = {(interpreter, "_patch_lang_tensor"): with_numbers(interpreter._patch_lang_tensor)}
+    replaced: Replaced = {(interpreter, "_patch_lang_tensor"): with_numbers(interpreter._patch_lang_tensor)}
     if numbers(triton.__version__) < (3, 3):
-        found[semantic, "_store_legacy"] = with_masks(semantic._store_legacy, core.tensor)
-    return found
+        replaced[semantic, "_store_legacy"] = with_masks(semantic._store_legacy, core.tensor)
+    return replaced
 
 
 def with_numbers(patch: Callable[..., None]) -> Callable[..., None]:
@@ -35,12 +35,12 @@ def with_numbers(patch: Callable[..., None]) -> Callable[..., None]:
 
 def with_masks(store: Callable[..., Any], tensor: Any) -> Callable[..., Any]:
     """`_store_legacy` that sees a single False for a mask: triton 3.2 takes it for no mask, and stores."""
-    given = type("GivenMask", (tensor,), {"__bool__": lambda self: True})
+    mask_type = type("GivenMask", (tensor,), {"__bool__": lambda self: True})
 
     def stored(pointer: Any, value: Any, mask: Any, *rest: Any) -> Any:
         if isinstance(mask, tensor):
             mask = copy.copy(mask)
-            mask.__class__ = given
+            mask.__class__ = mask_type
         return store(pointer, value, mask, *rest)
 
     return stored

@@ -40,14 +40,14 @@ def installed() -> str | None:
     if spec is None:
         return None
     source = Path(spec.origin).read_text(encoding="utf-8") if spec.origin else ""
-    found = re.search(r"^__version__ = ['\"]([^'\"]+)", source, re.MULTILINE)
-    return found[1] if found else "an unknown version"
+    match = re.search(r"^__version__ = ['\"]([^'\"]+)", source, re.MULTILINE)
+    return match[1] if match else "an unknown version"
 
 
 def numbers(version: str) -> Version:
     """The first two of a version; (0, 0) if it has none."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def refusal(what: str) -> str | None:
@@ -58,9 +58,9 @@ def refusal(what: str) -> str | None:
     first, last = TESTED[what]
     if first <= numbers(version) <= last:
         return None
-    asked = f"triton>={_told(first)},<{last[0]}.{last[1] + 1}"
+    required = f"triton>={_dotted(first)},<{last[0]}.{last[1] + 1}"
     return (
-        f"triton: expected {_told(first)} to {_told(last)} for {what}, got {version}: pip install '{asked}' "
+        f"triton: expected {_dotted(first)} to {_dotted(last)} for {what}, got {version}: pip install '{required}' "
         "with a torch that goes with it"
     )
 
@@ -71,10 +71,10 @@ def require(what: str) -> None:
     Raises:
         TargetError: it is another, or there is none.
     """
-    told = refusal(what)
-    if told is not None:
-        raise TargetError(told)
+    message = refusal(what)
+    if message is not None:
+        raise TargetError(message)
 
 
-def _told(version: Version) -> str:
+def _dotted(version: Version) -> str:
     return ".".join(map(str, version))

@@ -144,9 +144,9 @@ def test_verify_tells_each_golden_and_sums_up(capsys: Capture) -> None:
     code, text, _ = run(capsys, "verify", "sapiens_accuracy", "lf_tiny_attn_probs_global_filler", "bart_g2p_word_ai")
     assert code == 0
     for part in (
-        "passed      sapiens_accuracy [reference]", "passed      sapiens_accuracy [optimized]", "expected 0.621848739",
-        "refuted, as it must be", "text: all 2 letters agree: 'ˈI'", "superseded    1 goldens: 2 passed",
-        "published     2 goldens: 4 passed, 0 failed, 0 cannot run", "all 6 passed",
+        "passed  sapiens_accuracy [reference]", "passed  sapiens_accuracy [optimized]", "expected 0.621848739",
+        "refuted, as it must be", "text: all 2 letters agree: 'ˈI'", "superseded  1 goldens: 2 passed",
+        "published   2 goldens: 4 passed, 0 failed, 0 cannot run", "all 6 passed",
     ):  # fmt: skip
         assert part in text, part
 
@@ -167,7 +167,7 @@ def test_what_cannot_run_is_told_and_is_no_success(capsys: Capture) -> None:
     assert "cannot run  lf_chunk_seq [optimized]  it tests a private helper" in text
     code, text, _ = run(capsys, "verify", "-k", "lf_chunk_seq")
     assert code == 5
-    assert "left out    lf_chunk_seq: it tests a private helper" in text
+    assert "left out  lf_chunk_seq: it tests a private helper" in text
 
 
 def test_a_wrong_witness_of_ones_own_fails_with_numbers(
@@ -179,9 +179,9 @@ def test_a_wrong_witness_of_ones_own_fails_with_numbers(
     for witness in ("masked_lm=own_model:shifted", "own_model:FORMS"):
         code, text, _ = run(capsys, "verify", *names, "--witness", witness)
         assert code == 1
-        assert f"FAILED      sapiens_embedding_hf_2025 [{witness}]  last_hidden_state[" in text
+        assert f"FAILED  sapiens_embedding_hf_2025 [{witness}]  last_hidden_state[" in text
         assert "error 0.001 EXCEEDS bound 2e-06 (mostly printed digits)" in text
-        assert "passed      sapiens_scores_row_0" in text
+        assert "passed  sapiens_scores_row_0" in text
         assert f"needs a witness of the form 'attention'; {witness} offers masked_lm" in text
         assert "1 of 2 FAILED" in text
 
@@ -258,7 +258,7 @@ def test_lines_and_exit_codes_come_from_records() -> None:
     golden = open_store().golden("bart_g2p_word_ai")
     record = run_golden(golden, Context("x", {"seq2seq": lambda *_: {}}))
     assert exit_code([record]) == 1
-    assert line_of(record).startswith("FAILED      bart_g2p_word_ai [x]  raised KeyError")
+    assert line_of(record).startswith("FAILED  bart_g2p_word_ai [x]  raised KeyError")
     absent = run_golden(golden, Context("x", {"masked_lm": reference_masked_lm}))
     assert exit_code([absent]) == 5
     assert exit_code([absent, record]) == 1

@@ -17,7 +17,7 @@ from trueband.commands.merge import merge
 from trueband.properties.results.histogram import empty
 from trueband.properties.results.machine import Machine, machine
 from trueband.properties.running.campaign import Block
-from trueband.reports.made_on import apart, in_a_process, machines_of, rows, short
+from trueband.reports.machines import apart, in_a_process, machines_of, rows, short
 from trueband.reports.page import page
 from trueband.session.campaign_file import CampaignFile, read_campaign
 
@@ -101,7 +101,7 @@ def test_verbose_is_for_the_version_only(
 
 
 def test_the_help_documents_it_and_a_command_is_required(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, code, told in (["--help"], 0, "with --version: also the machine"), ([], 2, "required: COMMAND"):
+    for arguments, code, told in (["--help"], 0, "also print the machine"), ([], 2, "required: COMMAND"):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == code
@@ -135,7 +135,7 @@ def test_a_campaign_goes_on_elsewhere_and_says_so(tmp_path: Path) -> None:
     with CampaignFile(path, HEAD, resume=False) as file:
         assert file.moved == ""
         file.write(BLOCK)
-    for machine_, moved in ((HERE, ""), (THERE, "processor: A, now B <i>; MKL_CBWR: AVX2, now not told"), (THERE, "")):
+    for machine_, moved in ((HERE, ""), (THERE, "processor: A, now B <i>; MKL_CBWR: AVX2, now unknown"), (THERE, "")):
         with CampaignFile(path, {**HEAD, "machine": machine_}, resume=True) as file:
             assert file.moved == moved
             assert file.done == [BLOCK]
@@ -156,7 +156,7 @@ def test_a_real_campaign_goes_on_under_other_variables(
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     moved = trueband_here(*command)
     assert moved.returncode == 0, moved.stderr
-    assert "was written on another machine: MKL_CBWR: not told, now COMPATIBLE" in moved.stderr
+    assert "was written on another machine: MKL_CBWR: unknown, now COMPATIBLE" in moved.stderr
     assert trueband_here("merge", file, "--json", out).returncode == 0
     head = json.loads(out.read_text().splitlines()[0])
     assert [each.get("MKL_CBWR") for each in head["machines"]] == [None, "COMPATIBLE"]

@@ -276,7 +276,7 @@ def test_shards_that_drew_other_cases_are_refused() -> None:
 
 
 def test_two_stories_of_one_block_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected what another file of shard 1/2 tells of block 0"):
+    with pytest.raises(ValueError, match="expected what another file of shard 1/2 says of block 0"):
         merge(parts((HEAD, block()), (HEAD, block(worst=0.5))))
 
 

@@ -31,6 +31,12 @@ def build(architecture: str, class_name: str, config: dict[str, Any], state: dic
 
 
 factory = ModelTarget(
-    build, name="transformers", least_window=2, one_window=True, whole_windows=True, positions=("absolute",),
-    pruned=False, uneven_chunks=False,
-)  # fmt: skip
+    build,
+    name="transformers",
+    least_window=2,
+    one_window=True,
+    whole_windows=True,
+    positions=("absolute",),
+    pruned=False,
+    uneven_chunks=False,
+)

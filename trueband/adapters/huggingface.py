@@ -41,9 +41,17 @@ def led_attention(query: Any, key: Any, value: Any, *, window: int, **options: A
 
 
 def _attention(
-    kind: Any, query: Any, key: Any, value: Any, window: int, attention_mask: Any = None,
-    global_attention_mask: Any = None, query_global: Any = None, key_global: Any = None, value_global: Any = None,
-) -> Any:  # fmt: skip
+    kind: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    window: int,
+    attention_mask: Any = None,
+    global_attention_mask: Any = None,
+    query_global: Any = None,
+    key_global: Any = None,
+    value_global: Any = None,
+) -> Any:
     """The layer of a kind on (b, h, n, d) tensors."""
     import torch
     from torch.nn.functional import pad
@@ -69,9 +77,12 @@ def _attention(
     mask = flagged.to(query.dtype).masked_fill(~real, torch.finfo(query.dtype).min)
     numbers = torch.arange(batch * (tokens + added), device=query.device).view(batch, -1, 1)
     output = layer(
-        numbers.expand(-1, -1, heads * head_dim), attention_mask=mask, is_index_masked=mask < 0,
-        is_index_global_attn=mask > 0, is_global_attn=bool(flagged.any()),
-    )[0]  # fmt: skip
+        numbers.expand(-1, -1, heads * head_dim),
+        attention_mask=mask,
+        is_index_masked=mask < 0,
+        is_index_global_attn=mask > 0,
+        is_global_attn=bool(flagged.any()),
+    )[0]
     return output.unflatten(2, (heads, head_dim)).transpose(1, 2)[:, :, :tokens]
 
 

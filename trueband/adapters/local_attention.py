@@ -18,9 +18,15 @@ from trueband.properties.candidate.target import Target
 
 
 def attention(
-    query: Any, key: Any, value: Any, *, window: int, attention_mask: Any = None, causal: bool = False,
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    window: int,
+    attention_mask: Any = None,
+    causal: bool = False,
     scale: float | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """The contract's operator, (b, h, n, d) tensors in and out."""
     import torch
     from local_attention import LocalAttention

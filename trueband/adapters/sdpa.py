@@ -14,10 +14,21 @@ from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 
 
 def attention(
-    query: Any, key: Any, value: Any, *, window: int, attention_mask: Any = None, global_attention_mask: Any = None,
-    query_global: Any = None, key_global: Any = None, value_global: Any = None, dilation: Any = 1,
-    causal: bool = False, head_mask: Any = None, scale: float | None = None,
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    window: int,
+    attention_mask: Any = None,
+    global_attention_mask: Any = None,
+    query_global: Any = None,
+    key_global: Any = None,
+    value_global: Any = None,
+    dilation: Any = 1,
+    causal: bool = False,
+    head_mask: Any = None,
+    scale: float | None = None,
+) -> Any:
     """The contract's operator, (b, h, n, d) tensors in and out; memory quadratic in n."""
     from torch.nn.functional import scaled_dot_product_attention
 

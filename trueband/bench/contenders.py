@@ -38,8 +38,8 @@ class Contender:
     Attributes:
         story: what it is, for the legend.
         builder: module:function that makes the `Work` of a shape.
-        package: that has to be importable besides torch.
-        forward_only: it has no backward pass.
+        package: the package that has to be importable besides torch.
+        forward_only: whether it has no backward pass.
     """
 
     name: str
@@ -68,16 +68,37 @@ CEILING_STORY = "the ceiling: as many multiply-adds in one large square matrix p
 CONTENDERS = (
     Contender(OURS, "operator", "trueband.optimized.band_attention", f"{_HERE}.operators:ours"),
     Contender(CEILING, "operator", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
-    Contender("hf-led core", "operator", "transformers' LEDEncoderSelfAttention, less the time of its projections",
-              f"{_HERE}.modules:peer_core", "transformers"),
-    Contender("sdpa", "operator", "torch's scaled_dot_product_attention with a dense mask, made before",
-              f"{_HERE}.operators:sdpa"),
-    Contender("flex", "operator", "torch's flex_attention, not compiled, with a block mask, made before",
-              f"{_HERE}.operators:flex", forward_only=True),
-    Contender("flex compiled", "operator", "the same, compiled before", f"{_HERE}.operators:flex_compiled",
-              forward_only=True),
-    Contender("local-attention", "operator", "lucidrains' LocalAttention with exact windows: the nearest it has, since "
-              "it computes whole blocks of the window", f"{_HERE}.operators:local_attention", "local_attention"),
+    Contender(
+        "hf-led core",
+        "operator",
+        "transformers' LEDEncoderSelfAttention, less the time of its projections",
+        f"{_HERE}.modules:peer_core",
+        "transformers",
+    ),
+    Contender(
+        "sdpa",
+        "operator",
+        "torch's scaled_dot_product_attention with a dense mask, made before",
+        f"{_HERE}.operators:sdpa",
+    ),
+    Contender(
+        "flex",
+        "operator",
+        "torch's flex_attention, not compiled, with a block mask, made before",
+        f"{_HERE}.operators:flex",
+        forward_only=True,
+    ),
+    Contender(
+        "flex compiled", "operator", "the same, compiled before", f"{_HERE}.operators:flex_compiled", forward_only=True
+    ),
+    Contender(
+        "local-attention",
+        "operator",
+        "lucidrains' LocalAttention with exact windows: the nearest it has, since "
+        "it computes whole blocks of the window",
+        f"{_HERE}.operators:local_attention",
+        "local_attention",
+    ),
     Contender(OURS, "module", "trueband.optimized's BandSelfAttention", f"{_HERE}.modules:ours"),
     Contender(CEILING, "module", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "module", "transformers' LEDEncoderSelfAttention", f"{_HERE}.modules:peer", "transformers"),
@@ -85,16 +106,17 @@ CONTENDERS = (
     Contender(CEILING, "encoder", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "encoder", "transformers' LEDEncoder", f"{_HERE}.encoders:peer", "transformers"),
     Contender(OURS, "generation", "trueband.optimized's LEDForConditionalGeneration", f"{_HERE}.generation:ours"),
-    Contender("hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer",
-              "transformers"),
-)  # fmt: skip
-NAMES = tuple(dict.fromkeys(each.name for each in CONTENDERS))
+    Contender(
+        "hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer", "transformers"
+    ),
+)
+NAMES = tuple(dict.fromkeys(entry.name for entry in CONTENDERS))
 
 
 def contenders(shape: Shape, wanted: tuple[str, ...]) -> list[Contender]:
-    """Those that apply and are installed, ours first."""
-    return [each for each in CONTENDERS if each.name in wanted and each.applies(shape) and each.installed]
+    """Return the contenders that apply and are installed, ours first."""
+    return [entry for entry in CONTENDERS if entry.name in wanted and entry.applies(shape) and entry.installed]
 
 
 def contender(level: str, name: str) -> Contender:
-    return next(each for each in CONTENDERS if (each.level, each.name) == (level, name))
+    return next(entry for entry in CONTENDERS if (entry.level, entry.name) == (level, name))

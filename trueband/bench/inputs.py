@@ -58,6 +58,6 @@ def passes(compute: Callable[[], Any], inputs: Sequence[Tensor], backward: bool)
     def forward_and_backward() -> None:
         output = compute()
         outputs = [output] if isinstance(output, Tensor) else output
-        torch.autograd.grad(outputs, inputs, [torch.ones_like(each) for each in outputs], allow_unused=True)
+        torch.autograd.grad(outputs, inputs, [torch.ones_like(tensor) for tensor in outputs], allow_unused=True)
 
     return forward_and_backward if backward and inputs else forward

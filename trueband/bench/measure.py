@@ -48,20 +48,20 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """The line of the file."""
-        found: dict[str, Any] = {"contender": self.contender, "status": self.status, **asdict(self.shape)}
+        values: dict[str, Any] = {"contender": self.contender, "status": self.status, **asdict(self.shape)}
         if not self.measured:
-            return {**found, "message": self.message}
-        found |= {"seconds": self.median, "processor_seconds": statistics.median(self.processor_seconds)}
-        found |= {"rounds": self.seconds, "memory": self.memory}
-        return found if self.rate is None else {**found, "tokens_per_second": self.rate, "beams": BEAMS}
+            return {**values, "message": self.message}
+        values |= {"seconds": self.median, "processor_seconds": statistics.median(self.processor_seconds)}
+        values |= {"rounds": self.seconds, "memory": self.memory}
+        return values if self.rate is None else {**values, "tokens_per_second": self.rate, "beams": BEAMS}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Self:
-        """Of a line of the file. KeyError for what is not there."""
-        shape = Shape(**{each.name: found[each.name] for each in fields(Shape)})
-        if found["status"] != "measured":
-            return cls(found["contender"], shape, status=found["status"], message=found["message"])
-        return cls(found["contender"], shape, found["rounds"], [found["processor_seconds"]], found["memory"])
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read a line of the file. Raises KeyError for a missing field."""
+        shape = Shape(**{field.name: values[field.name] for field in fields(Shape)})
+        if values["status"] != "measured":
+            return cls(values["contender"], shape, status=values["status"], message=values["message"])
+        return cls(values["contender"], shape, values["rounds"], [values["processor_seconds"]], values["memory"])
 
 
 @dataclass(frozen=True)
@@ -77,34 +77,34 @@ class Means:
 def measure(
     shape: Shape, among: Sequence[Contender], means: Means, on_step: Callable[[str], None]
 ) -> list[Measurement]:
-    """All contenders at one shape. What fails is told in its measurement; the others go on."""
-    found = {each.name: Measurement(each.name, shape) for each in among}
+    """Measure all contenders at one shape. A measurement records its failure; the others go on."""
+    measurements = {contender.name: Measurement(contender.name, shape) for contender in among}
     with ExitStack() as stack:
         started: dict[str, Process] = {}
         running: dict[str, Process] = {}
-        for name in found:
+        for name in measurements:
             started[name] = Process(name, shape, means.threads, means.memory_limit)
             stack.callback(started[name].end)
         for name, process in started.items():
-            own = found[name]
+            own = measurements[name]
             on_step(f"preparing {name}")
-            with _told_in(own, process):
+            with _failure_recorded(own, process):
                 process.prepare(means.time_limit)
                 own.memory = None if name == CEILING else process.memory
                 running[name] = process
         for number in range(means.rounds):
             on_step(f"round {number + 1} of {means.rounds}")
             for name, process in running.items():
-                if found[name].measured:
-                    with _told_in(found[name], process):
+                if measurements[name].measured:
+                    with _failure_recorded(measurements[name], process):
                         wall, processors = process.round(means.time_limit)
-                        found[name].seconds.append(wall)
-                        found[name].processor_seconds.append(processors)
-    return list(found.values())
+                        measurements[name].seconds.append(wall)
+                        measurements[name].processor_seconds.append(processors)
+    return list(measurements.values())
 
 
 @contextmanager
-def _told_in(measurement: Measurement, process: Process) -> Iterator[None]:
+def _failure_recorded(measurement: Measurement, process: Process) -> Iterator[None]:
     """A missing answer within it becomes that of the measurement, and ends the process."""
     try:
         yield
@@ -123,13 +123,15 @@ def measure_all(
     gave_up: dict[tuple[Any, ...], Measurement] = {}
     for shape in shapes:
         among = contenders_of(shape)
-        tired = [each for each in among if (each.name, shape.group) in gave_up]
-        found = measure(shape, [each for each in among if each not in tired], means, partial(on_step, shape))
-        for each in tired:
-            before = gave_up[each.name, shape.group]
+        tired = [contender for contender in among if (contender.name, shape.group) in gave_up]
+        measurements = measure(
+            shape, [contender for contender in among if contender not in tired], means, partial(on_step, shape)
+        )
+        for contender in tired:
+            before = gave_up[contender.name, shape.group]
             reason = f"{before.status} at {before.shape.tokens:,} tokens"
-            found.append(Measurement(each.name, shape, status="not tried", message=reason))
-        for own in found:
+            measurements.append(Measurement(contender.name, shape, status="not tried", message=reason))
+        for own in measurements:
             if own.status not in ("measured", "not tried"):
                 gave_up[own.contender, own.shape.group] = own
-        yield found
+        yield measurements

@@ -29,7 +29,7 @@ def peak() -> int:
 
 
 def available() -> int | None:
-    """Of the machine; None where the system does not tell."""
+    """The free memory of the machine in bytes, or None where it is unknown."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])

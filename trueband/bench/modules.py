@@ -17,9 +17,12 @@ from trueband.reference.config import LEDConfig
 
 def ours(shape: Shape) -> Work:
     config = LEDConfig(
-        d_model=shape.width, encoder_attention_heads=shape.heads, decoder_attention_heads=shape.heads,
-        encoder_layers=1, attention_window=2 * shape.window,
-    )  # fmt: skip
+        d_model=shape.width,
+        encoder_attention_heads=shape.heads,
+        decoder_attention_heads=shape.heads,
+        encoder_layers=1,
+        attention_window=2 * shape.window,
+    )
     layer = BandSelfAttention(config, 0).to(**settings(shape)).eval()
     hidden, masks = hidden_states(shape), (attention_mask(shape), first_is_global(shape))
 
@@ -35,22 +38,25 @@ def peer_core(shape: Shape) -> Work:
     """The layer without global tokens, less its three projections of all tokens."""
     layer, hidden, run = peer_layer(shape, None)
     parts = (layer.query, layer.key, layer.value)
-    given = [hidden, *(tensor for part in parts for tensor in part.parameters())]
-    return Work(run, given, less=lambda: [part(hidden) for part in parts])
+    inputs = [hidden, *(tensor for part in parts for tensor in part.parameters())]
+    return Work(run, inputs, less=lambda: [part(hidden) for part in parts])
 
 
 def peer_layer(shape: Shape, is_global: Tensor | None) -> tuple[Any, Tensor, Any]:
     """transformers' layer, its input, and a call of the one on the other.
 
-    As its model does: tokens are padded to whole windows, and one float mask tells masked (below 0) and global tokens.
+    As its model does: tokens are padded to whole windows, and one float mask marks masked (below 0) and global tokens.
     """
     from transformers import LEDConfig as PeerConfig
     from transformers.models.led.modeling_led import LEDEncoderSelfAttention
 
     config: Any = PeerConfig(
-        d_model=shape.width, encoder_attention_heads=shape.heads, decoder_attention_heads=shape.heads,
-        encoder_layers=1, attention_window=[2 * shape.window],
-    )  # fmt: skip
+        d_model=shape.width,
+        encoder_attention_heads=shape.heads,
+        decoder_attention_heads=shape.heads,
+        encoder_layers=1,
+        attention_window=[2 * shape.window],
+    )
     layer: Any = LEDEncoderSelfAttention(config, 0).to(**settings(shape)).eval()
     added = -shape.tokens % (2 * shape.window)
     hidden = pad(hidden_states(shape).detach(), (0, 0, 0, added)).requires_grad_(shape.backward)
@@ -62,9 +68,12 @@ def peer_layer(shape: Shape, is_global: Tensor | None) -> tuple[Any, Tensor, Any
 
     def run() -> Tensor:
         output: Tensor = layer(
-            hidden, attention_mask=mask, is_index_masked=mask < 0, is_index_global_attn=mask > 0,
+            hidden,
+            attention_mask=mask,
+            is_index_masked=mask < 0,
+            is_index_global_attn=mask > 0,
             is_global_attn=is_global is not None,
-        )[0]  # fmt: skip
+        )[0]
         return output
 
     return layer, hidden, run

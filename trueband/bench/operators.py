@@ -16,10 +16,10 @@ from trueband.optimized import band_attention
 
 
 def ours(shape: Shape) -> Work:
-    """On a CUDA device this is the fused kernel, where it can serve the call."""
-    query, key, value = given = projections(shape)
+    """Our operator. On a CUDA device this is the fused kernel, where it can serve the call."""
+    query, key, value = inputs = projections(shape)
     options: dict[str, Any] = {"window": shape.window, "attention_mask": attention_mask(shape)}
-    return Work(lambda: band_attention(query, key, value, **options), given)
+    return Work(lambda: band_attention(query, key, value, **options), inputs)
 
 
 def dense_mask(shape: Shape) -> Tensor:
@@ -31,10 +31,10 @@ def dense_mask(shape: Shape) -> Tensor:
 
 
 def sdpa(shape: Shape) -> Work:
-    query, key, value = given = projections(shape)
+    query, key, value = inputs = projections(shape)
     mask = dense_mask(shape)
     attention = torch.nn.functional.scaled_dot_product_attention
-    return Work(lambda: attention(query, key, value, attn_mask=mask), given, held=mask.nbytes)
+    return Work(lambda: attention(query, key, value, attn_mask=mask), inputs, held=mask.nbytes)
 
 
 def flex(shape: Shape) -> Work:
@@ -53,7 +53,7 @@ def flex_compiled(shape: Shape) -> Work:
 def flex_work(shape: Shape, attention: Callable[..., Any]) -> Work:
     from torch.nn.attention.flex_attention import create_block_mask
 
-    query, key, value = given = projections(shape)
+    query, key, value = inputs = projections(shape)
     real = attention_mask(shape)
 
     def seen(b: Any, h: Any, i: Any, j: Any) -> Any:
@@ -63,18 +63,18 @@ def flex_work(shape: Shape, attention: Callable[..., Any]) -> Work:
     # Compiled, or else the mask of n * n elements is made on the way.
     rows = None if real is None else shape.batch
     mask = create_block_mask(seen, rows, None, shape.tokens, shape.tokens, device=shape.device, _compile=True)
-    return Work(lambda: attention(query, key, value, block_mask=mask), given)
+    return Work(lambda: attention(query, key, value, block_mask=mask), inputs)
 
 
 def local_attention(shape: Shape) -> Work:
     """A mask is given though all tokens are real: without one it attends the tokens that it pads with."""
     from local_attention import LocalAttention
 
-    query, key, value = given = projections(shape)
+    query, key, value = inputs = projections(shape)
     real = attention_mask(shape)
     if real is None:
         real = torch.ones(shape.batch, shape.tokens, dtype=torch.bool, device=shape.device)
     layer = LocalAttention(
         shape.window, look_backward=1, look_forward=1, autopad=True, exact_windowsize=True, use_rotary_pos_emb=False
     )
-    return Work(lambda: layer(query, key, value, mask=real), given)
+    return Work(lambda: layer(query, key, value, mask=real), inputs)

@@ -26,7 +26,7 @@ def plot(measurements: Sequence[Measurement]) -> str:
     Raises:
         ValueError: no such row.
     """
-    rows = [some for some in _groups(measurements) if len({each.shape.tokens for each in some}) > 1]
+    rows = [some for some in _groups(measurements) if len({measurement.shape.tokens for measurement in some}) > 1]
     if not rows:
         raise ValueError("--plot: expected at least two lengths with --tokens, got fewer that could be measured")
     width = LEFT + 2 * WIDTH + GAP + LEGEND
@@ -42,19 +42,22 @@ def plot(measurements: Sequence[Measurement]) -> str:
 
 def _groups(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     groups: dict[object, list[Measurement]] = {}
-    for each in measurements:
-        if each.measured:
-            groups.setdefault(each.shape.group, []).append(each)
+    for measurement in measurements:
+        if measurement.measured:
+            groups.setdefault(measurement.shape.group, []).append(measurement)
     return list(groups.values())
 
 
 def _row(measurements: Sequence[Measurement], top: float) -> str:
-    """Two pictures beside each other, and the legend."""
+    """Draw two pictures beside each other, and the legend."""
     shape = measurements[0].shape
     padding = f", {shape.padding:.0%} padding" if shape.padding else ""
     where = f"{shape.level} {shape.passes}, window {shape.window}{padding}"
-    times = _points(measurements, lambda each: each.median)
-    memories = _points([each for each in measurements if each.contender != CEILING], lambda each: each.memory)
+    times = _points(measurements, lambda measurement: measurement.median)
+    memories = _points(
+        [measurement for measurement in measurements if measurement.contender != CEILING],
+        lambda measurement: measurement.memory,
+    )
     body = [
         _picture(times, LEFT, top + TOP, f"time: {where}", seconds),
         _picture(memories, LEFT + WIDTH + GAP, top + TOP, "memory beyond the inputs", size),
@@ -70,10 +73,10 @@ def _row(measurements: Sequence[Measurement], top: float) -> str:
 
 def _points(measurements: Sequence[Measurement], value: Callable[[Measurement], float | None]) -> Points:
     points: Points = {}
-    for each in measurements:
-        found = value(each)
-        if found:
-            points.setdefault(each.contender, []).append((each.shape.tokens, found))
+    for measurement in measurements:
+        point = value(measurement)
+        if point:
+            points.setdefault(measurement.contender, []).append((measurement.shape.tokens, point))
     return points
 
 
@@ -116,7 +119,7 @@ def _short(tokens: int) -> str:
 
 
 def _look(name: str) -> tuple[str, str]:
-    """Color and marker of a contender: the same in every picture, and never told by color alone."""
+    """Color and marker of a contender: the same in every picture. Color is never the only sign."""
     number = NAMES.index(name)
     return COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
 

@@ -27,7 +27,7 @@ def environment(threads: int) -> dict[str, str]:
 
 
 class NoAnswer(Exception):
-    """`status` tells why: "failed", "out of memory" or "out of time"."""
+    """No measurement. `status` is "failed", "out of memory" or "out of time"."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)
@@ -44,9 +44,14 @@ class Process:
     def __init__(self, contender: str, shape: Shape, threads: int, memory_limit: int | None) -> None:
         self.memory = 0
         self._process = subprocess.Popen(
-            _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env=environment(threads), start_new_session=True,  # so that what it starts, such as compilers, ends with it
-        )  # fmt: skip
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(threads),
+            start_new_session=True,  # so that what it starts, such as compilers, ends with it
+        )
         self._job = {"contender": contender, "shape": asdict(shape), "threads": threads, "memory_limit": memory_limit}
 
     def prepare(self, seconds: float) -> None:
@@ -55,10 +60,10 @@ class Process:
         self.memory = int(self._answer(seconds)["memory"])
 
     def round(self, seconds: float) -> tuple[float, float]:
-        """One round; returns its seconds, of the wall and of the processors."""
+        """Run one round. Returns its seconds, of the wall and of the processors."""
         self._send("go")
-        told = self._answer(seconds)
-        return told["seconds"], told["processor_seconds"]
+        answer = self._answer(seconds)
+        return answer["seconds"], answer["processor_seconds"]
 
     def end(self) -> None:
         """Kill it, and what it has started."""
@@ -71,7 +76,7 @@ class Process:
 
     def _send(self, line: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # that it is gone is told by the missing answer
+        with contextlib.suppress(OSError):  # the missing answer will show that it is gone
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
@@ -86,7 +91,7 @@ class Process:
             code = self._process.wait()
             status = "out of memory" if code == -signal.SIGKILL else "failed"
             raise NoAnswer(status, f"expected an answer, got the end of the process (exit code {code})")
-        told: dict[str, Any] = json.loads(line)
-        if "status" in told:
-            raise NoAnswer(told["status"], told["message"])
-        return told
+        answer: dict[str, Any] = json.loads(line)
+        if "status" in answer:
+            raise NoAnswer(answer["status"], answer["message"])
+        return answer

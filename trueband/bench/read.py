@@ -10,24 +10,24 @@ from trueband.bench.measure import Measurement
 
 
 def read_measurements(paths: Iterable[Path]) -> list[Measurement]:
-    """All of them, in the order of the files; of one that was measured twice, the last.
+    """Read all measurements, in the order of the files. Of one that was made twice, the last is kept.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: it has no measurements, or a line that is none.
     """
-    found: dict[object, Measurement] = {}
+    latest: dict[object, Measurement] = {}
     for path in paths:
         own = [_measurement(path, number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
-        some = [each for each in own if each is not None]
+        some = [measurement for measurement in own if measurement is not None]
         if not some:
             raise ValueError(f"--from: expected a file of measurements, got none in {path}")
-        found |= {(each.contender, each.shape): each for each in some}
-    return list(found.values())
+        latest |= {(measurement.contender, measurement.shape): measurement for measurement in some}
+    return list(latest.values())
 
 
 def _measurement(path: Path, number: int, line: str) -> Measurement | None:
-    """None for the head of a file."""
+    """Read a line. Returns None for the head of a file."""
     try:
         values = json.loads(line)
         return None if values["record"] == "run" else Measurement.from_dict(values)

@@ -22,7 +22,7 @@ def roofline(device: str, shape: Shape) -> list[str]:
 
     Args:
         device: one of `DEVICES`.
-        shape: of the operator.
+        shape: the shape of the operator.
 
     Raises:
         ValueError: "<option>: expected ..., got ...".
@@ -36,17 +36,17 @@ def roofline(device: str, shape: Shape) -> list[str]:
         raise ValueError(f"--roofline: {refused}")
     counter = Counter(DEVICES[device].capability, shape)
     counter.execute()
-    told = (
+    title = (
         f"b {shape.batch}, h {shape.heads}, n {shape.tokens}, d {shape.head_dim}, window {shape.window}, {shape.dtype}"
     )
-    return lines(DEVICES[device], f"{told}, 1 global token", counter.counts)
+    return lines(DEVICES[device], f"{title}, 1 global token", counter.counts)
 
 
 class Counter:
     """Executes the kernels of a call, one head of it, and counts for all.
 
     Attributes:
-        counts: of each kernel, in order.
+        counts: the counts of each kernel, in order.
     """
 
     def __init__(self, capability: int, shape: Shape) -> None:
@@ -76,17 +76,22 @@ class Counter:
             serve_cpu(None)
 
     def run(
-        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
-        warps: int, stages: int,
-    ) -> None:  # fmt: skip
+        self,
+        kernel: Callable[..., Any],
+        programs: int,
+        arguments: Sequence[Any],
+        constants: Mapping[str, Any],
+        warps: int,
+        stages: int,
+    ) -> None:
         """Compile a kernel, execute its programs of the first head, and count: what a `Place` does."""
         from trueband.gpu.ptx import compiler, requested
         from trueband.gpu.unwritten import plain
         from trueband.properties.gpu.ptx.launch import Pointer, launch
 
-        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
-        compiled, told = compiler().kernel(request), compiler().compiled(request)
-        handed = [Pointer(plain(each)) if isinstance(each, Tensor) else each for each in given]
+        request, values = requested(kernel, arguments, constants, self.capability, warps, stages)
+        compiled, build = compiler().kernel(request), compiler().compiled(request)
+        handed = [Pointer(plain(value)) if isinstance(value, Tensor) else value for value in values]
         counters: dict[str, float] = {}
         blocks = [(program, 0, 0) for program in range(programs // HEADS)]
         launch(compiled, (programs, 1, 1), handed, counters, blocks)
@@ -94,7 +99,12 @@ class Counter:
         # Products of exact float32 are made without tensor cores.
         self.counts.append(
             Count(
-                request.kernel, len(blocks) * times, scaled(counters, times), told["registers"], compiled.shared, warps,
+                request.kernel,
+                len(blocks) * times,
+                scaled(counters, times),
+                build["registers"],
+                compiled.shared,
+                warps,
                 "half" if self.shape.dtype != "float32" else "tf32",
             )
-        )  # fmt: skip
+        )

@@ -1,4 +1,4 @@
-"""What is measured: a level, its sizes, and how many multiply-adds it takes at the least."""
+"""The shape of a measurement: a level, its sizes, and how many multiply-adds it takes at the least."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What shapes have in common that are drawn in one picture: all but the number of tokens."""
+        """The fields that shapes in one picture share: all but the number of tokens."""
         return tuple(value for name, value in asdict(self).items() if name != "tokens")
 
     @property
@@ -64,7 +64,7 @@ def band_pairs(tokens: int, window: int) -> int:
 
 
 def multiply_adds(shape: Shape) -> int:
-    """What the real tokens need: of the attention, the pairs inside the window only.
+    """The multiply-adds that the real tokens need. Of the attention, only the pairs inside the window count.
 
     Forward: queries by keys, probabilities by values, and each weight matrix by each token. Backward: twice that, and
     the scores again, since keeping them takes memory that is not linear in the window alone. The few products of a

@@ -17,14 +17,16 @@ FROM_TOKENS = 4096  # exponents are of lengths from here on: shorter ones are mo
 
 
 def print_tables(measurements: Sequence[Measurement]) -> None:
-    """One table for each level and pass, with a legend; then how the cost grows."""
+    """Print one table for each level and pass, with a legend, and then how the cost grows."""
     console = report_console()
-    for (level, _), some in groupby(measurements, key=lambda each: (each.shape.level, each.shape.passes)):
-        told = list(some)
-        console.print(_table(told))
-        for name in dict.fromkeys(each.contender for each in told):
+    for (level, _), some in groupby(
+        measurements, key=lambda measurement: (measurement.shape.level, measurement.shape.passes)
+    ):
+        rows = list(some)
+        console.print(_table(rows))
+        for name in dict.fromkeys(measurement.contender for measurement in rows):
             print_line(f"  {name}: {contender(level, name).story}")
-        for line in [*_growth(told), *_failures(told)]:
+        for line in [*_growth(rows), *_failures(rows)]:
             print_line(f"  {line}")
         print_line("")
 
@@ -37,15 +39,19 @@ def _table(measurements: Sequence[Measurement]) -> Table:
         columns.insert(5, "tokens/s")
     for column in columns:
         table.add_column(column, no_wrap=True, justify="left" if column == "contender" else "right")
-    for _, some in groupby(measurements, key=lambda each: each.shape):
-        told = list(some)
-        ours = next((each for each in told if each.contender == OURS and each.measured), None)
-        for number, each in enumerate(sorted(told, key=lambda each: (each.contender != OURS, each.contender))):
-            place = [f"{each.shape.window}", _tokens(each.shape)] if number == 0 else ["", ""]
-            cells = _cells(each, ours)
+    for _, some in groupby(measurements, key=lambda measurement: measurement.shape):
+        rows = list(some)
+        ours = next(
+            (measurement for measurement in rows if measurement.contender == OURS and measurement.measured), None
+        )
+        for number, measurement in enumerate(
+            sorted(rows, key=lambda measurement: (measurement.contender != OURS, measurement.contender))
+        ):
+            place = [f"{measurement.shape.window}", _tokens(measurement.shape)] if number == 0 else ["", ""]
+            cells = _cells(measurement, ours)
             if shape.level == "generation":
-                cells.insert(2, f"{each.rate:.3g}" if each.measured else "")
-            table.add_row(*place, each.contender, *cells, style="bold" if each.contender == OURS else "")
+                cells.insert(2, f"{measurement.rate:.3g}" if measurement.measured else "")
+            table.add_row(*place, measurement.contender, *cells, style="bold" if measurement.contender == OURS else "")
     return table
 
 
@@ -58,16 +64,16 @@ def _tokens(shape: Shape) -> str:
     return f"{shape.tokens:,}" + (f" ({shape.padding:.0%} padding)" if shape.padding else "")
 
 
-def _cells(each: Measurement, ours: Measurement | None) -> list[str]:
+def _cells(measurement: Measurement, ours: Measurement | None) -> list[str]:
     """Time, its ratio to ours, its spread; memory, and its ratio."""
-    if not each.measured:
-        return [each.status, "", "", "", ""]
-    spread = f"{seconds(min(each.seconds))} .. {seconds(max(each.seconds))}"
-    time = [seconds(each.median), "" if ours is None else f"{each.median / ours.median:.3g} x", spread]
-    if each.memory is None or each.contender == CEILING:
+    if not measurement.measured:
+        return [measurement.status, "", "", "", ""]
+    spread = f"{seconds(min(measurement.seconds))} .. {seconds(max(measurement.seconds))}"
+    time = [seconds(measurement.median), "" if ours is None else f"{measurement.median / ours.median:.3g} x", spread]
+    if measurement.memory is None or measurement.contender == CEILING:
         return [*time, "", ""]
     known = ours is not None and ours.memory
-    return [*time, size(each.memory), f"{each.memory / ours.memory:.3g} x" if known else ""]  # type: ignore[union-attr,operator]
+    return [*time, size(measurement.memory), f"{measurement.memory / ours.memory:.3g} x" if known else ""]  # type: ignore[union-attr,operator]
 
 
 def seconds(value: float) -> str:
@@ -96,18 +102,18 @@ def exponent(lengths: Sequence[int], costs: Sequence[float]) -> float:
 
 
 def _growth(measurements: Sequence[Measurement]) -> list[str]:
-    """How our cost grows with the length, where at least two lengths were measured."""
+    """Describe how our cost grows with the length, where at least two lengths were measured."""
     lines = []
-    ours = [each for each in measurements if each.contender == OURS and each.measured]
-    ours = [each for each in ours if each.shape.tokens >= FROM_TOKENS and each.memory]
-    for _, some in groupby(ours, key=lambda each: each.shape.group):
-        told = list(some)
-        if len(told) > 1:
-            lengths = [each.shape.tokens for each in told]
-            time = exponent(lengths, [each.median for each in told])
-            memory = exponent(lengths, [float(each.memory or 0) for each in told])
+    ours = [measurement for measurement in measurements if measurement.contender == OURS and measurement.measured]
+    ours = [measurement for measurement in ours if measurement.shape.tokens >= FROM_TOKENS and measurement.memory]
+    for _, some in groupby(ours, key=lambda measurement: measurement.shape.group):
+        rows = list(some)
+        if len(rows) > 1:
+            lengths = [measurement.shape.tokens for measurement in rows]
+            time = exponent(lengths, [measurement.median for measurement in rows])
+            memory = exponent(lengths, [float(measurement.memory or 0) for measurement in rows])
             lines.append(
-                f"{OURS}, window {told[0].shape.window}: from {lengths[0]:,} to {lengths[-1]:,} tokens the time grows "
+                f"{OURS}, window {rows[0].shape.window}: from {lengths[0]:,} to {lengths[-1]:,} tokens the time grows "
                 f"as tokens^{time:.2f}, the memory as tokens^{memory:.2f}"
             )
     return lines
@@ -115,15 +121,16 @@ def _growth(measurements: Sequence[Measurement]) -> list[str]:
 
 def _failures(measurements: Sequence[Measurement]) -> list[str]:
     return [
-        f"{each.contender}, window {each.shape.window}, {each.shape.tokens:,} tokens: {each.status}: {each.message}"
-        for each in measurements
-        if not each.measured
+        f"{row.contender}, window {row.shape.window}, {row.shape.tokens:,} tokens: {row.status}: {row.message}"
+        for row in measurements
+        if not row.measured
     ]
 
 
-def told_shortly(measurements: Sequence[Measurement]) -> str:
+def short_summary(measurements: Sequence[Measurement]) -> str:
     """One line for the progress: the medians."""
     parts = [
-        f"{each.contender} {seconds(each.median) if each.measured else each.status}" for each in measurements
-    ]  # fmt: skip
+        f"{measurement.contender} {seconds(measurement.median) if measurement.measured else measurement.status}"
+        for measurement in measurements
+    ]
     return ", ".join(parts)

@@ -34,7 +34,7 @@ class Clock:
             torch.accelerator.synchronize()
 
     def read(self, call: Callable[[], Any]) -> tuple[float, float]:
-        """Seconds of the wall, and of the processors: those of all threads, which tell more on a busy machine."""
+        """Seconds of the wall, and of the processors: those of all threads, which say more on a busy machine."""
         self.wait()
         start, started = time.perf_counter(), time.process_time()
         call()
@@ -84,19 +84,19 @@ class Run:
 
     def round(self) -> dict[str, float]:
         """Median seconds of the calls in a round, of the wall and of the processors."""
-        found: list[tuple[float, float]] = []
+        times: list[tuple[float, float]] = []
         end = time.perf_counter() + ROUND
-        while not found or time.perf_counter() < end:
+        while not times or time.perf_counter() < end:
             whole, less = self.clock.read(self.whole), (0.0, 0.0) if self.less is None else self.clock.read(self.less)
-            found.append(((whole[0] - less[0]) * self.scale, (whole[1] - less[1]) * self.scale))
-        wall, processors = (statistics.median(column) for column in zip(*found, strict=True))
+            times.append(((whole[0] - less[0]) * self.scale, (whole[1] - less[1]) * self.scale))
+        wall, processors = (statistics.median(column) for column in zip(*times, strict=True))
         return {"seconds": wall, "processor_seconds": processors}
 
 
 def refused(error: BaseException) -> dict[str, str]:
-    """What to answer when something failed."""
-    told = str(error).strip().splitlines()
-    line = f"{type(error).__name__}: {told[0][:200] if told else ''}"
+    """Make the answer to a failure."""
+    lines = str(error).strip().splitlines()
+    line = f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
     no_memory = isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
     return {"status": "out of memory" if no_memory else "failed", "message": line}
 
@@ -105,8 +105,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is no answer
 
-    def answer(told: dict[str, Any]) -> None:
-        answers.write(json.dumps(told) + "\n")
+    def answer(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
         answers.flush()
 
     import torch  # the first job may come later: several processes get ready at once

@@ -13,15 +13,16 @@ def again(options: argparse.Namespace, seed: int) -> str:
     """The shell line of a run with the same cases."""
     words = ["trueband", "check", options.target, "--seed", str(seed)]
     named = flags(select="-k")
-    given = [
-        ("--suite", options.suite, None), ("--model-target", options.model_target, None),
+    options_used = [
+        ("--suite", options.suite, None),
+        ("--model-target", options.model_target, None),
         *(
-            (named[each.name], getattr(options, each.name), each.default)
-            for each in fields(Request)
-            if each.name in named and each.name not in ("seed", "gate")
+            (named[field.name], getattr(options, field.name), field.default)
+            for field in fields(Request)
+            if field.name in named and field.name not in ("seed", "gate")
         ),
-    ]  # fmt: skip
-    for flag, value, default in given:
-        for one in value if isinstance(value, list) else [value] if value != default else []:
-            words += [flag, str(one)]
+    ]
+    for flag, value, default in options_used:
+        for item in value if isinstance(value, list) else [value] if value != default else []:
+            words += [flag, str(item)]
     return shlex.join(words)

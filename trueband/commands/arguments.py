@@ -1,4 +1,4 @@
-"""What the commands share: how one is registered."""
+"""The registration of a command, which all commands share."""
 
 from __future__ import annotations
 

@@ -22,25 +22,31 @@ from trueband.session.request_error import RequestError
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options that only a campaign has."""
-    command.add_argument("--resume", action="store_true", help="go on with the run that --json FILE is of, and do "
-        "nothing again; a new FILE is begun")  # fmt: skip
-    command.add_argument("--shard", metavar="i/N", help="run part i of N of the cases, by the hash of a case's id; "
-        "trueband merge sums the files of the parts up")  # fmt: skip
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in --json FILE, and repeat nothing; a new FILE is started",
+    )
+    command.add_argument(
+        "--shard",
+        metavar="i/N",
+        help="run part i of N of the cases, by the hash of a case's id; trueband merge sums the files of the parts",
+    )
 
 
 def is_campaign(options: argparse.Namespace, request: Request) -> bool:
-    """Whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
+    """Return whether the options ask for one: --resume, --shard, or --tier nightly on a kernel alone.
 
     Raises:
         ValueError: --resume or --shard, without what they need or with what a campaign does not do.
     """
-    asked = "--resume" if options.resume else "--shard" if options.shard else ""
-    if not asked:
+    flag = "--resume" if options.resume else "--shard" if options.shard else ""
+    if not flag:
         return request.tier == "nightly" and request.suites == ("operator",) and not request.gate
     if options.suite not in (None, "operator") or options.model_target:
-        raise RequestError("{suites} cannot be used with {asked}: campaigns are of kernels alone", asked=asked)
+        raise RequestError("{suites} cannot be used with {option}: campaigns are of kernels alone", option=flag)
     if request.gate:
-        raise RequestError("{gate} cannot be used with {asked}: its seed is secret", asked=asked)
+        raise RequestError("{gate} cannot be used with {option}: its seed is secret", option=flag)
     if options.resume and not options.json:
         raise ValueError("--resume needs --json FILE, the file to go on with")
     return True
@@ -57,7 +63,7 @@ def run_campaign(options: argparse.Namespace, request: Request) -> int:
             with CheckProgress(campaign.total - len(campaign.blocks)) as progress:
 
                 def on_case(check: str, dtype: str) -> None:
-                    interrupt.raise_if_asked()
+                    interrupt.raise_if_interrupted()
                     progress.case(check, dtype)
 
                 try:

@@ -27,10 +27,10 @@ from trueband.session.run import Run
 
 DESCRIPTION = f"""\
 Check a kernel against the contract: named checks on random cases, exact probes, and every pattern of a small world.
-TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; arguments it does
-not take are features it does not claim. Give it more to say as a trueband.Target. Or TARGET is one of the names that
-`trueband targets` lists. Without TARGET the package checks itself ({OWN_KERNEL}) and its models, on published trained
-weights, which are fetched once."""
+TARGET is module:callable or file.py:callable with the signature of trueband.optimized.band_attention; an argument that
+it does not take is a feature that it does not claim. A trueband.Target can declare more. Or TARGET is one of the names
+that `trueband targets` lists. Without TARGET the package checks itself ({OWN_KERNEL}), its models, and published
+trained weights, which are fetched once."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -39,14 +39,22 @@ def add_parser(commands: Commands[Command]) -> None:
     add = command.add_argument
     add("target", nargs="?", default=OWN_KERNEL, metavar="TARGET", help="what to check (default: the package itself)")
     add_options(add, select=("-k", "--select"))
-    add("--suite", choices=("operator", "models", "golden", "all"), help="operator: the kernel; models: the package's "
+    add(
+        "--suite",
+        choices=("operator", "models", "golden", "all"),
+        help="operator: the kernel; models: the package's "
         "models on random weights; golden: published weights "
-        "(default: all without TARGET, operator with one)")  # fmt: skip
-    add("--model-target", metavar="FACTORY", help="models to check instead of the package's: module:factory, "
+        "(default: all without TARGET, operator with one)",
+    )
+    add(
+        "--model-target",
+        metavar="FACTORY",
+        help="models to check instead of the package's: module:factory, "
         "file.py:factory or a name (hf); factory(architecture, class name, config, state) gives a model with the "
-        "Hub's signature")  # fmt: skip
+        "Hub's signature",
+    )
     add("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-    add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as they finish")
+    add("--json", type=Path, metavar="FILE", help="write one JSON record per line, as checks finish")
     report_files.add_options(command)
     campaign_run.add_options(command)
 
@@ -70,7 +78,7 @@ def run_command(options: argparse.Namespace) -> int:
             progress = stack.enter_context(CheckProgress(planned))
 
             def on_case(check: str, dtype: str) -> None:
-                interrupt.raise_if_asked()
+                interrupt.raise_if_interrupted()
                 progress.case(check, dtype)
 
             for record in run.records(on_case, interrupt.through):
@@ -93,9 +101,9 @@ def run_command(options: argparse.Namespace) -> int:
         end_files(
             options, records, {**(head or _head(options)), **covered, "seed": seed}, candidate, interrupted, planned
         )
-        sizes = [each.covered for each in (candidate, tried) if each is not None and each.covered]
+        sizes = [part.covered for part in (candidate, tried) if part is not None and part.covered]
         if sizes:
-            lines.write("covered", {name: value for each in sizes for name, value in each.to_dict().items()})
+            lines.write("covered", {name: value for part in sizes for name, value in part.to_dict().items()})
         if request.gate and run is not None:
             run.close()
             lines.write("gate", {"seed": run.seed})
@@ -109,16 +117,16 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def request_of(options: argparse.Namespace) -> Request:
-    """What the options ask for. ValueError for options that do not go together."""
+    """Make the request of the options. Raises ValueError for options that cannot be combined."""
     own = options.target == OWN_KERNEL
     suite = options.suite or ("models" if options.model_target else "all" if own else "operator")
     if suite != "operator" and not own:
         raise RequestError("{suites}: expected operator for a target of your own, got {value}", value=suite)
     if options.model_target and suite != "models":
         raise RequestError("{suites}: expected models with {models}, got {value}", value=suite)
-    given = {name: getattr(options, name) for name in Options.__annotations__}
+    values = {name: getattr(options, name) for name in Options.__annotations__}
     suites = SUITES if suite == "all" else (suite,)
-    return Request(target=options.target, models=options.model_target or OWN_MODELS, suites=suites, **given)
+    return Request(target=options.target, models=options.model_target or OWN_MODELS, suites=suites, **values)
 
 
 def _head(options: argparse.Namespace, load: bool = False) -> dict[str, Any]:

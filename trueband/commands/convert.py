@@ -14,8 +14,8 @@ from trueband.properties.results.verdict import Verdict
 from trueband.reports.console import print_line
 
 DESCRIPTION = """\
-Convert a checkpoint. After writing, the result is read back and run on short inputs against its source, both in
-float64; when they disagree by more than rounding explains, nothing is put in place and the exit code is 1.
+Convert a checkpoint. The result is read back, and run on short inputs against its source, both in float64. If they
+disagree by more than rounding explains, nothing is kept, and the exit code is 1.
 
   roberta-to-longformer  SOURCE: a folder of the Hub with a RoBERTa or XLM-RoBERTa
   bart-to-led            SOURCE: a folder of the Hub with a BART
@@ -31,11 +31,11 @@ DEFAULTS = {"roberta-to-longformer": (4096, 512), "bart-to-led": (16384, 1024)}
 def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
     command = add_command(
-        commands, "convert", "make a Longformer of a RoBERTa, an LED of a BART", DESCRIPTION, run_convert
+        commands, "convert", "turn a RoBERTa into a Longformer, or a BART into an LED", DESCRIPTION, run_convert
     )
     command.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     command.add_argument("source", type=Path, metavar="SOURCE", help="folder or file to convert")
-    command.add_argument("target", type=Path, metavar="TARGET", help="folder to make; must not be there yet")
+    command.add_argument("target", type=Path, metavar="TARGET", help="folder to create; must not exist yet")
     command.add_argument(
         "--max-positions", type=int, metavar="N", help="longest text in tokens (default: 4096; LED 16384)"
     )
@@ -52,7 +52,7 @@ def run_convert(options: argparse.Namespace) -> int:
     """
     max_positions, window = _sizes(options)
     if options.target.exists():
-        raise ValueError(f"TARGET: expected a folder that is not there yet, got {options.target}")
+        raise ValueError(f"TARGET: expected a folder that does not exist yet, got {options.target}")
     options.target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=options.target.parent, prefix=f".{options.target.name}."))
     try:
@@ -77,8 +77,8 @@ def _sizes(options: argparse.Namespace) -> tuple[int, int]:
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')}: expected none with {options.kind}, got one")
         return 0, 0
-    given = options.max_positions, options.attention_window
-    positions, window = (b if a is None else a for a, b in zip(given, DEFAULTS[options.kind], strict=True))
+    sizes = options.max_positions, options.attention_window
+    positions, window = (b if a is None else a for a, b in zip(sizes, DEFAULTS[options.kind], strict=True))
     if positions < 1:
         raise ValueError(f"--max-positions: expected an int >= 1, got {positions}")
     if window < 2 or window % 2:

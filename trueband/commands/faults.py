@@ -19,12 +19,12 @@ from trueband.session.interrupt import Interrupt
 from trueband.session.request import positive
 
 DESCRIPTION = """\
-How strong is the suite? Every seeded fault is a small patch of a correct kernel or model; the checks of a tier run on
-it, a few small cases of each check first, then long ones of some, then shapes of production, then more, until one
-fails. No check knows the faults. Printed: which check noticed each fault, how long it took (processor time, shrinking
-not included), how many tokens the smallest failing case has, and whether size alone shows it. A fault that the quick
-tier misses meets the full one. With --matrix every check runs on every fault: choose some by -k, all of them take
-hours. Exit code 1 when a fault survives."""
+How strong is the suite? Every seeded fault is a small patch of a correct kernel or model. The checks of a tier run on
+it until one fails: first a few small cases of each check, then long ones of some, then shapes of production, then more.
+No check knows the faults. The table shows which check noticed each fault, how long it took (processor time, without
+shrinking), how many tokens the smallest failing case has, and whether size alone shows it. A fault that the quick tier
+misses meets the full one. With --matrix every check runs on every fault, which takes hours for all of them: choose some
+with -k. The exit code is 1 if a fault survives."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -32,22 +32,26 @@ def add_parser(commands: Commands[Command]) -> None:
     command = add_command(commands, "faults", "measure the checks against the seeded faults", DESCRIPTION, run_command)
     add = command.add_argument
     add("-k", dest="pattern", metavar="EXPR", help="faults with EXPR in name, class or level; 'a or b', 'not a'")
-    add("--tier", choices=("quick", "full"), default="quick", help="how much of the suite (default: quick)")
-    add("--dtype", action="append", choices=("float64", "float32", "float16"), metavar="DTYPE",
-        help="only this one, of float64, float32, float16; again for more (default: all)")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="S", help="of the search for cases (default: 0)")
-    add("--matrix", action="store_true", help="every check on every fault: prints fault x check")
-    add("--list", action="store_true", help="list the faults, run nothing")
-    add("--json", type=Path, metavar="FILE", help="write one JSON line for each fault, as they finish")
+    add("--tier", choices=("quick", "full"), default="quick", help="how much of the suite to run (default: quick)")
+    add(
+        "--dtype",
+        action="append",
+        choices=("float64", "float32", "float16"),
+        metavar="DTYPE",
+        help="float64, float32 or float16; may be given more than once (default: all)",
+    )
+    add("--seed", type=int, default=0, metavar="S", help="seed of the search for cases (default: 0)")
+    add("--matrix", action="store_true", help="run every check on every fault, and print a matrix")
+    add("--list", action="store_true", help="list the faults, and run nothing")
+    add("--json", type=Path, metavar="FILE", help="write one JSON line for each fault, as faults finish")
     add("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
 
 
 def run_command(options: argparse.Namespace) -> int:
     """Run, print the table and the goals, and return the exit code."""
     entries = [
-        entry for entry in catalog().values()
-        if matches(options.pattern, f"{entry.name} {entry.kind} {entry.level}")
-    ]  # fmt: skip
+        entry for entry in catalog().values() if matches(options.pattern, f"{entry.name} {entry.kind} {entry.level}")
+    ]
     if not entries:
         raise ValueError(f"-k: expected a part of a fault's name, class or level, got {options.pattern!r}")
     names = [entry.name for entry in entries]
@@ -62,12 +66,12 @@ def run_command(options: argparse.Namespace) -> int:
         lines.start(first_line("run", machine(), faults=len(names)))
         progress = stack.enter_context(Progress(len(names), "faults"))
         try:
-            found = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
-            for row in interrupt.through(found):
+            results = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
+            for row in interrupt.through(results):
                 rows.append(row)
                 lines.write("fault", row.to_dict())
                 progress.advance(row.fault, "" if row.caught else f"{row.fault} SURVIVES", wrong=True)
-                interrupt.raise_if_asked()
+                interrupt.raise_if_interrupted()
         except KeyboardInterrupt:
             stack.close()
             print_rows(rows, options.matrix)

@@ -15,23 +15,27 @@ from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.reports.campaign import print_campaign
 from trueband.reports.files import add_options, end_files
 from trueband.reports.json_lines import json_lines
-from trueband.reports.made_on import together
+from trueband.reports.machines import together
 from trueband.reports.whole_file import write_whole
 from trueband.session.campaign_file import difference, plan_of, read_campaign
 
 DESCRIPTION = """\
-Sum up the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms,
-and the spread of error/bound for each dtype. The files must be of one run (target, seed, cases, version), and every
-block of every shard must be there; --partial sums up what there is, for example while the campaign runs."""
+Sum the files of a campaign's shards (trueband check TARGET --tier nightly --shard i/N --json FILE): cases, alarms, and
+the spread of error/bound for each dtype. The files must be of one run (target, seed, cases, version), and every block
+of every shard must be there; --partial sums what there is, for example while the campaign runs."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = add_command(commands, "merge", "sum up the files of a campaign", DESCRIPTION, run_command)
+    command = add_command(commands, "merge", "sum the files of a campaign", DESCRIPTION, run_command)
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="written by trueband check --tier nightly")
-    command.add_argument("--partial", action="store_true", help="do not ask that all shards are there and complete")
-    command.add_argument("--json", type=Path, metavar="OUT", help="write the sum as JSON lines: the run, one record "
-        "for each check and dtype")  # fmt: skip
+    command.add_argument("--partial", action="store_true", help="do not require that all shards exist and are complete")
+    command.add_argument(
+        "--json",
+        type=Path,
+        metavar="OUT",
+        help="write the sum as JSON lines: the run, one record for each check and dtype",
+    )
     add_options(command, "a page without pictures, which need the target")
 
 
@@ -70,34 +74,34 @@ def merge(
     """The head, with the machines of all files, and the blocks of each shard. A block that is in two files counts once.
 
     Raises:
-        ValueError: the files are not of one run, or tell different things of one block.
+        ValueError: the files are not of one run, or disagree about a block.
     """
     first_path, head, _ = files[0]
     parts: dict[Shard, dict[tuple[str, str, int], Block]] = {}
     drawn: dict[tuple[str, str, int], tuple[str, int]] = {}
     for path, other, blocks in files:
-        told = difference(head, other)
+        problem = difference(head, other)
         shard = Shard.parse(other["shard"])
-        if not told and shard.count != Shard.parse(head["shard"]).count:
-            told = f"expected a shard of {Shard.parse(head['shard']).count}, got {shard}"
-        if told:
-            raise ValueError(f"{path}: not of the same campaign as {first_path}: {told}")
+        if not problem and shard.count != Shard.parse(head["shard"]).count:
+            problem = f"expected a shard of {Shard.parse(head['shard']).count}, got {shard}"
+        if problem:
+            raise ValueError(f"{path}: not of the same campaign as {first_path}: {problem}")
         part = parts.setdefault(shard, {})
         for block in blocks:
             there = part.setdefault(block.key, block)
             if there.outcome != block.outcome:
                 raise ValueError(
-                    f"{path}: expected what another file of shard {shard} tells of {_name(block)}, got else"
+                    f"{path}: expected what another file of shard {shard} says of {_name(block)}, got something else"
                 )
             if drawn.setdefault(block.key, (block.digest, block.total)) != (block.digest, block.total):
                 raise ValueError(f"{path}: expected the cases of {first_path} in {_name(block)}, got others")
     machines = together(other for _, other, _ in files)
     head = {**{name: value for name, value in head.items() if name != "machine"}, "machines": machines}
-    return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda each: each[0].index)}
+    return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda item: item[0].index)}
 
 
 def missing(head: Mapping[str, Any], parts: Mapping[Shard, Sequence[Block]]) -> list[str]:
-    """What is not there: shards, blocks of a shard, cases of a block. Nothing is missing after an alarm."""
+    """List what is missing: shards, blocks of a shard, cases of a block. Nothing is missing after an alarm."""
     total = block_keys(plan_of(head))
     count = Shard.parse(head["shard"]).count
     lacking = [f"shard {index}/{count}" for index in range(1, count + 1) if Shard(index, count) not in parts]

@@ -15,8 +15,8 @@ from trueband.session.request import FORMER_MODELS, OWN_KERNEL, OWN_MODELS, Requ
 from trueband.session.run import Run
 
 DESCRIPTION = """\
-Run one check on one case again, as the report of a failure says. CASE is a JSON line
-{"check": NAME, "case": {...}}; the case may be edited by hand."""
+Run one check on one case again, as the report of a failure says. CASE is a JSON line {"check": NAME, "case": {...}};
+the case may be edited by hand."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -44,7 +44,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _record(line: dict[str, Any], options: argparse.Namespace) -> Record:
-    """Of the suite that has the check, opened for this alone."""
+    """Make the record with the suite that has the check, opened for this alone."""
     of_models = line.get("check") in MODEL_CHECKS and set(line) == {"check", "case"}
     own = options.target in (OWN_KERNEL, OWN_MODELS, FORMER_MODELS)
     request = (

@@ -13,7 +13,7 @@ from trueband.properties.candidate.target import TargetError
 from trueband.properties.gpu.sanitizer.finding import KINDS, Finding
 from trueband.properties.gpu.sanitizer.process import Outcome, sanitize
 from trueband.properties.results.machine import machine
-from trueband.reports.console import print_line
+from trueband.reports.console import print_line, table_text
 from trueband.reports.json_lines import first_line, json_lines
 from trueband.reports.whole_file import write_whole
 from trueband.session.request import positive
@@ -25,13 +25,13 @@ SHOWN = 3
 MEMORY_LIMIT = 8192  # MiB
 
 DESCRIPTION = f"""\
-Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. Found are:
+Run Triton kernels on the CPU, in Triton's interpreter, and watch every access to memory. The sanitizer finds:
 
-{chr(10).join(f"  {kind:21} {what}" for kind, what in KINDS.items())}
+{table_text(("", ""), ((f"  {kind}", what) for kind, what in KINDS.items()))}
 
 TARGET is module:function or file.py:function. The function takes no arguments, makes tensors on the CPU and launches
-kernels on them: as many shapes as have edges. Nothing else is required (an argument named target, if it has one, is
-"cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_triton.py:
+kernels on them, at every shape that has an edge case. Nothing else is required (an argument named target, if it has
+one, is "cpu"); it runs in a process of its own, where TRITON_INTERPRET=1 is set. my_triton.py:
 
   import torch
   import triton
@@ -51,15 +51,15 @@ kernels on them: as many shapes as have edges. Nothing else is required (an argu
 
 Without TARGET, or as {OWN}, the package's own kernels are run, forward and backward, around the edges of their tiles.
 
-Every argument of a launch is a tensor of its own: an access that was computed from it must be of one of its elements.
-An access out of bounds is told and not made. The programs of a launch run in a random order, and what an atomic
-operation orders is no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A
-launch with a load that has inactive lanes and no `other` is run again with other values in these lanes.
-Tensors may be larger than the memory, as long as little of them is written: what torch.empty, zeros, ones and full give
-takes memory where it is written, and so does what the sanitizer keeps of a tensor where it is touched. An offset in
-int32 that wraps beyond 2^31 elements is told with the element that it was meant to be.
-Not seen: a column too many, where the next row's element is there to be read; addresses that the kernel itself reads
-from memory; what the compiler makes of the kernel. Nothing is said about numbers. Nothing runs on a GPU."""
+Every argument of a launch is a separate tensor: an access computed from it must hit one of its elements. An access out
+of bounds is reported and not made. The programs of a launch run in a random order, and accesses that atomic operations
+order are no race. Memory from torch.empty counts as unwritten until torch or a kernel has written it. A launch with a
+load that has inactive lanes and no `other` is run again with other values in these lanes. Tensors may be larger than
+the memory, as long as little of them is written: a tensor of torch.empty, zeros, ones or full takes memory only where
+it is written, and the sanitizer's own data only where it is touched. An offset in int32 that wraps beyond 2^31 elements
+is reported with the element that was meant. The sanitizer does not see a column too many, where the next row's element
+can be read, addresses that the kernel itself reads from memory, or what the compiler makes of the kernel. It does not
+judge numbers. Nothing runs on a GPU."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -69,13 +69,22 @@ def add_parser(commands: Commands[Command]) -> None:
     )
     add = command.add_argument
     add("target", nargs="?", default=OWN, metavar="TARGET", help=f"what launches the kernels (default: {OWN})")
-    add("--seed", type=int, default=0, metavar="S", help="of the order in which programs run (default: 0)")
-    add("--time-limit", type=float, metavar="SECONDS", help="for the function (default: no limit); kernels that wait "
-        "for each other may never end in the interpreter")  # fmt: skip
-    add("--memory-limit", type=positive, default=MEMORY_LIMIT, metavar="MIB", help="of memory that is written, the "
-        f"sanitizer's own included (default: {MEMORY_LIMIT:,})")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="S", help="seed of the order in which programs run (default: 0)")
+    add(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="for the function (default: no limit); kernels that wait for each other may never end in the interpreter",
+    )
+    add(
+        "--memory-limit",
+        type=positive,
+        default=MEMORY_LIMIT,
+        metavar="MIB",
+        help=f"of memory that is written, the sanitizer's own included (default: {MEMORY_LIMIT:,})",
+    )
     add("--all", action="store_true", help=f"print all findings in full, not only the first {SHOWN}")
-    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the sum")
+    add("--json", type=Path, metavar="FILE", help="write JSON lines: what ran where, each finding, the summary")
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -86,7 +95,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise ValueError(f"--seed: expected an int >= 0, got {options.seed}")
     if options.json:
-        write_whole(options.json, "")  # a path that cannot be written is told now
+        write_whole(options.json, "")  # a path that cannot be written fails now
     outcome = sanitize(spec, options.seed, options.time_limit, MENDED if can_be_mended() else "", options.memory_limit)
     if options.json:
         write_whole(options.json, lines_of(outcome, options.target))
@@ -107,21 +116,27 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def lines_of(outcome: Outcome, target: str) -> str:
-    """What ran where, one line for each finding, {"record": "finding", ...}, and a last one, {"record": "end", ...}."""
+    """JSON lines: what ran where, each finding ({"record": "finding", ...}), and the sum ({"record": "end", ...})."""
     head = first_line("run", outcome.machine or machine(), target=target)
     findings = [("finding", finding.to_dict()) for finding in outcome.findings]
-    end = {"findings": len(findings), "launches": outcome.launches, "accesses": outcome.accesses,
-           "unchecked": outcome.unchecked, "kernels": outcome.kernels, "crash": outcome.crash}  # fmt: skip
+    end = {
+        "findings": len(findings),
+        "launches": outcome.launches,
+        "accesses": outcome.accesses,
+        "unchecked": outcome.unchecked,
+        "kernels": outcome.kernels,
+        "crash": outcome.crash,
+    }
     return json_lines(head, *findings, ("end", end))
 
 
-def print_findings(findings: list[Finding], shown: int) -> None:
+def print_findings(findings: list[Finding], limit: int) -> None:
     """The first in full, one line for each of the rest."""
-    for finding in findings[:shown]:
+    for finding in findings[:limit]:
         print_line(f"{finding}\n")
-    for finding in findings[shown:]:
+    for finding in findings[limit:]:
         print_line(f"{finding.kind} in {finding.kernel}, {finding.tensor}, {finding.place}")
-    if len(findings) > shown:
+    if len(findings) > limit:
         print_line("(all in full with --all)\n")
 
 

@@ -15,8 +15,8 @@ from trueband.commands.arguments import Command, Commands, add_command
 from trueband.reports.progress import Progress
 
 DESCRIPTION = """\
-Let an LED write about a text: DIR holds a checkpoint (config.json, model.safetensors) and its tokenizer.json. The first
-token attends globally. How to decode is read from generation_config.json, else from config.json; options below take
+Summarize a text with an LED. DIR holds a checkpoint (config.json, model.safetensors) and its tokenizer.json. The first
+token attends globally. generation_config.json, or else config.json, says how to decode; the options below take
 precedence. A text that is longer than the model's positions is cut, and a line on stderr says so."""
 
 # Options of the command that are options of GenerationConfig, with their types and what they say.
@@ -31,7 +31,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
 
 def add_parser(commands: Commands[Command]) -> None:
     """Register the command."""
-    command = add_command(commands, "summarize", "let an LED write about a text", DESCRIPTION, run_summarize)
+    command = add_command(commands, "summarize", "summarize a text with an LED", DESCRIPTION, run_summarize)
     command.add_argument("directory", type=Path, metavar="DIR", help="folder of a checkpoint, with tokenizer.json")
     command.add_argument("file", metavar="FILE", help="the text, in UTF-8; -: standard input")
     for name, (kind, text) in OPTIONS.items():
@@ -112,18 +112,18 @@ def encode(tokenizer: Any, text: str, longest: int) -> list[int]:
 
 
 def generation_config(options: argparse.Namespace, longest: int) -> Any:
-    """How to decode: the folder's files, then the options of the command; no longer than the decoder's positions."""
+    """Return how to decode: the folder's files, then the command's options; no longer than the decoder's positions."""
     from trueband.optimized.checkpoints.weight_files import read_json
     from trueband.reference.config import GenerationConfig
 
     own = options.directory / "generation_config.json"
     read = GenerationConfig.from_dict(read_json(own if own.is_file() else options.directory / "config.json"))
-    given = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
-    if "max_length" in given:
-        given["max_new_tokens"] = None
-    if "min_length" in given:
-        given["min_new_tokens"] = None
-    how = dataclasses.replace(read, **given)
+    changes = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
+    if "max_length" in changes:
+        changes["max_new_tokens"] = None
+    if "min_length" in changes:
+        changes["min_new_tokens"] = None
+    how = dataclasses.replace(read, **changes)
     return dataclasses.replace(how, max_length=min(how.max_length, longest))
 
 

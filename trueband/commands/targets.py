@@ -17,8 +17,8 @@ from trueband.reference.config import POSITION_EMBEDDING_TYPES
 from trueband.reports.console import print_line
 
 DESCRIPTION = """\
-List the targets that have a name, for `trueband check NAME`: the shipped ones, and the entry points that other
-packages declare in the group trueband.targets, NAME = "module:attribute" of a callable or a trueband.Target."""
+List the targets that have a name, for `trueband check NAME`: the shipped ones, and the entry points that other packages
+declare in the group trueband.targets, NAME = "module:attribute" of a callable or a trueband.Target."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -29,44 +29,50 @@ def add_parser(commands: Commands[Command]) -> None:
 
 def run_command(options: argparse.Namespace) -> int:
     """Print the list."""
-    told = [describe(named) for named in named_targets()]
+    rows = [describe(named) for named in named_targets()]
     if options.json:
-        print_line(json.dumps(told, indent=1))
+        print_line(json.dumps(rows, indent=1))
         return exit_codes.PASSED
-    for one in told:
-        state = "installed" if one["installed"] else f"not installed: {one['problem']}"
-        print_line(f"{one['name']}  ({one['origin']}; {one['versions'] or one['spec']}; {state})")
-        if one["summary"]:
-            print_line(f"    {one['summary']}")
+    for row in rows:
+        state = "installed" if row["installed"] else f"not installed: {row['problem']}"
+        print_line(f"{row['name']}  ({row['origin']}; {row['versions'] or row['spec']}; {state})")
+        if row["summary"]:
+            print_line(f"    {row['summary']}")
         for name in ("features", "dtypes", "declared", "architectures"):
-            if one.get(name):
-                print_line(f"    {name}: {', '.join(one[name])}")
+            if row.get(name):
+                print_line(f"    {name}: {', '.join(row[name])}")
     return exit_codes.PASSED
 
 
 def describe(named: Named) -> dict[str, Any]:
-    """What is known of a target; a target that cannot be loaded is told, not raised."""
-    told: dict[str, Any] = {
-        "name": named.name, "origin": named.origin, "kind": named.kind, "spec": named.spec, "summary": named.summary,
-        "installed": False, "versions": "", "problem": "",
-    }  # fmt: skip
+    """Describe a target as plain data. A target that cannot be loaded has a `problem`; nothing is raised."""
+    description: dict[str, Any] = {
+        "name": named.name,
+        "origin": named.origin,
+        "kind": named.kind,
+        "spec": named.spec,
+        "summary": named.summary,
+        "installed": False,
+        "versions": "",
+        "problem": "",
+    }
     if named.missing:
-        return {**told, "problem": f"pip install {' '.join(named.missing)}"}
+        return {**description, "problem": f"pip install {' '.join(named.missing)}"}
     unfit = named.triton and refusal(named.triton)
     if unfit:
-        return {**told, "problem": unfit}
+        return {**description, "problem": unfit}
     try:
         declared = _models(named.spec) if named.kind == "models" else _operator(named.spec)
     except TargetError as error:
-        return {**told, "problem": str(error)}
-    return {**told, "installed": True, "versions": named.versions, **declared}
+        return {**description, "problem": str(error)}
+    return {**description, "installed": True, "versions": named.versions, **declared}
 
 
 def _operator(spec: str) -> dict[str, Any]:
     target = load_target(spec).resolved()
     declared = [f"layout {target.layout}"] if target.layout != "bhnd" else []
     declared += target.limits.told()
-    declared += [f"{dtype} accumulates in {each}" for dtype, each in target.accumulators.items()]
+    declared += [f"{dtype} accumulates in {accumulator}" for dtype, accumulator in target.accumulators.items()]
     declared += [f"devices {', '.join(target.devices)}"] if target.devices else []
     return {
         "library": target.library,

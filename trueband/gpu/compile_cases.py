@@ -1,4 +1,4 @@
-"""What `trueband compile triton` compiles: every kernel of the package as it is shipped for a target.
+"""The kernels that `trueband compile triton` compiles: every kernel of the package as it is shipped for a target.
 
 The tensors are aligned as those of a model are. Others, such as slices of odd strides, are compiled anew and may spill.
 """
@@ -20,15 +20,22 @@ def quick(target: str) -> Iterator[Kernel]:
 
 
 def nightly(target: str) -> Iterator[Kernel]:
-    """All formats and widths."""
+    """Yield the kernels of all formats and widths."""
     return _kernels(target)
 
 
 def _kernels(target: str, **chosen: Any) -> Iterator[Kernel]:
     from trueband.optimized.attention.triton.shipped import configurations
 
-    for each in configurations(targets=[target], **chosen):
+    for configuration in configurations(targets=[target], **chosen):
         yield Kernel(
-            each.name.removeprefix(f"{target}-"), each.function, each.target, each.signature, each.constants,
-            each.attributes, each.warps, each.stages, each.products,
-        )  # fmt: skip
+            configuration.name.removeprefix(f"{target}-"),
+            configuration.function,
+            configuration.target,
+            configuration.signature,
+            configuration.constants,
+            configuration.attributes,
+            configuration.warps,
+            configuration.stages,
+            configuration.products,
+        )

@@ -1,9 +1,9 @@
 """Triton's interpreter, mended for a process that runs kernels in nothing else.
 
-It patches triton's language anew for every function that a kernel calls, and for every operation it works out types of
-tiles, and overflows that it then tells nobody: mended, it does so once, or not at all, and takes a third of the time.
-It multiplies the bit patterns of bfloat16, and cuts what it casts to it: mended, it multiplies the values, and rounds
-to nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
+Triton patches its language anew for every function that a kernel calls. For every operation it computes the types of
+tiles, and overflows that it does not report. The mended interpreter does so once or not at all, in a third of the time.
+Triton multiplies the bit patterns of bfloat16, and truncates casts to it. The mended interpreter multiplies the values,
+and rounds to nearest, ties to even. Arithmetic on bfloat16 outside of products stays wrong: kernels do it in float32.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 def can_be_mended() -> bool:
-    """Whether the interpreter of the installed triton is one that `mend` knows."""
+    """Return whether the interpreter of the installed triton is one that `mend` knows."""
     return refusal(MEND) is None
 
 
@@ -43,7 +43,7 @@ def mend() -> None:
     builder, options = interpreter.InterpreterBuilder, interpreter.interpreter_builder.options
     builder.create_dot = product(builder.create_dot)
     builder.cast_impl = cast(builder.cast_impl, interpreter.TensorHandle)
-    if not options.debug:  # overflows are worked out, and told in a debugged kernel only
+    if not options.debug:  # overflows are reported in a debugged kernel only
         interpreter.interpreter_builder.options = dataclasses.replace(options, sanitize_overflow=False)
     core.block_type.__init__ = remembered_type(core.block_type.__init__, core.constexpr)
     core.tensor.__init__ = tensor_of_remembered_shape(
@@ -73,7 +73,7 @@ class PatchedOnce:
         return self
 
     def restore(self) -> None:
-        """What the interpreter asks for after each kernel: not done."""
+        """Do nothing, after each kernel, where the interpreter would restore its language."""
 
 
 def product(of_others: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,12 +127,12 @@ def remembered_type(make: Callable[..., None], constant: Any) -> Callable[..., N
         sizes = [size.value if isinstance(size, constant) else size for size in shape]
         # Kernels' scalar types are few and live as long as the process; those of pointers may be made anew.
         kind = (type(element_type), element_type.name, getattr(element_type, "address_space", None), *sizes)
-        found = known.get(kind)
-        if found is None:
+        types = known.get(kind)
+        if types is None:
             make(self, element_type, shape)
             known[kind] = dict(vars(self))
         else:
-            vars(self).update(found)
+            vars(self).update(types)
 
     return initialize
 
@@ -141,12 +141,12 @@ def tensor_of_remembered_shape(constant: Any, values: Any) -> Callable[..., None
     """`tensor.__init__` that makes triton's words for each shape once."""
 
     @functools.cache
-    def told(*shape: int) -> tuple[Any, Any]:
+    def size_and_shape(*shape: int) -> tuple[Any, Any]:
         return constant(math.prod(shape)), values([constant(size) for size in shape])
 
     def initialize(self: Any, handle: Any, kind: Any) -> None:
         self.handle, self.type, self.dtype = handle, kind, kind.scalar
-        self.numel, self.shape = told(*kind.shape) if kind.is_block() else told()
+        self.numel, self.shape = size_and_shape(*kind.shape) if kind.is_block() else size_and_shape()
 
     return initialize
 

@@ -28,7 +28,7 @@ class Emulated:
     Args:
         capability: 80 or 90.
         tf32: cut the factors of float32 products to tf32.
-        compiler: of the kernels; None: one that keeps what it compiled in the package's cache folder.
+        compiler: the compiler of the kernels; None: one that keeps what it compiled in the package's cache folder.
     """
 
     def __init__(self, capability: int, tf32: bool = False, compiler: Compiler | None = None) -> None:
@@ -44,36 +44,45 @@ class Emulated:
         return band_attention(query, key, value, impl="triton", **options)
 
     def run(
-        self, kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any],
-        warps: int, stages: int,
-    ) -> None:  # fmt: skip
+        self,
+        kernel: Callable[..., Any],
+        programs: int,
+        arguments: Sequence[Any],
+        constants: Mapping[str, Any],
+        warps: int,
+        stages: int,
+    ) -> None:
         """Compile and execute a kernel: what a `Place` does."""
         assert self._unwritten is not None
-        request, given = requested(kernel, arguments, constants, self.capability, warps, stages)
+        request, values = requested(kernel, arguments, constants, self.capability, warps, stages)
         compiled = (self._compiler or compiler()).kernel(request)
-        with self._unwritten.handed_over(given) as handed:
+        with self._unwritten.handed_over(values) as handed:
             launch(compiled, (programs, 1, 1), handed)
 
 
 def requested(
-    kernel: Callable[..., Any], arguments: Sequence[Any], constants: Mapping[str, Any], capability: int, warps: int,
+    kernel: Callable[..., Any],
+    arguments: Sequence[Any],
+    constants: Mapping[str, Any],
+    capability: int,
+    warps: int,
     stages: int,
-) -> tuple[Request, list[Any]]:  # fmt: skip
-    """What to compile for a launch, specialized as Triton would; and the arguments that are left to be given."""
+) -> tuple[Request, list[Any]]:
+    """Return what to compile for a launch, specialized as Triton would, and the arguments that remain."""
     from trueband.optimized.attention.triton.shipped import specialized
 
     function = kernel.fn  # type: ignore[attr-defined]
     types, built_in, aligned = specialized(kernel, arguments, constants)
-    given = [value for value, kind in zip(arguments, types.values(), strict=False) if kind != "constexpr"]
-    return Request(function.__module__, function.__name__, types, built_in, aligned, capability, warps, stages), given
+    values = [value for value, kind in zip(arguments, types.values(), strict=False) if kind != "constexpr"]
+    return Request(function.__module__, function.__name__, types, built_in, aligned, capability, warps, stages), values
 
 
 @functools.cache
 def compiler() -> Compiler:
     """The one of this process."""
-    one = Compiler(cache_folder() / "ptx")
-    atexit.register(one.close)
-    return one
+    shared = Compiler(cache_folder() / "ptx")
+    atexit.register(shared.close)
+    return shared
 
 
 def target_of(capability: int, tf32: bool = False, compiler: Compiler | None = None) -> Target:

@@ -1,4 +1,4 @@
-"""What `trueband sanitize triton` runs: the package's kernels, both ways, around the edges of their tiles."""
+"""The launches of `trueband sanitize triton`: the package's kernels, both ways, around the edges of their tiles."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def edges() -> None:
     for number, case in enumerate(every):
         print(f"{number + 1}/{len(every)} {case.to_json()}", file=sys.stderr)
         inputs = case.inputs()
-        given: dict[str, Any] = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
+        tensors: dict[str, Any] = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
         for name in inputs.floating:
-            given[name] = given[name].to(getattr(torch, case.dtype)).requires_grad_()
-        output = fused(**given, **inputs.options)
+            tensors[name] = tensors[name].to(getattr(torch, case.dtype)).requires_grad_()
+        output = fused(**tensors, **inputs.options)
         grad_output = torch.tensor(case.grad_output()).to(output.dtype)
-        torch.autograd.grad(output, [given[name] for name in inputs.floating], grad_output)
+        torch.autograd.grad(output, [tensors[name] for name in inputs.floating], grad_output)

@@ -1,4 +1,4 @@
-"""Which elements of fresh tensors nothing has written, from kernel to kernel of one call."""
+"""Tracks which elements of fresh tensors nothing has written, from kernel to kernel of one call."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Unwritten(TorchDispatchMode):
     @contextlib.contextmanager
     def handed_over(self, arguments: Sequence[Any]) -> Iterator[list[Any]]:
         """Arguments of a launch, tensors as `Pointer`; what it has written is known afterwards."""
-        known = [self._of(each) if isinstance(each, Tensor) else None for each in arguments]
+        known = [self._of(argument) if isinstance(argument, Tensor) else None for argument in arguments]
         handed = [
-            Pointer(plain(each), None if mine is None else mine.reshape(-1).copy())
-            if isinstance(each, Tensor)
-            else each
-            for each, mine in zip(arguments, known, strict=True)
+            Pointer(plain(argument), None if mine is None else mine.reshape(-1).copy())
+            if isinstance(argument, Tensor)
+            else argument
+            for argument, mine in zip(arguments, known, strict=True)
         ]
         yield handed
         for pointer, mine in zip(handed, known, strict=True):
@@ -60,7 +60,9 @@ class Unwritten(TorchDispatchMode):
             return None
         size = tensor.element_size()
         first = kept[1][tensor.storage_offset() * size :]
-        return np.lib.stride_tricks.as_strided(first, tuple(tensor.shape), [size * each for each in tensor.stride()])
+        return np.lib.stride_tricks.as_strided(
+            first, tuple(tensor.shape), [size * stride for stride in tensor.stride()]
+        )
 
 
 _watching: list[Unwritten] = []

@@ -16,9 +16,14 @@ from trueband.properties.results.verdict import Verdict
 
 # Files of the tokenizer and of generation go along as they are.
 ALONG = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
-    "sentencepiece.bpe.model", "generation_config.json",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "generation_config.json",
+)
 
 
 def convert_roberta(source: Path, folder: Path, max_positions: int, window: int) -> list[Verdict]:

@@ -1,8 +1,8 @@
-"""Whether a converted checkpoint, read back from its files, gives the outputs of its source on short inputs.
+"""Judges whether a converted checkpoint, read back from its files, gives its source's outputs on short inputs.
 
 The source runs in NumPy, the result in `trueband.optimized`, both in float64; they are judged by 8 standard deviations
 of their rounding errors. Texts are short enough for every window, and padded; Longformer and LED run without global
-tokens, with the first one, and with all of them, which tells whether the global projections are the copies they
+tokens, with the first one, and with all of them, which shows whether the global projections are the copies they
 should be.
 """
 
@@ -72,7 +72,7 @@ def roberta_states(config: XLMRobertaConfig, state: Arrays, texts: Texts) -> Mom
 
 
 def judge_longformer(folder: Path, config: Mapping[str, Any], state: Arrays, window: int) -> list[Verdict]:
-    """Of a Longformer in a folder, against the RoBERTa (names of the Hub). `window`: one-sided."""
+    """Judge a Longformer in a folder against the RoBERTa (names of the Hub). `window`: one-sided."""
     import torch
 
     from trueband.optimized.models import LongformerModel
@@ -91,7 +91,7 @@ def judge_longformer(folder: Path, config: Mapping[str, Any], state: Arrays, win
 
 
 def judge_fairseq(folder: Path, model_arrays: Arrays, layers: int, heads: int) -> list[Verdict]:
-    """Of a RoBERTa in a folder, against fairseq's arrays under fairseq's names."""
+    """Judge a RoBERTa in a folder against fairseq's arrays under fairseq's names."""
     import torch
 
     from trueband.optimized.models import XLMRobertaForMaskedLM
@@ -109,7 +109,7 @@ def judge_fairseq(folder: Path, model_arrays: Arrays, layers: int, heads: int) -
 
 
 def judge_led(folder: Path, config: Mapping[str, Any], state: Arrays, window: int) -> list[Verdict]:
-    """Of an LED in a folder, against the BART under "model.". `window`: one-sided."""
+    """Judge an LED in a folder against the BART under "model.". `window`: one-sided."""
     import torch
 
     from trueband.optimized.models import LEDForConditionalGeneration
@@ -135,12 +135,12 @@ def judge_led(folder: Path, config: Mapping[str, Any], state: Arrays, window: in
 
 
 def judge_real(output: Array, expected: Moments, real: Array, what: str) -> Verdict:
-    """Of the tokens that are not padding: on padding the models differ."""
+    """Judge the tokens that are not padding: on padding the models differ."""
     return judge(output[real], expected.value[real], sigma_bound(expected).at(real), what)
 
 
 def judge_heads(source: Arrays, stored: Arrays, base: str) -> Verdict:
-    """Whether all arrays outside the base model, which heads are made of, are the source's, bit for bit.
+    """Judge whether all arrays outside the base model, which heads are made of, are the source's, bit for bit.
 
     Exact: they are stored numbers, copied and not computed.
     """
@@ -150,5 +150,5 @@ def judge_heads(source: Arrays, stored: Arrays, base: str) -> Verdict:
 
 
 def judge_positions(table: Array, learned: Array, what: str = "position table") -> Verdict:
-    """Whether every position is the learned one that it repeats, bit for bit. Exact: stored numbers."""
+    """Judge whether every position is the learned one that it repeats, bit for bit. Exact: stored numbers."""
     return judge_exact(table, learned[np.arange(len(table)) % len(learned)], what)

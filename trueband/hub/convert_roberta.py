@@ -21,9 +21,13 @@ COMPUTED: dict[str, Any] = {
     "pruned_heads": ({},),
 }
 NEEDED = (
-    "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
     "max_position_embeddings",
-)  # fmt: skip
+)
 LEFT_OUT = ("is_decoder", "add_cross_attention", "use_cache", "position_embedding_type", "classifier_dropout")
 
 

@@ -37,8 +37,8 @@ BART_OFFSET = 2  # rows of BART's position tables before the one of the first to
 class PostNormModel:
     """Attributes:
     state: arrays under the source's names.
-    heads: of the attention.
-    precision: of the run that is judged by the variances.
+    heads: the heads of the attention.
+    precision: the precision of the run that is judged by the variances.
     """
 
     state: Mapping[str, Array]
@@ -64,8 +64,8 @@ class PostNormModel:
         )  # a third, zero, summand included
         bound = layer_norm_bound(word + positions, gain, shift, LAYER_NORM_EPS, self.precision, error)
         summed = word + positions
-        centred = summed - summed.mean(axis=-1, keepdims=True)
-        value = gain * centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + LAYER_NORM_EPS) + shift
+        centered = summed - summed.mean(axis=-1, keepdims=True)
+        value = gain * centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + LAYER_NORM_EPS) + shift
         return Moments(value, bound.total**2)
 
     def attention(self, name: str, rows: Moments, keys: Moments, visible: Array) -> Moments:

@@ -18,13 +18,13 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class HubFolder(NamedTuple):
-    """What stands in a folder.
+    """The content of a folder.
 
     Attributes:
         config: content of `config.json`.
         state: weights under the names in the file, half types as float32, which holds them exactly.
-        dtype: that the weights are stored in, such as "bfloat16".
-        files: that the weights stand in.
+        dtype: the dtype that the weights are stored in, such as "bfloat16".
+        files: the files that the weights stand in.
     """
 
     config: dict[str, Any]
@@ -37,7 +37,7 @@ def read_config(folder: Path, argument: str) -> dict[str, Any]:
     """The content of `config.json`.
 
     Args:
-        folder: of a model.
+        folder: the folder of a model.
         argument: what the user knows the folder by, for messages.
 
     Raises:
@@ -56,7 +56,7 @@ def read_folder(folder: Path, argument: str) -> HubFolder:
     Buffers of position ids, which some versions of transformers have written, are left out.
 
     Args:
-        folder: of a model.
+        folder: the folder of a model.
         argument: what the user knows the folder by, for messages.
 
     Raises:
@@ -67,14 +67,16 @@ def read_folder(folder: Path, argument: str) -> HubFolder:
 
     config = read_config(folder, argument)
     stored = read_weights(folder)
-    tensors = {name: floating(name, each) for name, each in stored.items() if name.rpartition(".")[2] != "position_ids"}
+    tensors = {
+        name: floating(name, array) for name, array in stored.items() if name.rpartition(".")[2] != "position_ids"
+    }
     dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     if len(dtypes) != 1:
         got = ", ".join(sorted(dtypes)) or "none"
         raise ValueError(f"{argument}: expected weights of one dtype in {folder}, got {got}")
     dtype = dtypes.pop()
     state = {name: (tensor if dtype == "float64" else tensor.float()).numpy() for name, tensor in tensors.items()}
-    return HubFolder(config, state, dtype, tuple(sorted({each.file for each in stored.values()})))
+    return HubFolder(config, state, dtype, tuple(sorted({array.file for array in stored.values()})))
 
 
 def write_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, NDArray[Any]], dtype: str) -> None:
@@ -84,7 +86,7 @@ def write_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, ND
         folder: made if need be.
         config: fields of `config.json`. That the words are tied, and the dtype, are written besides.
         state: weights by name, tied ones once.
-        dtype: that they are stored in.
+        dtype: the dtype that they are stored in.
     """
     import torch
 

@@ -23,7 +23,7 @@ class ModelFolder(NamedTuple):
     """A model that is recorded.
 
     Attributes:
-        folder: of `config.json` and the weights.
+        folder: the folder of `config.json` and the weights.
         config: content of `config.json`.
         recorded: what taps are recorded of.
         stored: dtype of the weights.
@@ -41,7 +41,7 @@ def read_model(folder: Path, argument: str) -> ModelFolder:
     """Read a folder that transformers or this package has written.
 
     Args:
-        folder: of the model.
+        folder: the folder of the model.
         argument: what the user knows the folder by, for messages.
 
     Raises:
@@ -107,7 +107,9 @@ def _read_safetensors(path: Path) -> Arrays:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"--inputs: expected a JSON or safetensors file, got {path}: {error}") from error
-    return {name: (each.double() if each.is_floating_point() else each).numpy() for name, each in tensors.items()}
+    return {
+        name: (tensor.double() if tensor.is_floating_point() else tensor).numpy() for name, tensor in tensors.items()
+    }
 
 
 def _arrays(tensors: Any) -> list[NDArray[Any]]:

@@ -24,7 +24,7 @@ NEW_HEAD = "; with new_head=True"  # what `from_pretrained` advises where the we
 
 
 class FolderModels:
-    """What both witnesses share: the last outputs are kept."""
+    """The part that both witnesses share. It keeps the last outputs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class FolderModels:
 
         Args:
             model_class: such as "LEDModel".
-            inputs: by the names of its arguments.
+            inputs: the inputs by the names of its arguments.
             generate: options of decoding: then {"sequences": (b, tokens)}; None: one forward pass.
 
         Raises:
@@ -71,10 +71,10 @@ class OptimizedFolder(FolderModels):
         try:
             return getattr(optimized, model_class).from_pretrained(self.folder, dtype=torch.float32)
         except ValueError as error:
-            told, advice, _ = str(error).partition(NEW_HEAD)
+            reason, advice, _ = str(error).partition(NEW_HEAD)
             if not advice:
                 raise  # not only a head is missing: the folder is wrong
-            raise CannotRun(f"the folder gives no {model_class}: {told}") from error
+            raise CannotRun(f"the folder gives no {model_class}: {reason}") from error
 
     def compute(self, model: Any, inputs: Arrays, generate: Mapping[str, Any] | None) -> Arrays:
         import torch
@@ -84,8 +84,8 @@ class OptimizedFolder(FolderModels):
             if generate is not None:
                 return {"sequences": model.generate(**tensors, generation_config=GenerationConfig(**generate)).numpy()}
             output = model(**tensors)
-        found = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
-        return {name: value.numpy() for name, value in found.items() if isinstance(value, torch.Tensor)}
+        fields = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+        return {name: value.numpy() for name, value in fields.items() if isinstance(value, torch.Tensor)}
 
 
 class ReferenceFolder(FolderModels):
@@ -100,8 +100,8 @@ class ReferenceFolder(FolderModels):
                 f"needs the class {model_class}, which the reference does not have for {values['model_type']}"
             )
         prefix = family.prefix
-        if not any(each.startswith(prefix) for each in state):
-            state = {prefix + each: array for each, array in state.items()}
+        if not any(name.startswith(prefix) for name in state):
+            state = {prefix + name: array for name, array in state.items()}
         config = family.config.from_dict(values)
         if isinstance(config, LEDConfig):
             state = {"final_logits_bias": np.zeros((1, config.vocab_size)), **state}
@@ -116,8 +116,8 @@ class ReferenceFolder(FolderModels):
         if generate is not None:
             raise CannotRun("decodes, which the reference is too slow for; run it with the optimized models")
         output = function(**options, **inputs)
-        found = {name: value for name, value in output._asdict().items() if value is not None}
-        return {name: np.asarray(value) for name, value in found.items() if not isinstance(value, tuple)}
+        fields = {name: value for name, value in output._asdict().items() if value is not None}
+        return {name: np.asarray(value) for name, value in fields.items() if not isinstance(value, tuple)}
 
 
 WITNESSES: dict[str, Callable[[Path], FolderModels]] = {"optimized": OptimizedFolder, "reference": ReferenceFolder}

@@ -21,20 +21,20 @@ from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.results.machine import machine
 from trueband.properties.results.verdict import Verdict
 from trueband.reference.config import LEDConfig, LongformerConfig
-from trueband.witnesses.taps import device_told, fed_taps
+from trueband.witnesses.taps import device_of, fed_taps
 
 Tell = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What `trueband golden record` was asked for.
+    """A request of `trueband golden record`.
 
     Attributes:
-        folder: of the model.
+        folder: the folder of the model.
         inputs: file of ids and masks.
         out: file to write.
-        dtype: of the recorded implementation; None: as the weights are stored.
+        dtype: the dtype of the recorded implementation; None: as the weights are stored.
         device: None: the CPU.
         rows: see `parse_rows`; None: picked.
         why: reason to replace `out`.
@@ -51,12 +51,12 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What became of a request.
+    """The result of a request.
 
     Attributes:
         golden: the recording.
         wiring: a line for each stage that does not read what the stage before gave.
-        verdicts: of the recorded implementation against the reference, tap by tap.
+        verdicts: the verdicts of the recorded implementation against the reference, tap by tap.
         old: the recording that was replaced, or None.
         apart: how far old and new are apart; empty where they cannot be compared, `incomparable` then says why.
     """
@@ -88,12 +88,12 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
         raise ValueError(f"--out: expected a file named *.safetensors, got {request.out}")
     check_writable("--out", request.out)
     old = _old(request)
-    given = read_inputs(request.inputs)
+    read = read_inputs(request.inputs)
     model = read_model(request.folder, "MODEL_DIR")
     dtype = request.dtype or model.stored
     if dtype not in DTYPES:
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    inputs = check_inputs(model.recorded, given)
+    inputs = check_inputs(model.recorded, read)
     rows = chosen_rows(model, inputs, request.rows)
     tell(f"{model.recorded.model_class}, {len(model.recorded.stages)} stages, {_size(model, inputs)}")
     for name in model.recorded.left_out:
@@ -106,10 +106,10 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     run = fed_taps(optimized, model.recorded, inputs, entering(golden))
     own = {name: selected(golden, name, run["taps"][name]) for name in tap_names(golden)}
     container = np.float64 if dtype == "float64" else np.float32
-    device = device_told(optimized)
-    told = golden.metadata.details | {"device": device, "machine": machine(device)}
+    device = device_of(optimized)
+    details = golden.metadata.details | {"device": device, "machine": machine(device)}
     golden = Golden(
-        dataclasses.replace(golden.metadata, details=told),
+        dataclasses.replace(golden.metadata, details=details),
         golden.arrays | {f"own.{name}": array.astype(container) for name, array in own.items()},
     )
     made = Made(golden, run["wiring"], judge_taps(golden, own, dtype), old)
@@ -123,7 +123,7 @@ def record(request: Request, tell: Tell = lambda line: None) -> Made:
     return made
 
 
-def chosen_rows(model: ModelFolder, inputs: Inputs, asked: str | None) -> dict[str, Rows]:
+def chosen_rows(model: ModelFolder, inputs: Inputs, wanted: str | None) -> dict[str, Rows]:
     """Rows of the encoder and, of an LED, of the decoder."""
     config, own = model.recorded.config, texts(model.recorded, inputs)
     windows: tuple[int, ...] = ()
@@ -133,7 +133,7 @@ def chosen_rows(model: ModelFolder, inputs: Inputs, asked: str | None) -> dict[s
         None if name not in own else own[name] == 1 for name in ("attention_mask", "global_attention_mask")
     )
     tokens = own["input_ids"].shape[1]
-    rows = {"rows": selected_rows(tokens, windows, real, flagged) if asked is None else parse_rows(asked, tokens)}
+    rows = {"rows": selected_rows(tokens, windows, real, flagged) if wanted is None else parse_rows(wanted, tokens)}
     if "decoder_input_ids" in inputs:
         mask = inputs.get("decoder_attention_mask")
         tokens = inputs["decoder_input_ids"].shape[1]
@@ -155,17 +155,28 @@ def _golden(
     recipe, sha256 = recipe_of(inputs)
     taps = [name.removeprefix("tap.") for name in arrays if name.startswith("tap.")]
     metadata = Metadata(
-        id=request.out.stem, kind="recording", claim=f"the layers of {model.folder.resolve().name} give what they gave",
-        checkpoint=None, run=RUN, model_class=model.recorded.model_class, inputs=recipe, output="taps", dtype=dtype,
-        source=Source("trueband golden record"), license="of the model's owner", generator=f"trueband {__version__}",
-        inputs_sha256=sha256, weights_sha256=model.sha256, why=[*why, *([request.why] if request.why else [])],
+        id=request.out.stem,
+        kind="recording",
+        claim=f"the layers of {model.folder.resolve().name} give what they gave",
+        checkpoint=None,
+        run=RUN,
+        model_class=model.recorded.model_class,
+        inputs=recipe,
+        output="taps",
+        dtype=dtype,
+        source=Source("trueband golden record"),
+        license="of the model's owner",
+        generator=f"trueband {__version__}",
+        inputs_sha256=sha256,
+        weights_sha256=model.sha256,
+        why=[*why, *([request.why] if request.why else [])],
         details={"config": model.config, "taps": taps, "weights": model.stored},
-    )  # fmt: skip
+    )
     return Golden(metadata, arrays)
 
 
 def _size(model: ModelFolder, inputs: Inputs) -> str:
-    """What the file will take at least: what each stage reads, float32."""
+    """The least size of the file: what each stage reads, float32."""
     batch, tokens = texts(model.recorded, inputs)["input_ids"].shape
     total = 4 * batch * tokens * model.recorded.config.hidden_size * len(model.recorded.stages)
     return f"{batch} x {tokens} tokens, a file of about {max(total / 1e6, 0.1):.1f} MB"

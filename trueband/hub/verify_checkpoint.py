@@ -10,7 +10,7 @@ from typing import Any
 from trueband.golden.checkpoints import CheckpointEntry, Directory, Recognition, recognize
 from trueband.golden.checkpoints.recognize import compared
 from trueband.golden.checkpoints.runner import FORM
-from trueband.golden.records import GoldenRecord
+from trueband.golden.records import GoldenRecord, Outcome
 from trueband.golden.runners import Context, run_golden
 from trueband.golden.store import Golden, Store, open_store
 from trueband.hub.folder import read_config
@@ -40,7 +40,7 @@ def verify_checkpoint(
         names: ids of goldens; None or empty: all of the checkpoint.
         chosen: what the user says the checkpoint is (`--as`).
         witness: "optimized" (float32) or "reference" (float64, slow).
-        progress: told what runs next, one line each.
+        progress: called with a line on what runs next.
         on_record: called with each record as it is made.
         keep: which of the goldens to run.
         store, table: None: those of the package.
@@ -84,38 +84,35 @@ def goldens_of(entry: CheckpointEntry, store: Store, names: Sequence[str] | None
         ValueError: a name that is not one of them.
     """
     own = [name for name in store if store.index[name]["checkpoint"] in entry.keys]
-    found = {name: store.golden(name) for name in own}
-    found = {name: golden for name, golden in found.items() if golden.metadata.run in RUN_BY_CHECKPOINT}
-    strangers = [name for name in names or () if name not in found]
+    goldens = {name: store.golden(name) for name in own}
+    goldens = {name: golden for name, golden in goldens.items() if golden.metadata.run in RUN_BY_CHECKPOINT}
+    strangers = [name for name in names or () if name not in goldens]
     if strangers:
         raise ValueError(
-            f"ID: expected goldens of {entry.id} ({', '.join(found) or 'there are none'}), got {strangers}"
+            f"ID: expected goldens of {entry.id} ({', '.join(goldens) or 'there are none'}), got {strangers}"
         )
-    chosen = [golden for name, golden in found.items() if not names or name in names]
-    return sorted(chosen, key=lambda each: (each.metadata.model_class or "", each.metadata.inputs_sha256, each.id))
+    chosen = [golden for name, golden in goldens.items() if not names or name in names]
+    return sorted(chosen, key=lambda item: (item.metadata.model_class or "", item.metadata.inputs_sha256, item.id))
 
 
 def identity(recognition: Recognition, config: Mapping[str, Any], witness: str) -> list[GoldenRecord]:
-    """Whether the configuration says what the published one says, and whether the weights are the published file."""
+    """Judge whether configuration and weights are the published ones."""
     entry, start = recognition.entry, time.perf_counter()
     differ = compared(entry.computes, config)
-    told = "; ".join(differ) if differ else f"{', '.join(entry.computes) or 'nothing'} compared: all as published"
-    claims = [("configuration", "config.json says what the published one says", not differ, told)]
+    detail = "; ".join(differ) if differ else f"{', '.join(entry.computes) or 'nothing'} compared: all as published"
+    claims = [("configuration", "config.json says what the published one says", not differ, detail)]
     for file, (published, here) in recognition.weights.items():
         same = published == here
-        told = f"{file}: sha256 {here}, as published" if same else f"{file}: expected sha256 {published}, got {here}"
-        claims.append((f"weights {file}", "the weights are the published file", same, told))
+        detail = f"{file}: sha256 {here}, as published" if same else f"{file}: expected sha256 {published}, got {here}"
+        claims.append((f"weights {file}", "the weights are the published file", same, detail))
     return [
-        GoldenRecord(
-            name=f"{entry.id}: {what}", claim=claim, witness=witness, passed=passed, detail=told, value=None,
-            expected=None, error=None, tolerance=None, seconds=time.perf_counter() - start,
-        )
-        for what, claim, passed, told in claims
-    ]  # fmt: skip
+        GoldenRecord.of(Outcome(passed, detail), f"{entry.id}: {what}", claim, witness, time.perf_counter() - start)
+        for what, claim, passed, detail in claims
+    ]
 
 
 def _running(golden: Golden) -> str:
-    told = golden.metadata
-    if told.cannot_run is not None:
+    metadata = golden.metadata
+    if metadata.cannot_run is not None:
         return "has no runner"
-    return f"{told.model_class or 'tokenizer'}, {told.output}"
+    return f"{metadata.model_class or 'tokenizer'}, {metadata.output}"

@@ -20,9 +20,9 @@ def verify_recording(
     """A record for each tap, in the order of computation, and one for each stage that is wired wrong.
 
     Args:
-        path: of the recording.
-        folder: of the model, with the weights that were recorded.
-        dtype: to compute in; None: the recorded one.
+        path: the path of the recording.
+        folder: the folder of the model, with the weights that were recorded.
+        dtype: the dtype to compute in; None: the recorded one.
         device: None: the CPU.
 
     Raises:
@@ -38,21 +38,21 @@ def verify_recording(
         raise ValueError(f"--dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     model = read_model(folder, "--checkpoint")
     _check_weights(golden, model)
-    told = _changed(golden.metadata.details["config"], model)
+    note = _changed(golden.metadata.details["config"], model)
     recorded, now = set(entering(golden)) - {"encoded"}, {*model.recorded.stages}
     differences = [f" without {stage}" for stage in sorted(recorded - now)]
     differences += [f" with {stage}" for stage in sorted(now - recorded) if not stage.endswith("embeddings")]
     if differences or model.recorded.model_class != golden.metadata.model_class:
         raise ValueError(
             f"{folder}: expected a {golden.metadata.model_class} with the stages of {path}, got a "
-            f"{model.recorded.model_class}{(differences or [''])[0]}{told}"
+            f"{model.recorded.model_class}{(differences or [''])[0]}{note}"
         )
     run = fed_taps(load_model(model, dtype, device), model.recorded, golden.inputs, entering(golden))
     where = f"{folder.name}, {dtype}" + (f" on {device}" if device else "")
-    outcomes = [("wiring", Outcome(False, line + told)) for line in run["wiring"]]
+    outcomes = [("wiring", Outcome(False, line + note)) for line in run["wiring"]]
     for name, verdict in zip(names, judge_taps(golden, run["taps"], dtype), strict=True):
         outcome = Outcome.of(verdict)
-        outcomes.append((name, outcome if verdict.passed else _with_note(outcome, told)))
+        outcomes.append((name, outcome if verdict.passed else _with_note(outcome, note)))
     seconds = (time.perf_counter() - start) / len(outcomes)
     return [_record(golden, name, outcome, where, seconds) for name, outcome in outcomes]
 
@@ -67,22 +67,17 @@ def _check_weights(golden: Golden, model: ModelFolder) -> None:
 
 
 def _changed(recorded: dict[str, Any], model: ModelFolder) -> str:
-    """What the configuration says now and did not say then, for messages."""
+    """Describe how the configuration differs from the recorded one, for messages."""
     before = type(model.recorded.config).from_dict(recorded).to_dict()
     now = model.recorded.config.to_dict()
     changes = [f"{name} {now[name]}, recorded {before[name]}" for name in now if now[name] != before[name]]
     return f" (config.json: {'; '.join(changes)})" if changes else ""
 
 
-def _with_note(outcome: Outcome, told: str) -> Outcome:
-    return Outcome(
-        False, outcome.detail + told, outcome.value, outcome.expected, outcome.error, outcome.tolerance
-    )  # fmt: skip
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    return Outcome(False, outcome.detail + note, outcome.value, outcome.expected, outcome.error, outcome.tolerance)
 
 
 def _record(golden: Golden, name: str, outcome: Outcome, where: str, seconds: float) -> GoldenRecord:
-    return GoldenRecord(
-        name=f"{golden.id}:{name}", claim=golden.metadata.claim, witness=where, passed=outcome.passed,
-        detail=outcome.detail, value=outcome.value, expected=outcome.expected, error=outcome.error,
-        tolerance=outcome.tolerance, seconds=seconds, kind=golden.metadata.kind, cannot_run=False,
-    )  # fmt: skip
+    metadata = golden.metadata
+    return GoldenRecord.of(outcome, f"{golden.id}:{name}", metadata.claim, where, seconds, metadata.kind)

@@ -1,1 +1,1 @@
-"""What a run leaves behind: on the console, as files, and as a page."""
+"""The reports of a run: on the console, as files, and as a page."""

@@ -1,4 +1,4 @@
-"""What a person reads of a campaign: cases, alarms and the spread of the errors for each dtype, then the failures."""
+"""The report of a campaign for a person: cases, alarms, the spread of errors for each dtype, then the failures."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def print_campaign(title: str, blocks: Sequence[Block], records: Sequence[Record
     failed = [record for record in records if not record.passed]
     print_failures(failed)
     cases, seconds = sum(block.cases for block in blocks), sum(block.seconds for block in blocks)
-    told = f"{_alarms(blocks, expected):,} alarms in {cases:,} cases of {len(records)} checks, {seconds:.0f} s"
+    summary = f"{_alarms(blocks, expected):,} alarms in {cases:,} cases of {len(records)} checks, {seconds:.0f} s"
     if expected:
-        told += f"; {len(expected)} checks failed as expected"
+        summary += f"; {len(expected)} checks failed as expected"
     stale = sum(bool(record.reason) for record in failed)
     if stale:
-        told += f"; {stale} expected to fail, and passed"
-    console.print(Text(f"\n{told}", style="bold red" if failed else "bold green"))
+        summary += f"; {stale} expected to fail, and passed"
+    console.print(Text(f"\n{summary}", style="bold red" if failed else "bold green"))
 
 
 def _alarms(blocks: Sequence[Block], expected: Collection[tuple[str, str]]) -> int:

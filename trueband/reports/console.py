@@ -1,7 +1,8 @@
-"""What a person reads when a run is over: the table of checks, and the failures."""
+"""The report of a run for a person: the table of checks, and the failures."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +29,7 @@ WIDEST = 10_000  # columns of a table in a file, which takes what it needs of th
 
 
 def report_console() -> Console:
-    """Where reports go: stdout, as wide as the terminal or as a file reads well."""
+    """The console of reports: stdout, as wide as the terminal, or as is readable in a file."""
     terminal = sys.stdout.isatty()
     return Console(
         file=sys.stdout, width=None if terminal else WIDTH_OF_A_FILE, highlight=False, soft_wrap=not terminal
@@ -36,26 +37,44 @@ def report_console() -> Console:
 
 
 def print_line(line: str) -> None:
-    """One line on stdout."""
+    """Print one line on stdout."""
     report_console().print(Text(line))
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
-    """A table on stdout. In a file every row is one line, however long.
+    """Print a table on stdout. In a file every row is one line, however long.
 
     Args:
-        heads: of the columns; all empty: none are shown.
-        right: those of columns that are aligned to the right.
+        heads: the heads of the columns. No heads are printed where all are empty.
+        right: the heads of the columns that are aligned to the right.
     """
     console = report_console()
+    if console.is_terminal:
+        console.print(_plain(heads, rows, right, wrap=True))
+    else:
+        print(table_text(heads, rows, right))
+
+
+def print_fields(fields: Iterable[tuple[str, str | None]], indent: str = "") -> None:
+    """Print names and values on stdout as a table. Empty values are left out."""
+    print_table(("", ""), ((indent + name, value) for name, value in fields if value))
+
+
+def table_text(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
+    """The table of `print_table` as plain text. Every row is one line, without spaces at its end."""
+    console = Console(file=io.StringIO(), width=WIDEST, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(_plain(heads, rows, right, wrap=False))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _plain(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str], wrap: bool) -> Table:
     table = Table(box=None, pad_edge=False, show_header=any(heads))
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", no_wrap=not console.is_terminal)
+        table.add_column(head, justify="right" if head in right else "left", no_wrap=not wrap)
     for row in rows:
         table.add_row(*map(Text, row))
-    if not console.is_terminal:
-        console.width = WIDEST
-    console.print(table)
+    return table
 
 
 def print_report(
@@ -112,7 +131,7 @@ def print_covered(covered: Covered) -> None:
 
 
 def print_expected(expected: Sequence[Record]) -> None:
-    """What failed as expected, each reason once."""
+    """Print what failed as expected, each reason once."""
     console = report_console()
     reasons: dict[str, list[str]] = {}
     for record in expected:
@@ -154,7 +173,7 @@ def _names(records: Sequence[Record]) -> str:
 
 
 def _table(records: Sequence[Record], title: str) -> Table:
-    """One row for each check, one column for each dtype, architecture or witness."""
+    """Make a table with a row for each check, and a column for each dtype, architecture or witness."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("check", no_wrap=True)
     columns = list(dict.fromkeys(_column(record) for record in records))
@@ -172,7 +191,7 @@ def _table(records: Sequence[Record], title: str) -> Table:
 
 
 def _gravity(record: Record) -> tuple[bool, bool, float]:
-    """What of several records one cell tells: a failure before an expected one before the largest error."""
+    """Order the records of one cell: a failure comes before an expected failure, before the largest error."""
     return not record.passed, record.status == "expected", record.worst
 
 

@@ -23,7 +23,7 @@ def add_options(command: argparse.ArgumentParser, what: str = "a page with pictu
 
 
 def begin_files(options: argparse.Namespace, target: str) -> None:
-    """Put empty ones in place: a path that cannot be written is told now, not at the end."""
+    """Create empty files: a path that cannot be written fails now, not at the end."""
     if options.junit:
         write_junit(options.junit, [])
     if options.html:
@@ -41,7 +41,7 @@ def end_files(
     """Write them.
 
     Args:
-        run: what ran where, as `trueband.reports.json_lines.run_head` tells it.
+        run: what ran where, the result of `trueband.reports.json_lines.run_head`.
         candidate: for the pictures; without it there are none.
         interrupted: the run did not end by itself.
         planned: how many checks should have run, where that is known.

@@ -13,22 +13,29 @@ from trueband.properties.results.record import to_line
 from trueband.properties.running.plan import Plan
 
 
-def first_line(record: str, machine: Machine, **told: Any) -> dict[str, Any]:
+def first_line(record: str, machine: Machine, **fields: Any) -> dict[str, Any]:
     """The first line of every file of results: what it is of, and where it was made.
 
     Args:
-        machine: of the process that computed.
+        machine: the machine of the process that computed.
     """
-    return {"record": record, "trueband": __version__, **told, "machine": machine}
+    return {"record": record, "trueband": __version__, **fields, "machine": machine}
 
 
 def run_head(candidate: RemoteRunner, plan: Plan) -> dict[str, Any]:
-    """What runs where, of a kernel."""
+    """The first line of a kernel's results: what runs where."""
     return first_line(
-        "run", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
-        features=sorted(candidate.features), dtypes=plan.dtypes, device=plan.device, cases=plan.cases,
+        "run",
+        candidate.machine,
+        target=plan.target,
+        name=candidate.name,
+        library=candidate.library,
+        features=sorted(candidate.features),
+        dtypes=plan.dtypes,
+        device=plan.device,
+        cases=plan.cases,
         seed=None if plan.gate else plan.seed,
-    )  # fmt: skip
+    )
 
 
 class JsonLines:
@@ -36,7 +43,7 @@ class JsonLines:
 
     def __init__(self, path: Path | None, stream: TextIO | None = None) -> None:
         """Args:
-        path: of the file, which is begun anew when the `with` statement begins.
+        path: the path of the file, which is begun anew when the `with` statement begins.
         stream: one that is open, in its place.
         """
         self.path, self._stream, self._opened = path, stream, False
@@ -58,7 +65,7 @@ class JsonLines:
             self._write(head)
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
-        """One line more."""
+        """Write one more line."""
         self._write({"record": kind, **values})
 
     def _write(self, values: Mapping[str, Any]) -> None:

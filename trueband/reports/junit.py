@@ -21,10 +21,15 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
         failures = sum(record.status == "failed" for record in group)
         errors = sum(not record.passed and record.status != "failed" for record in group)
         suite = ElementTree.SubElement(
-            root, "testsuite", name=name, tests=str(len(group)), failures=str(failures), errors=str(errors),
+            root,
+            "testsuite",
+            name=name,
+            tests=str(len(group)),
+            failures=str(failures),
+            errors=str(errors),
             skipped=str(sum(record.passed and record.status != "passed" for record in group)),
             time=f"{sum(record.seconds for record in group):.3f}",
-        )  # fmt: skip
+        )
         for record in group:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=name, name=record.check, time=f"{record.seconds:.3f}"
@@ -35,12 +40,12 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
                 ElementTree.SubElement(case, "skipped", message=_xml_text(record.message))
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
-                told = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
+                element = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
                 called = f"called with {shown_all(record.called)}\n" if record.called else ""
-                told.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
+                element.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
     write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 
 def _xml_text(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """Remove the control characters that XML cannot hold."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)

@@ -1,4 +1,4 @@
-"""What the page says, put into its template."""
+"""Fills the template of the page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from trueband.properties.candidate.called import shown_all
 from trueband.properties.results import histogram
 from trueband.properties.results.record import Record
-from trueband.reports.made_on import machines_of, rows
+from trueband.reports.machines import machines_of, rows
 from trueband.reports.pictures import Picture, number, spread
 from trueband.reports.style import STYLE
 from trueband.reports.summary import headline, smallest_first
 from trueband.reports.svg import Cell, swatch
 
-# Without a picture a failure is told in words; a page of hundreds of pictures is read by nobody.
+# Without a picture a failure is described in words. Nobody reads a page of hundreds of pictures.
 SHOWN = 40
 LEGEND = {
     "seen": "seen",
@@ -52,9 +52,9 @@ def page(
     """The HTML text.
 
     Args:
-        records: of the run.
+        records: the records of the run.
         run: what ran where; see `trueband.reports.json_lines.run_head`.
-        drawn: of `trueband.reports.pictures`.
+        drawn: the drawings of `trueband.reports.pictures`.
         interrupted: the run did not end by itself.
         planned: how many checks should have run, where that is known.
     """
@@ -95,27 +95,27 @@ def _template() -> Any:
 
 def _matrix(records: Sequence[Record], suite: str) -> tuple[str, list[str], dict[str, dict[str, Record]]]:
     """A suite, its columns (dtypes, architectures, or witnesses), and the records of each check by column."""
-    found: dict[str, dict[str, Record]] = {}
+    cells: dict[str, dict[str, Record]] = {}
     for record in records:
         if record.suite == suite:
-            found.setdefault(record.check, {})[record.target if suite == "golden" else record.dtype] = record
-    return suite, list(dict.fromkeys(name for row in found.values() for name in row)), found
+            cells.setdefault(record.check, {})[record.target if suite == "golden" else record.dtype] = record
+    return suite, list(dict.fromkeys(name for row in cells.values() for name in row)), cells
 
 
 def _spreads(records: Sequence[Record]) -> list[Spread]:
     counted = [record for record in records if any(record.histogram)]
-    found = []
+    drawings = []
     for dtype in dict.fromkeys(record.dtype for record in counted):
         of_dtype = [record for record in counted if record.dtype == dtype]
         counts = histogram.add(record.histogram for record in of_dtype)
         largest = max((record.worst for record in of_dtype), default=0.0)
-        found.append(Spread(dtype, spread(counts, dtype), sum(counts), counts[-1], largest))
-    return found
+        drawings.append(Spread(dtype, spread(counts, dtype), sum(counts), counts[-1], largest))
+    return drawings
 
 
 def _environment(records: Sequence[Record], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shown = [(name, _plain(value)) for name, value in run.items() if name not in NOT_ENVIRONMENT]
-    return [*shown, ("suites", ", ".join(dict.fromkeys(record.suite for record in records)))]
+    rows = [(name, _plain(value)) for name, value in run.items() if name not in NOT_ENVIRONMENT]
+    return [*rows, ("suites", ", ".join(dict.fromkeys(record.suite for record in records)))]
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""From evidence to drawings: which keys a row sees, and where the errors are."""
+"""Draws the evidence: which keys a row sees, and where the errors are."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def pictures(records: Sequence[Record], candidate: Candidate) -> dict[tuple[str,
     worst: dict[str, Record] = {}
     for record in records:
         if record.suite == "operator" and record.case is None and record.worst_case is not None:
-            worst[record.check] = max(worst.get(record.check, record), record, key=lambda each: each.worst)
-    found = {}
+            worst[record.check] = max(worst.get(record.check, record), record, key=lambda record: record.worst)
+    drawings = {}
     for record in [*failed, *worst.values()]:
         evidence = _gather(candidate, record)
         if evidence is not None:
-            found[record.check, record.dtype] = _picture(evidence)
-    return found
+            drawings[record.check, record.dtype] = _picture(evidence)
+    return drawings
 
 
 def spread(counts: Sequence[int], what: str) -> str:
@@ -56,11 +56,14 @@ def spread(counts: Sequence[int], what: str) -> str:
     marks = {names[0]: "0", names[-1]: ">1"}
     for decade in range(-histogram.DECADES, 0, 2):
         marks[names[2 + (decade + histogram.DECADES) * histogram.PER_DECADE]] = f"1e{decade}"
-    told = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
+    description = ", ".join(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True) if count)
     return bars(
-        dict(zip(names, counts, strict=True)), names[-1:], marks, f"Cases by error/bound, {what}",
-        f"Number of cases with an error/bound of {told or 'none'}.",
-    )  # fmt: skip
+        dict(zip(names, counts, strict=True)),
+        names[-1:],
+        marks,
+        f"Cases by error/bound, {what}",
+        f"Number of cases with an error/bound of {description or 'none'}.",
+    )
 
 
 def _gather(candidate: Candidate, record: Record) -> Evidence | None:
@@ -93,11 +96,11 @@ def _picture(evidence: Evidence) -> Picture:
 
 
 def _mask(evidence: Evidence, counts: np.ndarray, title: str, weight: np.ndarray | None = None) -> str:
-    """Rows by keys; with the weights, a last column tells the rows whose weights do not sum to 1."""
+    """Rows by keys; with the weights, a last column marks the rows whose weights do not sum to 1."""
     tokens = len(counts)
     cells = [[_sight(counts[i, j], evidence.expected[i, j]) for j in range(tokens)] for i in range(tokens)]
-    told = [
-        f"row {i}, key {j}: {_told(counts[i, j])}"
+    lines = [
+        f"row {i}, key {j}: {_count_text(counts[i, j])}"
         for i in range(tokens)
         for j in range(tokens)
         if counts[i, j] != evidence.expected[i, j]
@@ -106,9 +109,9 @@ def _mask(evidence: Evidence, counts: np.ndarray, title: str, weight: np.ndarray
     if weight is not None:
         for row, (value, wrong) in enumerate(zip(weight, evidence.weighs_wrong, strict=True)):
             cells[row].append(Cell("over", "?" if math.isnan(value) else number(value)) if wrong else Cell("unseen"))
-            told += [f"row {row}: its weights sum to {value:.3g}"] if wrong else []
+            lines += [f"row {row}: its weights sum to {value:.3g}"] if wrong else []
         columns = [*names, "sum"]
-    differences = f"{len(told)} differences: {'; '.join(told[:12])}." if told else "All as expected."
+    differences = f"{len(lines)} differences: {'; '.join(lines[:12])}." if lines else "All as expected."
     return grid(cells, names, columns, ("row", "key"), title, f"{tokens} rows by {tokens} keys. {differences}")
 
 
@@ -123,7 +126,7 @@ def _sight(count: float, expected: float) -> Cell:
     return Cell("extra", "E") if expected == 0 else Cell("multiple", f"{count:.0f}")
 
 
-def _told(count: float) -> str:
+def _count_text(count: float) -> str:
     if math.isnan(count):
         return "cannot be read"
     return "not seen" if count == 0 else f"seen {count:.0f} times" if count > 1 else "seen"
@@ -158,14 +161,14 @@ def _shortened(name: str) -> str:
 def _ratios(cells: np.ndarray, rows: Sequence[str], columns: Sequence[str], axes: tuple[str, str], what: str) -> str:
     largest = float(np.nanmax(cells, initial=0.0))
     over = int((cells > 1).sum())
-    told = f"The largest is {number(largest)}; {over} of {cells.size} cells are above 1."
+    description = f"The largest is {number(largest)}; {over} of {cells.size} cells are above 1."
     return grid(
         [[_ratio(float(value)) for value in row] for row in cells],
         rows,
         columns,
         axes,
         f"error/bound of the {what}",
-        told,
+        description,
     )
 
 

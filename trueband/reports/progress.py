@@ -8,6 +8,7 @@ from typing import Self
 
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.table import Column
 from rich.text import Text
 
 from trueband.properties.results.record import Record
@@ -16,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Of a number of things that are done one after the other. Use it in a `with` statement.
+    """The progress of a number of things that are done one after the other. Use it in a `with` statement.
 
     Attributes:
         total: how many there are.
@@ -34,7 +35,7 @@ class Progress:
         self._bar: rich_progress.Progress | None = None
         if sys.stderr.isatty():
             self._bar = rich_progress.Progress(
-                rich_progress.TextColumn("{task.description:48}"),
+                rich_progress.TextColumn("{task.description}", table_column=Column(min_width=48)),
                 rich_progress.BarColumn(),
                 rich_progress.MofNCompleteColumn(),
                 rich_progress.TimeElapsedColumn(),
@@ -59,11 +60,11 @@ class Progress:
             self._bar.update(self._task, description=what)
 
     def advance(self, what: str, line: str = "", wrong: bool = False) -> None:
-        """One thing more is done.
+        """Count one more thing as done.
 
         Args:
-            what: it was, for a line that is due.
-            line: that is written in any case.
+            what: the thing that was done, for a line that is due.
+            line: the line that is written in any case.
             wrong: whether that line is of a failure.
         """
         self.done += 1
@@ -80,7 +81,7 @@ class Progress:
         console.print(Text(line), soft_wrap=True)
 
     def _more(self) -> str:
-        """What else a line says of what is done."""
+        """The rest of a line on what is done."""
         return ""
 
     def _say(self, line: str, wrong: bool) -> None:
@@ -92,19 +93,19 @@ class Progress:
 
 
 class CheckProgress(Progress):
-    """Of a run of checks. Failures are named at once, and told in full when the run is over."""
+    """The progress of a run of checks. Failures are named at once, and reported in full when the run is over."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total, "checks")
         self.cases = 0
 
     def case(self, check: str, dtype: str) -> None:
-        """One case more has been tried."""
+        """Count one more case."""
         self.cases += 1
         self.at(f"{dtype} {check}")
 
     def finished(self, record: Record) -> None:
-        """One record more is there."""
+        """Count one more record."""
         failure = "" if record.passed else f"{record.status.upper()} {record.check} [{record.dtype}]"
         self.advance(f"{record.dtype} {record.check}", failure, wrong=True)
 

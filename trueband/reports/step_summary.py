@@ -15,7 +15,7 @@ SHOWN = 20  # the platform shows no more than 1 MiB
 
 
 def append_step_summary(records: Sequence[Record], target: str, planned: int = 0) -> None:
-    """Append, where the variable is set. What cannot be written is told, and changes no verdict."""
+    """Append the summary where the variable is set. A file that cannot be written changes no verdict."""
     path = os.environ.get(VARIABLE)
     if not path:
         return

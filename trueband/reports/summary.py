@@ -1,4 +1,4 @@
-"""What all reports say alike: the verdict in a line, and the order of failures."""
+"""The parts that all reports share: the verdict in a line, and the order of failures."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Drawings as inline SVG. Colors are classes, so that the page's style knows dark mode and paper; nothing is told by
-color alone: each kind of cell has a letter or a pattern, and each drawing a title and a description."""
+"""Drawings as inline SVG. Colors are classes, so that the page's style knows dark mode and paper; color is
+never the only sign: each kind of cell has a letter or a pattern, and each drawing a title and a description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cell:
 
 
 def drawing(width: float, height: float, title: str, description: str, body: str) -> str:
-    """An SVG element that shrinks with the page and tells what it shows."""
+    """An SVG element that shrinks with the page and describes what it shows."""
     number = next(_numbers)
     return (
         f'<svg role="img" aria-labelledby="t{number} d{number}" viewBox="0 0 {width:g} {height:g}" '

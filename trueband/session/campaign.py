@@ -19,12 +19,12 @@ from trueband.session.suite import OnCase
 
 
 class Campaign:
-    """What `Run` is, for one kernel that is asked in blocks. Close it, or use it in a `with` statement.
+    """A `Run` of one kernel whose cases come in blocks. Close it, or use it in a `with` statement.
 
     Attributes:
         kernel: its suite.
-        file: of the blocks.
-        blocks: that are done, those of an earlier run included.
+        file: the file of the blocks.
+        blocks: the blocks that are done, those of an earlier run included.
         total: how many blocks there are.
     """
 
@@ -32,7 +32,7 @@ class Campaign:
         """Open it.
 
         Args:
-            path: of the file; None: nothing is kept.
+            path: the path of the file; None: nothing is kept.
             shard: which part of the cases.
             resume: go on with the file.
 

@@ -16,27 +16,48 @@ from trueband.properties.running.campaign import BLOCK, Block, Shard
 from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.properties.running.plan import Plan
 from trueband.reports.json_lines import JsonLines, first_line
-from trueband.reports.made_on import apart, machines_of
+from trueband.reports.machines import apart, machines_of
 
-# What must be the same in files that belong together. The shard is compared apart, machines are told only.
+# What must be the same in files that belong together. The shard is compared separately. Machines are only reported.
 SAME = (
-    "trueband", "target", "features", "dtypes", "device", "cases", "small_world_dtypes", "checks", "seed", "block",
+    "trueband",
+    "target",
+    "features",
+    "dtypes",
+    "device",
+    "cases",
+    "small_world_dtypes",
+    "checks",
+    "seed",
+    "block",
     "expected_failures",
-)  # fmt: skip
+)
 
 
 def head_of(plan: Plan, candidate: RemoteRunner, shard: Shard, expected: ExpectedFailures) -> dict[str, Any]:
     """The first line of the file."""
     return first_line(
-        "campaign", candidate.machine, target=plan.target, name=candidate.name, library=candidate.library,
-        features=sorted(candidate.features), dtypes=list(plan.dtypes), device=plan.device, cases=plan.cases,
-        small_world_dtypes=list(plan.small_world_dtypes), checks=list(plan.checks), seed=plan.seed, block=BLOCK,
-        expected_failures=expected.values, shard=str(shard), hypothesis=hypothesis.__version__,
-    )  # fmt: skip
+        "campaign",
+        candidate.machine,
+        target=plan.target,
+        name=candidate.name,
+        library=candidate.library,
+        features=sorted(candidate.features),
+        dtypes=list(plan.dtypes),
+        device=plan.device,
+        cases=plan.cases,
+        small_world_dtypes=list(plan.small_world_dtypes),
+        checks=list(plan.checks),
+        seed=plan.seed,
+        block=BLOCK,
+        expected_failures=expected.values,
+        shard=str(shard),
+        hypothesis=hypothesis.__version__,
+    )
 
 
 def plan_of(head: Mapping[str, Any]) -> Plan:
-    """The plan that a head tells of."""
+    """The plan of a head."""
     return Plan(
         target=head["target"],
         dtypes=tuple(head["dtypes"]),
@@ -49,7 +70,7 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
 
 
 def difference(head: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What two heads do not agree on, "expected ..., got ..."; "" where they belong together."""
+    """Describe where two heads disagree, "expected ..., got ..."; "" where they belong together."""
     for key in SAME:
         if head[key] != other[key]:
             if isinstance(head[key], dict):
@@ -137,11 +158,11 @@ class CampaignFile:
             raise ValueError(f"{path} is there already: --resume goes on with it, and another name begins a new file")
         os.truncate(path, len(kept) + 1)
         there, self.done = read_campaign(path)
-        told = difference(there, head)
-        if not told and there["shard"] != head["shard"]:
-            told = f"expected shard {there['shard']}, got {head['shard']}"
-        if told:
-            raise ValueError(f"{path} is of another run: {told}")
+        problem = difference(there, head)
+        if not problem and there["shard"] != head["shard"]:
+            problem = f"expected shard {there['shard']}, got {head['shard']}"
+        if problem:
+            raise ValueError(f"{path} is of another run: {problem}")
         before = machines_of(there)
         self.moved = apart(before[-1], head["machine"]) if before else ""
         if self.moved:
@@ -150,7 +171,7 @@ class CampaignFile:
         self.head = {**head, "machines": before} if len(before) > 1 else head
 
     def write(self, block: Block) -> None:
-        """One more block is finished."""
+        """Write one more finished block."""
         self._lines.write("block", block.to_dict())
 
     def __enter__(self) -> CampaignFile:

@@ -17,7 +17,7 @@ CLAIM = "a target is loaded without the package's own answers"
 
 
 class CaughtSuite:
-    """In the place of the suite of a kernel; see `Suite`."""
+    """A suite that takes the place of a kernel's; see `Suite`."""
 
     def __init__(self, request: Request, error: CandidateEnded) -> None:
         self.name, self.check_names = import_string(request.target), ()
@@ -28,7 +28,7 @@ class CaughtSuite:
         return {}
 
     def check_known(self, expected: ExpectedFailures) -> None:
-        """There are none."""
+        """Do nothing: there are no known cases."""
 
     def run(self, step: Step, on_case: OnCase) -> Record:
         return self._record
@@ -40,12 +40,20 @@ class CaughtSuite:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: nothing is open."""
 
 
 def ended_record(request: Request, error: CandidateEnded) -> Record:
-    """What becomes of a kernel that ends where no check is being run, such as by a cheat."""
+    """The record of a kernel that ends while no check is running, such as by a cheat."""
     return Record(
-        suite="operator", check="loading", claim=CLAIM, target=import_string(request.target), dtype="any",
-        device=request.device, status=error.status, cases=0, seconds=0.0, message=str(error),
-    )  # fmt: skip
+        suite="operator",
+        check="loading",
+        claim=CLAIM,
+        target=import_string(request.target),
+        dtype="any",
+        device=request.device,
+        status=error.status,
+        cases=0,
+        seconds=0.0,
+        message=str(error),
+    )

@@ -1,4 +1,4 @@
-"""Which failures a run expects: those of a file that the user gives, or those of a shipped target."""
+"""The failures that a run expects: those of a file that the user gives, or those of a shipped target."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Expected = Mapping[str, Any] | str | Path | None
 AnyCase = TypeVar("AnyCase", Case, ModelCase)
 
 
-def expected_failures(given: Expected, named: Named) -> ExpectedFailures:
-    """Of {check: reason} or the file given, else of the named target, else none."""
-    if isinstance(given, Mapping):
-        return ExpectedFailures(given, "expected_failures")
-    path = named.expected_failures if given is None else Path(given)
+def expected_failures(expected: Expected, named: Named) -> ExpectedFailures:
+    """Read {check: reason} or a file, else those of the named target, else none."""
+    if isinstance(expected, Mapping):
+        return ExpectedFailures(expected, "expected_failures")
+    path = named.expected_failures if expected is None else Path(expected)
     return ExpectedFailures({}) if path is None else ExpectedFailures.from_file(path)
 
 
@@ -44,8 +44,8 @@ def _known(
     expected: ExpectedFailures, dtypes: Iterable[tuple[str, str]], parse: Callable[[dict[str, Any]], AnyCase]
 ) -> Iterator[tuple[tuple[str, str], AnyCase]]:
     for check, dtype in dtypes:
-        one = expected.of(check, dtype)
-        line = one and one.line(dtype)
+        reason = expected.of(check, dtype)
+        line = reason and reason.line(dtype)
         if line:
             try:
                 yield (check, dtype), parse(line)

@@ -1,4 +1,4 @@
-"""The secret seed of the gates of one session of pytest: all workers share it, and it is told at the end."""
+"""The secret seed of the gates of one session of pytest: all workers share it, and it is printed at the end."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class SeedOfWorkers:
             node.config.stash[_USED] = True
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """In a worker: say whether there was a gate."""
+        """Let a worker say whether there was a gate."""
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[NAME] = _gate_here(session.config)
 
 
-def told(config: pytest.Config) -> str:
-    """The line that tells the seed, when the run is over; empty without a gate."""
+def seed_line(config: pytest.Config) -> str:
+    """The line that gives the seed when the run is over, or "" without a gate."""
     if not (_gate_here(config) or config.stash.get(_USED, False)):
         return ""
     seed = shared_seed(config)

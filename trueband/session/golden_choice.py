@@ -34,7 +34,7 @@ def choose(
     """Goldens and checks by name, or all that can run here.
 
     Args:
-        names: of goldens and checks; none: all.
+        names: the names of goldens and checks; none: all.
         kinds: keep only these; none: all. "check" is the kind of the named checks.
         pattern: see `trueband.properties.running.plan.matches`.
 
@@ -44,20 +44,20 @@ def choose(
     """
     store = open_store() if store is None else store
     known = [*store, *NAMED_CHECKS]
-    asked = list(dict.fromkeys(names))
-    for name in asked:
+    ids = list(dict.fromkeys(names))
+    for name in ids:
         if name not in known:
             raise ValueError(f"ID: expected one of `trueband golden list`, got {name!r}{_alike(name, known)}")
     items: list[Golden | GoldenCheck] = []
     left_out: dict[str, str] = {}
-    for name in asked or known:
+    for name in ids or known:
         if not matches(pattern, name) or (kinds and _kind(store, name) not in kinds):
             continue
         if name in NAMED_CHECKS:
             items.append(NAMED_CHECKS[name])
             continue
         golden = store.golden(name)
-        reason = None if asked else obstacle(golden)
+        reason = None if ids else obstacle(golden)
         if reason is None:
             items.append(golden)
         else:
@@ -87,7 +87,7 @@ def run_items(
     contexts: Sequence[Context],
     before: Callable[[str, str], None] = lambda name, witness: None,
 ) -> Iterator[GoldenRecord]:
-    """A record for each item and implementation. `before` is told what runs next, name and implementation."""
+    """Yield a record for each item and implementation. `before` is called with the names of both, before they run."""
     for item in items:
         for context in contexts:
             name = item.id if isinstance(item, Golden) else item.name
@@ -96,7 +96,7 @@ def run_items(
 
 
 def run_item(item: Golden | GoldenCheck, context: Context) -> GoldenRecord:
-    """One golden, or one of the checks beside them, on one implementation."""
+    """Run one golden, or one of the checks beside them, on one implementation."""
     return run_golden(item, context) if isinstance(item, Golden) else run_check(item, context)
 
 

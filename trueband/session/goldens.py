@@ -45,4 +45,4 @@ class GoldenSuite:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""From a function or a Target to the words by which another process finds it."""
+"""Turns a function or a Target into the words by which another process finds it."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def _places(target: Any) -> Iterator[tuple[ModuleType, str]]:
     own = sys.modules.get(getattr(target, "__module__", None) or "")
     name = getattr(target, "__qualname__", "")
     if own is not None and name:
-        found: Any = own
+        item: Any = own
         for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is target:
+            item = getattr(item, part, None)
+        if item is target:
             yield own, name
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType):

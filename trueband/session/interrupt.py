@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Interrupt:
-    """Within it, SIGINT raises KeyboardInterrupt; `raise_if_asked` raises it again if it got lost."""
+    """Within it, SIGINT raises KeyboardInterrupt; `raise_if_interrupted` raises it again if it got lost."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._interrupted = False
 
     def __enter__(self) -> Interrupt:
         self._here = threading.current_thread() is threading.main_thread()
@@ -28,7 +28,7 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._before)
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        self._asked = True
+        self._interrupted = True
         raise KeyboardInterrupt
 
     def through(self, records: Iterable[T]) -> Iterator[T]:
@@ -37,11 +37,11 @@ class Interrupt:
         try:
             yield from records
         except Exception as error:
-            if self._asked:
+            if self._interrupted:
                 raise KeyboardInterrupt from error
             raise
 
-    def raise_if_asked(self) -> None:
+    def raise_if_interrupted(self) -> None:
         """Call it between cases."""
-        if self._asked:
+        if self._interrupted:
             raise KeyboardInterrupt

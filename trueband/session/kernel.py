@@ -42,9 +42,17 @@ class KernelSuite:
             self.candidate = RemoteRunner(named.spec, request.device, request.time_limit, request.memory_limit)
         try:
             self.plan: Plan = make_plan(
-                self.name, self.candidate, request.tier, request.cases, request.dtype_names, request.select,
-                request.device, seed, request.gate, shapes,
-            )  # fmt: skip
+                self.name,
+                self.candidate,
+                request.tier,
+                request.cases,
+                request.dtype_names,
+                request.select,
+                request.device,
+                seed,
+                request.gate,
+                shapes,
+            )
         except BaseException:
             self.close()
             raise

@@ -45,5 +45,5 @@ def reproduce_model(line: Mapping[str, Any], target: str | ModelTarget = OWN_MOD
     if not check.applies_to(candidate.features):
         needed = ", ".join(sorted(check.needs - candidate.features))
         raise ValueError(f"check: expected one that applies to the target, got {check.name}, which needs {needed}")
-    found = Found.of(case, try_case(check, candidate, case, ModelProbe))
-    return model_record(import_string(target, ModelTarget), check, case.architecture, case.dtype, 0, start, found)
+    smallest = Found.of(case, try_case(check, candidate, case, ModelProbe))
+    return model_record(import_string(target, ModelTarget), check, case.architecture, case.dtype, 0, start, smallest)

@@ -33,9 +33,9 @@ class ModelSuite:
         Raises:
             ValueError: an argument is wrong, or the factory cannot be loaded (`TargetError`).
         """
-        given = request.models
-        self.name = import_string(given, ModelTarget)
-        self._target = given if isinstance(given, ModelTarget) else resolve(given, "models").spec
+        target = request.models
+        self.name = import_string(target, ModelTarget)
+        self._target = target if isinstance(target, ModelTarget) else resolve(target, "models").spec
         self.candidate, self._seed = model_candidate(self._target), seed
         self.check_names: Sequence[str] = tuple(MODEL_CHECKS)
         names = model_names(request.select, self.candidate.features)
@@ -43,8 +43,8 @@ class ModelSuite:
             names, self.candidate, request.tier, request.cases, request.dtype_names
         )
         if names and not self.steps and request.suites == ("models",):
-            given = ", ".join(request.dtype_names)
-            raise RequestError("{dtypes}: expected one that a check of models is for, got {value}", value=given)
+            target = ", ".join(request.dtype_names)
+            raise RequestError("{dtypes}: expected one that a check of models is for, got {value}", value=target)
 
     def head(self) -> Mapping[str, Any]:
         return {}
@@ -62,4 +62,4 @@ class ModelSuite:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""What a run of the checks is asked for, whoever asks: the command, pytest, or a call."""
+"""The request of a run of the checks, from the command, pytest, or a call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
-    """What may be asked for, beside the targets. `Request` has the meanings and the defaults."""
+    """The options of a request, beside the targets. `Request` has the meanings and the defaults."""
 
     tier: str
     cases: int | None
@@ -53,7 +53,7 @@ def positive(text: str) -> int:
 
 
 def option(flag: str, meaning: str, metavar: str | None = None, **parsed: Any) -> dict[str, Any]:
-    """Of a field that command lines have as an option, the flag without its dashes."""
+    """Declare a field that is an option of command lines, by its flag without dashes."""
     named = {} if metavar is None else {"metavar": metavar}
     return {"flag": flag, "argparse": {"help": meaning, **named, **parsed}}
 
@@ -84,17 +84,18 @@ class Request:
         models: the models: a `ModelTarget`, the import string of a factory, or a name.
         tier: "quick", "full" or "nightly".
         cases: random cases for each dtype, instead of the tier's.
-        dtypes: to run; None: all that the target declares.
+        dtypes: the dtypes to run; None: all that the target declares.
         device: where the kernel runs. Models run on the CPU.
-        seed: of the search for cases; None: 0, or a secret one with `gate`.
+        seed: the seed of the search for cases; None: 0, or a secret one with `gate`.
         select: checks to run: a part of their names, "a or b", "not a"; None: all that apply.
         expected_failures: `{check: reason}`, or the path of a JSON or TOML file of such. They still run; one that
             passes is a failure. None: those of a shipped target.
         gate: judge by cases that cannot be known in advance, and ask a second process of a kernel, too.
         time_limit: seconds for one call of a kernel.
         memory_limit: mebibytes that the calls of a kernel may take beyond what it has when it is loaded; None: any.
-        shapes: of a kernel that must be checked, as `trueband.Shape(tokens, window, heads, head_dim)` or objects of
-            these, or the path of a JSON file with a list of such. Of the others, those that take too long are left out.
+        shapes: the shapes of a kernel that must be checked, as `trueband.Shape(tokens, window, heads, head_dim)` or as
+            such objects, or the path of a JSON file with a list of them. Other shapes are left out if they take too
+            long.
     """
 
     target: Any = OWN_KERNEL
@@ -107,7 +108,7 @@ class Request:
     )
     device: str = field(default="cpu", metadata=option("device", "where the target runs, such as cuda (default: cpu)"))
     seed: int | None = field(
-        default=None, metadata=option("seed", "of the search for cases (default: 0)", "S", type=int)
+        default=None, metadata=option("seed", "seed of the search for cases (default: 0)", "S", type=int)
     )
     select: str | None = field(default=None, metadata=option("select", SELECT, "EXPR"))
     expected_failures: Mapping[str, Any] | str | Path | None = field(
@@ -144,8 +145,8 @@ class Request:
     @property
     def dtype_names(self) -> tuple[str, ...]:
         """`"float32,float16"` means two names."""
-        given = [self.dtypes] if isinstance(self.dtypes, str) else self.dtypes or ()
-        return tuple(dict.fromkeys(name for each in given for name in each.split(",") if name))
+        dtypes = [self.dtypes] if isinstance(self.dtypes, str) else self.dtypes or ()
+        return tuple(dict.fromkeys(name for words in dtypes for name in words.split(",") if name))
 
 
 def add_options(add: Callable[..., Any], prefix: str = "--", **others: Sequence[str]) -> None:
@@ -155,16 +156,16 @@ def add_options(add: Callable[..., Any], prefix: str = "--", **others: Sequence[
         add: its method `add_argument`, or what takes the same.
         others: for some fields, other flags than the prefix and their own.
     """
-    for each in fields(Request):
-        if each.metadata:
-            destination = "_".join(filter(None, (prefix.strip("-"), each.name)))
-            named = others.get(each.name, (prefix + each.metadata["flag"],))
-            add(*named, dest=destination, default=each.default, **each.metadata["argparse"])
+    for option in fields(Request):
+        if option.metadata:
+            destination = "_".join(filter(None, (prefix.strip("-"), option.name)))
+            named = others.get(option.name, (prefix + option.metadata["flag"],))
+            add(*named, dest=destination, default=option.default, **option.metadata["argparse"])
 
 
 def flags(prefix: str = "--", **other: str) -> dict[str, str]:
     """The flag of every field that is an option, for messages."""
-    return {each.name: prefix + each.metadata["flag"] for each in fields(Request) if each.metadata} | other
+    return {option.name: prefix + option.metadata["flag"] for option in fields(Request) if option.metadata} | other
 
 
 def takes_options(function: F) -> F:
@@ -172,22 +173,23 @@ def takes_options(function: F) -> F:
 
     "{options}" in the docstring becomes what `Request` says of them.
     """
-    named = {each.name: each for each in fields(Request) if each.metadata}
-    own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+    named = {option.name: option for option in fields(Request) if option.metadata}
+    positional = signature(function).parameters.values()
+    own = [parameter for parameter in positional if parameter.kind is not Parameter.VAR_KEYWORD]
 
     @wraps(function)
     def checked(*arguments: Any, **options: Any) -> Any:
-        unknown = options.keys() - named.keys() - {each.name for each in own}
+        unknown = options.keys() - named.keys() - {parameter.name for parameter in own}
         if unknown:
             names = ", ".join(sorted(unknown))
             raise TypeError(f"{function.__name__}: expected some of {', '.join(named)}, got {names}")
         return function(*arguments, **options)
 
-    shown = [
-        Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
-        for each in named.values()
+    parameters = [
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+        for option in named.values()
     ]
-    checked.__signature__ = signature(function).replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+    checked.__signature__ = signature(function).replace(parameters=[*own, *parameters])  # type: ignore[attr-defined]
     checked.__doc__ = (function.__doc__ or "").replace("        {options}\n", _meanings(named))
     return checked  # type: ignore[return-value]
 

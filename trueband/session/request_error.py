@@ -1,4 +1,4 @@
-"""A request that cannot be fulfilled, told in the words of whoever made it."""
+"""The error of a request that cannot be fulfilled, in the caller's own words."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         request: what was asked for.
-        seed: of the search; the secret of a gate until the end.
+        seed: the seed of the search; the secret of a gate until the end.
         suites: in order.
         steps: what there is to run, each with its suite.
     """
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the target, as records have it."""
+        """The name of the target in records."""
         return self.suites[0].name
 
     @property
@@ -83,8 +83,8 @@ class Run:
     @property
     def models(self) -> TorchModels | None:
         """The models under test; None where there are none."""
-        found: list[Any] = [suite for suite in self.suites if isinstance(suite, ModelSuite)]
-        return found[0].candidate if found else None
+        suites: list[Any] = [suite for suite in self.suites if isinstance(suite, ModelSuite)]
+        return suites[0].candidate if suites else None
 
     @property
     def cheating(self) -> bool:
@@ -92,7 +92,7 @@ class Run:
         return any(isinstance(suite, CaughtSuite) for suite in self.suites)
 
     def head(self) -> Mapping[str, Any]:
-        """What the first line of a file of results says of a kernel; empty where none runs."""
+        """The kernel's part of the first line of results; empty where none runs."""
         return next((head for suite in self.suites if (head := suite.head())), {})
 
     def run(self, suite: Suite, step: Step, on_case: OnCase = lambda *_: None) -> Record:
@@ -100,7 +100,7 @@ class Run:
         return next(self._expected.apply([suite.run(step, on_case)], self.rerun))
 
     def rerun(self, line: Mapping[str, Any]) -> Record:
-        """One check on one case again, `{"check": ..., "case": {...}}`, by the suite that has it.
+        """Run one check on one case again, `{"check": ..., "case": {...}}`, by the suite that has it.
 
         Raises:
             ValueError: no check of the run, or no such case.
@@ -124,11 +124,11 @@ class Run:
 
     def _records(self, on_case: OnCase) -> Iterator[Record]:
         for suite in self.suites:
-            found = []
+            records = []
             for step in suite.steps:
-                found.append(self.run(suite, step, on_case))
-                yield found[-1]
-            yield from suite.unrun(found)
+                records.append(self.run(suite, step, on_case))
+                yield records[-1]
+            yield from suite.unrun(records)
 
     def close(self) -> None:
         """End the processes of the targets."""
@@ -154,7 +154,7 @@ def check_words(request: Request) -> None:
 
 
 def named(request: Request) -> Named:
-    """What the request is of, for the expected failures of a shipped target."""
+    """The subject of the request, for the expected failures of a shipped target."""
     if request.suites == ("models",):
         return resolve(import_string(request.models, ModelTarget), "models")
     return resolve(import_string(request.target))

@@ -1,4 +1,4 @@
-"""What a run consists of: something to check, its steps, and their records."""
+"""The parts of a run: something to check, its steps, and their records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Suite(Protocol):
     """A kernel, models, or published weights.
 
     Attributes:
-        name: of the target, in the records.
+        name: the name of the target, in the records.
         check_names: names that expected failures may have.
         steps: what is run, in order.
     """
@@ -46,7 +46,7 @@ class Suite(Protocol):
     def steps(self) -> Sequence[Any]: ...
 
     def head(self) -> Mapping[str, Any]:
-        """What the first line of a file of results says of the suite; empty where it says nothing."""
+        """The suite's part of the first line of results; may be empty."""
         ...
 
     def check_known(self, expected: ExpectedFailures) -> None:

@@ -1,1 +1,1 @@
-"""What happens before anything large is imported."""
+"""The steps before anything large is imported."""

@@ -10,9 +10,9 @@ VARIABLES = (OPENMP, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def single(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that ask for one thread, but for those the user has set.
+    """The variables that ask for one thread, without those the user has set.
 
-    With OMP_NUM_THREADS the user has set all of them: where MKL and OpenBLAS are told nothing, they take its number.
+    OMP_NUM_THREADS sets all of them: MKL and OpenBLAS take its number where they have none of their own.
     """
     environment = os.environ if environment is None else environment
     return {name: "1" for name in VARIABLES if not environment.keys() & {name, OPENMP}}

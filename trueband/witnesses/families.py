@@ -24,8 +24,8 @@ def context_of(text: str, dtype: str | None = None) -> Context:
 
     Args:
         text: "reference", "optimized", "FORM=module:name" of one callable, or "module:name" of a mapping from forms to
-            callables (`trueband.golden.witness` tells the forms).
-        dtype: of the weights, see `Context`.
+            callables (`trueband.golden.witness` describes the forms).
+        dtype: the dtype of the weights, see `Context`.
 
     Raises:
         ValueError: nothing of that name; an unknown form.
@@ -33,16 +33,16 @@ def context_of(text: str, dtype: str | None = None) -> Context:
     if text in FAMILIES:
         return Context(text, FAMILIES[text], dtype)
     form, equals, rest = text.partition("=")
-    found: Any = {form: resolve(rest)[1]} if equals else resolve(text)[1]
-    if not isinstance(found, Mapping):
+    witnesses: Any = {form: resolve(rest)[1]} if equals else resolve(text)[1]
+    if not isinstance(witnesses, Mapping):
         raise ValueError(
-            f"--witness: expected a mapping from forms to callables at {text!r}, got {type(found).__name__}; "
+            f"--witness: expected a mapping from forms to callables at {text!r}, got {type(witnesses).__name__}; "
             f"a single callable is given as FORM={text}"
         )
-    unknown = sorted(set(found) - set(REFERENCE))
+    unknown = sorted(set(witnesses) - set(REFERENCE))
     if unknown:
         raise ValueError(f"--witness: expected the forms {', '.join(REFERENCE)}, got {', '.join(map(str, unknown))}")
-    useless = [form for form, witness in found.items() if not callable(witness) and not isinstance(witness, str)]
+    useless = [form for form, witness in witnesses.items() if not callable(witness) and not isinstance(witness, str)]
     if useless:
-        raise ValueError(f"--witness: expected a callable for {useless[0]}, got {type(found[useless[0]]).__name__}")
-    return Context(text, found, dtype)
+        raise ValueError(f"--witness: expected a callable for {useless[0]}, got {type(witnesses[useless[0]]).__name__}")
+    return Context(text, witnesses, dtype)

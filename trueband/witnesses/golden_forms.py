@@ -46,7 +46,7 @@ def optimized_masked_lm(
         raise ValueError(f"architecture: expected 'roberta' or 'longformer', got {architecture!r}")
     with torch.no_grad():
         output = model(torch.tensor(input_ids), output_hidden_states=True, **_tensors(masks))
-    return {"hidden_states": [each.numpy() for each in output.hidden_states], "logits": output.logits.numpy()}
+    return {"hidden_states": [states.numpy() for states in output.hidden_states], "logits": output.logits.numpy()}
 
 
 def optimized_seq2seq(
@@ -65,12 +65,13 @@ def optimized_seq2seq(
     import torch
 
     model = build("LEDForConditionalGeneration", config, state, widest_dtype(state))
-    given = {
-        "attention_mask": attention_mask, "global_attention_mask": global_attention_mask,
+    arrays = {
+        "attention_mask": attention_mask,
+        "global_attention_mask": global_attention_mask,
         "decoder_input_ids": decoder_input_ids,
-    }  # fmt: skip
+    }
     with torch.no_grad():
-        output = model(torch.tensor(input_ids), **_tensors(given))
+        output = model(torch.tensor(input_ids), **_tensors(arrays))
     return {
         "encoder_last_hidden_state": output.encoder_last_hidden_state.numpy(),
         "logits": np.asarray(output.logits.numpy()),
@@ -80,7 +81,7 @@ def optimized_seq2seq(
 def optimized_peer(
     model_class: str, config: dict[str, Any], state: Arrays, inputs: Arrays, generation: dict[str, Any] | None = None
 ) -> Arrays:
-    """All outputs of a class of `trueband.optimized` in float64, or what it writes.
+    """Compute all outputs of a class of `trueband.optimized` in float64, or what it generates.
 
     Raises:
         ValueError: weights that are not those of the model.
@@ -93,7 +94,7 @@ def optimized_peer(
             written = model.generate(generation_config=GenerationConfig(**generation), **_tensors(inputs))
             return {"sequences": np.asarray(written)}
         output = model(**_tensors(inputs), output_hidden_states=True, output_attentions=True)
-    fields = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
+    fields = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
     return flat({name: value for name, value in fields.items() if name != "past_key_values"})
 
 
@@ -119,18 +120,23 @@ def optimized_position_ids(
 
     from trueband.optimized.models import XLMRobertaModel
 
-    given: Array | None = input_ids if input_ids is not None else inputs_embeds
-    if given is None:
+    source: Array | None = input_ids if input_ids is not None else inputs_embeds
+    if source is None:
         raise ValueError("input_ids: expected them or inputs_embeds, got neither")
-    batch, tokens = given.shape[:2]
+    batch, tokens = source.shape[:2]
     largest = padding_id if input_ids is None else max(padding_id, int(input_ids.max()))
     config = XLMRobertaConfig.from_dict(
         {
-            "vocab_size": largest + 1, "hidden_size": 1, "num_attention_heads": 1, "num_hidden_layers": 0,
-            "intermediate_size": 1, "max_position_embeddings": padding_id + 1 + tokens, "type_vocab_size": 1,
+            "vocab_size": largest + 1,
+            "hidden_size": 1,
+            "num_attention_heads": 1,
+            "num_hidden_layers": 0,
+            "intermediate_size": 1,
+            "max_position_embeddings": padding_id + 1 + tokens,
+            "type_vocab_size": 1,
             "pad_token_id": padding_id,
         }
-    )  # fmt: skip
+    )
     ids = None if input_ids is None else torch.tensor(input_ids)
     positions = XLMRobertaModel(config).embeddings.positions(ids, None, (batch, tokens), 0, None)
     return np.asarray(positions)

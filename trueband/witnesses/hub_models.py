@@ -39,7 +39,7 @@ class HubModels(TorchModels):
         return self.target.architectures
 
     def build(self, model: Model, name: str | None = None) -> Any:
-        """A new module. Whether it has a pooler is told the factory by the state."""
+        """Build a new module. The state shows the factory whether it has a pooler."""
         import torch
 
         name = name or model.class_name
@@ -66,12 +66,12 @@ class HubModels(TorchModels):
         import torch
 
         module = self.module(model)
-        asked = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        arguments = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
         with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it says of its options is no verdict
             torch.manual_seed(seed)
             written = module.generate(
-                **tensors(inputs, module), **asked, return_dict_in_generate=True, output_scores=True
+                **tensors(inputs, module), **arguments, return_dict_in_generate=True, output_scores=True
             )
         scores = getattr(written, "sequences_scores", None)
         return Generated(np.asarray(written.sequences), None if scores is None else np.asarray(scores))

@@ -47,8 +47,10 @@ class OptimizedModels(TorchModels):
         module = self.module(model)
         with torch.no_grad():
             written = module.generate(
-                generation_config=GenerationConfig(**options), generator=torch.Generator().manual_seed(seed),
-                return_dict_in_generate=True, **tensors(inputs, module),
-            )  # fmt: skip
+                generation_config=GenerationConfig(**options),
+                generator=torch.Generator().manual_seed(seed),
+                return_dict_in_generate=True,
+                **tensors(inputs, module),
+            )
         scores = written.sequences_scores
         return Generated(written.sequences.numpy(), None if scores is None else scores.numpy())

@@ -1,7 +1,7 @@
 """A PyTorch model run once, every stage fed its recorded input: what each stage gives, and whether it is wired right.
 
 Hooks put the recorded input in the place of what arrives at a stage. What arrives must be what the stage before gave,
-bit for bit: so one run tells of every stage by itself, and of the way from one to the next. torch is imported on the
+bit for bit: so one run shows every stage by itself, and the way from one to the next. torch is imported on the
 call. `optimized_taps` has the form of `trueband.golden.recordings.reference`.
 """
 
@@ -38,7 +38,7 @@ def fed_taps(model: Any, recorded: Recorded, inputs: Inputs, entering: Mapping[s
     """Taps of a model that has the Hub's names, on its own device and in its own dtype.
 
     Args:
-        model: of the class `recorded.model_class`, in eval mode.
+        model: the model of the class `recorded.model_class`, in eval mode.
         entering: what each stage reads; cast to the dtype of the model.
     """
     import torch
@@ -47,7 +47,9 @@ def fed_taps(model: Any, recorded: Recorded, inputs: Inputs, entering: Mapping[s
     fed = {name: torch.tensor(array).to(weights.device, weights.dtype) for name, array in entering.items()}
     run = _Run(model, recorded, inputs, fed)
     tensors = {name: torch.tensor(array).to(weights.device) for name, array in inputs.items()}
-    tensors = {name: each.to(weights.dtype) if each.is_floating_point() else each for name, each in tensors.items()}
+    tensors = {
+        name: tensor.to(weights.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
     try:
         with torch.no_grad():
             output = model(**tensors)
@@ -138,21 +140,21 @@ class _Run:
 
         def feed(module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             for argument, source in zip(arguments, read, strict=False):
-                given = self.taps.get(source)
-                if not _same(argument, given if at is None or given is None else given[at]):
+                tap = self.taps.get(source)
+                if not _same(argument, tap if at is None or tap is None else tap[at]):
                     self.wiring.append(f"{stage} does not read what {source} gave")
             return (*(self._fed[name] for name in names), *arguments[len(read) :])
 
         self._hooks.append(model.get_submodule(where).register_forward_pre_hook(feed))
 
 
-def _same(given: Any, source: Any) -> bool:
+def _same(value: Any, source: Any) -> bool:
     """Bit for bit, NaN being NaN. Exact: what one stage gave is handed to the next, and nothing is computed between."""
-    if source is None or given.shape != source.shape:
+    if source is None or value.shape != source.shape:
         return False
-    return bool(((given == source) | (given.isnan() & source.isnan())).all())
+    return bool(((value == source) | (value.isnan() & source.isnan())).all())
 
 
-def device_told(model: Any) -> str:
-    """Of the weights, such as "cpu" or "cuda:0"."""
+def device_of(model: Any) -> str:
+    """The device of the weights, such as "cpu" or "cuda:0"."""
     return str(next(model.parameters()).device)

@@ -58,7 +58,7 @@ class TorchModels(ABC):
         """Ids, (b * num_return_sequences, longest), and scores of beams, from cached decoding."""
 
     def module(self, model: Model, name: str | None = None) -> Any:
-        """What `build` gives. It must not be changed: it is handed out again."""
+        """Return the module of `build`. It is shared: do not change it."""
         name = name or model.class_name
         wanted = (self, name, json.dumps(model.config, sort_keys=True), model.dtype)
         if not _LAST or _LAST[0] != wanted or _LAST[1] is not model.state:
@@ -78,8 +78,9 @@ class TorchModels(ABC):
             output = module(**tensors(inputs, module), output_hidden_states=True)
         pooled = None if model.architecture == "led" else output.pooler_output
         return {
-            **_taps(output, model.architecture), "pooler_output": None if pooled is None else pooled.numpy(),
-        }  # fmt: skip
+            **_taps(output, model.architecture),
+            "pooler_output": None if pooled is None else pooled.numpy(),
+        }
 
     def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
         """Hidden states and logits of tokens that are read step by step, with a cache that is reordered once."""
@@ -87,11 +88,11 @@ class TorchModels(ABC):
 
         architecture = model.architecture
         module, side = self.module(model), "decoder_" if architecture == "led" else ""
-        given, order = tensors(inputs, module), torch.tensor(rows)
+        arguments, order = tensors(inputs, module), torch.tensor(rows)
         options = {"use_cache": True, "output_hidden_states": True}
         with torch.no_grad():
-            output = module(**given, **options)
-            chosen = {name: tensor[order] for name, tensor in given.items()}
+            output = module(**arguments, **options)
+            chosen = {name: tensor[order] for name, tensor in arguments.items()}
             real = chosen.pop(f"{side}attention_mask", torch.ones_like(chosen[f"{side}input_ids"]))
             del chosen[f"{side}input_ids"]
             if side:  # the encoder is not run again
@@ -106,13 +107,13 @@ class TorchModels(ABC):
                 outputs.append(module(**masked, **chosen, past_key_values=cache, **options))
                 cache = outputs[-1].past_key_values
         first = {**_taps(output, architecture), "logits": output.logits.numpy()}
-        last = [{**_taps(each, architecture), "logits": each.logits.numpy()} for each in outputs]
+        last = [{**_taps(output, architecture), "logits": output.logits.numpy()} for output in outputs]
         result: dict[str, Any] = {
             "hidden_states": [
                 np.concatenate([tap[rows], *later], axis=1)
-                for tap, *later in zip(first["hidden_states"], *(each["hidden_states"] for each in last), strict=True)
+                for tap, *later in zip(first["hidden_states"], *(taps["hidden_states"] for taps in last), strict=True)
             ],
-            "logits": np.concatenate([first["logits"][rows], *(each["logits"] for each in last)], axis=1),
+            "logits": np.concatenate([first["logits"][rows], *(taps["logits"] for taps in last)], axis=1),
         }
         if side:
             result["encoder_hidden_states"] = [tap[rows] for tap in first["encoder_hidden_states"]]
@@ -124,9 +125,9 @@ class TorchModels(ABC):
 
         module = self.module(model)
         names = ("input_ids", "inputs_embeds", "attention_mask", "global_attention_mask")
-        given = {name: array for name, array in inputs.items() if name in names}
+        arrays = {name: array for name, array in inputs.items() if name in names}
         with torch.no_grad():
-            output = module.led.encoder(**tensors(given, module), output_hidden_states=True)
+            output = module.led.encoder(**tensors(arrays, module), output_hidden_states=True)
         return _arrays(output.hidden_states)
 
     def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
@@ -137,13 +138,13 @@ class TorchModels(ABC):
         return module.roberta.config.to_dict(), {name: kept[name] for name in model.state}
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """What the model in a folder gives, and its weights."""
+        """Compute the outputs of the model in a folder, and return its weights."""
         module = self.stored(architecture, head, directory)
         state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
         return {**outputs_of(module, architecture, head, inputs), "state": state}
 
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
-        """What the model gives after the words that the input reads have been overwritten in place."""
+        """Compute the outputs after the words that the input reads have been overwritten in place."""
         import torch
 
         module = self.build(model)
@@ -159,8 +160,10 @@ class TorchModels(ABC):
         with torch.no_grad():
             words = module.resize_token_embeddings(size).weight.numpy()
         return {
-            "words": words, "bias": module.final_logits_bias.numpy(), **outputs_of(module, "led", "lm", inputs),
-        }  # fmt: skip
+            "words": words,
+            "bias": module.final_logits_bias.numpy(),
+            **outputs_of(module, "led", "lm", inputs),
+        }
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         """A training step. A module that is handed out again is as it was."""
@@ -177,7 +180,7 @@ class TorchModels(ABC):
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         """Calls of a module of its own, one after another."""
-        module, found = self.build(model), []
+        module, taken = self.build(model), []
         weights = {name: parameter for name in model.state if (parameter := _parameter(module, name)) is not None}
         for step in steps:
             if step.state is not None:
@@ -186,10 +189,10 @@ class TorchModels(ABC):
                 module.zero_grad(set_to_none=step.clear == "none")
             for name, parameter in weights.items():
                 parameter.requires_grad_(step.regime.trains(name) or not step.regime.backward)
-            one = _step(module, model, weights, [(step.inputs, 1.0)], step.regime)
-            kept = {name: None if array is None else array.copy() for name, array in one.gradients.items()}
-            found.append(replace(one, gradients=kept))
-        return found
+            trained = _step(module, model, weights, [(step.inputs, 1.0)], step.regime)
+            kept = {name: None if array is None else array.copy() for name, array in trained.gradients.items()}
+            taken.append(replace(trained, gradients=kept))
+        return taken
 
 
 def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
@@ -197,8 +200,9 @@ def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
     import torch
 
     assert step.state is not None
-    state = {name: torch.tensor(array, dtype=weights[name].dtype) for name, array in step.state.items()
-             if name in weights}  # fmt: skip
+    state = {
+        name: torch.tensor(array, dtype=weights[name].dtype) for name, array in step.state.items() if name in weights
+    }
     if step.way == "load_state_dict":
         module.load_state_dict(state, strict=False)
         return
@@ -218,7 +222,7 @@ def _written(module: Any, weights: dict[str, Any], step: Step) -> None:
 
 
 def _parameter(module: Any, name: str) -> Any:
-    """By its name in the state dict; None for a buffer."""
+    """Find a parameter by its name in the state dict. Returns None for a buffer."""
     try:
         return module.get_parameter(name)
     except AttributeError:
@@ -243,17 +247,19 @@ def _step(module: Any, model: Model, weights: dict[str, Any], batches: Batches, 
         warnings.simplefilter("ignore")  # what the backward pass says of itself is no verdict
         torch.manual_seed(regime.seed)
         for inputs, factor in batches:
-            given = tensors(inputs, module)
-            embeds = given.get("inputs_embeds")
+            arguments = tensors(inputs, module)
+            embeds = arguments.get("inputs_embeds")
             if embeds is not None:
                 embeds.requires_grad_()
             with torch.autocast("cpu", torch.bfloat16, enabled=regime.autocast):
-                output = module(**given, output_hidden_states=True)
+                output = module(**arguments, output_hidden_states=True)
             if regime.backward:
                 (output.loss * factor).backward()
             taken = {
-                **_taps(output, model.architecture), **_logits(output, model.head), "loss": output.loss.item(),
-            }  # fmt: skip
+                **_taps(output, model.architecture),
+                **_logits(output, model.head),
+                "loss": output.loss.item(),
+            }
             outputs.append(taken)
             words.append(None if embeds is None else _array(embeds.grad))
     gradients = {name: parameter.grad for name, parameter in weights.items()}
@@ -265,9 +271,9 @@ def outputs_of(module: Any, architecture: str, head: str, inputs: Arrays) -> dic
     """Hidden states after the embeddings and each layer, logits and loss, and attentions where they are asked for."""
     import torch
 
-    asked = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
+    options = {"output_hidden_states": True, "output_attentions": bool(inputs.get("output_attentions", False))}
     with torch.no_grad():
-        output = module(**tensors(inputs, module), **asked)
+        output = module(**tensors(inputs, module), **options)
     side = "encoder_" if architecture == "led" else ""
     result = {
         **_taps(output, architecture),
@@ -297,10 +303,10 @@ def tensors(inputs: Arrays, module: Any) -> dict[str, Any]:
 
     dtype = next(module.parameters()).dtype
     arrays = {name: torch.tensor(array) for name, array in inputs.items() if name != "output_attentions"}
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in arrays.items()
     }
-    return given | ({"encoder_outputs": (given["encoder_outputs"],)} if "encoder_outputs" in given else {})
+    return options | ({"encoder_outputs": (options["encoder_outputs"],)} if "encoder_outputs" in options else {})
 
 
 def _arrays(tensors: Any) -> list[np.ndarray]:

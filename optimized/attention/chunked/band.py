@@ -45,7 +45,7 @@ NAMES = ("query", "key", "value")
 
 
 class Plan(NamedTuple):
-    """What to do in which order, and how."""
+    """The order of the work, and its settings."""
 
     rows: list[Row]
     band: Band
@@ -78,20 +78,20 @@ def plan(call: BandArguments) -> Plan:
 def band_forward(*arguments: Any) -> Tensor:
     """Output (b, h, n, d) of `BandArguments`. Without `global_rows` the rows of global tokens are left 0."""
     call = BandArguments(*arguments)
-    work, given, query = plan(call), call.inputs, call.query
+    work, inputs, query = plan(call), call.inputs, call.query
     # All tokens are written if all are real.
     output = unset_like(query) if call.attention_mask is None else new_like(query)
     for unit, _, layout in work.units():
-        local_forward(work, unit, layout, given, view(output, unit))
+        local_forward(work, unit, layout, inputs, view(output, unit))
         if unit.row.global_positions is not None and work.global_rows:
-            global_forward(work, unit, given, view(output, unit))
+            global_forward(work, unit, inputs, view(output, unit))
     return output
 
 
-def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output: Tensor) -> None:
+def local_forward(work: Plan, unit: Unit, layout: Layout, inputs: Inputs, output: Tensor) -> None:
     """Writes the local rows of `output` (c, m, d), and 0 into the others."""
     space, positions = work.setting.space, unit.row.global_positions
-    q, k, v = view(given.query, unit), load_as_it_lies(given.key, unit), load("value", given.value, unit, space)
+    q, k, v = view(inputs.query, unit), load_as_it_lies(inputs.key, unit), load("value", inputs.value, unit, space)
     front = None
     if positions is not None:
         front = Part(space.copied("front key", k[:, positions]), space.copied("front value", v[:, positions]))
@@ -106,11 +106,11 @@ def local_forward(work: Plan, unit: Unit, layout: Layout, given: Inputs, output:
             out.copy_(result)
 
 
-def global_forward(work: Plan, unit: Unit, given: Inputs, output: Tensor) -> None:
+def global_forward(work: Plan, unit: Unit, inputs: Inputs, output: Tensor) -> None:
     """Writes the global rows of `output` (c, m, d)."""
     space, positions = work.setting.space, unit.row.global_positions
-    k, v = load("key", given.key_global, unit, space), load("value", given.value_global, unit, space)
-    q = space.copied("query", view(given.query_global, unit)[:, positions])
+    k, v = load("key", inputs.key_global, unit, space), load("value", inputs.value_global, unit, space)
+    q = space.copied("query", view(inputs.query_global, unit)[:, positions])
     output[:, positions] = rows_forward(q, k, v, unit, work.setting).to(output.dtype)
 
 
@@ -124,7 +124,7 @@ def block_parts(front: Part | None, band: Part, block: Block) -> tuple[list[Part
 def band_backward(grad_output: Tensor, *arguments: Any) -> list[Tensor]:
     """Gradients of query, key, value, query_global, key_global, value_global, head_mask; empty where not given."""
     call = BandArguments(*arguments)
-    work, given, query, head_mask, separate = plan(call), call.inputs, call.query, call.head_mask, call.separate
+    work, inputs, query, head_mask, separate = plan(call), call.inputs, call.query, call.head_mask, call.separate
     local_grads = [new_like(query) for _ in range(3)]
     global_grads = [
         local if tensor is None else new_like(query) for local, tensor in zip(local_grads, separate, strict=True)
@@ -135,13 +135,13 @@ def band_backward(grad_output: Tensor, *arguments: Any) -> list[Tensor]:
             accumulator(f"{name} gradients", grad, unit, work.setting.space)
             for name, grad in zip(NAMES, local_grads, strict=True)
         ]
-        local_backward(work, unit, layout, given, grad_output, grads, grad_head_mask)
+        local_backward(work, unit, layout, inputs, grad_output, grads, grad_head_mask)
         if unit.row.global_positions is not None and work.global_rows:
             grads_g = [
                 own if tensor is None else accumulator(f"global {name} gradients", grad, unit, work.setting.space)
                 for name, own, tensor, grad in zip(NAMES, grads, separate, global_grads, strict=True)
             ]
-            global_backward(work, unit, given, grad_output, grads_g, grad_head_mask)
+            global_backward(work, unit, inputs, grad_output, grads_g, grad_head_mask)
             for part, tensor, target in zip(grads_g, separate, global_grads, strict=True):
                 if tensor is not None:
                     store(part, target, unit)
@@ -156,11 +156,11 @@ def band_backward(grad_output: Tensor, *arguments: Any) -> list[Tensor]:
 
 
 def local_backward(
-    work: Plan, unit: Unit, layout: Layout, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
+    work: Plan, unit: Unit, layout: Layout, inputs: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
 ) -> None:
     """Adds the local rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
     space, positions = work.setting.space, unit.row.global_positions
-    k, v = load("key", given.key, unit, space), load("value", given.value, unit, space)
+    k, v = load("key", inputs.key, unit, space), load("value", inputs.value, unit, space)
     grad_q, grad_k, grad_v = grads
     front = None
     if positions is not None:
@@ -172,7 +172,7 @@ def local_backward(
             space.rows("front value gradients", *values.shape).zero_(),
         )
     for strip, blocks in layout:
-        q, grad_out = view(given.query, unit)[:, strip], view(grad_output, unit)[:, strip]
+        q, grad_out = view(inputs.query, unit)[:, strip], view(grad_output, unit)[:, strip]
         strip_k, strip_v, strip_grad_q, strip_grad_k, strip_grad_v = (
             t[:, strip] for t in (k, v, grad_q, grad_k, grad_v)
         )
@@ -190,12 +190,12 @@ def local_backward(
 
 
 def global_backward(
-    work: Plan, unit: Unit, given: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
+    work: Plan, unit: Unit, inputs: Inputs, grad_output: Tensor, grads: list[Tensor], grad_head: Tensor
 ) -> None:
     """Adds the global rows' gradients to `grads` (query, key, value; each (c, m, d)) and `grad_head` (h,)."""
     space, positions = work.setting.space, unit.row.global_positions
-    k, v = load("key", given.key_global, unit, space), load("value", given.value_global, unit, space)
-    q = space.copied("query", view(given.query_global, unit)[:, positions])
+    k, v = load("key", inputs.key_global, unit, space), load("value", inputs.value_global, unit, space)
+    q = space.copied("query", view(inputs.query_global, unit)[:, positions])
     grad_out = space.copied("output gradient", view(grad_output, unit)[:, positions])
     part = Part(k, v, grads[1], grads[2])
     grads[0][:, positions] += rows_backward(q, part, unit, work.setting, grad_out, grad_head)

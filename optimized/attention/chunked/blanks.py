@@ -54,7 +54,7 @@ Blanks = Sequence[Blank]
 
 
 def as_one(blanks: Blanks, rows: int, columns: int, device: torch.device) -> Tensor:
-    """All blanks of a block as one mask (rows, columns)."""
+    """Join all blanks of a block into one mask (rows, columns)."""
     mask = torch.zeros(rows, columns, dtype=torch.bool, device=device)
     for blank in blanks:
         mask[:, blank.columns] |= blank.mask

@@ -48,7 +48,7 @@ class Dropout:
 
 
 class Setting(NamedTuple):
-    """What all blocks of a call share. `weight`: (h, 1, 1), or None when it would be 1."""
+    """The settings that all blocks of a call share. `weight`: (h, 1, 1), or None when it would be 1."""
 
     scale: float
     weight: Tensor | None

@@ -1,4 +1,4 @@
-"""What to compute in which order: rows of the batch, then a few heads at a time, then blocks of queries.
+"""The order of computation: rows of the batch, then a few heads at a time, then blocks of queries.
 
 The forward pass, the backward pass and the differentiable form walk the same plan, so they draw the same dropout.
 A row of the batch is planned by itself: no other row can change how it is computed. Masked tokens before the first
@@ -77,16 +77,16 @@ def plan_rows(attention_mask: Tensor | None, global_attention_mask: Tensor | Non
     batch, tokens = shape
     if attention_mask is None and global_attention_mask is None:
         return [Row(b, slice(0, tokens), None, None, None, None) for b in range(batch)]
-    given = attention_mask if attention_mask is not None else global_attention_mask
-    assert given is not None
+    mask = attention_mask if attention_mask is not None else global_attention_mask
+    assert mask is not None
     real = torch.ones(batch, tokens, dtype=torch.bool) if attention_mask is None else attention_mask.cpu()
     is_global = torch.zeros_like(real) if global_attention_mask is None else global_attention_mask.cpu() & real
-    rows = (plan_row(b, real[b], is_global[b], given.device) for b in range(batch))
+    rows = (plan_row(b, real[b], is_global[b], mask.device) for b in range(batch))
     return [row for row in rows if row is not None]
 
 
 def plan_row(index: int, real: Tensor, is_global: Tensor, device: torch.device) -> Row | None:
-    """One row. `real`, `is_global`: (n,) bool in host memory."""
+    """Plan one row. `real`, `is_global`: (n,) bool in host memory."""
     where = real.nonzero().flatten()
     if len(where) == 0:
         return None
@@ -141,7 +141,7 @@ class Band:
         self.after = Stencil(square.triu(1))  # column > row
 
     def layout(self, row: Row, dilation: int) -> Layout:
-        """All blocks of a row of the batch: (strip, blocks) pairs."""
+        """Lay out all blocks of a row of the batch as (strip, blocks) pairs."""
         return [(strip, list(self.blocks(row, strip))) for strip in strips(row, dilation)]
 
     def blocks(self, row: Row, strip: slice) -> Iterator[Block]:

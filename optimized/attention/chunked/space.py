@@ -1,4 +1,4 @@
-"""Where the operands of matrix products lie: a BLAS cannot tell a row of the batch alone from the same row in a batch.
+"""Places the operands of matrix products: a BLAS treats a row alone as it treats the same row in a batch.
 
 On some processors the last bits of a product depend on the addresses of its operands modulo 16 or 64 bytes, and those
 of a caller's tensor on the row of the batch, on the layout, on what was sliced. So an operand is taken as it lies only
@@ -18,7 +18,7 @@ LINE = 64  # bytes: a line of the cache, and the widest vector register
 
 
 def lies_on_lines(part: Tensor) -> bool:
-    """Whether every row of (c, m, d) begins on a line, holds neighbors and does not overlap the next.
+    """Return whether every row of (c, m, d) begins on a line, holds neighbors and does not overlap the next.
 
     Of axes of length 1 too: torch looks at their strides when it chooses a call. One step between heads may be 0.
     """

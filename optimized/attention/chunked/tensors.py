@@ -75,7 +75,7 @@ def load_as_it_lies(tensor: Tensor, unit: Unit) -> Tensor:
 
 
 def accumulator(name: str, target: Tensor, unit: Unit, space: Workspace) -> Tensor:
-    """Where to add up gradients (c, m, d) in the working dtype and on lines: in the target, all 0, if it is so."""
+    """Return where to add up gradients (c, m, d) in the working dtype and on lines: the target, all 0, if it is so."""
     part = view(target, unit)
     return part if part.dtype == space.dtype and lies_on_lines(part) else space.rows(name, *part.shape).zero_()
 

@@ -33,14 +33,14 @@ class Weights(NamedTuple):
 
 
 def pays(row: Row, heads: int, width: int, work: Setting) -> bool:
-    """Whether this is less work, and can be done: without dropout probabilities add up to 1."""
+    """Return whether this is less work, and can be done: without dropout probabilities add up to 1."""
     return row.global_count * heads < width and work.dropout.generator is None
 
 
 def weights_of(projections: tuple[Tensor, ...], heads: int, dtype: torch.dtype) -> Weights:
     """`projections`: weight (D, D) and bias (D,) of query, key and value."""
-    matrices = [each.to(dtype).unflatten(0, (heads, -1)) for each in projections[0::2]]
-    biases = [each.to(dtype).view(heads, 1, -1) for each in projections[1::2]]
+    matrices = [projection.to(dtype).unflatten(0, (heads, -1)) for projection in projections[0::2]]
+    biases = [projection.to(dtype).view(heads, 1, -1) for projection in projections[1::2]]
     return Weights(matrices[0], biases[0], matrices[1], matrices[2], biases[2])
 
 
@@ -52,8 +52,8 @@ def queries(asking: Tensor, parts: Weights) -> tuple[Tensor, Tensor]:
 
 def mixed(vectors: Tensor, own: Tensor, row: Row, work: Setting) -> Tensor:
     """sum_j p_j x_j (h, x, D) of the vectors (h, x, D) on the states (m, D)."""
-    one, unweighted = Unit(row, slice(0, 1)), work._replace(weight=None)
-    return rows_forward(vectors.flatten(0, 1)[None], own[None], own[None], one, unweighted)[0].view(vectors.shape)
+    unit, unweighted = Unit(row, slice(0, 1)), work._replace(weight=None)
+    return rows_forward(vectors.flatten(0, 1)[None], own[None], own[None], unit, unweighted)[0].view(vectors.shape)
 
 
 def forward(own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting) -> Tensor:
@@ -64,9 +64,15 @@ def forward(own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting
 
 
 def backward(
-    grad_output: Tensor, own: Tensor, asking: Tensor, parts: Weights, row: Row, work: Setting, grads: list[Tensor],
+    grad_output: Tensor,
+    own: Tensor,
+    asking: Tensor,
+    parts: Weights,
+    row: Row,
+    work: Setting,
+    grads: list[Tensor],
     grad_head_mask: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Gradients of `own` (m, D) and `asking` (x, D) from that of the output (h, x, d).
 
     Adds to `grads`, those of weight (D, D) and bias (D,) of query, key and value, and to that of the head mask (h,).
@@ -80,9 +86,9 @@ def backward(
     grads[5] += grad_output.sum(dim=1).flatten()
     grad_own = torch.zeros_like(own)
     both = Part(own[None], own[None], grad_own[None], grad_own[None])  # the states are the keys and the values
-    grad_mixed, one = (grad_output @ parts.value).flatten(0, 1)[None], Unit(row, slice(0, 1))
+    grad_mixed, unit = (grad_output @ parts.value).flatten(0, 1)[None], Unit(row, slice(0, 1))
     unused, unweighted = own.new_zeros(1), work._replace(weight=None)
-    flat = rows_backward(vectors.flatten(0, 1)[None], both, one, unweighted, grad_mixed, unused)
+    flat = rows_backward(vectors.flatten(0, 1)[None], both, unit, unweighted, grad_mixed, unused)
     grad_vectors = flat[0].view(vectors.shape)
     grads[2] += (query.mT @ grad_vectors).flatten(0, 1)
     grad_query = grad_vectors @ parts.key.mT

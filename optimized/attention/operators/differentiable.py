@@ -22,7 +22,7 @@ from trueband.optimized.attention.chunked.tensors import Unit, load_as_it_lies
 
 
 class Weights(NamedTuple):
-    """What multiplies the values, for some rows of one unit.
+    """The factors of the values, for some rows of one unit.
 
     Attributes:
         unit: the heads and the row of the batch.
@@ -56,11 +56,11 @@ def block_probabilities(
 
 
 def local_weights(
-    given: Inputs, head_mask: Tensor | None, work: Plan, unit: Unit, dilation: int, layout: Layout
+    inputs: Inputs, head_mask: Tensor | None, work: Plan, unit: Unit, dilation: int, layout: Layout
 ) -> Iterator[Weights]:
     """Weights of the local rows."""
     row = unit.row
-    query, key, value = (load_as_it_lies(tensor, unit) for tensor in (given.query, given.key, given.value))
+    query, key, value = (load_as_it_lies(tensor, unit) for tensor in (inputs.query, inputs.key, inputs.value))
     tokens = torch.arange(row.length, device=query.device)
     local = torch.ones_like(tokens, dtype=torch.bool) if row.not_local is None else ~row.not_local
     first = tokens[:0] if row.global_positions is None else row.global_positions
@@ -88,14 +88,14 @@ def row_weights(
         yield Weights(unit, positions[rows], keys, 0, 1, p, value)
 
 
-def band_weights(given: Inputs, head_mask: Tensor | None, work: Plan) -> Iterator[Weights]:
+def band_weights(inputs: Inputs, head_mask: Tensor | None, work: Plan) -> Iterator[Weights]:
     """Weights of all rows, in the order of the plan."""
     for unit, dilation, layout in work.units():
-        yield from local_weights(given, head_mask, work, unit, dilation, layout)
+        yield from local_weights(inputs, head_mask, work, unit, dilation, layout)
         positions = unit.row.global_positions
         if positions is not None and work.global_rows:
-            query = load_as_it_lies(given.query_global, unit)[:, positions]
-            key, value = load_as_it_lies(given.key_global, unit), load_as_it_lies(given.value_global, unit)
+            query = load_as_it_lies(inputs.query_global, unit)[:, positions]
+            key, value = load_as_it_lies(inputs.key_global, unit), load_as_it_lies(inputs.value_global, unit)
             positions = positions + unit.row.tokens.start
             yield from row_weights(query, key, value, positions, head_mask, work.setting, unit)
 

@@ -59,9 +59,16 @@ def plan(unit: Unit, query: Tensor, key: Tensor, causal: bool) -> Iterator[tuple
 
 
 def forward(
-    query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> Tensor:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> Tensor:
     """Output (b, h, t, d)."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result = new_like(query)
@@ -69,15 +76,23 @@ def forward(
         k, v = load("key", key, unit, work.space), load("value", value, unit, work.space)
         for rows, keys, blanks in plan(unit, query, key, causal):
             own = work.space.operand("query", query[unit.row.index, unit.heads, rows])
-            found = block_forward(own, [Part(k[:, keys], v[:, keys])], blanks, unit.heads, work)
-            result[unit.row.index, unit.heads, rows] = found.to(result.dtype)
+            context = block_forward(own, [Part(k[:, keys], v[:, keys])], blanks, unit.heads, work)
+            result[unit.row.index, unit.heads, rows] = context.to(result.dtype)
     return result
 
 
 def backward(
-    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> list[Tensor]:  # fmt: skip
+    grad_output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> list[Tensor]:
     """Gradients of query, key, value and head_mask; the last is empty where there is none."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     grads = [new_like(tensor) for tensor in (query, key, value)]
@@ -94,8 +109,8 @@ def backward(
             own = work.space.operand("query", query[place])
             own_grad = work.space.operand("output gradient", grad_output[place])
             part = Part(*(tensor[:, keys] for tensor in whole if tensor is not None))
-            found = block_backward(own, [part], blanks, unit.heads, work, own_grad, None, grad_head_mask)
-            grads[0][place] = found.to(query.dtype)
+            grad = block_backward(own, [part], blanks, unit.heads, work, own_grad, None, grad_head_mask)
+            grads[0][place] = grad.to(query.dtype)
         for done, target in zip(whole[2:], grads[1:], strict=True):
             assert done is not None
             store(done, target, unit)
@@ -103,10 +118,17 @@ def backward(
 
 
 def weights(
-    query: Tensor, key: Tensor, value: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    seed: Tensor | None, scale: float, dropout_p: float, causal: bool = False,
-) -> Iterator[Weights]:  # fmt: skip
-    """What multiplies the values, in the order of the plan; differentiable."""
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool = False,
+) -> Iterator[Weights]:
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     for unit in units(query, key, attention_mask):
         k, v = load_as_it_lies(key, unit), load_as_it_lies(value, unit)

@@ -62,9 +62,23 @@ def local_probabilities(
     """(b, h, n, x + 2 * window + 1) of `band_op` without global rows and dilation."""
     batch, heads, tokens, _ = query.shape
     call = BandArguments(
-        query, key, key, None, None, None, head_mask, attention_mask, global_attention_mask, seed, window,
-        dilations=[1] * heads, causal=False, scale=scale, dropout_p=dropout_p, global_rows=False,
-    )  # fmt: skip
+        query,
+        key,
+        key,
+        None,
+        None,
+        None,
+        head_mask,
+        attention_mask,
+        global_attention_mask,
+        seed,
+        window,
+        dilations=[1] * heads,
+        causal=False,
+        scale=scale,
+        dropout_p=dropout_p,
+        global_rows=False,
+    )
     work = plan(call)
     columns = max((row.global_count for row in work.rows), default=0)
 
@@ -82,8 +96,8 @@ def compact(weights: Weights, window: int, columns: int) -> Tensor:
     offsets = torch.arange(-window, window + 1, device=band.device) * weights.step
     at = (weights.rows[:, None] + offsets - weights.keys[weights.front]) // weights.step  # column of the band
     inside = (at >= 0) & (at < band.shape[-1])
-    found = band.gather(-1, at.clamp(0, band.shape[-1] - 1).expand(len(band), -1, -1))
-    return torch.cat([pad(front, (0, columns - weights.front)), found * inside], dim=-1)
+    chosen = band.gather(-1, at.clamp(0, band.shape[-1] - 1).expand(len(band), -1, -1))
+    return torch.cat([pad(front, (0, columns - weights.front)), chosen * inside], dim=-1)
 
 
 def global_probabilities(

@@ -53,10 +53,21 @@ def units(row: Row, heads: int) -> Iterator[Unit]:
 
 
 def forward(
-    hidden_states: Tensor, query_weight: Tensor, query_bias: Tensor, key_weight: Tensor, key_bias: Tensor,
-    value_weight: Tensor, value_bias: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    global_attention_mask: Tensor | None, seed: Tensor | None, heads: int, scale: float, dropout_p: float,
-) -> Tensor:  # fmt: skip
+    hidden_states: Tensor,
+    query_weight: Tensor,
+    query_bias: Tensor,
+    key_weight: Tensor,
+    key_bias: Tensor,
+    value_weight: Tensor,
+    value_bias: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None,
+    seed: Tensor | None,
+    heads: int,
+    scale: float,
+    dropout_p: float,
+) -> Tensor:
     """Output (b, n, D), 0 in all rows that are not global."""
     work = setting(scale, head_mask, dropout_p, seed, hidden_states.dtype, hidden_states.device)
     result = torch.zeros_like(hidden_states, memory_format=torch.contiguous_format)
@@ -70,17 +81,28 @@ def forward(
             continue
         q = split(linear(asking, query_weight, query_bias), heads)
         k, v = split(linear(own, key_weight, key_bias), heads), split(linear(own, value_weight, value_bias), heads)
-        found = [rows_forward(q[unit.heads], k[unit.heads], v[unit.heads], unit, work) for unit in units(row, heads)]
-        result[row.index, row.tokens][row.global_positions] = merge(torch.cat(found)).to(result.dtype)
+        outputs = [rows_forward(q[unit.heads], k[unit.heads], v[unit.heads], unit, work) for unit in units(row, heads)]
+        result[row.index, row.tokens][row.global_positions] = merge(torch.cat(outputs)).to(result.dtype)
     return result
 
 
 def backward(
-    grad_output: Tensor, hidden_states: Tensor, query_weight: Tensor, query_bias: Tensor, key_weight: Tensor,
-    key_bias: Tensor, value_weight: Tensor, value_bias: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, global_attention_mask: Tensor | None, seed: Tensor | None, heads: int,
-    scale: float, dropout_p: float,
-) -> list[Tensor]:  # fmt: skip
+    grad_output: Tensor,
+    hidden_states: Tensor,
+    query_weight: Tensor,
+    query_bias: Tensor,
+    key_weight: Tensor,
+    key_bias: Tensor,
+    value_weight: Tensor,
+    value_bias: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None,
+    seed: Tensor | None,
+    heads: int,
+    scale: float,
+    dropout_p: float,
+) -> list[Tensor]:
     """Gradients of hidden_states, the six projections' weights and biases, and head_mask; the last may be empty."""
     work = setting(scale, head_mask, dropout_p, seed, hidden_states.dtype, hidden_states.device)
     grad_hidden = torch.zeros_like(hidden_states, memory_format=torch.contiguous_format)
@@ -130,11 +152,22 @@ def projection_backward(grad: Tensor, states: Tensor, weight: Tensor, grad_weigh
 
 
 def weights(
-    hidden_states: Tensor, query_weight: Tensor, query_bias: Tensor, key_weight: Tensor, key_bias: Tensor,
-    value_weight: Tensor, value_bias: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None,
-    global_attention_mask: Tensor | None, seed: Tensor | None, heads: int, scale: float, dropout_p: float,
-) -> Iterator[Weights]:  # fmt: skip
-    """What multiplies the values, in the order of the plan; differentiable."""
+    hidden_states: Tensor,
+    query_weight: Tensor,
+    query_bias: Tensor,
+    key_weight: Tensor,
+    key_bias: Tensor,
+    value_weight: Tensor,
+    value_bias: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None,
+    seed: Tensor | None,
+    heads: int,
+    scale: float,
+    dropout_p: float,
+) -> Iterator[Weights]:
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, hidden_states.dtype, hidden_states.device)
     for row in global_rows(hidden_states, attention_mask, global_attention_mask):
         own, asking = states(hidden_states, row)

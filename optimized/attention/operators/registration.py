@@ -48,8 +48,8 @@ class Definition(NamedTuple):
 
     @property
     def arguments(self) -> str:
-        given = [f"Tensor{'?' if optional else ''} {name}" for name, optional in self.differentiable]
-        return ", ".join([*given, *(f"Tensor? {name}" for name in self.tensors), self.values])
+        tensors = [f"Tensor{'?' if optional else ''} {name}" for name, optional in self.differentiable]
+        return ", ".join([*tensors, *(f"Tensor? {name}" for name in self.tensors), self.values])
 
 
 def register(definition: Definition) -> Callable[..., Tensor]:
@@ -73,7 +73,7 @@ def register(definition: Definition) -> Callable[..., Tensor]:
     def backward(context: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         saved = context.saved_tensors  # asked for once: gradient checkpointing hands them out once
         grads = backward_op(grad_output, *saved, *context.plain)
-        return only_given(grads, saved, context.count)
+        return gradients_of_present(grads, saved, context.count)
 
     def double_backward(context: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         second = second_order(definition, context.saved_tensors, context.plain, cotangents)
@@ -106,14 +106,16 @@ def keeper(tensor_count: int) -> Callable[..., None]:
 
 def fake_gradients(definition: Definition, *arguments: Any) -> tuple[Tensor, ...]:
     first: Tensor = arguments[0]
-    given = arguments[: len(definition.differentiable)]
-    return tuple(first.new_empty(0) if tensor is None else definition.new_gradient(tensor) for tensor in given)
+    tensors = arguments[: len(definition.differentiable)]
+    return tuple(first.new_empty(0) if tensor is None else definition.new_gradient(tensor) for tensor in tensors)
 
 
-def only_given(grads: Sequence[Tensor], tensors: Sequence[Tensor | None], count: int) -> tuple[Tensor | None, ...]:
+def gradients_of_present(
+    grads: Sequence[Tensor], tensors: Sequence[Tensor | None], count: int
+) -> tuple[Tensor | None, ...]:
     """`count` gradients: None for what was not given or has none."""
-    given = [None if tensor is None else grad for grad, tensor in zip(grads, tensors, strict=False)]
-    return (*given, *[None] * (count - len(given)))
+    kept = [None if tensor is None else grad for grad, tensor in zip(grads, tensors, strict=False)]
+    return (*kept, *[None] * (count - len(kept)))
 
 
 def second_order(
@@ -127,23 +129,23 @@ def second_order(
         output = definition.composite(*inputs[1:], *saved[count:], *plain)
         if not output.requires_grad:  # no real token: a constant
             return [None] * count
-        given = [
+        leaves = [
             (tensor, cotangent) for tensor, cotangent in zip(inputs[1:], cotangents, strict=True) if tensor is not None
         ]
         first = torch.autograd.grad(
-            output, [tensor for tensor, _ in given], inputs[0], create_graph=True, allow_unused=True
+            output, [tensor for tensor, _ in leaves], inputs[0], create_graph=True, allow_unused=True
         )
         pairs = [
-            (grad, c) for grad, (_, c) in zip(first, given, strict=True) if grad is not None and grad.requires_grad
+            (grad, c) for grad, (_, c) in zip(first, leaves, strict=True) if grad is not None and grad.requires_grad
         ]
-        found = torch.autograd.grad(
+        grads = torch.autograd.grad(
             [grad for grad, _ in pairs],
             [tensor for tensor in inputs if tensor is not None],
             [cotangent for _, cotangent in pairs],
             create_graph=higher,
             allow_unused=True,
         )
-    remaining = iter(found)
+    remaining = iter(grads)
     return [None if tensor is None else next(remaining) for tensor in inputs]
 
 

@@ -70,9 +70,18 @@ def blank_out(scores: Tensor, blanks: Blanks) -> Tensor:
 
 
 def forward(
-    query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> Tensor:  # fmt: skip
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> Tensor:
     """Output (b, h, t, d)."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     result, table = new_like(query), distances.to(work.space.dtype)
@@ -87,15 +96,27 @@ def forward(
             if work.dropout.generator is not None:
                 p = p * work.dropout.draw(torch.empty_like(p))
             weight = weight_of(work, unit.heads)
-            found = p @ v[:, keys]
-            result[unit.row.index, unit.heads, rows] = (found if weight is None else found * weight).to(result.dtype)
+            context = p @ v[:, keys]
+            result[unit.row.index, unit.heads, rows] = (context if weight is None else context * weight).to(
+                result.dtype
+            )
     return result
 
 
 def backward(
-    grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> list[Tensor]:  # fmt: skip
+    grad_output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> list[Tensor]:
     """Gradients of query, key, value, distances and head_mask; the last is empty where there is none."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     grads, table = [new_like(tensor) for tensor in (query, key, value)], distances.to(work.space.dtype)
@@ -154,10 +175,19 @@ def skewed(grad_scores: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 def weights(
-    query: Tensor, key: Tensor, value: Tensor, distances: Tensor, head_mask: Tensor | None,
-    attention_mask: Tensor | None, seed: Tensor | None, scale: float, dropout_p: float, causal: bool, of_keys: bool,
-) -> Iterator[Weights]:  # fmt: skip
-    """What multiplies the values, in the order of the plan; differentiable."""
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    distances: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    seed: Tensor | None,
+    scale: float,
+    dropout_p: float,
+    causal: bool,
+    of_keys: bool,
+) -> Iterator[Weights]:
+    """Yield the factors of the values, in the order of the plan; differentiable."""
     work = setting(scale, head_mask, dropout_p, seed, query.dtype, query.device)
     table = distances.to(work.space.dtype)
     for unit in units(query, key, attention_mask):

@@ -22,7 +22,7 @@ class Blocks(NamedTuple):
     """Tiles of the kernels.
 
     Attributes:
-        forward, backward_query, backward_key: of the passes over the band; those of global tokens take their `keys`
+        forward, backward_query, backward_key: tiles of passes over the band; those of global tokens take `keys`
             (forward, backward_query, backward_key) or `queries` (backward_key).
         globals: global tokens in a tile.
         part: least tokens in a part of a row of a global token, a multiple of all tiles.

@@ -25,7 +25,7 @@ from trueband.optimized.attention.triton.places import Place, Run
 
 
 class Setting(NamedTuple):
-    """What all kernels of a call share.
+    """The arguments that all kernels of a call share.
 
     Attributes:
         weights: (h,) float32, of the heads. dilations: (h,) int32.
@@ -51,7 +51,7 @@ class Setting(NamedTuple):
     def band_blocks(self, size: int) -> int:
         """Blocks of `size` steps in the head that has most of them."""
         tokens = self.shape[2]
-        return max(each * blocks_of(blocks_of(tokens, each), size) for each in self.different)
+        return max(dilation * blocks_of(blocks_of(tokens, dilation), size) for dilation in self.different)
 
     @property
     def global_blocks(self) -> int:
@@ -71,20 +71,28 @@ class Setting(NamedTuple):
 
 
 def setting(
-    query: Tensor, head_mask: Tensor | None, attention_mask: Tensor | None, global_attention_mask: Tensor | None,
-    window: int, dilations: list[int], causal: bool, scale: float, global_rows: bool, place: Place,
-) -> Setting:  # fmt: skip
+    query: Tensor,
+    head_mask: Tensor | None,
+    attention_mask: Tensor | None,
+    global_attention_mask: Tensor | None,
+    window: int,
+    dilations: list[int],
+    causal: bool,
+    scale: float,
+    global_rows: bool,
+    place: Place,
+) -> Setting:
     states = token_states.read(attention_mask, global_attention_mask, query)
     if causal and states.most:
         raise ValueError("causal: expected False with global tokens (not defined), got True")
     batch, heads, tokens, head_dim = query.shape
     # Beyond the sequence nothing changes; numbers stay small enough for the kernels' arithmetic.
-    near = [min(each, tokens) for each in dilations]
+    near = [min(dilation, tokens) for dilation in dilations]
     tf32 = place.tf32 and query.dtype == torch.float32
-    given = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
+    weights = torch.ones(heads, device=query.device) if head_mask is None else head_mask.detach()
     return Setting(
         states,
-        given.to(torch.float32).contiguous(),
+        weights.to(torch.float32).contiguous(),
         torch.tensor(near, dtype=torch.int32, device=query.device),
         sorted(set(near)),
         min(window, tokens),
@@ -100,21 +108,33 @@ def setting(
 
 
 def forward(
-    work: Setting, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor, key_global: Tensor,
+    work: Setting,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_global: Tensor,
+    key_global: Tensor,
     value_global: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     """Output (b, h, n, d), and the rows' log-sums (b, h, n) float32 (see `kernels`)."""
     query, key, value = (unit(tensor) for tensor in (query, key, value))
     output, log_sums = unset_like(query), query.new_empty(work.shape[:3], dtype=torch.float32)
     tile, states = work.blocks.forward, work.tokens
     blocks = work.band_blocks(tile.queries)
+    rows = [query, key, value, output]
     launch(
-        band_forward, blocks * work.heads_in_all, work, tile,
-        query, key, value, output, log_sums, *states[:3], work.weights, work.dilations,
-        *strides(query, key, value, output), work.shape[1], work.shape[2], states.positions.shape[1], blocks,
-        work.window, work.log2_scale, QUERIES=tile.queries, KEYS=tile.keys,
-        GLOBALS=work.blocks.globals, CAUSAL=work.causal, PRECISION=work.precision,
-    )  # fmt: skip
+        band_forward,
+        blocks * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, *states[:3], work.weights, work.dilations],
+        [*strides(*rows), *work.shape[1:3], states.positions.shape[1], blocks, work.window, work.log2_scale],
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
+        GLOBALS=work.blocks.globals,
+        CAUSAL=work.causal,
+        PRECISION=work.precision,
+    )
     if states.most and work.global_rows:
         forward_global_rows(work, unit(query_global), unit(key_global), unit(value_global), output, log_sums)
     return output, log_sums
@@ -130,16 +150,25 @@ def forward_global_rows(
     part_outputs = log_sums.new_empty(batch, heads, count, states.most, head_dim)
     part_log_sums = log_sums.new_empty(batch, heads, count, states.most)
     launch(
-        global_rows_forward, work.global_blocks * count * work.heads_in_all, work, tile,
-        query, key, value, part_outputs, part_log_sums, *states[:3], *strides(query, key, value),
-        heads, tokens, states.most, work.global_blocks, count, size, work.log2_scale,
-        KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
-    )  # fmt: skip
+        global_rows_forward,
+        work.global_blocks * count * work.heads_in_all,
+        work,
+        tile,
+        [query, key, value, part_outputs, part_log_sums, *states[:3]],
+        [*strides(query, key, value), heads, tokens, states.most, work.global_blocks, count, size, work.log2_scale],
+        KEYS=tile.keys,
+        GLOBALS=work.blocks.globals,
+        PRECISION=work.precision,
+    )
     launch(
-        global_rows_join, work.global_blocks * work.heads_in_all, work, tile,
-        part_outputs, part_log_sums, output, log_sums, states.positions, states.counts, work.weights,
-        *strides(output), heads, tokens, states.most, work.global_blocks, count, GLOBALS=work.blocks.globals,
-    )  # fmt: skip
+        global_rows_join,
+        work.global_blocks * work.heads_in_all,
+        work,
+        tile,
+        [part_outputs, part_log_sums, output, log_sums, states.positions, states.counts, work.weights],
+        [*strides(output), heads, tokens, states.most, work.global_blocks, count],
+        GLOBALS=work.blocks.globals,
+    )
 
 
 class Gradients(NamedTuple):
@@ -151,10 +180,18 @@ class Gradients(NamedTuple):
 
 
 def backward(
-    work: Setting, query: Tensor, key: Tensor, value: Tensor, query_global: Tensor, key_global: Tensor,
-    value_global: Tensor, output: Tensor, log_sums: Tensor, grad_output: Tensor,
-) -> Gradients:  # fmt: skip
-    """All gradients. `output`, `log_sums`: of the forward pass."""
+    work: Setting,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    query_global: Tensor,
+    key_global: Tensor,
+    value_global: Tensor,
+    output: Tensor,
+    log_sums: Tensor,
+    grad_output: Tensor,
+) -> Gradients:
+    """Compute all gradients. `output`, `log_sums`: of the forward pass."""
     query, key, value, output, grad_output = (unit(t) for t in (query, key, value, output, grad_output))
     log_sums = log_sums.contiguous()
     grad_query, grad_key, grad_value = (unset_like(query) for _ in range(3))
@@ -165,23 +202,36 @@ def backward(
 
     tile = work.blocks.backward_query
     blocks = work.band_blocks(tile.queries)
+    rows = [query, key, value, output, grad_output]
     launch(
-        band_backward_query, blocks * work.heads_in_all, work, tile,
-        query, key, value, output, grad_output, log_sums, deltas, row_sums, grad_query,
-        *states[:3], work.weights, work.dilations, *strides(query, key, value, output, grad_output, grad_query),
-        heads, tokens, most, blocks, work.window, work.log2_scale, work.scale,
-        QUERIES=tile.queries, KEYS=tile.keys, GLOBALS=work.blocks.globals, CAUSAL=work.causal, WEIGHTED=work.weighted,
+        band_backward_query,
+        blocks * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, deltas, row_sums, grad_query, *states[:3], work.weights, work.dilations],
+        [*strides(*rows, grad_query), heads, tokens, most, blocks, work.window, work.log2_scale, work.scale],
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
+        GLOBALS=work.blocks.globals,
+        CAUSAL=work.causal,
+        WEIGHTED=work.weighted,
         PRECISION=work.precision,
-    )  # fmt: skip
+    )
     tile = work.blocks.backward_key
     blocks = work.band_blocks(tile.keys)
+    rows = [query, key, value, grad_output]
     launch(
-        band_backward_key, blocks * work.heads_in_all, work, tile,
-        query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, states.states, work.weights,
-        work.dilations, *strides(query, key, value, grad_output, grad_key), heads, tokens, blocks, work.window,
-        work.log2_scale, work.scale,
-        QUERIES=tile.queries, KEYS=tile.keys, CAUSAL=work.causal, PRECISION=work.precision,
-    )  # fmt: skip
+        band_backward_key,
+        blocks * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, deltas, grad_key, grad_value, states.states, work.weights, work.dilations],
+        [*strides(*rows, grad_key), heads, tokens, blocks, work.window, work.log2_scale, work.scale],
+        QUERIES=tile.queries,
+        KEYS=tile.keys,
+        CAUSAL=work.causal,
+        PRECISION=work.precision,
+    )
     local = (grad_query, grad_key, grad_value)
     shares = row_sums.sum(dim=(0, 2)) if work.weighted else None
     if states.most:
@@ -194,29 +244,47 @@ def backward(
 
 
 def backward_global_keys(
-    work: Setting, query: Tensor, key: Tensor, value: Tensor, grad_output: Tensor, log_sums: Tensor, deltas: Tensor,
-    grad_key: Tensor, grad_value: Tensor,
-) -> None:  # fmt: skip
+    work: Setting,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    grad_output: Tensor,
+    log_sums: Tensor,
+    deltas: Tensor,
+    grad_key: Tensor,
+    grad_value: Tensor,
+) -> None:
     """Writes the gradients of global keys and values, as the local rows see them."""
     tile, states = work.blocks.backward_key, work.tokens
     batch, heads, tokens, head_dim = work.shape
     count, size = parts(tokens, work.blocks)
     key_parts, value_parts = (log_sums.new_empty(batch, heads, count, states.most, head_dim) for _ in range(2))
+    rows = [query, key, value, grad_output]
     launch(
-        global_keys_backward, work.global_blocks * count * work.heads_in_all, work, tile,
-        query, key, value, grad_output, log_sums, deltas, key_parts, value_parts, *states[:3], work.weights,
-        *strides(query, key, value, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
-        work.log2_scale, work.scale, QUERIES=tile.queries, GLOBALS=work.blocks.globals,
+        global_keys_backward,
+        work.global_blocks * count * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, deltas, key_parts, value_parts, *states[:3], work.weights],
+        [*strides(*rows), heads, tokens, states.most, work.global_blocks, count, size, work.log2_scale, work.scale],
+        QUERIES=tile.queries,
+        GLOBALS=work.blocks.globals,
         PRECISION=work.precision,
-    )  # fmt: skip
+    )
     add_up(work, key_parts, grad_key)
     add_up(work, value_parts, grad_value)
 
 
 def backward_global_rows(
-    work: Setting, query: Tensor, key: Tensor, value: Tensor, output: Tensor, grad_output: Tensor, log_sums: Tensor,
+    work: Setting,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    output: Tensor,
+    grad_output: Tensor,
+    log_sums: Tensor,
     deltas: Tensor,
-) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:  # fmt: skip
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:
     """Gradients of the projections of the rows of global tokens, and their share (h,) of that of the head mask."""
     states = work.tokens
     batch, heads, tokens, head_dim = work.shape
@@ -225,38 +293,62 @@ def backward_global_rows(
     # Beyond a row's count nothing is written, and everything is summed.
     row_sums = log_sums.new_zeros(batch, heads, count, states.most) if work.weighted else deltas
     tile = work.blocks.backward_query
+    rows = [query, key, value, output, grad_output]
     launch(
-        global_rows_backward_query, work.global_blocks * count * work.heads_in_all, work, tile,
-        query, key, value, output, grad_output, log_sums, deltas, row_sums, query_parts, *states[:3], work.weights,
-        *strides(query, key, value, output, grad_output), heads, tokens, states.most, work.global_blocks, count, size,
-        work.log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, WEIGHTED=work.weighted,
+        global_rows_backward_query,
+        work.global_blocks * count * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, deltas, row_sums, query_parts, *states[:3], work.weights],
+        [*strides(*rows), heads, tokens, states.most, work.global_blocks, count, size, work.log2_scale, work.scale],
+        KEYS=tile.keys,
+        GLOBALS=work.blocks.globals,
+        WEIGHTED=work.weighted,
         PRECISION=work.precision,
-    )  # fmt: skip
+    )
     grad_query, grad_key, grad_value = new_like(query), unset_like(query), unset_like(query)
     add_up(work, query_parts, grad_query)
     tile = work.blocks.backward_key
     blocks = blocks_of(tokens, tile.keys)
+    rows = [query, key, value, grad_output]
     launch(
-        global_rows_backward_key, blocks * work.heads_in_all, work, tile,
-        query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, *states[:3], work.weights,
-        *strides(query, key, value, grad_output, grad_key), heads, tokens, states.most, blocks,
-        work.log2_scale, work.scale, KEYS=tile.keys, GLOBALS=work.blocks.globals, PRECISION=work.precision,
-    )  # fmt: skip
+        global_rows_backward_key,
+        blocks * work.heads_in_all,
+        work,
+        tile,
+        [*rows, log_sums, deltas, grad_key, grad_value, *states[:3], work.weights],
+        [*strides(*rows, grad_key), heads, tokens, states.most, blocks, work.log2_scale, work.scale],
+        KEYS=tile.keys,
+        GLOBALS=work.blocks.globals,
+        PRECISION=work.precision,
+    )
     return (grad_query, grad_key, grad_value), row_sums.sum(dim=(0, 2, 3)) if work.weighted else None
 
 
 def add_up(work: Setting, part_tables: Tensor, table: Tensor) -> None:
     """Adds up (b, h, parts, most, d) into the rows of global tokens of a (b, h, n, d) table."""
     launch(
-        add_parts, work.global_blocks * work.heads_in_all, work, work.blocks.forward,
-        part_tables, table, work.tokens.positions, work.tokens.counts, *strides(table), work.shape[1],
-        work.tokens.most, work.global_blocks, part_tables.shape[2], GLOBALS=work.blocks.globals,
-    )  # fmt: skip
+        add_parts,
+        work.global_blocks * work.heads_in_all,
+        work,
+        work.blocks.forward,
+        [part_tables, table, work.tokens.positions, work.tokens.counts],
+        [*strides(table), work.shape[1], work.tokens.most, work.global_blocks, part_tables.shape[2]],
+        GLOBALS=work.blocks.globals,
+    )
 
 
-def launch(kernel: Callable[..., Any], programs: int, work: Setting, tile: Tile, *arguments: Any, **sizes: Any) -> None:
-    """Runs a kernel where the call is to be computed."""
-    work.run(kernel, programs, arguments, {**work.sizes, **sizes}, tile.warps, tile.stages)
+def launch(
+    kernel: Callable[..., Any],
+    programs: int,
+    work: Setting,
+    tile: Tile,
+    tensors: list[Tensor],
+    numbers: list[float],
+    **constants: Any,
+) -> None:
+    """Runs a kernel where the call is to be computed. The kernel takes the tensors, then their strides and sizes."""
+    work.run(kernel, programs, (*tensors, *numbers), {**work.sizes, **constants}, tile.warps, tile.stages)
 
 
 def blocks_of(count: int, size: int) -> int:

@@ -18,8 +18,8 @@ from trueband.optimized.attention.operators.registration import (
     NAMESPACE,
     fake_gradients,
     full_precision,
+    gradients_of_present,
     keeper,
-    only_given,
     second_order,
 )
 from trueband.optimized.attention.triton.places import place_of
@@ -42,23 +42,23 @@ def backward(grad_output: Tensor, output: Tensor, log_sums: Tensor, *arguments: 
     from trueband.optimized.attention.triton import launch
 
     call = BandArguments(*arguments)
-    found = launch.backward(read(launch, call), *call.inputs, output, log_sums, grad_output)
-    local, of_global_rows = list(found.local), found.of_global_rows
+    gradients = launch.backward(read(launch, call), *call.inputs, output, log_sums, grad_output)
+    local, of_global_rows = list(gradients.local), gradients.of_global_rows
     separate = []
-    for index, given in enumerate(call.separate):
-        if given is None:
+    for index, tensor in enumerate(call.separate):
+        if tensor is None:
             separate.append(grad_output.new_empty(0))
             if of_global_rows is not None:
                 local[index] = local[index] + of_global_rows[index]
         else:
-            separate.append(new_like(given) if of_global_rows is None else of_global_rows[index])
-    if call.head_mask is None or found.head_mask is None:
+            separate.append(new_like(tensor) if of_global_rows is None else of_global_rows[index])
+    if call.head_mask is None or gradients.head_mask is None:
         return (*local, *separate, grad_output.new_empty(0))
-    return (*local, *separate, found.head_mask.to(call.head_mask.dtype))
+    return (*local, *separate, gradients.head_mask.to(call.head_mask.dtype))
 
 
 def read(launch: Any, call: BandArguments) -> Any:
-    """What a launch needs of the arguments. ValueError for what the kernels do not take."""
+    """Read what a launch needs of the arguments. Raises ValueError for what the kernels do not take."""
     reason = refusal(call.query, call.dropout_p)
     if reason is not None:
         raise ValueError(reason)
@@ -84,7 +84,7 @@ def differentiate(context: Any, grad_output: Tensor | None, _: Tensor | None) ->
     if grad_output is None:
         return (None,) * context.count
     grads = backward_op(grad_output, output, log_sums, *saved, *context.plain)
-    return only_given(grads, saved, context.count)
+    return gradients_of_present(grads, saved, context.count)
 
 
 def differentiate_twice(context: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:

@@ -1,4 +1,4 @@
-"""Where kernels run: on a device of some architecture, or in Triton's interpreter."""
+"""The places where kernels run: a device of some architecture, or Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Run = Callable[[Callable[..., Any], int, Sequence[Any], Mapping[str, Any], int, 
 
 
 class Place(NamedTuple):
-    """Where kernels run.
+    """The place where kernels run.
 
     Attributes:
         architecture: "sm_80", "sm_90" and so on of NVIDIA, "gfx942" and so on of AMD, or INTERPRETER.
@@ -32,7 +32,7 @@ _instead_of_cpu: Place | None = None
 
 
 def serve_cpu(place: Place | None) -> None:
-    """From now on calls with tensors on the CPU are computed at this place; None: in Triton's interpreter, as ever.
+    """Compute calls with tensors on the CPU at this place from now on. None: in Triton's interpreter, the default.
 
     For those who execute compiled kernels otherwise than on a device, or have mended the interpreter.
     """
@@ -41,7 +41,7 @@ def serve_cpu(place: Place | None) -> None:
 
 
 def cpu_is_served() -> bool:
-    """Whether `serve_cpu` has given a place."""
+    """Return whether `serve_cpu` has given a place."""
     return _instead_of_cpu is not None
 
 
@@ -51,7 +51,7 @@ def interpreter() -> Place:
 
 
 def place_of(device: torch.device) -> Place:
-    """What a call on a device is computed with: torch's settings decide of tf32, where there is any."""
+    """Return the place for calls on a device. torch's settings decide on tf32, where the device has it."""
     if device.type == "cpu":
         return _instead_of_cpu or interpreter()
     name = architecture(device)
@@ -59,7 +59,7 @@ def place_of(device: torch.device) -> Place:
 
 
 def architecture(device: torch.device) -> str:
-    """Of a CUDA device, or one of AMD, which torch calls so too."""
+    """The architecture of a CUDA device, or of one of AMD, which torch calls so too."""
     if torch.version.hip is not None:
         name: str = torch.cuda.get_device_properties(device).gcnArchName
         return name.partition(":")[0]
@@ -68,14 +68,18 @@ def architecture(device: torch.device) -> str:
 
 
 def has_tf32(architecture: str) -> bool:
-    """Whether Triton compiles products of tf32 for an architecture: of AMD's, for gfx942 alone."""
+    """Return whether Triton compiles products of tf32 for an architecture: of AMD's, for gfx942 alone."""
     return architecture.startswith("sm_") or architecture == "gfx942"
 
 
 def run(
-    kernel: Callable[..., Any], programs: int, arguments: Sequence[Any], constants: Mapping[str, Any], warps: int,
+    kernel: Callable[..., Any],
+    programs: int,
+    arguments: Sequence[Any],
+    constants: Mapping[str, Any],
+    warps: int,
     stages: int,
-) -> None:  # fmt: skip
+) -> None:
     """Runs a kernel on the device of its first argument."""
     device = arguments[0].device
     with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():

@@ -1,4 +1,4 @@
-"""What the Triton kernels need, and why a call cannot have them."""
+"""The requirements of the Triton kernels, and the reason why a call cannot have them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def installed() -> bool:
-    """Whether triton can be imported; it is not imported."""
+    """Return whether triton can be imported; it is not imported."""
     try:
         return importlib.util.find_spec("triton") is not None
     except (ImportError, ValueError):  # what stands in its place says no
@@ -25,7 +25,7 @@ INSTALLED = installed()  # read once: calls are traced by torch.compile
 
 
 def interpreted() -> bool:
-    """Whether triton was imported with TRITON_INTERPRET=1: kernels then run on the CPU, slowly."""
+    """Return whether triton was imported with TRITON_INTERPRET=1: kernels then run on the CPU, slowly."""
     import triton
     from triton.language import cdiv
 
@@ -39,11 +39,11 @@ def too_old(device: torch.device) -> str | None:
     """Why a CUDA device cannot run the kernels; AMD's, which torch calls so too, are not asked."""
     if torch.version.hip is not None:
         return None
-    found = torch.cuda.get_device_properties(device)  # torch.compile takes it for a constant
-    if found.major >= 8:
+    properties = torch.cuda.get_device_properties(device)  # torch.compile takes it for a constant
+    if properties.major >= 8:
         return None
-    told = f"{found.major}.{found.minor}"
-    return f"query: expected a device of compute capability 8.0 or newer for impl='triton', got {told} ({device})"
+    capability = f"{properties.major}.{properties.minor}"
+    return f"query: expected a device of compute capability 8.0 or newer for impl='triton', got {capability} ({device})"
 
 
 def refusal(query: Tensor, dropout_p: float) -> str | None:

@@ -23,8 +23,12 @@ HEAD_DIMS = (16, 32, 64, 80, 128)  # every width of a tile, and one that is wide
 # Format of the inputs, and whether products of float32 may be cut to tf32.
 FORMATS = (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False))
 POINTERS = {
-    torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16", torch.int32: "*i32", torch.int8: "*i8",
-}  # fmt: skip
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int32: "*i32",
+    torch.int8: "*i8",
+}
 HEADS, TOKENS = 12, 256
 
 
@@ -33,15 +37,15 @@ class Configuration:
     """A kernel as it is shipped for a target.
 
     Attributes:
-        kernel: its name. function: of `triton.jit`.
-        target: of TARGETS.
-        dtype: of query, key and value. tf32: products of float32 are cut to it. head_dim: of the heads.
+        kernel: its name. function: the function of `triton.jit`.
+        target: one of TARGETS.
+        dtype: the dtype of query, key and value. tf32: whether products are cut to it. head_dim: of the heads.
         aligned: tensors start at, and their strides are, multiples of 16, as in a model; if not, of nothing.
         signature: {argument: type}, in order, in triton's words; "constexpr" for those of `constants`.
         constants: {argument: value}: those of the source, and arguments that are 1, which Triton builds in.
         divisible: arguments that are multiples of 16, which Triton makes use of.
         warps, stages: `num_warps`, `num_stages`.
-        products: it multiplies matrices.
+        products: whether it multiplies matrices.
     """
 
     kernel: str
@@ -77,31 +81,40 @@ def configurations(
     head_dims: Sequence[int] = HEAD_DIMS,
     aligned: Sequence[bool] = (True,),
 ) -> Iterator[Configuration]:
-    """All kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
+    """Yield all kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
     for target, (dtype, tf32), head_dim, even in itertools.product(targets, formats, head_dims, aligned):
         if tf32 and not has_tf32(target):
             continue
         seen = set()
         for causal in (False, True):
             for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
-                found = specialized(kernel, arguments, constants)
-                one = Configuration(
-                    kernel.__name__, kernel, target, dtype, tf32, head_dim, even, *found, warps, stages,
+                types = specialized(kernel, arguments, constants)
+                configuration = Configuration(
+                    kernel.__name__,
+                    kernel,
+                    target,
+                    dtype,
+                    tf32,
+                    head_dim,
+                    even,
+                    *types,
+                    warps,
+                    stages,
                     "PRECISION" in constants,
-                )  # fmt: skip
-                if one.name not in seen:
-                    seen.add(one.name)
-                    yield one
+                )
+                if configuration.name not in seen:
+                    seen.add(configuration.name)
+                    yield configuration
 
 
 def launches(
     target: str, dtype: str, tf32: bool, head_dim: int, aligned: bool, causal: bool
 ) -> list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]]:
     """(kernel, arguments, constants, warps, stages) of calls forward and backward, with a head mask and without."""
-    found: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
+    calls: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
 
     def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
-        found.append((kernel, arguments, *rest))
+        calls.append((kernel, arguments, *rest))
 
     query, key, value, grad_output = (_tensor(dtype, head_dim, aligned) for _ in range(4))
     mask = torch.zeros(2, query.shape[2], dtype=torch.bool)
@@ -111,7 +124,7 @@ def launches(
         work = launch.setting(query, head_mask, None, mask, 64, [1] * HEADS, causal, 0.125, True, place)
         output, log_sums = launch.forward(work, query, key, value, query, key, value)
         launch.backward(work, query, key, value, query, key, value, output, log_sums, grad_output)
-    return found
+    return calls
 
 
 def _tensor(dtype: str, head_dim: int, aligned: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""What each token is, as the kernels read it."""
+"""The state of each token, as the kernels read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Tokens(NamedTuple):
-    """What each token is.
+    """The state of each token.
 
     Attributes:
         states: (b, n) int8: 0 masked, 1 local, 2 global.
@@ -25,7 +25,10 @@ class Tokens(NamedTuple):
 
 
 def read(attention_mask: Tensor | None, global_attention_mask: Tensor | None, like: Tensor) -> Tokens:
-    """From the masks (b, n) bool; `like`: (b, h, n, d). Waits for the device if there is a global_attention_mask."""
+    """Read the states from the masks (b, n) bool; `like`: (b, h, n, d).
+
+    It waits for the device if there is a global_attention_mask.
+    """
     batch, _, tokens, _ = like.shape
     states = torch.ones(batch, tokens, dtype=torch.int8, device=like.device)
     if attention_mask is not None:

@@ -1,4 +1,4 @@
-"""Compiles Triton kernels for GPUs that are not here, and judges what the compiled code tells.
+"""Compiles Triton kernels for GPUs that are not installed, and judges the compiled code.
 
-What it cannot tell: that the code is right, or how fast it is; what ptxas makes of the instructions.
+It does not show that the code is right, how fast it is, or what ptxas makes of the instructions.
 """

@@ -20,7 +20,7 @@ def read(compiled: Any, target: GpuTarget) -> Own:
 
 
 def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[str, ...]:
-    """What is wrong with the entry: expected one kernel of this name, for this target and number of threads."""
+    """Describe what is wrong with the entry. Expected is one kernel of this name, target and number of threads."""
     problems = []
     if f'.amdgcn_target "amdgcn-amd-amdhsa--{target.name}' not in text:
         problems.append(f".amdgcn_target: expected {target.name}")
@@ -40,7 +40,7 @@ def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[st
 
 def _number(text: str, key: str) -> int:
     """A number of the metadata."""
-    found = re.search(rf"{re.escape(key)}:\s*(\d+)", text)
-    if found is None:
+    match = re.search(rf"{re.escape(key)}:\s*(\d+)", text)
+    if match is None:
         raise ValueError(f"{key}: expected in the metadata of the assembly, got none")
-    return int(found[1])
+    return int(match[1])

@@ -1,6 +1,6 @@
 """The process that compiles: `python -m trueband.properties.gpu.aot.child SPEC TARGET,... SHARD/SHARDS FILE`.
 
-SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line that tells the
+SPEC names a function, which launches kernels, or gives `Kernel`s, or both. FILE gets one JSON line that describes the
 machine, {"machine": ...}, one for each kernel that is compiled, {"code": ..., "refusals": ...}, and a last one,
 {"end": true}.
 """
@@ -35,9 +35,9 @@ class Lines:
         self._file, self._count, self._last = file, 0, time.monotonic()
 
     def write(self, code: Code, products: bool = False) -> None:
-        """One kernel, compiled and judged."""
-        told = [asdict(each) for each in refusals(code, products)]
-        self._file.write(json.dumps({"code": code.to_dict(), "refusals": told}) + "\n")
+        """Write one kernel, compiled and judged."""
+        broken = [asdict(refusal) for refusal in refusals(code, products)]
+        self._file.write(json.dumps({"code": code.to_dict(), "refusals": broken}) + "\n")
         self._count += 1
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()

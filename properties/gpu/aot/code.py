@@ -1,4 +1,4 @@
-"""What compiled code tells of itself."""
+"""The properties that are read from compiled code."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Code:
     """A kernel, compiled for a target.
 
     Attributes:
-        kernel: its name, with what it was specialized for. target: of `TARGETS`.
-        warps: of a block. registers: of a thread. shared: bytes of a block.
+        kernel: its name, with what it was specialized for. target: one of `TARGETS`.
+        warps: the number of warps of a block. registers: those of a thread. shared: bytes of a block.
         spilled: bytes of a thread that have no register, and lie in memory.
-        local: it declares memory of a thread, such as an array with a computed index.
+        local: whether it declares memory of a thread, such as an array with a computed index.
         dots: formats of the factors of each product of matrices in the source; "f32 cut" where float32 is cut to less.
         products: the instructions of tensor cores that there are.
         malformed: what is wrong with the entry of the kernel.
@@ -50,14 +50,14 @@ class Code:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The code of a parsed JSON object."""
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        return cls(**given)
+        return cls(**fields)
 
 
 def read(compiled: Any, kernel: str, target: GpuTarget) -> Code:
-    """What triton's CompiledKernel tells."""
+    """Read the code of triton's CompiledKernel."""
     vendor = nvidia if target.backend == "cuda" else amd
     own = vendor.read(compiled, target)
     return Code(
@@ -76,10 +76,10 @@ def read(compiled: Any, kernel: str, target: GpuTarget) -> Code:
 
 def dots(source: str) -> tuple[str, ...]:
     """Formats of the factors of each product in Triton's intermediate language."""
-    found = []
+    operations = []
     for line in source.splitlines():
         match = _DOT.search(line)
         if match:
             cut = match["format"] == "f32" and _CUT.search(line)
-            found.append(f"{match['format']} cut" if cut else match["format"])
-    return tuple(found)
+            operations.append(f"{match['format']} cut" if cut else match["format"])
+    return tuple(operations)

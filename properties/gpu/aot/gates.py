@@ -1,4 +1,4 @@
-"""What compiled code must keep to. Each gate is a named claim; what breaks it is told with its numbers."""
+"""The requirements on compiled code. Each gate is a named claim. A refusal gives its numbers."""
 
 from __future__ import annotations
 
@@ -69,9 +69,12 @@ GATES = (
     Gate("local_memory", "no thread has arrays in memory", _local),
     Gate("registers", "a block gets all its registers", _registers),
     Gate("shared_memory", "a block gets all its shared memory", _shared),
-    Gate("tensor_cores", "products of matrices are computed by tensor cores, but for those of float32 itself",
-        _tensor_cores),
-)  # fmt: skip
+    Gate(
+        "tensor_cores",
+        "products of matrices are computed by tensor cores, but for those of float32 itself",
+        _tensor_cores,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ def refusals(code: Code, products: bool = False) -> list[Refusal]:
     """The gates that compiled code does not pass.
 
     Args:
-        products: the kernel is known to multiply matrices. If not, it may; its source tells.
+        products: whether the kernel is known to multiply matrices. False: its source decides.
     """
     target = TARGETS[code.target]
     gates = GATES[:1] if code.error else GATES
-    told = [(gate.name, gate.broken(code, target, products)) for gate in gates]
-    return [Refusal(name, message) for name, message in told if message is not None]
+    messages = [(gate.name, gate.broken(code, target, products)) for gate in gates]
+    return [Refusal(name, message) for name, message in messages if message is not None]

@@ -12,15 +12,15 @@ from trueband.properties.gpu.aot.target import TARGETS
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a compiler needs to know.
+    """A kernel, as a compiler needs it.
 
     Attributes:
-        name: that tells it from others. function: of triton.jit. target: of `TARGETS`.
+        name: a unique name. function: a function of triton.jit. target: one of `TARGETS`.
         signature: {argument: type}, all of them, in triton's words: "*fp16", "i32"; "constexpr" for `constants`.
         constants: {argument: value}.
         attributes: `attrs` of triton's ASTSource: {(place,): [["tt.divisibility", 16]]}.
         warps, stages: `num_warps`, `num_stages`.
-        products: it multiplies matrices, and has to when it is compiled.
+        products: whether it multiplies matrices, and must do so when it is compiled.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Kernel:
     products: bool = False
 
     def compile(self) -> Code:
-        """Its code; one with an `error` if the compiler refuses it. Needs triton without its interpreter."""
+        """Compile the kernel. The code has an `error` if it is refused. Needs triton without its interpreter."""
         import triton
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
@@ -47,18 +47,18 @@ class Kernel:
                 source, target=GPUTarget(target.backend, target.architecture, target.warp), options=options
             )
         except compiler_errors() as error:
-            return Code(self.name, self.target, error=told(error))
+            return Code(self.name, self.target, error=short_message(error))
         return read(compiled, self.name, target)
 
 
 def compiler_errors() -> tuple[type[Exception], ...]:
-    """What triton raises when it does not compile a kernel."""
+    """The exceptions that triton raises when it does not compile a kernel."""
     from triton.errors import TritonError
 
     return (TritonError, RuntimeError)
 
 
-def told(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """The first and the last line of what a compiler says, which may be long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: " + " ... ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:400]

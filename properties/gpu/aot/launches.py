@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from trueband.properties.gpu.aot.code import Code, read
-from trueband.properties.gpu.aot.kernel import compiler_errors, told
+from trueband.properties.gpu.aot.kernel import compiler_errors, short_message
 from trueband.properties.gpu.aot.target import GpuTarget
 
 
@@ -31,7 +31,7 @@ def compiled_instead(target: GpuTarget, take: Callable[[Code], None]) -> Iterato
             name = f"{function.__name__}{_constants(function, args, kwargs)}"
             if name not in seen:
                 seen.add(name)
-                take(Code(name, target.name, error=told(error)))
+                take(Code(name, target.name, error=short_message(error)))
             return None
         if compiled is not None and compiled.hash not in seen:
             seen.add(compiled.hash)
@@ -80,6 +80,6 @@ def _name(compiled: Any) -> str:
 
 def _constants(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """The constants of a launch that could not be compiled."""
-    given = {**dict(zip(function.arg_names, args, strict=False)), **kwargs}
-    wanted = [param.name for param in function.params if param.is_constexpr and param.name in given]
-    return f"[{', '.join(f'{name}={given[name]}' for name in wanted)}]"
+    arguments = {**dict(zip(function.arg_names, args, strict=False)), **kwargs}
+    wanted = [param.name for param in function.params if param.is_constexpr and param.name in arguments]
+    return f"[{', '.join(f'{name}={arguments[name]}' for name in wanted)}]"

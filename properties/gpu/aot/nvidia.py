@@ -34,18 +34,19 @@ def usage(cubin: bytes) -> tuple[int, int]:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
         command = [knobs.nvidia.cuobjdump.path, "-res-usage", str(path)]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = _USAGE.search(told.stdout + told.stderr)
-    if found is None:
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = process.stdout + process.stderr
+    match = _USAGE.search(printed)
+    if match is None:
         raise ValueError(
-            f"cuobjdump: expected a line REG:... STACK:..., got {' '.join((told.stdout + told.stderr).split())!r}; "
+            f"cuobjdump: expected a line REG:... STACK:..., got {' '.join(printed.split())!r}; "
             "ptxas and cuobjdump have to be of one version (TRITON_PTXAS_PATH, TRITON_CUOBJDUMP_PATH)"
         )
-    return int(found[1]), int(found[2]) + int(found[4])
+    return int(match[1]), int(match[2]) + int(match[4])
 
 
 def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[str, ...]:
-    """What is wrong with the entry of PTX text: expected one, of this name, for this target and number of threads."""
+    """Describe what is wrong with the entry of PTX. Expected is one, of this name, target and number of threads."""
     code = re.sub(r"//[^\n]*", "", text)
     problems = []
     architecture = re.search(r"^\.target\s+(sm_\d+)", code, re.MULTILINE)
@@ -57,8 +58,8 @@ def malformed(text: str, name: str, target: GpuTarget, threads: int) -> tuple[st
     if [entry[1] for entry in entries] != [name]:
         problems.append(f".entry: expected {name}, got {', '.join(entry[1] for entry in entries) or 'none'}")
     for entry in entries:
-        parameters = [each for each in entry[2].split(",") if each.strip()]
-        if not all(_PARAMETER.fullmatch(each.strip()) for each in parameters):
+        parameters = [parameter for parameter in entry[2].split(",") if parameter.strip()]
+        if not all(_PARAMETER.fullmatch(parameter.strip()) for parameter in parameters):
             problems.append(f".param: expected named parameters, got {' '.join(entry[2].split())}")
         block = re.search(r"\.(?:reqntid|maxntid)\s+(\d+)", entry[3])
         if block is None or int(block[1]) != threads:

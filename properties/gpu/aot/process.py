@@ -23,7 +23,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was compiled; how the function or its process ended, if not well; whether by Ctrl-C; the machine it ran on,
+    """What was compiled, how the function or its process failed, whether by Ctrl-C, and the machine it ran on,
     if it came to tell."""
 
     judged: list[Judged]
@@ -32,13 +32,11 @@ class Outcome:
     machine: Machine = field(default_factory=dict)
 
 
-def compile_for(
-    spec: str, targets: Sequence[str], jobs: int = 1, time_limit: float | None = None
-) -> Outcome:  # fmt: skip
+def compile_for(spec: str, targets: Sequence[str], jobs: int = 1, time_limit: float | None = None) -> Outcome:
     """Compile what `module:function` or `file.py:function` launches, or gives.
 
     Args:
-        targets: of `TARGETS`.
+        targets: some of `TARGETS`.
         jobs: processes that share the kernels which the function gives.
         time_limit: seconds for all of it; None: as long as it takes.
 
@@ -53,14 +51,14 @@ def compile_for(
     judged: list[Judged] = []
     crashes: list[str] = []
     machine: Machine = {}
-    for each in ended:
-        for line in each.lines:
+    for child in ended:
+        for line in child.lines:
             if "unusable" in line:
                 raise TargetError(line["unusable"])
             machine = machine or line.get("machine", {})
             if "code" in line:
-                refusals = [Refusal(**told) for told in line["refusals"]]
+                refusals = [Refusal(**refusal) for refusal in line["refusals"]]
                 judged.append(Judged(Code.from_dict(line["code"]), refusals))
-        crashes.append(each.lines[-1].get("crash", each.crash) if each.lines else each.crash)
+        crashes.append(child.lines[-1].get("crash", child.crash) if child.lines else child.crash)
     crash = next((crash for crash in crashes if crash), "")
-    return Outcome(judged, crash, any(each.interrupted for each in ended), machine)
+    return Outcome(judged, crash, any(child.interrupted for child in ended), machine)

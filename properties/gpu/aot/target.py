@@ -19,7 +19,7 @@ class GpuTarget:
         backend, architecture, warp: as triton calls it, with the threads of a warp.
         shared: bytes of shared memory that one block may have.
         registers: 32-bit registers for the warps of one block on one of `schedulers`, over which they are spread.
-        most_registers: of one thread.
+        most_registers: the most registers of one thread.
         granule: registers are handed to a thread by this many.
         products: instructions of the tensor cores.
     """
@@ -36,7 +36,7 @@ class GpuTarget:
     products: re.Pattern[str]
 
     def block_fits(self, registers: int, warps: int) -> bool:
-        """Whether a block of this many warps gets its registers, each thread this many."""
+        """Return whether a block of this many warps gets its registers, each thread this many."""
         in_all = -(-registers // self.granule) * self.granule * self.warp
         return -(-warps // self.schedulers) * in_all <= self.registers
 
@@ -57,8 +57,8 @@ def _amd(name: str) -> GpuTarget:
 
 
 TARGETS = {
-    each.name: each
-    for each in (
+    target.name: target
+    for target in (
         _nvidia("sm_80", 80, 163),
         _nvidia("sm_86", 86, 99),
         _nvidia("sm_89", 89, 99),

@@ -1,4 +1,4 @@
-"""What the readers of compiled code have in common."""
+"""The common part of the readers of compiled code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Own(NamedTuple):
-    """What is told in the words of a vendor: see `Code`. `text`: the instructions."""
+    """The fields of `Code` that each vendor names in its own way. `text`: the instructions."""
 
     registers: int
     spilled: int

@@ -1,4 +1,4 @@
-"""What runs beside the threads: cp.async and wgmma, in groups that are waited for."""
+"""Work that runs beside the threads: cp.async and wgmma, in groups that are waited for."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Products:
     """wgmma under way.
 
     Attributes:
-        open: not yet committed; groups: that are.
+        open: copies that are not yet committed. groups: those that are.
         written, read: registers of all of them.
         fenced: there was a wgmma.fence, and no wait since.
     """
@@ -93,7 +93,7 @@ class Products:
         done = [product for group in self.groups[:cut] for product in group]
         self.groups = self.groups[cut:]
         rest = [*self.open, *(product for group in self.groups for product in group)]
-        self.written, self.read = _union(each.written for each in rest), _union(each.read for each in rest)
+        self.written, self.read = _union(copy.written for copy in rest), _union(copy.read for copy in rest)
         return done
 
     def of(self, chosen: NDArray[np.bool_], size: int) -> Products:

@@ -29,15 +29,15 @@ class CompileError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile.
+    """A kernel to compile.
 
     Attributes:
-        module: that has the kernel, by name or as a file.
+        module: the module that has the kernel, by name or as a file.
         kernel: its name.
         signature: {argument: type} in order, such as "*bf16", "i32", "fp32", "constexpr".
         constants: {argument: value} of those that are "constexpr".
         aligned: arguments that are multiples of 16: pointers in bytes, strides in elements.
-        capability: of the target, such as 80 or 90.
+        capability: the capability of the target, such as 80 or 90.
         warps, stages: as for a launch.
     """
 
@@ -77,8 +77,8 @@ class Compiler:
         triton_version.require(triton_version.EXECUTE[request.capability])
         key = _key(request)
         if key not in self._ready:
-            found = self.compiled(request)
-            self._ready[key] = Kernel(Executable.of(parse(found["ptx"])), found["shared"])
+            compiled = self.compiled(request)
+            self._ready[key] = Kernel(Executable.of(parse(compiled["ptx"])), compiled["shared"])
         return self._ready[key]
 
     def compiled(self, request: Request) -> dict[str, Any]:

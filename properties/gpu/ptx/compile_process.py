@@ -38,13 +38,13 @@ def compiled(request: dict[str, Any]) -> dict[str, Any]:
 
     kernel = load_attribute(f"{request['module']}:{request['kernel']}")
     aligned = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in request["aligned"]}
-    found = triton.compile(
+    binary = triton.compile(
         ASTSource(kernel, dict(request["signature"]), request["constants"], aligned),
         target=GPUTarget("cuda", request["capability"], WARP),
         options={"num_warps": request["warps"], "num_stages": request["stages"]},
     )
-    registers, _ = usage(found.asm["cubin"])
-    return {"ptx": found.asm["ptx"], "shared": found.metadata.shared, "registers": registers}
+    registers, _ = usage(binary.asm["cubin"])
+    return {"ptx": binary.asm["ptx"], "shared": binary.metadata.shared, "registers": registers}
 
 
 if __name__ == "__main__":

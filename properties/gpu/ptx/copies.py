@@ -17,7 +17,7 @@ from trueband.properties.gpu.ptx.wave import Mask, Wave, source
 @opcode(r"cp\.async\.(ca|cg)\.shared(?:::cta)?\.global")
 def copy(instruction: Instruction, match: re.Match[str]) -> Step:
     """Bytes beyond the source size of a thread become 0."""
-    to, given = address(instruction.operands[0], "shared"), address(instruction.operands[1], "global")
+    to, source_address = address(instruction.operands[0], "shared"), address(instruction.operands[1], "global")
     size = int(instruction.operands[2], 0)
     wanted = source(instruction.operands[3] if len(instruction.operands) > 3 else str(size), "u32")
 
@@ -29,7 +29,7 @@ def copy(instruction: Instruction, match: re.Match[str]) -> Step:
         loading = wants == size
         data = np.zeros((len(lanes), size), np.uint8)
         if loading.any():
-            data[loading] = read_bytes(wave, "global", given(wave)[lanes[loading]], size, lanes[loading])
+            data[loading] = read_bytes(wave, "global", source_address(wave)[lanes[loading]], size, lanes[loading])
         warps = wave.warp[lanes]
         places = wave.shared.fly(to(wave)[lanes], wave.block[lanes], size, lanes, warps)
         wave.copies.open.append(Copy(places, data, warps))
@@ -57,7 +57,7 @@ def wait(instruction: Instruction, match: re.Match[str]) -> Step:
             wave.copies.groups.append(wave.copies.open)
             wave.copies.open = []
         while len(wave.copies.groups) > most:
-            for each in wave.copies.groups.pop(0):
-                wave.shared.land(each.places, each.data, each.warps)
+            for pending in wave.copies.groups.pop(0):
+                wave.shared.land(pending.places, pending.data, pending.warps)
 
     return by_all(instruction, step)

@@ -1,4 +1,4 @@
-"""From a program to the steps that execute it."""
+"""Decodes a program into the steps that execute it."""
 
 from __future__ import annotations
 

@@ -33,12 +33,16 @@ class Executable:
 
     @classmethod
     def of(cls, program: Program) -> Executable:
-        branches = {at: each for at, each in enumerate(program.instructions) if each.opcode.startswith("bra")}
+        branches = {
+            at: instruction
+            for at, instruction in enumerate(program.instructions)
+            if instruction.opcode.startswith("bra")
+        }
         targets = {program.labels[branch.operands[0]] for branch in branches.values()}
         detours = set()
         for at, branch in branches.items():
             skipped = range(at + 1, program.labels[branch.operands[0]])
-            alone = not any(program.instructions[each].opcode.startswith(_TOGETHER) for each in skipped)
+            alone = not any(program.instructions[number].opcode.startswith(_TOGETHER) for number in skipped)
             if branch.predicate is not None and skipped and alone and not targets.intersection(skipped):
                 detours.add(at)
         return cls(program, tuple(decode(program)), frozenset(detours))
@@ -125,7 +129,7 @@ def _located(fault: Fault, wave: Wave, instruction: Instruction) -> Finding:
     if fault.lane is not None:
         block = tuple(int(index) for index in wave.blocks[wave.block[fault.lane]])
         place = f"block {block}, thread {int(wave.thread[fault.lane])}"
-    told = (
+    where = (
         f"{fault.kind}: {fault} ({place}; {wave.program.name}, line {instruction.line} of its PTX: {instruction.text})"
     )
-    return Finding(fault.kind, told, instruction.line)
+    return Finding(fault.kind, where, instruction.line)

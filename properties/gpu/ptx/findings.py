@@ -1,4 +1,4 @@
-"""What the emulator reports."""
+"""The findings of the emulator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Finding(PtxError):
 
     Attributes:
         kind: one of `KINDS`.
-        line: of the PTX text, from 1.
+        line: the line of the PTX text, from 1.
     """
 
     def __init__(self, kind: str, message: str, line: int) -> None:

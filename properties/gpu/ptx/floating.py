@@ -18,16 +18,25 @@ from trueband.properties.gpu.ptx.parse import Instruction
 from trueband.properties.gpu.ptx.wave import Mask, Wave, source
 
 _TWO: dict[str, Callable[[Any, Any], Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.fmax, "min": np.fmin, "div": np.divide,
-}  # fmt: skip
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "max": np.fmax,
+    "min": np.fmin,
+    "div": np.divide,
+}
 _ONE: dict[str, Callable[[Any], Any]] = {
-    "ex2": np.exp2, "lg2": np.log2, "rcp": np.reciprocal, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
-}  # fmt: skip
+    "ex2": np.exp2,
+    "lg2": np.log2,
+    "rcp": np.reciprocal,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+}
 _SMALLEST = np.finfo(np.float32).smallest_normal
 
 
 def flushed(value: Any) -> Any:
-    """What `.ftz` makes of it: 0 of its sign where it is subnormal."""
+    """Apply `.ftz`: subnormal numbers become 0 of their sign."""
     return np.where(np.abs(value) < _SMALLEST, np.copysign(np.float32(0), value), value)
 
 
@@ -86,7 +95,7 @@ def narrow(instruction: Instruction, match: re.Match[str]) -> Step:
 def narrow_two(instruction: Instruction, match: re.Match[str]) -> Step:
     """The first operand into the high half, the second into the low."""
     rounded = narrowed[match[1]]
-    target, high, low = instruction.operands[0], *(source(each, "f32") for each in instruction.operands[1:])
+    target, high, low = instruction.operands[0], *(source(operand, "f32") for operand in instruction.operands[1:])
     return lambda wave, mask: wave.write(
         target, rounded(high(wave)).astype(np.uint32) << np.uint32(16) | rounded(low(wave)), mask
     )
@@ -116,12 +125,12 @@ def _with_flush(operation: Callable[..., Any], flush: str | None) -> Callable[..
     return lambda *values: flushed(operation(*(flushed(value) for value in values)))
 
 
-def _counted(step: Step, what: str, each: int) -> Step:
+def _counted(step: Step, what: str, amount: int) -> Step:
     """The step, and so many of what it does in each thread."""
 
     def counted(wave: Wave, mask: Mask | None) -> None:
         if wave.counters is not None:
-            wave.count(what, each * (wave.lanes if mask is None else int(mask.sum())))
+            wave.count(what, amount * (wave.lanes if mask is None else int(mask.sum())))
         step(wave, mask)
 
     return counted

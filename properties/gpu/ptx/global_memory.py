@@ -62,7 +62,7 @@ class GlobalMemory:
         self._arrays = arrays
 
     def address(self, array: NDArray[Any]) -> int:
-        """Of the first element."""
+        """The address of the first element."""
         return BASE + self._offset(array)
 
     def places(self, array: NDArray[Any]) -> NDArray[np.int64]:
@@ -70,8 +70,8 @@ class GlobalMemory:
         at = np.zeros((), np.int64)
         for size, stride in zip(array.shape, array.strides, strict=True):
             at = at[..., None] + np.arange(size) * stride
-        found: NDArray[np.int64] = (at.reshape(-1, 1) + np.arange(array.itemsize)).reshape(-1) + self._offset(array)
-        return found
+        numbers: NDArray[np.int64] = (at.reshape(-1, 1) + np.arange(array.itemsize)).reshape(-1) + self._offset(array)
+        return numbers
 
     def _offset(self, array: NDArray[Any]) -> int:
         start = array.ctypes.data
@@ -81,7 +81,7 @@ class GlobalMemory:
         return _GUARD // 2  # an empty array: no byte of it is valid
 
     def distinct_bytes(self) -> int:
-        """That were loaded, and that were stored."""
+        """The numbers of distinct bytes that were loaded, and that were stored."""
         return int((self._reader != _NOBODY).sum() + self.stored.sum())
 
     def back(self) -> None:
@@ -149,12 +149,12 @@ def _extent(array: NDArray[Any]) -> Region:
 
 def _merged(regions: list[Region]) -> list[Region]:
     """Regions that do not overlap, in order."""
-    found: list[Region] = []
-    for region in sorted(regions, key=lambda each: each.start):
+    merged: list[Region] = []
+    for region in sorted(regions, key=lambda item: item.start):
         if region.start == region.stop:
             continue
-        if found and region.start < found[-1].stop:
-            found[-1].stop = max(found[-1].stop, region.stop)
+        if merged and region.start < merged[-1].stop:
+            merged[-1].stop = max(merged[-1].stop, region.stop)
         else:
-            found.append(Region(region.start, region.stop))
-    return found
+            merged.append(Region(region.start, region.stop))
+    return merged

@@ -16,18 +16,30 @@ from trueband.properties.gpu.ptx.wave import TYPES, Mask, Read, Wave, source
 _WIDER: dict[str, Any] = {"s16": np.int32, "u16": np.uint32, "s32": np.int64, "u32": np.uint64}
 _BITS: dict[str, Callable[[Any, Any], Any]] = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "add": np.add, "sub": np.subtract, "mul.lo": np.multiply, "max": np.maximum, "min": np.minimum,
-}  # fmt: skip
+    "add": np.add,
+    "sub": np.subtract,
+    "mul.lo": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
-    "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
-}  # fmt: skip
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lo": np.less,
+    "ls": np.less_equal,
+    "hi": np.greater,
+    "hs": np.greater_equal,
+}
 
 
 def apply(instruction: Instruction, function: Callable[..., Any], *kinds: str) -> Step:
     """A step that writes a function of the operands after the first, read as they are of `kinds`."""
     target = instruction.operands[0]
-    reads = [source(each, kind) for each, kind in zip(instruction.operands[1:], kinds, strict=True)]
+    reads = [source(operand, kind) for operand, kind in zip(instruction.operands[1:], kinds, strict=True)]
     if len(reads) == 2:
         first, second = reads
         return lambda wave, mask: wave.write(target, function(first(wave), second(wave)), mask)
@@ -160,7 +172,7 @@ def compare(instruction: Instruction, match: re.Match[str]) -> Step:
 
 @opcode(r"setp\.(lt|le|gt|ge|eq|ne|num|nan)(u?)(?:\.ftz)?\.f32")
 def compare_floating(instruction: Instruction, match: re.Match[str]) -> Step:
-    """With u, a comparison with NaN holds; without it, none does."""
+    """Compare floating-point numbers. With u, a comparison with NaN holds; without it, none does."""
     comparison, unordered = match[1], bool(match[2])
 
     def compared(x: Any, y: Any) -> Any:
@@ -180,9 +192,9 @@ def select(instruction: Instruction, match: re.Match[str]) -> Step:
 @opcode(r"cvt\.(s64|u64|s32|u32|s16|u16)\.(s64|u64|s32|u32|s16|u16|s8|u8)")
 def convert(instruction: Instruction, match: re.Match[str]) -> Step:
     """Between integers: widened by the sign of the source's type, or cut off."""
-    result, given = TYPES[match[1]], TYPES[match[2]]
-    if given().itemsize == 1:  # registers have no less than 16 bits: the low byte of one
-        return apply(instruction, lambda x: x.astype(given).astype(result), "u16")
+    result, origin = TYPES[match[1]], TYPES[match[2]]
+    if origin().itemsize == 1:  # registers have no less than 16 bits: the low byte of one
+        return apply(instruction, lambda x: x.astype(origin).astype(result), "u16")
     return apply(instruction, lambda x: x.astype(result), match[2])
 
 

@@ -20,7 +20,7 @@ class Kernel(NamedTuple):
     """A compiled kernel.
 
     Attributes:
-        executable: of its PTX.
+        executable: the executable of its PTX.
         shared: bytes of shared memory that a block has.
     """
 
@@ -41,22 +41,26 @@ class Pointer(NamedTuple):
 
 
 def launch(
-    kernel: Kernel, grid: tuple[int, int, int], arguments: Sequence[Pointer | int | float],
-    counters: dict[str, float] | None = None, blocks: Sequence[tuple[int, int, int]] | None = None, seed: int = 0,
-) -> None:  # fmt: skip
+    kernel: Kernel,
+    grid: tuple[int, int, int],
+    arguments: Sequence[Pointer | int | float],
+    counters: dict[str, float] | None = None,
+    blocks: Sequence[tuple[int, int, int]] | None = None,
+    seed: int = 0,
+) -> None:
     """Run a kernel on all blocks of a grid, in an order that the seed shuffles.
 
     Args:
         arguments: in the order of the kernel's own; further parameters, that Triton adds, are 0.
         counters: sums to be kept, see `counting`.
-        blocks: to run, instead of all.
+        blocks: the blocks to run, instead of all.
 
     Raises:
         Finding: the kernel does what it must not do. Nothing is stored then.
         NotEmulated: it does what is not emulated.
     """
-    pointers = [each for each in arguments if isinstance(each, Pointer)]
-    memory = GlobalMemory([each.array for each in pointers], [each.written for each in pointers])
+    pointers = [value for value in arguments if isinstance(value, Pointer)]
+    memory = GlobalMemory([pointer.array for pointer in pointers], [pointer.written for pointer in pointers])
     program = kernel.executable.program
     if len(arguments) > len(program.parameters):
         raise ValueError(f"arguments: expected at most {len(program.parameters)}, got {len(arguments)}")

@@ -50,17 +50,17 @@ def load_parameter(instruction: Instruction, match: re.Match[str]) -> Step:
 def move(instruction: Instruction, match: re.Match[str]) -> Step:
     """Also between a register and a vector of its halves, the low one first."""
     kind = match[1] or "b" + match[2]
-    target, given = instruction.operands
+    target, operand = instruction.operands
     if target.startswith("{"):
-        return _unpack(vector(target), given, kind)
-    if given.startswith("{"):
-        return _pack(target, vector(given), kind)
-    read = source(given, kind)
+        return _unpack(vector(target), operand, kind)
+    if operand.startswith("{"):
+        return _pack(target, vector(operand), kind)
+    read = source(operand, kind)
     return lambda wave, mask: wave.write(target, read(wave), mask)
 
 
-def _unpack(targets: list[str], given: str, kind: str) -> Step:
-    size, read = int(kind[1:]) // len(targets), source(given, kind)
+def _unpack(targets: list[str], register: str, kind: str) -> Step:
+    size, read = int(kind[1:]) // len(targets), source(register, kind)
     part = TYPES[f"b{size}"]
 
     def step(wave: Wave, mask: Mask | None) -> None:
@@ -73,7 +73,7 @@ def _unpack(targets: list[str], given: str, kind: str) -> Step:
 
 def _pack(target: str, parts: list[str], kind: str) -> Step:
     size, whole = int(kind[1:]) // len(parts), TYPES[kind]
-    reads = [source(each, f"b{size}") for each in parts]
+    reads = [source(part, f"b{size}") for part in parts]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         value = whole(0)
@@ -85,7 +85,7 @@ def _pack(target: str, parts: list[str], kind: str) -> Step:
 
 
 def held(register: str, kind: str, size: int) -> Any:
-    """What a loaded value of `size` bytes is widened to: a register may be wider, which its name tells."""
+    """What a loaded value of `size` bytes is widened to: its register may be wider, and its name does not say so."""
     wide = next((bits for name, bits in (("%rd", 64), ("%rs", 16), ("%r", 32)) if register.startswith(name)), 16)
     return TYPES[f"{'s' if kind == 's' else 'u'}{max(8 * size, wide)}"]
 
@@ -97,13 +97,13 @@ def load(instruction: Instruction, match: re.Match[str]) -> Step:
     targets, place = vector(instruction.operands[0]), address(instruction.operands[1], space)
     if len(targets) != count:
         raise NotEmulated(f"vector: expected {count} registers, got {len(targets)}")
-    given = TYPES[f"{'s' if match[3] == 's' else 'u'}{size * 8}"]
+    dtype = TYPES[f"{'s' if match[3] == 's' else 'u'}{size * 8}"]
     kinds = [held(target, match[3], size) for target in targets]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         lanes = taking(wave, mask)
         at = place(wave)[lanes]
-        data = np.ascontiguousarray(read_bytes(wave, space, at, size * count, lanes)).view(given)
+        data = np.ascontiguousarray(read_bytes(wave, space, at, size * count, lanes)).view(dtype)
         for index, (target, kind) in enumerate(zip(targets, kinds, strict=True)):
             value = np.zeros(wave.lanes, kind)
             value[lanes] = data[:, index]
@@ -118,7 +118,7 @@ def store(instruction: Instruction, match: re.Match[str]) -> Step:
     place, values = address(instruction.operands[0], space), vector(instruction.operands[1])
     if len(values) != count:
         raise NotEmulated(f"vector: expected {count} registers, got {len(values)}")
-    reads = [source(each, f"b{max(size * 8, 16)}") for each in values]
+    reads = [source(value, f"b{max(size * 8, 16)}") for value in values]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         lanes = taking(wave, mask)

@@ -15,10 +15,10 @@ class Instruction:
     """One instruction.
 
     Attributes:
-        opcode: with its modifiers, such as "ld.global.v4.b32".
+        opcode: the opcode with its modifiers, such as "ld.global.v4.b32".
         operands: as written; a vector in braces, an address in brackets.
         predicate: register that decides which threads take part, and whether it is negated; None: all do.
-        line: of the PTX text, from 1.
+        line: the line of the PTX text, from 1.
         text: as written.
     """
 
@@ -34,9 +34,9 @@ class Program:
     """A kernel.
 
     Attributes:
-        name: of the entry.
+        name: the name of the entry.
         parameters: names, in order.
-        threads: of a block.
+        threads: the number of threads of a block.
         instructions: in order.
         labels: {label: index of the instruction that follows}.
     """
@@ -74,7 +74,7 @@ def parse(ptx: str) -> Program:
         raise NotEmulated(f"ptx: expected a multiple of 32 threads in one dimension, got {sizes}")
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
-    line_ends = [each.start() for each in re.finditer("\n", ptx)]
+    line_ends = [match.start() for match in re.finditer("\n", ptx)]
     for statement in _STATEMENT.finditer(ptx, *entry.span(4)):
         text, start = statement[0], statement.start()
         while label := _LABEL.match(text):
@@ -84,7 +84,7 @@ def parse(ptx: str) -> Program:
         text = text.strip()
         if text and not _DIRECTIVE.match(text):
             instructions.append(_instruction(text, bisect.bisect_left(line_ends, start) + 1))
-    parameters = tuple(each.split()[-1] for each in entry[2].split(",") if each.strip())
+    parameters = tuple(parameter.split()[-1] for parameter in entry[2].split(",") if parameter.strip())
     return Program(entry[1], parameters, sizes[0], tuple(instructions), labels)
 
 
@@ -99,13 +99,13 @@ def _instruction(text: str, line: int) -> Instruction:
 
 def split(text: str) -> list[str]:
     """Operands separated by commas, but for those inside of braces and brackets."""
-    found, depth, begin = [], 0, 0
+    parts, depth, begin = [], 0, 0
     for at, letter in enumerate(text):
         depth += (letter in "{[") - (letter in "}]")
         if letter == "," and not depth:
-            found.append(text[begin:at].strip())
+            parts.append(text[begin:at].strip())
             begin = at + 1
-    return [*found, text[begin:].strip()]
+    return [*parts, text[begin:].strip()]
 
 
 def vector(operand: str) -> list[str]:

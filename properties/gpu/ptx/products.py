@@ -39,7 +39,7 @@ def tile(register: Lanes, warps: int, kind: str) -> Any:
 
 def left_factor(registers: list[Lanes], warps: int, kind: str) -> Any:
     """(warps, 16, k) of four registers: the upper and lower left, the upper and lower right blocks."""
-    first, second, third, fourth = (tile(each, warps, kind) for each in registers)
+    first, second, third, fourth = (tile(register, warps, kind) for register in registers)
     return np.concatenate([np.concatenate([first, third], axis=2), np.concatenate([second, fourth], axis=2)], axis=1)
 
 
@@ -48,8 +48,8 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
     """(16, k) times (k, 8), added to (16, 8) float32."""
     kind, size = match[2], 2 * 16 * 8 * int(match[1])
     targets = vector(instruction.operands[0])
-    left, right = ([source(each, "b32") for each in vector(operand)] for operand in instruction.operands[1:3])
-    added = [source(each, "f32") for each in vector(instruction.operands[3])]
+    left, right = ([source(register, "b32") for register in vector(operand)] for operand in instruction.operands[1:3])
+    added = [source(register, "f32") for register in vector(instruction.operands[3])]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         rows = left_factor([read(wave) for read in left], wave.warps, kind)

@@ -37,7 +37,7 @@ class SharedMemory:
         self._copies = self._products = 0  # under way
 
     def of(self, chosen: NDArray[np.bool_]) -> SharedMemory:
-        """That of the chosen blocks."""
+        """The shared memory of the chosen blocks."""
         other = object.__new__(SharedMemory)
         for name, value in self.__dict__.items():
             if isinstance(value, np.ndarray):
@@ -46,7 +46,7 @@ class SharedMemory:
         return other
 
     def barrier(self) -> None:
-        """All warps have arrived: what they did is seen by all."""
+        """Make the writes of all warps visible to all: they have all arrived."""
         if self._touched:
             self.writer.fill(0)
             self.reader.fill(0)
@@ -96,7 +96,7 @@ class SharedMemory:
         return at * size
 
     def land(self, places: NDArray[np.int64], data: NDArray[np.uint8], warps: NDArray[np.uint8]) -> None:
-        """It has written (k, size) bytes at places (k,); other warps see it after a barrier."""
+        """Write (k, size) bytes at places (k,). Other warps see them after a barrier."""
         size = data.shape[1]
         at = places // size
         self.bytes.reshape(-1, size)[at] = data
@@ -171,5 +171,5 @@ class SharedMemory:
 
     @staticmethod
     def _of(array: NDArray[Any], at: NDArray[np.int64], size: int) -> NDArray[Any]:
-        found: NDArray[Any] = array.reshape(-1, size)[at]
-        return found
+        values: NDArray[Any] = array.reshape(-1, size)[at]
+        return values

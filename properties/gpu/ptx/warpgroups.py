@@ -56,12 +56,12 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
     columns, depth, kind = int(match[1]), int(match[2]), match[3]
     targets = vector(instruction.operands[0])
     from_registers = instruction.operands[1].startswith("{")
-    given = vector(instruction.operands[1]) if from_registers else []
-    left = [source(each, "b32") for each in given]
+    registers = vector(instruction.operands[1]) if from_registers else []
+    left = [source(register, "b32") for register in registers]
     left_place = None if from_registers else source(instruction.operands[1], "u64")
     right_place = source(instruction.operands[2], "u64")
     adds = source(instruction.operands[3], "pred")
-    scales, majors = instruction.operands[4:6], [int(each) for each in instruction.operands[6:]]
+    scales, majors = instruction.operands[4:6], [int(operand) for operand in instruction.operands[6:]]
     if scales != ("1", "1"):
         raise NotEmulated(f"wgmma with factors scaled by {scales}")
     left_major = 0 if from_registers or not majors else majors[0]
@@ -74,7 +74,7 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
         # the same, and leaves their order to ptxas.
         if not wave.products.fenced:
             raise Fault("wgmma fence", "no wgmma.fence lies between the last wait_group, or the start, and a wgmma")
-        if wave.products.written.intersection(given):
+        if wave.products.written.intersection(registers):
             raise Fault("wgmma wait", "a factor is a register that a wgmma still writes")
         right_at = operand_places(wave, right_place, columns, depth, kind, bool(right_major))
         places = [right_at]
@@ -95,9 +95,9 @@ def multiply(instruction: Instruction, match: re.Match[str]) -> Step:
                     raise Fault("register", f"{target} is added to, and nothing wrote it")
                 part = np.where(keeps, before.view(np.float32), np.float32(0)) + part
             wave.registers[target] = part.view(np.uint32)
-        read = np.unique(np.concatenate([each.reshape(-1) for each in places]))
+        read = np.unique(np.concatenate([part.reshape(-1) for part in places]))
         wave.shared.hold(read)
-        wave.products.begin(Product(frozenset(targets), frozenset(given), read))
+        wave.products.begin(Product(frozenset(targets), frozenset(registers), read))
         if wave.counters is not None:
             wave.count("tensor operations", 2 * _ROWS * columns * depth * groups)
 
@@ -125,7 +125,7 @@ def operand_places(
         raise NotEmulated("a descriptor without a swizzle, or with a base offset")
     pitch = _PITCH[modes.pop()]
     row, column = np.arange(rows)[:, None], np.arange(depth)
-    start, leading, stride = (each[:, None, None] for each in (start, leading, stride))
+    start, leading, stride = (number[:, None, None] for number in (start, leading, stride))
     if transposed:  # 8 rows of the other axis
         wide = pitch // size
         at = start + row // wide * leading + column // 8 * stride + column % 8 * pitch + row % wide * size

@@ -1,4 +1,4 @@
-"""What the threads of a warp do together: barriers, shuffles, and 8x8 matrices between registers and shared memory."""
+"""Operations of a whole warp: barriers, shuffles, and 8x8 matrices between registers and shared memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shuffle(instruction: Instruction, match: re.Match[str]) -> Step:
     if instruction.predicate or "|" in instruction.operands[0]:
         raise NotEmulated("a shuffle with a predicate")
     target = instruction.operands[0]
-    value, by, limits = (source(each, "b32") for each in instruction.operands[1:4])
+    value, by, limits = (source(operand, "b32") for operand in instruction.operands[1:4])
     if instruction.operands[4] not in ("-1", "0xffffffff", "0xFFFFFFFF"):
         raise NotEmulated(f"a shuffle among some threads of a warp, {instruction.operands[4]}")
 
@@ -82,7 +82,7 @@ def load_matrices(instruction: Instruction, match: re.Match[str]) -> Step:
 def store_matrices(instruction: Instruction, match: re.Match[str]) -> Step:
     """The way back of `ldmatrix`."""
     count, place = int(match[1]), address(instruction.operands[0], "shared")
-    reads = [source(each, "b32") for each in vector(instruction.operands[1])]
+    reads = [source(register, "b32") for register in vector(instruction.operands[1])]
 
     def step(wave: Wave, mask: Mask | None) -> None:
         lanes = _giving(wave, count)

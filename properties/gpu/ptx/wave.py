@@ -24,10 +24,24 @@ Read = Callable[["Wave"], Lanes]
 WARP = 32
 # What a register holds, by the last part of an opcode. Registers are kept as unsigned numbers of their size.
 TYPES: dict[str, Any] = {
-    "pred": np.bool_, "b8": np.uint8, "b16": np.uint16, "b32": np.uint32, "b64": np.uint64, "u8": np.uint8,
-    "u16": np.uint16, "u32": np.uint32, "u64": np.uint64, "s8": np.int8, "s16": np.int16, "s32": np.int32,
-    "s64": np.int64, "f16": np.float16, "bf16": np.uint16, "f32": np.float32, "f64": np.float64,
-}  # fmt: skip
+    "pred": np.bool_,
+    "b8": np.uint8,
+    "b16": np.uint16,
+    "b32": np.uint32,
+    "b64": np.uint64,
+    "u8": np.uint8,
+    "u16": np.uint16,
+    "u32": np.uint32,
+    "u64": np.uint64,
+    "s8": np.int8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "f16": np.float16,
+    "bf16": np.uint16,
+    "f32": np.float32,
+    "f64": np.float64,
+}
 _UNSIGNED: dict[int, Any] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 # In lanes that a predicate left unwritten: NaN in all formats, and no address.
 _POISON = {2: 0xFFBA, 4: 0xFFBADBAD, 8: 0xFFFBADBADBADBAD0}
@@ -47,9 +61,15 @@ class Wave:
     """
 
     def __init__(
-        self, program: Program, memory: GlobalMemory, parameters: dict[str, int], grid: tuple[int, int, int],
-        blocks: NDArray[np.int64], shared_bytes: int, counters: dict[str, float] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        program: Program,
+        memory: GlobalMemory,
+        parameters: dict[str, int],
+        grid: tuple[int, int, int],
+        blocks: NDArray[np.int64],
+        shared_bytes: int,
+        counters: dict[str, float] | None = None,
+    ) -> None:
         self.program, self.memory, self.parameters, self.grid = program, memory, parameters, grid
         self.shared = SharedMemory(len(blocks), shared_bytes)
         self.copies, self.products = Copies(), Products()
@@ -119,10 +139,10 @@ class Wave:
 
 
 def source(operand: str, kind: str) -> Read:
-    """How an operand is read: a register, a number, or a name that the hardware fills in.
+    """Return how an operand is read: a register, a number, or a name that the hardware fills in.
 
     Args:
-        kind: of `TYPES`.
+        kind: one of `TYPES`.
     """
     wanted = TYPES[kind]
     size = np.dtype(wanted).itemsize

@@ -8,8 +8,8 @@
 
 The command `trueband sanitize` does the same in a process of its own.
 
-What it cannot tell: what the compiler makes of the kernel; faults at shapes that were not launched; wrong numbers.
-Neighboring elements of one tensor are not told apart: a column too many is the next row's. Addresses that a kernel
+It does not see what the compiler makes of the kernel, faults at shapes that were not launched, or wrong numbers.
+A column too many is the next row's first element, and goes unseen. Addresses that a kernel
 reads from memory are not checked.
 """
 

@@ -1,7 +1,7 @@
 """A tensor that is handed to a launch, and the addresses by which its accesses are known.
 
 Tensors lie anywhere in memory: what is beyond the end of one may be inside of another. The kernel is therefore given an
-address with the number of the argument in its highest bits, which no offset of a sane size changes: every access tells
+address with the number of the argument in its highest bits, which no offset of a sane size changes: every access shows
 which argument it was computed from.
 """
 
@@ -24,7 +24,7 @@ class Argument:
     """One tensor of a launch.
 
     Attributes:
-        name: of the kernel's argument. dtype, shape, strides: of the tensor, strides in elements.
+        name: the name of the kernel's argument. dtype, shape, strides: those of the tensor, strides in elements.
         item: bytes of an element.
         tagged: the address that the kernel is given.
         memory: the storage that it lies in.
@@ -57,11 +57,11 @@ class Argument:
         return inside & self._is_element(first) & self._is_element(last)
 
     def index(self, offset: int) -> tuple[int, ...]:
-        """Of the element at an offset in bytes; the axis of the widest stride takes what is out of bounds."""
+        """The index of the element at an offset in bytes; the axis of the widest stride takes what is out of bounds."""
         position, index = offset // self.item, [0] * len(self.shape)
         for axis in self._axes:
             index[axis], position = divmod(position, self.strides[axis])
-        if index and position:  # no axis tells one element from another, or a gap between rows
+        if index and position:  # no axis separates one element from another, or there is a gap between rows
             last = self._axes[-1] if self._axes else len(self.shape) - 1
             index[last] += position
         return tuple(index) if index else (position,)

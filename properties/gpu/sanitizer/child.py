@@ -1,7 +1,7 @@
 """The process in which kernels are watched: `python -m trueband.properties.gpu.sanitizer.child SPEC SEED FIRST FILE`.
 
 It has to be one of its own, because Triton decides when it is imported whether kernels are interpreted. FIRST names a
-function that is called before all else, or is empty. FILE gets one JSON line that tells the machine, one for each
+function that is called before all else, or is empty. FILE gets one JSON line for the machine, one for each
 launch, with what it is the first to have and counts so far, and a last one with all findings.
 """
 
@@ -30,8 +30,8 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
     with path.open("w", encoding="utf-8", buffering=1) as file, sanitized(seed) as report, every_configuration():
 
         def write(line: dict[str, Any], name: str, findings: list[Finding]) -> None:
-            told = {**line, name: [finding.to_dict() for finding in findings], **counts(report)}
-            file.write(json.dumps(told) + "\n")
+            record = {**line, name: [finding.to_dict() for finding in findings], **counts(report)}
+            file.write(json.dumps(record) + "\n")
 
         report.on_launch = lambda new: write({}, "new", new)
         end: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def main(spec: str, seed: int, first: str, path: Path) -> None:
 
 
 def counts(report: Report) -> dict[str, Any]:
-    """How much was looked at."""
+    """Count what was checked."""
     return {
         "launches": report.launches,
         "accesses": report.accesses,

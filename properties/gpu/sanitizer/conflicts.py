@@ -43,7 +43,7 @@ class Order:
     def add(self, program: int, place: Any, atomic: bool) -> int:
         """Number of a new access."""
         if self.count == len(self.programs):
-            self.programs, self.atomics = (np.concatenate([each, each]) for each in (self.programs, self.atomics))
+            self.programs, self.atomics = (np.concatenate([array, array]) for array in (self.programs, self.atomics))
         self.programs[self.count], self.atomics[self.count] = program, atomic
         self.places.append(place)
         self.count += 1
@@ -61,20 +61,20 @@ class Order:
                 _join(released, {**known, program: clock})
 
     def is_before(self, earlier: int, program: int) -> bool:
-        """Whether atomics order an access before whatever the program does from now on."""
+        """Return whether atomics order an access before whatever the program does from now on."""
         known = self._known.get(program, {})
         if earlier == MANY:  # which they were is not kept: the benefit of the doubt
             return bool(known)
         return known.get(int(self.programs[earlier]), -1) > earlier
 
     def unordered(self, earlier: Clocks, program: int) -> NDArray[np.bool_]:
-        """Which of earlier accesses are of other programs, and not before this one."""
-        found = (earlier == MANY) | ((earlier >= 0) & (self.programs[earlier] != program))
-        if found.any() and program in self._known:
-            for clock in np.unique(earlier[found]):
+        """Mark the earlier accesses by other programs that nothing orders before this one."""
+        race = (earlier == MANY) | ((earlier >= 0) & (self.programs[earlier] != program))
+        if race.any() and program in self._known:
+            for clock in np.unique(earlier[race]):
                 if self.is_before(int(clock), program):
-                    found &= earlier != clock
-        return found
+                    race &= earlier != clock
+        return race
 
 
 def _join(known: dict[int, int], other: dict[int, int]) -> None:
@@ -122,11 +122,11 @@ class Conflicts:
 
 def _clash(earlier: Clocks, lanes: Units, clock: int, order: Order, wrote: bool) -> Clash | None:
     """The conflict of an access with earlier ones; atomic operations have none with each other."""
-    found = order.unordered(earlier, int(order.programs[clock]))
+    race = order.unordered(earlier, int(order.programs[clock]))
     if wrote and order.atomics[clock]:
-        found &= ~((earlier >= 0) & order.atomics[earlier])
-    if not found.any():
+        race &= ~((earlier >= 0) & order.atomics[earlier])
+    if not race.any():
         return None
     concerned = np.zeros(int(lanes.max()) + 1, dtype=bool)
-    concerned[lanes[found]] = True
-    return Clash(concerned, int(earlier[found][0]), wrote)
+    concerned[lanes[race]] = True
+    return Clash(concerned, int(earlier[race][0]), wrote)

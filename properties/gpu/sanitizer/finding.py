@@ -1,4 +1,4 @@
-"""What the sanitizer found: where in the source, which tensor, which element, which programs."""
+"""A finding of the sanitizer: where in the source, which tensor, which element, which programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Place:
     """A place in the source of a kernel.
 
     Attributes:
-        file, line, function: of the access.
+        file, line, function: where the access is.
         callers: "file:line in function" of the functions that called it, up to the kernel.
     """
 
@@ -38,7 +38,7 @@ class Place:
     callers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return shown(self.file, self.line, self.function)
+        return place_text(self.file, self.line, self.function)
 
     @property
     def source(self) -> str:
@@ -51,7 +51,7 @@ class Place:
         return cls(values["file"], values["line"], values["function"], tuple(values["callers"]))
 
 
-def shown(file: str, line: int, function: str) -> str:
+def place_text(file: str, line: int, function: str) -> str:
     """ "file:line in function"; the file as seen from the working folder, if it lies there."""
     path = Path(file)
     short = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -59,14 +59,14 @@ def shown(file: str, line: int, function: str) -> str:
 
 
 def place(own: str, foreign: str) -> Place:
-    """Where the kernel is that is being interpreted.
+    """Return the place in the source of the kernel that is being interpreted.
 
     Args:
         own: folder of the sanitizer and of what mends the interpreter; the frame `run_programs` of it stands between
             the kernel and who launched it.
         foreign: folder of triton, whose frames are not the user's.
     """
-    told = []
+    frames = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -74,11 +74,11 @@ def place(own: str, foreign: str) -> Place:
         if is_own and code.co_name == "run_programs":
             break
         if not is_own and not code.co_filename.startswith((foreign, "<")):
-            told.append((code.co_filename, frame.f_lineno, code.co_name))
+            frames.append((code.co_filename, frame.f_lineno, code.co_name))
         frame = frame.f_back
-    if not told:
+    if not frames:
         return Place("<unknown>", 0, "<unknown>")
-    return Place(*told[0], tuple(shown(*each) for each in told[1:]))
+    return Place(*frames[0], tuple(place_text(*level) for level in frames[1:]))
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class Finding:
         kind: one of `KINDS`.
         kernel: its name.
         launch: how many launches there had been, this one counted.
-        place: of the access.
+        place: the place of the access.
         tensor: name of the argument; "name[1]" for a member of a tuple. Of "missing other": the tensor that changes.
-        dtype, shape: of the tensor.
-        index: of the first element concerned; beyond the shape, or negative, where there is none.
+        dtype, shape: those of the tensor.
+        index: the index of the first element concerned; beyond the shape, or negative, where there is none.
         lanes: of the access, that are concerned; of "missing other": elements that change, 0 if not their content
             changes but which of them are accessed (of no tensor: whether the launch ends well).
         program, grid: which program it was, of how many, along the three axes.
-        other_program, other_place: of the access it is in conflict with, if there is one.
+        other_program, other_place: those of the access it conflicts with, if any.
         times: how often the same was seen, at this place and this tensor.
         unwrapped: the element that lies 2^32 elements behind `index`, if there is one: an int32 offset has wrapped.
     """
@@ -119,7 +119,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
-        """What two findings have in common that tell the same fault."""
+        """The key that findings of one fault share."""
         return self.kind, self.kernel, self.place.file, self.place.line, self.tensor
 
     def again(self, times: int) -> Finding:
@@ -148,11 +148,11 @@ class Finding:
         unit = "elements" if self.kind == "missing other" else "lanes"
         more = f", the first of {self.lanes:,} {unit}" if self.lanes > 1 else ""
         label = "changes" if self.kind == "missing other" else "tensor "
-        told = [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
+        lines = [f"  {label}  {tensor}", f"  element  {list(self.index)}{more}"]
         if self.unwrapped is not None:
             wanted = list(self.unwrapped)
-            told.append(f"           an int32 offset has wrapped: in int64 it would be that of element {wanted}")
-        return told
+            lines.append(f"           an int32 offset has wrapped: in int64 it would be that of element {wanted}")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -160,10 +160,10 @@ class Finding:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The finding of a parsed JSON object."""
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        given["place"] = Place.from_dict(values["place"])
+        fields["place"] = Place.from_dict(values["place"])
         if values["other_place"] is not None:
-            given["other_place"] = Place.from_dict(values["other_place"])
-        return cls(**given)
+            fields["other_place"] = Place.from_dict(values["other_place"])
+        return cls(**fields)

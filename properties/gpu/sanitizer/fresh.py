@@ -52,13 +52,13 @@ class Fresh:
             self._compare(first, page)
 
     def first_unwritten(self, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-        """Which of the accesses of `size` bytes, at these bytes of the storage, read something unwritten."""
-        found = np.zeros(starts.shape, dtype=bool)
+        """Mark the accesses of `size` bytes, at these bytes of the storage, that read something unwritten."""
+        unwritten = np.zeros(starts.shape, dtype=bool)
         if not self._all_written:
             for place in _spread(size, self.unit):
                 places = self._unwritten.places(np.minimum((starts + place) // self.unit, self._units - 1))
-                found |= self._unwritten.data[0, places]
-        return found
+                unwritten |= self._unwritten.data[0, places]
+        return unwritten
 
     def write(self, starts: NDArray[np.int64], size: int) -> None:
         """A kernel stores `size` bytes at each of these bytes of the storage."""
@@ -67,22 +67,22 @@ class Fresh:
             self._unwritten.data[0, places] = False
 
     def _compare(self, first: int, page: NDArray[Any]) -> None:
-        """Of a page from the unit `first` on: what holds something else than the pattern has been written."""
+        """Compare a page from the unit `first` on: what differs from the pattern has been written."""
         there = self._memory[first : first + page.shape[1]]
         page[0, : len(there)] &= there == self._pattern
 
 
 class FreshMemory:
-    """All memory that torch.empty gave while `watched`, as long as it is there."""
+    """The memory that torch.empty gave while `watched`, as long as it exists."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Fresh]] = {}
 
     def of(self, tensor: Any) -> Fresh | None:
-        """What is known of a tensor's storage."""
+        """Return what is known of a tensor's storage."""
         storage = tensor.untyped_storage()
-        found = self._known.get(storage.data_ptr())
-        return found[1] if found is not None and found[0]() is storage else None
+        entry = self._known.get(storage.data_ptr())
+        return entry[1] if entry is not None and entry[0]() is storage else None
 
     def track(self, tensor: Any) -> None:
         """A tensor that torch has just allocated."""
@@ -92,7 +92,7 @@ class FreshMemory:
             return
         storage = tensor.untyped_storage()
         if storage.nbytes():
-            self._known = {address: each for address, each in self._known.items() if each[0]() is not None}
+            self._known = {address: entry for address, entry in self._known.items() if entry[0]() is not None}
             self._known[storage.data_ptr()] = weakref.ref(storage), Fresh(tensor)
 
     @contextmanager
@@ -101,7 +101,7 @@ class FreshMemory:
         import torch
 
         places = [(torch, name) for name in FUNCTIONS] + [(torch.Tensor, name) for name in METHODS]
-        replaced = {**{each: self._tracking(getattr(*each)) for each in places}, **lazily_filled(torch)}
+        replaced = {**{attribute: self._tracking(getattr(*attribute)) for attribute in places}, **lazily_filled(torch)}
         before = [(place, name, getattr(place, name)) for place, name in replaced]
         for (place, name), function in replaced.items():
             setattr(place, name, function)

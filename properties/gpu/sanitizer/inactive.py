@@ -25,7 +25,7 @@ _NAN_BITS = {"bf16": 0x7FC0, "fp8e5": 0x7F, "fp8e4nv": 0x7F, "fp8e5b16": 0x80, "
 
 
 class Filling:
-    """What stands in inactive lanes of loads without `other`, at some places of the source.
+    """The contents of inactive lanes of loads without `other`, at some places of the source.
 
     Args:
         kind: one of FILLINGS.
@@ -75,7 +75,7 @@ def _finding(launch: Launch, place: Place, program: Grid, seen: Seen) -> Finding
 
 
 def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -> Seen | None:
-    """What another run has done otherwise than the first; None: it did the same."""
+    """Describe what another run did differently from the first; None if it did the same."""
     memories = launch.memories.values()
     first = {memory.address: memory.swap(memory.before) for memory in memories}
     launch.again, launch.reached = True, None
@@ -88,7 +88,7 @@ def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -
         launch.again = False
         for memory in memories:  # pages that the first run had left alone
             first[memory.address] |= {
-                page: each for page, each in memory.before.items() if page not in first[memory.address]
+                page: content for page, content in memory.before.items() if page not in first[memory.address]
             }
         second = {memory.address: memory.swap(first[memory.address]) for memory in memories}
     for argument in launch.arguments:
@@ -105,5 +105,5 @@ def _changed(launch: Launch, run: Callable[[Filling], None], filling: Filling) -
 
 def _differences(first: Pages, second: Pages) -> NDArray[np.int64]:
     """The bytes of a storage, in order, that differ between two versions of the same pages."""
-    found = [page * PAGE + np.flatnonzero(first[page] != second[page]) for page in sorted(second)]
-    return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+    places = [page * PAGE + np.flatnonzero(first[page] != second[page]) for page in sorted(second)]
+    return np.concatenate([*places, np.zeros(0, dtype=np.int64)])

@@ -1,4 +1,4 @@
-"""Where the sanitizer takes hold of Triton's interpreter: its loads, stores and atomics, its launches, its programs."""
+"""The hooks of the sanitizer in Triton's interpreter: its loads, stores and atomics, its launches, its programs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ NEEDS_INTERPRETER = (
 def sanitized(seed: int = 0) -> Iterator[Report]:
     """Within it, kernels that are launched in Triton's interpreter are watched.
 
-    Programs of a launch run in a random order. An access out of bounds is told and not made: a load gives 0.
+    Programs of a launch run in a random order. An access out of bounds is reported and not made: a load gives 0.
 
     Args:
-        seed: of the order in which programs run.
+        seed: the seed of the order in which programs run.
 
     Yields:
         a report to which launches are added as they end.
@@ -77,7 +77,7 @@ def sanitized(seed: int = 0) -> Iterator[Report]:
 
 
 class _Watch:
-    """What replaces methods of the interpreter; `self` of those comes second."""
+    """The replacements of methods of the interpreter; `self` of those comes second."""
 
     def __init__(self, interpreter: Any, report: Report, seed: int, foreign: str) -> None:
         self.interpreter, self.report, self.seed, self.foreign = interpreter, report, seed, foreign
@@ -85,7 +85,7 @@ class _Watch:
         self.options: frozenset[str] = frozenset()
         self.launch: Launch | None = None
         self.filling: Filling | None = None
-        self.other_is_given = False
+        self.has_other = False
         self.order: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
 
     def launched(self, executor: Any, *args: Any, **kwargs: Any) -> None:
@@ -133,11 +133,11 @@ class _Watch:
     def legacy_load(self, *args: Any, **named: Any) -> Any:
         """Triton's load of pointers, which in the interpreter takes an `other` that is a single 0 for none."""
         own = hasattr(args[0], "builder")  # the semantic, where this is a method of one
-        self.other_is_given = args[2 + own] is not None
+        self.has_other = args[2 + own] is not None
         try:
             return self.before["_load_legacy"](*args, **named)
         finally:
-            self.other_is_given = False
+            self.has_other = False
 
     def load(self, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
         launch, here = self._here()
@@ -145,7 +145,7 @@ class _Watch:
         active = _lanes(mask, pointers.data)
         addresses, allowed, _ = launch.access("load", pointers.data, active, dtype.itemsize, here)
         handle = self.interpreter.TensorHandle
-        if other is None and not self.other_is_given and not active.all():
+        if other is None and not self.has_other and not active.all():
             if not launch.again:
                 launch.without_other.setdefault(here, launch.program)
             filling = self.filling
@@ -200,7 +200,7 @@ class _Watch:
         return self.launch, place(OWN, self.foreign)
 
     def _types(self, pointers: Any) -> tuple[Any, np.dtype[Any]]:
-        """Of what a pointer points to: triton's, and NumPy's."""
+        """The types that a pointer points to: triton's and NumPy's."""
         scalar = pointers.get_element_ty()
         return scalar, self.interpreter._get_np_dtype(scalar)
 
@@ -219,8 +219,10 @@ def _lanes(mask: Any, pointers: NDArray[Any]) -> Lanes:
 def _tensors(executor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(name, tensor) of what a kernel is launched with, members of tuples and the tensors of descriptors included."""
     names = inspect.getfullargspec(executor.fn).args
-    given = inspect.getcallargs(executor.fn, *args, **{name: value for name, value in kwargs.items() if name in names})
-    for name, value in given.items():
+    arguments = inspect.getcallargs(
+        executor.fn, *args, **{name: value for name, value in kwargs.items() if name in names}
+    )
+    for name, value in arguments.items():
         yield from _flat(name, value)
 
 

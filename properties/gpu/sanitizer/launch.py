@@ -26,7 +26,7 @@ class Launch:
         kernel: its name. number: how many launches there have been, this one counted.
         arguments: its tensors. memories: the storages they lie in.
         findings: what was found, by key.
-        grid, program: of the program that runs.
+        grid, program: those of the program that runs.
         unchecked: accesses through addresses that came from memory.
         without_other: where loads had inactive lanes and no `other`: {place: the first program}.
         reached: in another run (see `inactive`), an access that the first one did not make.
@@ -59,16 +59,21 @@ class Launch:
     def tagged(self, tensor: Any) -> int:
         """The address that the kernel is given for a tensor; each argument's in turn, where one is given twice."""
         identity = _identity(tensor)
-        place = next((place for place, each in enumerate(self._waiting) if each[0] == identity), None)
+        place = next((place for place, waiting in enumerate(self._waiting) if waiting[0] == identity), None)
         if place is None:
             return int(tensor.data_ptr())
         self._waiting.append(self._waiting.pop(place))
         return self._waiting[-1][1].tagged
 
     def access(
-        self, kind: str, addresses: Addresses, active: Lanes, size: int, place: Place,
+        self,
+        kind: str,
+        addresses: Addresses,
+        active: Lanes,
+        size: int,
+        place: Place,
         values: NDArray[Any] | None = None,
-    ) -> tuple[Addresses, Lanes, int]:  # fmt: skip
+    ) -> tuple[Addresses, Lanes, int]:
         """Look at an access of `size` bytes at the addresses of active lanes.
 
         Returns:
@@ -106,7 +111,7 @@ class Launch:
 
     def _look(
         self, kind: str, argument: Argument, starts: NDArray[np.int64], size: int, clock: int, place: Place
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Accesses inside of a tensor, at these bytes of its storage."""
         memory = argument.memory
         if kind != "load":
@@ -125,9 +130,7 @@ class Launch:
         if clash is not None:
             self._race(kind, argument, starts, clash, place)
 
-    def _race(
-        self, kind: str, argument: Argument, starts: NDArray[np.int64], clash: Clash, place: Place
-    ) -> None:  # fmt: skip
+    def _race(self, kind: str, argument: Argument, starts: NDArray[np.int64], clash: Clash, place: Place) -> None:
         lanes = np.zeros(len(starts), dtype=bool)
         lanes[: len(clash.lanes)] = clash.lanes
         both_write = kind != "load" and clash.earlier_wrote
@@ -152,19 +155,36 @@ class Launch:
             self._find("lane race", place, argument, offsets, differ)
 
     def _find(
-        self, kind: str, place: Place, argument: Argument, offsets: NDArray[np.int64], lanes: Lanes,
-        other: Grid | None = None, other_place: Place | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        place: Place,
+        argument: Argument,
+        offsets: NDArray[np.int64],
+        lanes: Lanes,
+        other: Grid | None = None,
+        other_place: Place | None = None,
+    ) -> None:
         """A finding; `offsets`: in bytes from the first element of the tensor, `lanes`: those concerned."""
         if self.again:
             return
         self.add(
             Finding(
-                kind, self.kernel, self.number, place, argument.name, argument.dtype, argument.shape,
-                argument.index(int(offsets[lanes][0])), int(lanes.sum()), self.program, self.grid, other, other_place,
+                kind,
+                self.kernel,
+                self.number,
+                place,
+                argument.name,
+                argument.dtype,
+                argument.shape,
+                argument.index(int(offsets[lanes][0])),
+                int(lanes.sum()),
+                self.program,
+                self.grid,
+                other,
+                other_place,
                 unwrapped=argument.unwrapped(int(offsets[lanes][0])),
             )
-        )  # fmt: skip
+        )
 
     def add(self, finding: Finding) -> None:
         """The first of its key is kept, and how many there were."""

@@ -26,7 +26,7 @@ def fill(address: int, size: int, number: bytes) -> bool:
     """Make `size` bytes at an address hold a number over and over. False: it cannot be done here, nothing is changed.
 
     Args:
-        address: of an element; whole pages between it and the end are mapped anew, whoever has allocated them.
+        address: the address of an element; whole pages from there to the end are mapped anew, whoever allocated them.
         number: its bytes; as many as divide a page.
     """
     page = mmap.PAGESIZE
@@ -43,15 +43,15 @@ def fill(address: int, size: int, number: bytes) -> bool:
 def lazily_filled(torch: Any) -> dict[tuple[Any, str], Function]:
     """{(owner, name): what stands in place} of the functions of torch that give one number everywhere."""
     tensor = torch.Tensor
-    found: dict[tuple[Any, str], Function] = {}
+    replaced: dict[tuple[Any, str], Function] = {}
     for value, name in ((0, "zeros"), (1, "ones"), (None, "full")):
         for owner, full_name, empty in (
             (torch, name, torch.empty),
             (torch, f"{name}_like", torch.empty_like),
             (tensor, f"new_{name}", tensor.new_empty),
         ):
-            found[owner, full_name] = _lazily(torch, getattr(owner, full_name), empty, value)
-    return found
+            replaced[owner, full_name] = _lazily(torch, getattr(owner, full_name), empty, value)
+    return replaced
 
 
 def _lazily(torch: Any, function: Function, empty: Function, value: int | None) -> Function:
@@ -60,33 +60,34 @@ def _lazily(torch: Any, function: Function, empty: Function, value: int | None) 
 
     @functools.wraps(function)
     def allocate(*args: Any, **kwargs: Any) -> Any:
-        given = list(args)
+        arguments = list(args)
         number = value
-        if number is None and len(given) > 1:  # full(size, number), full_like(tensor, number), new_full(size, number)
-            number = given.pop(1 if of_torch or len(given) == 2 else 2)
-        if kwargs.get("out") is not None or number is None or _count(given) * 16 < LARGE:
+        # full(size, number), full_like(tensor, number), new_full(size, number)
+        if number is None and len(arguments) > 1:
+            number = arguments.pop(1 if of_torch or len(arguments) == 2 else 2)
+        if kwargs.get("out") is not None or number is None or _count(arguments) * 16 < LARGE:
             return function(*args, **kwargs)
         kind = kwargs.get("dtype")
         if kind is None and value is None and of_torch:
             kwargs = {**kwargs, "dtype": torch.tensor(number).dtype}
-        made = empty(*given, **kwargs)
+        made = empty(*arguments, **kwargs)
         if type(made) is torch.Tensor and made.device.type == "cpu" and made.layout is torch.strided:
             storage = made.untyped_storage()
-            one = torch.tensor([number], dtype=made.dtype).view(torch.uint8).numpy().tobytes()
-            if fill(storage.data_ptr(), storage.nbytes(), one):
+            element = torch.tensor([number], dtype=made.dtype).view(torch.uint8).numpy().tobytes()
+            if fill(storage.data_ptr(), storage.nbytes(), element):
                 return made
         return function(*args, **kwargs)
 
     return allocate
 
 
-def _count(given: Sequence[Any]) -> int:
+def _count(arguments: Sequence[Any]) -> int:
     """Elements of a tensor of the size or the tensor that a function is given; a tensor may come before the size."""
-    if given and hasattr(given[0], "numel"):
-        tensor, *given = given
-        if not given:
+    if arguments and hasattr(arguments[0], "numel"):
+        tensor, *arguments = arguments
+        if not arguments:
             return int(tensor.numel())
-    sizes = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
+    sizes = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], Sequence) else arguments
     return math.prod(int(size) for size in sizes)
 
 
@@ -100,8 +101,8 @@ def _libc() -> Any:
 
 def _map(address: int, length: int, descriptor: int) -> bool:
     protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, _FIXED | mmap.MAP_PRIVATE
-    found = _libc().mmap(address, length, protection, flags, descriptor, 0)
-    return bool(found == address)
+    mapped = _libc().mmap(address, length, protection, flags, descriptor, 0)
+    return bool(mapped == address)
 
 
 @functools.cache

@@ -40,10 +40,10 @@ class Memory:
 
     def swap(self, others: Pages) -> Pages:
         """Put other pages in place, and return what was there."""
-        found = {page: self._page(page).copy() for page in others}
+        pages = {page: self._page(page).copy() for page in others}
         for page, other in others.items():
             self._page(page)[:] = other
-        return found
+        return pages
 
     def _page(self, page: int) -> Bytes:
         return self._bytes[page * PAGE : (page + 1) * PAGE]

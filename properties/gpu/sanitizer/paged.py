@@ -17,7 +17,7 @@ class Paged:
     Args:
         units: how many there are.
         fill: what each holds at first, one value for each row.
-        on_page: told of a page that is touched for the first time: its first unit, and what it holds, (rows, units).
+        on_page: called when a page is first touched, with its first unit and its contents, (rows, units).
 
     Attributes:
         data: (rows, places) of the pages that exist, in the order in which they were touched; see `places`.
@@ -32,15 +32,15 @@ class Paged:
         self.data = np.repeat(fill[:, None], self._page, axis=1)
 
     def places(self, units: Units) -> Units:
-        """Where units stand in `data`, which may be another array after this."""
+        """Return the places of units in `data`, which may be another array after this."""
         pages = units // self._page
         slots = self._slots[pages]
         if (slots < 0).any():
             for page in np.unique(pages[slots < 0]):
                 self._add(int(page))
             slots = self._slots[pages]
-        found: Units = slots * np.int64(self._page) + units % self._page
-        return found
+        units_of_pages: Units = slots * np.int64(self._page) + units % self._page
+        return units_of_pages
 
     def existing(self) -> list[tuple[int, NDArray[np.generic]]]:
         """(first unit, (rows, units)) of each page that exists; a view."""

@@ -12,7 +12,7 @@ from trueband.properties.results.machine import Machine
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen.
+    """The findings of a run.
 
     Attributes:
         findings: each fault once.
@@ -21,8 +21,8 @@ class Outcome:
         unchecked: lanes whose address the kernel had read from memory, which are not checked.
         kernels: names.
         crash: how the function or its process ended, if not well.
-        interrupted: by Ctrl-C; what had been found is there.
-        machine: where it ran; empty where the process ended before it could tell.
+        interrupted: whether Ctrl-C ended it; earlier findings are kept.
+        machine: where it ran; empty where the process ended too early.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -41,7 +41,7 @@ def sanitize(
     """Call the function `module:function` or `file.py:function` under the sanitizer.
 
     Args:
-        seed: of the order in which the programs of a launch run.
+        seed: the seed of the order in which the programs of a launch run.
         time_limit: seconds for all of it; None: as long as it takes.
         first: `module:function` that is called before all else, such as one that mends the interpreter.
         memory_limit: MiB that the process may hold; what is allocated and never written does not count. None: no limit.
@@ -60,9 +60,9 @@ def _outcome(ended: Ended) -> Outcome:
     end = ended.lines[-1]
     if "unusable" in end:
         raise TargetError(end["unusable"])
-    findings = end["findings"] if "findings" in end else [each for line in ended.lines for each in line["new"]]
+    findings = end["findings"] if "findings" in end else [finding for line in ended.lines for finding in line["new"]]
     return Outcome(
-        [Finding.from_dict(each) for each in findings],
+        [Finding.from_dict(finding) for finding in findings],
         end["launches"],
         end["accesses"],
         end["unchecked"],

@@ -1,4 +1,4 @@
-"""What a run of the sanitizer has seen."""
+"""The report of a run of the sanitizer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Report:
         unchecked: lanes whose address came from memory, which belong to no argument.
         kernels: their names.
         fresh: memory that nothing has written.
-        on_launch: told at the end of each launch which faults it is the first to have.
+        on_launch: called at the end of each launch, with the faults that no launch before had.
     """
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ def test_masks_follow_the_ids() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ({"repeat": 2, "of": [1, 2], "length": 5}, "input_ids: expected 5 tokens, as told with the recipe, got 4"),
+        ({"repeat": 2, "of": [1, 2], "length": 5}, "input_ids: expected 5 tokens, as the recipe says, got 4"),
         ([[1, 2], [3]], "input_ids: expected rows of one length"),
         ([[1.5]], "input_ids: expected integers"),
         ({"twice": [1]}, "input_ids: expected a recipe of repeat or concat"),

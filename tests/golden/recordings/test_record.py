@@ -293,4 +293,4 @@ def test_verify_on_the_command_line(made: Made, golden_cli: Cli, capsys: pytest.
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["record"] for line in lines] == ["run", *["golden"] * 8, "summary"]
     assert golden_cli("verify", model.recording, "--checkpoint", model.folder) == 0
-    assert "recording     8 taps: 8 passed" in capsys.readouterr().out
+    assert "recording  8 taps: 8 passed" in capsys.readouterr().out

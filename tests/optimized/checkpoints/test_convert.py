@@ -248,7 +248,7 @@ def test_wrong_usage(options: tuple[Any, ...], message: str, convert: Run, tmp_p
 
 
 def test_a_target_that_is_there_is_left_alone(convert: Run, bart: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^TARGET: expected a folder that is not there yet"):
+    with pytest.raises(ValueError, match=r"^TARGET: expected a folder that does not exist yet"):
         convert("bart-to-led", bart, tmp_path)
 
 

@@ -22,12 +22,12 @@ def add_checkpoint(command: argparse.ArgumentParser) -> None:
     """The options of `verify` that concern a folder."""
     command.add_argument("--checkpoint", type=Path, metavar="DIR", help=FOLDER)
     command.add_argument(
-        "--as", dest="checkpoint_id", metavar="HUB_ID", help="which checkpoint DIR holds, where several have its shape"
+        "--as", dest="checkpoint_id", metavar="HUB_ID", help="the checkpoint in DIR, where several have its shape"
     )
 
 
 def watch_checkpoint(options: argparse.Namespace, on_record: Callable[[GoldenRecord], None]) -> None:
-    """Run the goldens of a folder; what runs now is told on stderr.
+    """Run the goldens of a folder. Progress goes to stderr.
 
     Raises:
         ValueError: see `verify_checkpoint`; options that do not go with a folder.
@@ -40,10 +40,14 @@ def watch_checkpoint(options: argparse.Namespace, on_record: Callable[[GoldenRec
         )
     for witness in options.witness or ["optimized"]:
         verify_checkpoint(
-            options.checkpoint, options.ids, chosen=options.checkpoint_id, witness=witness,
-            progress=lambda line: print(line, file=sys.stderr, flush=True), on_record=on_record,
+            options.checkpoint,
+            options.ids,
+            chosen=options.checkpoint_id,
+            witness=witness,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+            on_record=on_record,
             keep=lambda golden: _chosen(golden, options),
-        )  # fmt: skip
+        )
 
 
 def _chosen(golden: Golden, options: argparse.Namespace) -> bool:

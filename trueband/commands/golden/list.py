@@ -16,10 +16,10 @@ from trueband.reports.console import print_line, print_table
 from trueband.session.golden_choice import NAMED_CHECKS
 
 DESCRIPTION = """\
-List the goldens of the store, and the named checks beside them: id, kind, whether `trueband golden verify` can compute
-it here, and what passing says. Kinds: published (printed by others); derived (printed by others, for weights that must
-give the same); superseded (printed and known to be wrong: a correct implementation misses it); peer (recorded from
-another library); taps (recorded from the reference); check (claims without a stored number)."""
+List the goldens of the store and the named checks: id, kind, whether `trueband golden verify` can compute it here, and
+what passing says. Kinds: published (printed by others); derived (printed by others, for weights that must give the
+same); superseded (printed and known to be wrong: a correct implementation misses it); peer (recorded from another
+library); taps (recorded from the reference); check (claims without a stored number)."""
 ALL_KINDS = (*(kind for kind in KINDS if kind != "recording"), "check")
 
 
@@ -52,28 +52,33 @@ def run_list(options: argparse.Namespace) -> int:
 
 
 def all_rows() -> list[dict[str, Any]]:
-    """What is listed of each golden and check."""
+    """List each golden and check as plain data."""
     store = open_store()
     store.check()
     rows = []
     for name in store:
         golden = store.golden(name)
-        told = golden.metadata
+        metadata = golden.metadata
         rows.append(
             {
-                "id": name, "kind": told.kind, "checkpoint": told.checkpoint, "claim": told.claim,
-                "runs_here": obstacle(golden) is None, "why_not": obstacle(golden),
-                "file": store.index[name]["file"], "sha256": store.index[name]["sha256"],
+                "id": name,
+                "kind": metadata.kind,
+                "checkpoint": metadata.checkpoint,
+                "claim": metadata.claim,
+                "runs_here": obstacle(golden) is None,
+                "why_not": obstacle(golden),
+                "file": store.index[name]["file"],
+                "sha256": store.index[name]["sha256"],
             }
-        )  # fmt: skip
+        )
     for check in NAMED_CHECKS.values():
-        told_of_it = {"id": check.name, "kind": "check", "checkpoint": None, "claim": check.claim, "runs_here": True}
-        rows.append(told_of_it | {"why_not": None, "file": None, "sha256": None})
+        row = {"id": check.name, "kind": "check", "checkpoint": None, "claim": check.claim, "runs_here": True}
+        rows.append(row | {"why_not": None, "file": None, "sha256": None})
     return rows
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """For a reader."""
+    """Print for a reader."""
     print_table(("",) * 4, ((row["id"], row["kind"], _where(row), row["claim"]) for row in rows))
     counts = Counter(row["kind"] for row in rows)
     here_count = sum(row["runs_here"] for row in rows)

@@ -18,8 +18,8 @@ from trueband.reports.json_lines import first_line
 DESCRIPTION = f"""\
 Record what every layer of a model gives on inputs of yours, to find out later whether it still does: with another
 version of torch, on another device, in another dtype. MODEL_DIR holds config.json and weights, as transformers or
-save_pretrained write them: LED, Longformer, RoBERTa or XLM-RoBERTa. Which head is recorded says the class under
-"architectures"; where that is not a class of this package, there is none.
+save_pretrained write them: LED, Longformer, RoBERTa or XLM-RoBERTa. The class under "architectures" names the head that
+is recorded; a class that this package does not have means no head.
 
 --inputs is a JSON object of padded lists, or a safetensors file:
   {{"input_ids": [[0, 9064, 42, 2], [0, 713, 2, 1]], "attention_mask": [[1, 1, 1, 1], [1, 1, 1, 0]]}}
@@ -27,17 +27,17 @@ with global_attention_mask for Longformer and LED, decoder_input_ids and decoder
 decoder with cross-attention encoder_hidden_states and encoder_attention_mask. For multiple choice each text is a list
 of choices. Other arguments, such as inputs_embeds, are refused.
 
-Stored are, for each stage (embeddings, layers, pooler, logits): what it reads (all rows), what the float64 reference
-gives for that at selected rows, how far a correct implementation may be off there in float64, float32, bfloat16 and
-float16, and what the optimized model gave. Nothing is written where that is out of its bound. Weights are not stored;
-their sha256 is. Check the recording with
+The recording stores, for each stage (embeddings, layers, pooler, logits): its input (all rows), the float64 reference's
+output at selected rows, how far a correct implementation may be off there in float64, float32, bfloat16 and float16,
+and the optimized model's output. Nothing is written if that is out of its bound. Weights are not stored, but their
+sha256 is. Check the recording with
 
   trueband golden verify FILE --checkpoint MODEL_DIR
   trueband golden diff OLD NEW
 
-What it costs: the model runs once in float64 (8 bytes for each weight). The reference computes the selected rows only,
-in NumPy, in about (rows x tokens + tokens x width) x width steps for each layer; {MOST} rows of 4,096 tokens are some
-minutes for a model of base size, --rows all is for short texts. The file holds 4 bytes for each token, channel and
+The cost: the model runs once in float64 (8 bytes for each weight). The reference computes the selected rows only, in
+NumPy, in about (rows x tokens + tokens x width) x width steps for each layer. {MOST} rows of 4,096 tokens take some
+minutes for a model of base size; --rows all is for short texts. The file holds 4 bytes for each token, channel and
 stage: 512 tokens, 768 channels, 14 stages are 22 MB. A text a little longer than the largest window shows all that a
 long one does."""
 
@@ -48,12 +48,16 @@ def add_record(actions: Commands[Command]) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="MODEL_DIR", help="config.json and weights")
     add("--inputs", type=Path, required=True, metavar="FILE", help="ids and masks, JSON or safetensors")
-    add("--out", type=Path, required=True, metavar="FILE", help="to write, *.safetensors")
+    add("--out", type=Path, required=True, metavar="FILE", help="file to write, *.safetensors")
     add("--dtype", help="of the optimized model (default: as the weights are stored)")
     add("--device", help="of the optimized model, e.g. cuda (default: cpu)")
-    add("--rows", metavar="ROWS", help="of the input to keep, --rows=0,1,-1 or all (default: ends, pads, globals, "
-        f"edges of windows and some between, {MOST} at most)")  # fmt: skip
-    add("--why", metavar="TEXT", help="reason to replace a file that is there; kept in the file")
+    add(
+        "--rows",
+        metavar="ROWS",
+        help="input rows to keep, --rows=0,1,-1 or all (default: ends, pads, globals, "
+        f"edges of windows and some between, {MOST} at most)",
+    )
+    add("--why", metavar="TEXT", help="reason to replace an existing file; kept in the file")
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -68,7 +72,7 @@ def run_record(options: argparse.Namespace) -> int:
 
 
 def report(made: Made, out: Path) -> None:
-    """For a reader."""
+    """Print for a reader."""
     for line in made.wiring:
         print_line(f"FAILED  {line}")
     for verdict in made.verdicts:
@@ -78,8 +82,8 @@ def report(made: Made, out: Path) -> None:
     print_line("A number is the largest error of the optimized model, in units of the bound.")
     if made.old is not None:
         print_line("")
-        told = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
-        with_torch = f" (recorded with torch {told})" if told else ""
+        version = {**machine_of(made.old), **made.old.metadata.details}.get("torch")
+        with_torch = f" (recorded with torch {version})" if version else ""
         print_line(f"old against new{with_torch}{': ' + made.incomparable if made.incomparable else ''}")
         print_apart(made.apart)
     if not made.passed:
@@ -90,10 +94,16 @@ def report(made: Made, out: Path) -> None:
 
 
 def report_json(made: Made, out: Path) -> None:
-    """For a program."""
-    told = first_line(
-        "recording", machine_of(made.golden), file=str(out), written=made.passed, wiring=made.wiring,
-        taps=[verdict.to_dict() for verdict in made.verdicts], why=made.golden.metadata.why,
-        old_against_new=[each.to_dict() for each in made.apart], incomparable=made.incomparable,
-    )  # fmt: skip
-    print(json.dumps(told))
+    """Print as JSON."""
+    line = first_line(
+        "recording",
+        machine_of(made.golden),
+        file=str(out),
+        written=made.passed,
+        wiring=made.wiring,
+        taps=[verdict.to_dict() for verdict in made.verdicts],
+        why=made.golden.metadata.why,
+        old_against_new=[tap.to_dict() for tap in made.apart],
+        incomparable=made.incomparable,
+    )
+    print(json.dumps(line))

@@ -13,12 +13,12 @@ from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.golden.runners import obstacle
 from trueband.golden.store import Golden, open_store
-from trueband.reports.console import print_line
+from trueband.reports.console import print_fields, print_line
 from trueband.session.golden_choice import choose
 
 DESCRIPTION = """\
-Show all that is told of a golden: what it claims, who published it and where, its license, its inputs, what was
-printed and with which tolerance, and how to verify it. With --json the numbers are complete."""
+Show a golden: what it claims, who published it and where, its license, its inputs, what was printed and with which
+tolerance, and how to verify it. With --json the numbers are complete."""
 SHOWN = 8  # numbers of an array
 
 
@@ -33,18 +33,21 @@ def run_show(options: argparse.Namespace) -> int:
     """Print it."""
     (item,) = choose([options.id]).items
     if not isinstance(item, Golden):
-        told = {"id": item.name, "kind": "check", "claim": item.claim, "verify": f"trueband golden verify {item.name}"}
+        fields = {
+            "id": item.name,
+            "kind": "check",
+            "claim": item.claim,
+            "verify": f"trueband golden verify {item.name}",
+        }
         if options.json:
-            print(json.dumps(told, indent=1))
+            print(json.dumps(fields, indent=1))
         else:
-            for line in (item.name, *(f"  {name:12}{value}" for name, value in told.items() if name != "id")):
-                print_line(line)
+            _print(item.name, [(name, value) for name, value in fields.items() if name != "id"])
         return exit_codes.PASSED
     if options.json:
         print(json.dumps(as_json(item), indent=1))
     else:
-        for line in lines_of(item):
-            print_line(line)
+        _print(item.id, fields_of(item))
     return exit_codes.PASSED
 
 
@@ -57,32 +60,45 @@ def as_json(golden: Golden) -> dict[str, Any]:
     return golden.metadata.to_dict() | {"arrays": arrays, "file": open_store().index[golden.id]["file"]}
 
 
-def lines_of(golden: Golden) -> list[str]:
-    """For a reader."""
-    told, reason = golden.metadata, obstacle(golden)
-    source = told.source
+def fields_of(golden: Golden) -> list[tuple[str, str | None]]:
+    """Names and values, as a person reads them. A value is empty or None where the golden has none."""
+    metadata, reason = golden.metadata, obstacle(golden)
+    source = metadata.source
     place = " ".join(filter(None, (source.repository, source.path, source.commit and f"@ {source.commit}")))
     tolerance = "none: it must agree exactly"
-    if told.tolerance is not None:
-        relative = f" + {told.tolerance.relative:g} x |expected|" if told.tolerance.relative else ""
-        tolerance = f"{told.tolerance.absolute:g}{relative} ({told.tolerance.why})"
+    if metadata.tolerance is not None:
+        relative = f" + {metadata.tolerance.relative:g} x |expected|" if metadata.tolerance.relative else ""
+        tolerance = f"{metadata.tolerance.absolute:g}{relative} ({metadata.tolerance.why})"
     elif "tolerance" in golden.arrays:
         tolerance = f"for each number: {_numbers(golden.arrays['tolerance'])}"
-    shown: list[tuple[str, Any]] = [
-        ("claim", told.claim), ("kind", told.kind), ("published by", source.publisher), ("at", place),
-        ("also in", json.dumps(told.also_in) if told.also_in else ""), ("license", told.license),
-        ("checkpoint", told.checkpoint or "none"), ("revision", told.revision),
-        ("weights", ", ".join(f"{name} sha256 {sha256}" for name, sha256 in told.weights_sha256.items())),
-        ("class", told.model_class), ("converted", json.dumps(told.conversion) if told.conversion else ""),
-        ("inputs", json.dumps(told.inputs)), ("output", f"{told.output} {told.slice or ''}".rstrip()),
-        ("dtype", told.dtype), ("tolerance", tolerance),
-        ("expected", ", ".join(map(repr, told.expected)) if told.expected is not None else ""),
+    return [
+        ("claim", metadata.claim),
+        ("kind", metadata.kind),
+        ("published by", source.publisher),
+        ("at", place),
+        ("also in", json.dumps(metadata.also_in) if metadata.also_in else ""),
+        ("license", metadata.license),
+        ("checkpoint", metadata.checkpoint or "none"),
+        ("revision", metadata.revision),
+        ("weights", ", ".join(f"{name} sha256 {sha256}" for name, sha256 in metadata.weights_sha256.items())),
+        ("class", metadata.model_class),
+        ("converted", json.dumps(metadata.conversion) if metadata.conversion else ""),
+        ("inputs", json.dumps(metadata.inputs)),
+        ("output", f"{metadata.output} {metadata.slice or ''}".rstrip()),
+        ("dtype", metadata.dtype),
+        ("tolerance", tolerance),
+        ("expected", ", ".join(map(repr, metadata.expected)) if metadata.expected is not None else ""),
         *((name, _array(golden.arrays[name])) for name in sorted(golden.arrays)),
-        ("note", told.note), ("replaced", "; ".join(told.why)), ("written by", told.generator),
+        ("note", metadata.note),
+        ("replaced", "; ".join(metadata.why)),
+        ("written by", metadata.generator),
         ("verify", f"trueband golden verify {golden.id}" if reason is None else f"cannot run here: {reason}"),
-    ]  # fmt: skip
-    width = max(len(name) for name, _ in shown)
-    return [golden.id, *(f"  {name:{width}}  {value}" for name, value in shown if value)]
+    ]
+
+
+def _print(golden_id: str, fields: list[tuple[str, str | None]]) -> None:
+    print_line(golden_id)
+    print_fields(fields, indent="  ")
 
 
 def _array(array: NDArray[Any]) -> str:

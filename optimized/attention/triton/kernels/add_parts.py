@@ -8,9 +8,21 @@ from trueband.optimized.attention.triton.kernels.tiles import load_rows, sequenc
 
 @triton.jit
 def add_parts(
-    part_tables, table, positions, counts, table_b, table_h, table_n, heads, most, blocks, parts,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, GLOBALS: tl.constexpr,
-):  # fmt: skip
+    part_tables,
+    table,
+    positions,
+    counts,
+    table_b,
+    table_h,
+    table_n,
+    heads,
+    most,
+    blocks,
+    parts,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    GLOBALS: tl.constexpr,
+):
     """A block of global tokens of one head: from (b, h, parts, most, d) float32 into their rows of (b, h, n, d)."""
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)

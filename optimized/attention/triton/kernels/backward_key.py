@@ -15,9 +15,7 @@ from trueband.optimized.attention.triton.kernels.tiles import (
 
 
 @triton.jit
-def add_rows(
-    q, k, v, do, log_sum, delta, seen, weight, log2_scale, dk, dv, PRECISION: tl.constexpr
-):  # fmt: skip
+def add_rows(q, k, v, do, log_sum, delta, seen, weight, log2_scale, dk, dv, PRECISION: tl.constexpr):
     """Adds what a block of rows gives to dk (before the scale) and dv. `seen`: (keys, rows)."""
     scores = tl.dot(k, tl.trans(q), input_precision=PRECISION) * log2_scale
     p = tl.where(seen, tl.math.exp2(scores - log_sum[None, :]), 0.0)
@@ -30,18 +28,50 @@ def add_rows(
 
 @triton.jit
 def band_backward_key(
-    query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, states, weights, dilations,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, grad_b, grad_h, grad_n,
-    result_b, result_h, result_n,
-    heads, tokens, blocks, window, log2_scale, scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
-    CAUSAL: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """One block of keys of one head, as its band sees it. Keys that are not local become 0.
+    query,
+    key,
+    value,
+    grad_output,
+    log_sums,
+    deltas,
+    grad_key,
+    grad_value,
+    states,
+    weights,
+    dilations,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    grad_b,
+    grad_h,
+    grad_n,
+    result_b,
+    result_h,
+    result_n,
+    heads,
+    tokens,
+    blocks,
+    window,
+    log2_scale,
+    scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Gradients of one block of keys of one head, as its band sees it. Keys that are not local become 0.
 
     Args:
         grad_key, grad_value: (b, h, n, d), both by the strides `result_*`; grad_output by `grad_*`.
-        blocks: of keys, in the head that has most.
+        blocks: the number of blocks of keys, in the head that has most.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)
@@ -84,17 +114,49 @@ def band_backward_key(
 
 @triton.jit
 def global_keys_backward(
-    query, key, value, grad_output, log_sums, deltas, key_parts, value_parts, states, positions, counts, weights,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, grad_b, grad_h, grad_n,
-    heads, tokens, most, blocks, parts, part_tokens, log2_scale, scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, QUERIES: tl.constexpr, GLOBALS: tl.constexpr,
+    query,
+    key,
+    value,
+    grad_output,
+    log_sums,
+    deltas,
+    key_parts,
+    value_parts,
+    states,
+    positions,
+    counts,
+    weights,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    grad_b,
+    grad_h,
+    grad_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    part_tokens,
+    log2_scale,
+    scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    GLOBALS: tl.constexpr,
     PRECISION: tl.constexpr,
-):  # fmt: skip
+):
     """A block of global keys of one head, as the local rows of one part of the sequence see them.
 
     Args:
         key_parts, value_parts: (b, h, parts, most, d) float32, to be added up in the order of the parts.
-        blocks: of global keys. part_tokens: in a part, a multiple of QUERIES.
+        blocks: the number of blocks of global keys. part_tokens: tokens in a part, a multiple of QUERIES.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // (parts * blocks), heads)

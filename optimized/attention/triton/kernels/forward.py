@@ -14,19 +14,49 @@ from trueband.optimized.attention.triton.kernels.tiles import (
 
 @triton.jit
 def band_forward(
-    query, key, value, output, log_sums, states, positions, counts, weights, dilations,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, output_b, output_h, output_n,
-    heads, tokens, most, blocks, window, log2_scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr,
-    CAUSAL: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """One block of queries of one head. Writes 0 into the rows of tokens that are not local.
+    query,
+    key,
+    value,
+    output,
+    log_sums,
+    states,
+    positions,
+    counts,
+    weights,
+    dilations,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    output_b,
+    output_h,
+    output_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    window,
+    log2_scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Output of one block of queries of one head. Writes 0 into the rows of tokens that are not local.
 
     Args:
         query, key, value, output: (b, h, n, d) by strides.
         log_sums: (b, h, n) float32, log2 of the sum of exp2(scores); 0 where a token is not local.
         weights: (h,) float32, of the heads. dilations: (h,) int32.
-        blocks: of queries, in the head that has most.
+        blocks: the number of blocks of queries, in the head that has most.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)

@@ -11,17 +11,42 @@ from trueband.optimized.attention.triton.kernels.tiles import add_keys, load_row
 
 @triton.jit
 def global_rows_forward(
-    query, key, value, part_outputs, part_log_sums, states, positions, counts,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n,
-    heads, tokens, most, blocks, parts, part_tokens, log2_scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    part_outputs,
+    part_log_sums,
+    states,
+    positions,
+    counts,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    part_tokens,
+    log2_scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """A block of global rows of one head on the keys of one part of the sequence.
 
     Args:
         part_outputs: (b, h, parts, most, d) float32, before the weight of the head.
         part_log_sums: (b, h, parts, most) float32; -inf for a part without a real token.
-        blocks: of global rows. part_tokens: in a part, a multiple of KEYS.
+        blocks: the number of blocks of global rows. part_tokens: tokens in a part, a multiple of KEYS.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // (parts * blocks), heads)
@@ -49,7 +74,7 @@ def global_rows_forward(
         scores = tl.where(is_real[None, :], scores, float("-inf"))
         top, total, mean = add_keys(scores, v, top, total, mean, PRECISION)
 
-    empty = top == float("-inf")  # no real token, or a score of -inf: the whole row tells which
+    empty = top == float("-inf")  # no real token, or a score of -inf: the whole row shows which
     total = tl.where(empty, 1.0, total)
     of_part = ((b * heads + h) * parts + part) * most + places
     store_rows(part_outputs, of_part, HEAD_DIM, is_row, mean / total[:, None], HEAD_DIM, WIDTH)
@@ -58,10 +83,25 @@ def global_rows_forward(
 
 @triton.jit
 def global_rows_join(
-    part_outputs, part_log_sums, output, log_sums, positions, counts, weights,
-    output_b, output_h, output_n, heads, tokens, most, blocks, parts,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, GLOBALS: tl.constexpr,
-):  # fmt: skip
+    part_outputs,
+    part_log_sums,
+    output,
+    log_sums,
+    positions,
+    counts,
+    weights,
+    output_b,
+    output_h,
+    output_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    GLOBALS: tl.constexpr,
+):
     """Puts the parts of a block of global rows of one head together, into the rows of the output.
 
     Args:

@@ -10,14 +10,49 @@ from trueband.optimized.attention.triton.kernels.tiles import load_rows, sequenc
 
 @triton.jit
 def global_rows_backward_query(
-    query, key, value, output, grad_output, log_sums, deltas, row_sums, query_parts,
-    states, positions, counts, weights,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, output_b, output_h, output_n,
-    grad_b, grad_h, grad_n,
-    heads, tokens, most, blocks, parts, part_tokens, log2_scale, scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr,
-    WEIGHTED: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    output,
+    grad_output,
+    log_sums,
+    deltas,
+    row_sums,
+    query_parts,
+    states,
+    positions,
+    counts,
+    weights,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    output_b,
+    output_h,
+    output_n,
+    grad_b,
+    grad_h,
+    grad_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    parts,
+    part_tokens,
+    log2_scale,
+    scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """Gradient of a block of global queries of one head by the keys of one part of the sequence.
 
     Args:
@@ -67,17 +102,50 @@ def global_rows_backward_query(
 
 @triton.jit
 def global_rows_backward_key(
-    query, key, value, grad_output, log_sums, deltas, grad_key, grad_value, states, positions, counts, weights,
-    query_b, query_h, query_n, key_b, key_h, key_n, value_b, value_h, value_n, grad_b, grad_h, grad_n,
-    result_b, result_h, result_n,
-    heads, tokens, most, blocks, log2_scale, scale,
-    HEAD_DIM: tl.constexpr, WIDTH: tl.constexpr, KEYS: tl.constexpr, GLOBALS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    grad_output,
+    log_sums,
+    deltas,
+    grad_key,
+    grad_value,
+    states,
+    positions,
+    counts,
+    weights,
+    query_b,
+    query_h,
+    query_n,
+    key_b,
+    key_h,
+    key_n,
+    value_b,
+    value_h,
+    value_n,
+    grad_b,
+    grad_h,
+    grad_n,
+    result_b,
+    result_h,
+    result_n,
+    heads,
+    tokens,
+    most,
+    blocks,
+    log2_scale,
+    scale,
+    HEAD_DIM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    KEYS: tl.constexpr,
+    GLOBALS: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
     """Gradients of a block of keys and values of one head by all global rows. Masked keys become 0.
 
     Args:
         grad_key, grad_value: (b, h, n, d), both by the strides `result_*`; grad_output by `grad_*`.
-        blocks: of keys.
+        blocks: the number of blocks of keys.
     """
     program = tl.program_id(0)
     b, h = sequence_and_head(program // blocks, heads)

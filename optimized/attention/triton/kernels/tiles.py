@@ -1,4 +1,4 @@
-"""What the kernels share: where a program works, how tiles move, one step of the online softmax."""
+"""The parts that the kernels share: where a program works, how tiles move, one step of the online softmax."""
 
 import triton
 import triton.language as tl
