@@ -183,10 +183,10 @@ def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
 def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
     """What trueband would not find out by itself of an adapter in a file of its own."""
     library = target.resolved().library
-    told = [f'layout="{layout}"'] if layout == "bnhd" else []
-    told += [f'library="{library}"'] if library != "torch" else []
-    told += [each for each in of_arguments if each]
-    return ", ".join(told)
+    arguments = [f'layout="{layout}"'] if layout == "bnhd" else []
+    arguments += [f'library="{library}"'] if library != "torch" else []
+    arguments += [each for each in of_arguments if each]
+    return ", ".join(arguments)
 
 
 def _has_default(parameter: inspect.Parameter) -> bool:

@@ -19,7 +19,7 @@ from trueband.properties.cases.case import Case
 from trueband.properties.cases.inputs import MASKS, Inputs
 
 Array = NDArray[Any]
-KEPT = 3  # calls of one verdict; more are told by none
+KEPT = 3  # calls of one verdict that are described
 NAMED_TOKENS = 8  # more are not listed
 MOST_NUMBERS = 1 << 20  # of an array; in larger ones nobody looks for what differs
 PLURALS = {
@@ -73,14 +73,14 @@ class Calls:
         """A verdict on these calls is there; one without further calls is on the same ones."""
         self._judged = True
 
-    def told(self) -> tuple[dict[str, Any], ...]:
+    def descriptions(self) -> tuple[dict[str, Any], ...]:
         """What they were called with, the last first, each once; nothing of those that called the case as it is."""
-        found: list[dict[str, Any]] = []
+        descriptions: list[dict[str, Any]] = []
         for call in reversed(self._calls):
-            one = self._described(call)
-            if one and one not in found:
-                found.append(one)
-        return tuple(found)
+            description = self._described(call)
+            if description and description not in descriptions:
+                descriptions.append(description)
+        return tuple(descriptions)
 
     def _described(self, call: Call) -> dict[str, Any]:
         """A call in JSON's terms: all sizes, and what differs from the case. Empty where nothing does."""
@@ -94,8 +94,8 @@ class Calls:
             for name in dict.fromkeys((*own, *inputs.options))
             if inputs.options.get(name) != own.get(name)
         }
-        told = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
-        layout = {} if call.layout == "contiguous" else {"layout": told}
+        described = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
+        layout = {} if call.layout == "contiguous" else {"layout": described}
         if not arrays and not changed and not layout and shape == own_shape:
             return {}
         changed.pop("window", None)
@@ -108,7 +108,7 @@ class Calls:
         found = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
         if call.grad_output is not None and call.inputs.shape == self._inputs().shape:
             found.append(_array("grad_output", call.grad_output, self._case.grad_output()))
-        return [told for told in found if told]
+        return [words for words in found if words]
 
 
 def shown(called: Mapping[str, Any]) -> str:

@@ -88,7 +88,7 @@ class Child:
         self._words.clear()
         self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # a dead child is told by the missing answer
+        with contextlib.suppress(OSError):  # a dead child is noticed by its missing answer
             send(self._process.stdin, {**request, "token": token}, arrays)  # type: ignore[arg-type]
         header, result = self.answer(seconds, "an answer")
         if header.pop("token", None) != token:
@@ -147,11 +147,13 @@ class Child:
 
     def evidence(self) -> list[str]:
         """What was seen since the last look that a kernel has no business with."""
-        told = b""
+        received = b""
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._evidence, 1 << 16):
-                told += part
-        return [str(json.loads(line)) for line in told.splitlines() if line.startswith(b'"') and line.endswith(b'"')]
+                received += part
+        return [
+            str(json.loads(line)) for line in received.splitlines() if line.startswith(b'"') and line.endswith(b'"')
+        ]
 
     def end(self) -> None:
         """Kill it, and every process that it has started."""

@@ -49,12 +49,12 @@ def judged(error: BaseException, expected: str) -> CandidateEnded:
         expected: instead of the error, "a result" or "gradients".
     """
     kind = type(error)
-    told = f"expected {expected}, got {kind.__name__}: {error}"
+    message = f"expected {expected}, got {kind.__name__}: {error}"
     if any(base.__module__.split(".")[0] in _TEST_FRAMEWORKS for base in kind.__mro__):
-        return cheating(f"{told} (of a test framework, to skip what judges it)")
+        return cheating(f"{message} (of a test framework, to skip what judges it)")
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
-        return CandidateEnded(told, OUT_OF_MEMORY)
-    return Raised(told, traceback=traceback_of(error))
+        return CandidateEnded(message, OUT_OF_MEMORY)
+    return Raised(message, traceback=traceback_of(error))
 
 
 def traceback_of(error: BaseException) -> str:

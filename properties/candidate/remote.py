@@ -70,7 +70,7 @@ class RemoteRunner:
         memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
         machine: where the candidate's process computes, as it tells itself.
-        on_call: told of every call that gave a result.
+        on_call: called with every call that gave a result.
         undeclared, refusal: what it raises for without declaring it, and the first error that says so.
         covered: what was asked for.
         slowest: seconds of the slowest request since somebody set it to 0.
@@ -222,23 +222,23 @@ class RemoteRunner:
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
         if "ended" in header:
-            told, status = str(header["ended"]), str(header["status"])
+            message, status = str(header["ended"]), str(header["status"])
             if status not in ENDS:
                 raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
-            told = self._within_limit(told) if status == OUT_OF_MEMORY else told
+            message = self._within_limit(message) if status == OUT_OF_MEMORY else message
             ended = Raised if header["raised"] else CandidateEnded
-            raise ended(told, status, str(header.get("traceback", "")))
+            raise ended(message, status, str(header.get("traceback", "")))
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
             raise cheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
 
-    def _within_limit(self, told: str) -> str:
+    def _within_limit(self, message: str) -> str:
         """An end for lack of memory, with what limited it."""
         if not self.memory_limit:
-            return told
-        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
+            return message
+        return f"{message}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
         """What the child says, unless it is gone, silent, or has shown itself to cheat."""

@@ -267,7 +267,7 @@ class Runner:
             self.slowest = max(self.slowest, time.monotonic() - start)
 
     def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options as the target takes them: one that is always causal is not told so."""
+        """Return the options as the target takes them: a target that is always causal takes no `causal`."""
         return {k: v for k, v in options.items() if k != "causal" or "causal_only" not in self.features}
 
     def find_gradients(self) -> bool:
@@ -321,7 +321,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _differentiating() -> Iterator[None]:
-    """What the candidate raises on the way is told as what it lacks."""
+    """Report what the candidate raises inside the block as the lack of gradients."""
     try:
         yield
     except NotDifferentiable as error:

@@ -73,7 +73,7 @@ def survey(ask: Ask, declared: Limits, padding: bool) -> tuple[Limits, str]:
     """
     base = next((sizes for sizes in map(declared_sizes(declared), BASES) if not ask(sizes, False)), None)
     if base is None:
-        return Limits(), ""  # it always raises: there is nothing to be told of sizes
+        return Limits(), ""  # it always raises: that says nothing about sizes
     found, first = {}, ""
     for name, awkward in AWKWARD.items():
         asked = [value for value in awkward if declared.of(name).takes(value)]

@@ -83,12 +83,12 @@ class Target:
             adds in another order in every call (atomics, split keys, threads) names its features without
             "deterministic", or without "deterministic_gradients" where its backward pass alone does so.
         library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
-            function imports, torch if it cannot be told.
+            function imports, torch if that shows no library.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
             A torch kernel is differentiated by autograd, a jax kernel by `jax.vjp`.
         name: for reports; None: that of the function.
         layout: of query, key, value, their global counterparts, the output and the gradients: "bhnd" or "bnhd".
-        devices: it runs on, such as ("cpu", "cuda"); None: not told, and any may be asked for.
+        devices: it runs on, such as ("cpu", "cuda"); None: any may be asked for.
         accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
             for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
             the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
@@ -241,6 +241,6 @@ def _names(name: str, values: Iterable[str], allowed: Iterable[str] | None) -> t
     wrong = [str(each) for each in names if not isinstance(each, str) or not each]
     wrong = wrong or sorted(set(names) - set(names if allowed is None else allowed))
     if wrong:
-        told = "names" if allowed is None else f"some of {', '.join(allowed)}"
-        raise TargetError(f"{name}: expected {told}, got {', '.join(wrong)}")
+        expected = "names" if allowed is None else f"some of {', '.join(allowed)}"
+        raise TargetError(f"{name}: expected {expected}, got {', '.join(wrong)}")
     return names

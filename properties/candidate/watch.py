@@ -1,4 +1,4 @@
-"""What a candidate has no business with is refused, and told to the judging process at once.
+"""Refuses what a candidate has no business with, and reports it to the judging process at once.
 
 An audit hook (PEP 578) cannot be removed again, whatever the candidate does later. It sees Python's own doors: imports,
 files, other processes. Native code can go around it; that is what the judging process computes the verdict for.

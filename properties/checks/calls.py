@@ -60,8 +60,8 @@ def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inp
     for past, its_inputs in earlier:
         same = np.array_equal(output, past) and np.count_nonzero(past) >= LEAST_NUMBERS
         if same and judge(past, its_inputs.output, its_inputs.bound).passed:
-            told = f"{what}, which is bit for bit what an earlier call has returned,"
-            return replace(verdict, what=told, term=REPLAY)
+            replayed = f"{what}, which is bit for bit what an earlier call has returned,"
+            return replace(verdict, what=replayed, term=REPLAY)
     return verdict
 
 

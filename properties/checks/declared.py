@@ -33,9 +33,11 @@ def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract takes every size, and what a kernel does not take is declared. The other checks keep to what
     was found out.
     """
-    found = probe.candidate.undeclared
-    told = f"{probe.candidate.refusal}; declare {to_declare(found)} if that is meant, as all other checks took it"
-    yield claim(not found, told)
+    undeclared = probe.candidate.undeclared
+    message = (
+        f"{probe.candidate.refusal}; declare {to_declare(undeclared)} if that is meant, as all other checks took it"
+    )
+    yield claim(not undeclared, message)
 
 
 @check(
@@ -48,7 +50,7 @@ def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
     takes. What was only found out of a kernel is no declaration, and may be less than it takes.
     """
     declared = without(probe.candidate.limits, probe.candidate.undeclared)
-    for told, case in beside(probe.case, declared, probe.candidate.features, probe.random):
+    for difference, case in beside(probe.case, declared, probe.candidate.features, probe.random):
         inputs = probe.inputs_of(case)
         try:
             probe.candidate.call(inputs.arrays, inputs.options, inputs.dtype)
@@ -56,7 +58,7 @@ def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
             refused = True
         else:
             refused = False
-        yield claim(refused, f"{told}: expected an error, as it is declared not to be taken, got a result")
+        yield claim(refused, f"{difference}: expected an error, as it is declared not to be taken, got a result")
 
 
 def beside(
@@ -74,10 +76,10 @@ def beside(
             elif value <= case.tokens and not case.causal:
                 yield f"globals {value}", case.replace(global_=(tuple(range(value)),) * case.batch)
     if limits.padding == "right" and case.tokens > 1 and "padding" in features:
-        for told, masked in _not_on_the_right(case.tokens):
+        for padding, masked in _not_on_the_right(case.tokens):
             other = case.replace(masked=(*((),) * (case.batch - 1), masked))
             if not right_padded(other.inputs()):
-                yield told, other
+                yield padding, other
 
 
 def without(limits: Limits, found: Limits) -> Limits:

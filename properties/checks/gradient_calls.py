@@ -33,9 +33,9 @@ def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
     for names in (inputs.floating, one):
         output = probe.gradients(probe.case.grad_output(), names=names).output
         assert output is not None
-        told = f"output with gradients of {', '.join(names)}"
-        yield judge(output, inputs.output, inputs.bound, told)
-        yield judge_same(probe, output, plain, inputs.bound.scaled(2), told, "the same call without gradients")
+        what = f"output with gradients of {', '.join(names)}"
+        yield judge(output, inputs.output, inputs.bound, what)
+        yield judge_same(probe, output, plain, inputs.bound.scaled(2), what, "the same call without gradients")
 
 
 @check("a gradient does not depend on which others are asked for", SHORT, AUTOGRAD)
@@ -66,9 +66,9 @@ def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
         return
     for _ in range(2):
         for name, again in probe.gradients(grad_output).items():
-            told = f"gradient of {name} of a repeated call"
+            what = f"gradient of {name} of a repeated call"
             yield judge_same(
-                probe, again, first[name], bounds[name].scaled(2), told, SAME_GRADIENTS, "deterministic_gradients"
+                probe, again, first[name], bounds[name].scaled(2), what, SAME_GRADIENTS, "deterministic_gradients"
             )
 
 
@@ -86,13 +86,13 @@ def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
     if not _comparable(inputs, once):
         return
     for name, gradient in twice.items():
-        told = f"gradient of {name} of a second backward pass"
+        what = f"gradient of {name} of a second backward pass"
         yield judge_same(
             probe,
             gradient,
             once[name],
             bounds[name].scaled(2),
-            told,
+            what,
             "the first backward pass",
             "deterministic_gradients",
             again=gradient_again(probe, name, grad_output),

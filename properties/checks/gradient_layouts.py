@@ -60,9 +60,9 @@ def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
     for layout in ("transposed", "offset", "columns"):
         computed = probe.gradients(grad_output, how=Backward(grad_layout=layout))
         yield from right.judge(computed, f"from a gradient of the output in {layout} memory")
-    equal, told = equal_numbers(probe, grad_output)
+    equal, described = equal_numbers(probe, grad_output)
     computed = probe.gradients(equal, how=Backward(grad_layout="expanded"))
-    yield from RightGradients(probe.inputs, equal).judge(computed, f"from {told}, of stride 0")
+    yield from RightGradients(probe.inputs, equal).judge(computed, f"from {described}, of stride 0")
 
 
 def _equal_along(array: Array, axis: int) -> Array:

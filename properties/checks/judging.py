@@ -1,4 +1,4 @@
-"""Verdicts on large results: part by part, told by the worst element and where it is."""
+"""Verdicts on large results, part by part: each describes the worst element and where it is."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
 
 
 def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
-    """One head of an output (b, h, n, d) against its counts; a failure is told as counts, too."""
+    """One head of an output (b, h, n, d) is judged against its counts; the note of a failure has the counts."""
     one = expected.batch, expected.head
     verdict = judge(output[one], expected.output, expected.bound, what)
     if verdict.passed:
         return verdict
     row, channel = verdict.index
     keys, count = float(expected.keys[row, 0]), float(expected.counts[row, channel])
-    told = f"times the {keys:g} keys of the row: {verdict.value * keys:.6g} instead of {count:.6g}"
-    return replace(verdict, index=(*one, row, channel), note=told if keys else "")
+    note = f"times the {keys:g} keys of the row: {verdict.value * keys:.6g} instead of {count:.6g}"
+    return replace(verdict, index=(*one, row, channel), note=note if keys else "")
 
 
-def judge_gradient(computed: Float, expected: SomeGradients, told: str = "") -> Verdict:
+def judge_gradient(computed: Float, expected: SomeGradients, suffix: str = "") -> Verdict:
     """A gradient (b, h, n, d) where it is expected."""
     some = computed[expected.batch, expected.heads]
     if len(expected.positions) < some.shape[1]:
         some = some[:, expected.positions]
-    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}{told}")
+    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}{suffix}")
     if len(verdict.index) != 3:
         return verdict
     head, place, channel = verdict.index

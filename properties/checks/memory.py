@@ -31,8 +31,8 @@ def check_stateless(probe: Probe) -> Iterator[Verdict]:
     output = probe.run(first)
     for inputs, what in ((other, "other numbers"), (nearly, "one other value")):
         yield judge(probe.run(inputs), inputs.output, inputs.bound, f"output for {what}")
-        told, bound = f"output after a call with {what}", first.bound.scaled(2)
-        yield judge_same(probe, probe.run(first), output, bound, told, SAME_CALL)
+        again, bound = f"output after a call with {what}", first.bound.scaled(2)
+        yield judge_same(probe, probe.run(first), output, bound, again, SAME_CALL)
 
 
 def _flip_last_value(value: np.ndarray) -> np.ndarray:

@@ -51,9 +51,9 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     of_rows = at_rows(probe.case.grad_output(), rows)
     grad_output = np.zeros(inputs.shape)
     np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
-    how, told = _as_in_training(probe)
+    how, suffix = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
+    yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, suffix)
     elsewhere = np.ones(inputs.real.shape, dtype=bool)
     np.put_along_axis(elsewhere, rows, False, axis=1)
     for name in inputs.floating:
@@ -69,10 +69,10 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     rows = choose_rows(inputs.real, inputs.is_global, probe.random)
-    how, told = _as_in_training(probe)
+    how, suffix = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, told)
-    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, told)
+    yield from judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, suffix)
+    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, suffix)
 
 
 @check(
@@ -115,11 +115,11 @@ def _as_in_training(probe: Probe) -> tuple[Backward, str]:
 
 
 def judged(
-    computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, told: str = ""
+    computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, suffix: str = ""
 ) -> Iterable[Verdict]:
     """The worst of all gradients that are there and that the dtype can hold."""
     return worst(
-        judge_gradient(computed[each.name], each, told)
+        judge_gradient(computed[each.name], each, suffix)
         for each in expected
         if each.name in computed
         and (inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)

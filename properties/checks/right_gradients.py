@@ -29,16 +29,18 @@ class RightGradients:
         self.held = representable(inputs, self._expected.values())
         self.bounds = inputs.gradient_bounds(grad_output)
 
-    def judge(self, computed: Gradients, told: str = "", rounding: dict[str, Bound] | None = None) -> Iterator[Verdict]:
+    def judge(
+        self, computed: Gradients, manner: str = "", rounding: dict[str, Bound] | None = None
+    ) -> Iterator[Verdict]:
         """Verdicts on the gradients that are there.
 
         Args:
-            told: how they were computed, such as "with transposed inputs".
+            manner: how they were computed, such as "with transposed inputs".
             rounding: by name, what they may be off by besides.
         """
         for name, gradient in computed.items() if self.held else ():
             bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
-            yield judge(gradient, self._expected[name], bound, f"gradient of {name} {told}".rstrip())
+            yield judge(gradient, self._expected[name], bound, f"gradient of {name} {manner}".rstrip())
 
     def added_to(self, there: Array, inputs: Inputs) -> dict[str, Bound]:
         """What is rounded, by name, where a gradient is added to numbers that are there, and these are subtracted."""

@@ -159,9 +159,9 @@ def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
         return
     batch, head, row = (int(place[0]) for place in np.nonzero(finite))
     value = float(output[batch, head, row, -1])
-    told = f"row {row} attends token {token}, whose value is NaN, but its output is finite: {value:.9g}"
+    message = f"row {row} attends token {token}, whose value is NaN, but its output is finite: {value:.9g}"
     where = f" (sequence {batch}, head {head})"
-    yield claim(False, told + where, value, np.nan, (batch, head, row, inputs.shape[3] - 1))
+    yield claim(False, message + where, value, np.nan, (batch, head, row, inputs.shape[3] - 1))
 
 
 @check("a NaN among the values of a real token reaches no row that does not attend it", needs=["nan_local"])

@@ -154,9 +154,9 @@ def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> st
         return f"row {row}"
     counts = np.rint(weights / weights[weights > 0].min()).astype(int)
     seen = [key for key in range(tokens) for _ in range(min(counts[key], 2))]
-    told = f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
+    message = f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
     total = f"{weights.sum():.3g}"
-    return told if total == "1" else f"{told}, and its weights sum to {total}"
+    return message if total == "1" else f"{message}, and its weights sum to {total}"
 
 
 def _orthogonal(size: int) -> np.ndarray:

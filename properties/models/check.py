@@ -99,8 +99,8 @@ class ModelProbe:
         try:
             return call()
         except (Exception, SystemExit) as error:
-            told = f"expected a result, got {type(error).__name__}: {error}"
-            raise CandidateEnded(told, traceback=traceback_of(error)) from error
+            message = f"expected a result, got {type(error).__name__}: {error}"
+            raise CandidateEnded(message, traceback=traceback_of(error)) from error
 
     @staticmethod
     def _float64(output: dict[str, Any]) -> dict[str, Any]:

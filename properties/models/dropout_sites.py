@@ -73,7 +73,7 @@ class Site:
         return self.dense(i).removesuffix(".dense")
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         dense = self.stack.added[self.part][0]
         what = {"hidden": f"behind {dense}", "activation": f"behind {self.stack.inner}"}
         name = "" if self.part >= len(self.stack.attentions) else self.stack.attentions[self.part][0]
@@ -154,7 +154,7 @@ class Kept:
 
     Attributes:
         verdict: that the layer gave one of the results that there may be.
-        counts: how many elements were kept, of each group that is told apart.
+        counts: how many elements were kept, of each group that can be distinguished.
         totals: of the groups, broadcast to the counts.
     """
 
@@ -199,7 +199,7 @@ def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: d
         carried = stochastic({"x": entering, **model.state}, case.seed)
         right = _leaving(case, site, carried, layer, carried["x"], chosen)[:, :, 0]
         bound: Bound = right.bound(Precision.of(case.dtype))
-        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.told}: nearest that it may give")
+        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.words}: nearest that it may give")
         groups = counts.shape[-1]
         of_rows = np.broadcast_to(counts, (*rows.shape[:3], groups))
         picked = np.take_along_axis(of_rows, best[..., None, None], axis=2)[:, :, 0]

@@ -60,7 +60,7 @@ def judge_form(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[st
 
 
 def judge_likeliest(
-    case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any], told: str = "", slack: float = 0.0
+    case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any], manner: str = "", slack: float = 0.0
 ) -> Verdict:
     """Every token has the highest score, given those before it; the reference reads the sequences themselves, so that a
     near-tie spoils nothing behind it.
@@ -68,7 +68,7 @@ def judge_likeliest(
     What a token lacks to any other is within the errors of both scores. It is evidence where the best of all is clear.
 
     Args:
-        told: how the tokens were written, if not as the options say.
+        manner: how the tokens were written, if not as the options say.
         slack: how much more two scores may be apart for the lower one to be chosen.
     """
     rules = rules_of(case, inputs, options)
@@ -84,7 +84,7 @@ def judge_likeliest(
     bound = np.where(left, errors + np.where(np.isfinite(own), own_error, 0.0) + slack, 0.0)
     others = left & (np.arange(scores.shape[2]) != top)
     near = (others & (best - scores <= best_error + errors + slack)).any(axis=2)
-    what = f"what a token lacks, {told or f'with {options}'}"
+    what = f"what a token lacks, {manner or f'with {options}'}"
     verdict = judge(lacking, np.zeros_like(lacking), Bound({"errors of two scores": bound}), what)
     clear, skipped = int((steps & ~near).sum()), int((steps & near).sum())
     if verdict.passed:
@@ -139,11 +139,11 @@ def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
     for row, step in zip(*np.nonzero(np.arange(scores.shape[1]) < written[:, None]), strict=True):
         token, at = int(sequences[row, rules.prompt + step]), (row, step)
         if not _may_be_left(scores[at], errors[at], token, rules):
-            told = (
+            message = (
                 f"token {token} of sequence {row}, step {step}, drawn with {options}: it is none of those that are left"
             )
             best = int(scores[at].argmax())
-            return claim(False, told, token, best, (int(row), int(step)))
+            return claim(False, message, token, best, (int(row), int(step)))
         told_apart = not _may_be_left(scores[at], errors[at], int(scores[at].argmin()), rules)
         clear, skipped = clear + told_apart, skipped + (limited and not told_apart)
     return replace(claim(True, f"tokens drawn with {options}"), skipped=skipped, evidence=clear > 0)

@@ -1,7 +1,7 @@
 """Which BLAS numpy and torch compute with, and which of its branches it has taken on this processor.
 
 The last bits of a product are a matter of that branch. A library is asked through the handle of a module that has it
-loaded already; one that does not answer is told as "unknown".
+loaded already; one that does not answer is recorded as "unknown".
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def blas_of_torch(torch: Any, intel: bool) -> dict[str, str]:
         torch: the module.
         intel: whether the processor is Intel's; on another one MKL takes a generic branch.
     """
-    told = torch.__config__.show()
-    mkl = re.search(r"Math Kernel Library Version ([\d.]+).*?Build (\d+)", told)
+    configuration = torch.__config__.show()
+    mkl = re.search(r"Math Kernel Library Version ([\d.]+).*?Build (\d+)", configuration)
     if mkl is None:
-        name = re.search(r"BLAS_INFO=(\w+)", told)
+        name = re.search(r"BLAS_INFO=(\w+)", configuration)
         return {"torch_blas": name[1] if name else UNKNOWN, "torch_blas_branch": UNKNOWN}
     branch = _branch_of_mkl(torch._C.__file__)
     if branch == UNKNOWN and not intel:

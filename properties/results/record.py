@@ -101,8 +101,8 @@ class Record:
 def without_answer(records: Iterable[Record]) -> str:
     """Of failures, those that say nothing about numbers: ", 1 of them without an answer (1 out of memory)"; or ""."""
     counts = Counter(record.status for record in records if record.status in NO_ANSWER)
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f", {sum(counts.values())} of them without an answer ({told})" if counts else ""
+    listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f", {sum(counts.values())} of them without an answer ({listed})" if counts else ""
 
 
 def to_line(values: Mapping[str, Any]) -> str:

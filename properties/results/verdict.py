@@ -24,7 +24,7 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of one comparison, told by its worst element.
+    """The outcome of one comparison, described by its worst element.
 
     Attributes:
         passed: every element is within its bound. A NaN never passes.
@@ -65,17 +65,17 @@ class Verdict:
         behind = "" if self.keys is None else f", row attends {self.keys} keys"
         behind += f"; {self.note}" if self.note else ""
         at = "" if _PLAIN.fullmatch(self.what) else " at "
-        told = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
+        sentence = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
         if math.isnan(self.expected):
-            return f"{told}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
-        told += f", expected {self.expected:.9g}{self._origin(' ', '')}"
+            return f"{sentence}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
+        sentence += f", expected {self.expected:.9g}{self._origin(' ', '')}"
         if self.bound == 0:
-            return f"{told} exactly{behind}"
+            return f"{sentence} exactly{behind}"
         if not math.isfinite(self.error):
-            return f"{told} within {self.bound:.3g}: it is not finite{behind}"
+            return f"{sentence} within {self.bound:.3g}: it is not finite{behind}"
         sign = "within" if self.passed else "EXCEEDS"
         return (
-            f"{told}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
+            f"{sentence}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
             f"error/bound {self.ratio:.3g}{behind}"
         )
 

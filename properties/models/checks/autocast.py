@@ -37,8 +37,8 @@ def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
     case = seeing(probe.case).replace(layers=1, windows=probe.case.windows[:1], pruned=probe.case.pruned[:1])
     inputs, model = step_inputs(case), calm(case)
     expected = Expected.of(case, inputs, model, how=AUTOCAST)
-    for told, regime in REGIMES.items():
-        what = f", {told} under autocast"
+    for mode, regime in REGIMES.items():
+        what = f", {mode} under autocast"
         trained = probe.train(model, [(inputs, 1.0)], regime)
         output = trained.outputs[0]
         for tap, states in (

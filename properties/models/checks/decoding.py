@@ -42,8 +42,8 @@ def check_beam_scores(probe: ModelProbe) -> Iterator[Verdict]:
     written = probe.generate(probe.candidate, inputs, **options)
     expected, bound = _scores(probe, inputs, written.sequences, options)
     yield judge(written.sequences_scores, expected, bound, f"score of a sequence with {options}")
-    told, errors = (each.reshape(probe.case.batch, -1) for each in (written.sequences_scores, bound.total))
-    rising = np.maximum(np.diff(told, axis=1), 0.0)
+    scores, errors = (each.reshape(probe.case.batch, -1) for each in (written.sequences_scores, bound.total))
+    rising = np.maximum(np.diff(scores, axis=1), 0.0)
     both = Bound({"errors of two scores": errors[:, 1:] + errors[:, :-1]})
     yield judge(rising, np.zeros_like(rising), both, f"what a score is above the one before it, with {options}")
 
@@ -130,8 +130,8 @@ def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     options = flat | {"top_k": 2, "num_return_sequences": 32, "max_new_tokens": 1}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     best, third = _two_best(probe, inputs, drawn[:1])
-    told = f"expected both of the two best, {best}, to be drawn, got {sorted(set(drawn[:, prompt].tolist()))}"
-    yield claim(set(drawn[:, prompt]) == set(best), told) if third else no_evidence(told)
+    message = f"expected both of the two best, {best}, to be drawn, got {sorted(set(drawn[:, prompt].tolist()))}"
+    yield claim(set(drawn[:, prompt]) == set(best), message) if third else no_evidence(message)
     options = flat | {"top_k": 0, "num_return_sequences": 8, "max_new_tokens": 4, "min_new_tokens": 4}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     yield claim(len(np.unique(drawn, axis=0)) > 1, f"expected draws of one row that differ, got {drawn.tolist()}")

@@ -99,16 +99,16 @@ def check_frozen_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _frozen(probe, Regime(checkpointing=True), " and checkpointing", why)
 
 
-def _frozen(probe: ModelProbe, regime: Regime, told: str, why: str = "it has none") -> Iterator[Verdict]:
+def _frozen(probe: ModelProbe, regime: Regime, suffix: str, why: str = "it has none") -> Iterator[Verdict]:
     case = seeing(probe.case)
     inputs = step_inputs(case)
     expected = Expected.of(case, inputs)
     for kind, names in frozen_sets(case, probe.random, FROZEN):
-        what = f" with {kind} frozen{told}"
+        what = f" with {kind} frozen{suffix}"
         try:
             trained = _step(probe, case, inputs, frozen := replace(regime, frozen=names))
         except CandidateEnded as error:
-            raise CandidateEnded(f"{error},{what}{told and f'; {why}'}", error.status, error.traceback) from error
+            raise CandidateEnded(f"{error},{what}{suffix and f'; {why}'}", error.status, error.traceback) from error
         yield from judge_gradients(case, expected, trained, frozen, what, why=why)
 
 
@@ -136,8 +136,8 @@ def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
             continue
         found = trained.gradients.get(name)
         bounds = [step.bound(name).scaled(factor) for step, factor in steps]
-        told = f"gradient of {name}, {SCALE:g} times, over {len(parts)} parts"
-        yield judge(np.zeros(right.shape) if found is None else found, right, sum(bounds[1:], bounds[0]), told)
+        label = f"gradient of {name}, {SCALE:g} times, over {len(parts)} parts"
+        yield judge(np.zeros(right.shape) if found is None else found, right, sum(bounds[1:], bounds[0]), label)
 
 
 @model_check("what stands in masked tokens gets no gradient, and changes none", dtypes=("float32",), needs=GRADIENTS)
@@ -152,13 +152,13 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     expected = Expected.of(case, first)
     for what, step in (("", trained), (" with others in their place", changed)):
         yield from words_gradient(step, what)
-        found, told = np.asarray(step.words[0]), f"gradient of the words{what}"
-        yield judge_exact(found[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{told}, masked")
+        found, label = np.asarray(step.words[0]), f"gradient of the words{what}"
+        yield judge_exact(found[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{label}, masked")
         yield judge(
             found[real],
             expected.value(expected.step.words)[real],
             expected.bound_of(expected.step.words).at(real),
-            f"{told}, real",
+            f"{label}, real",
         )
         yield from judge_gradients(case, expected, step, what=f", masked tokens{what}")
 
@@ -180,9 +180,9 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
     for name, gradient in first.gradients.items():
         if gradient is None:
             continue
-        told = f"gradient of {name} under autocast"
-        yield claim(first.dtypes[name] == case.dtype, f"{told}: expected {case.dtype}, got {first.dtypes[name]}")
-        yield claim(bool(np.isfinite(gradient).all()), f"{told}: expected finite numbers, got others")
+        label = f"gradient of {name} under autocast"
+        yield claim(first.dtypes[name] == case.dtype, f"{label}: expected {case.dtype}, got {first.dtypes[name]}")
+        yield claim(bool(np.isfinite(gradient).all()), f"{label}: expected finite numbers, got others")
     yield from same_gradients(first, again, "under autocast, again")
     yield from words_gradient(first, " under autocast")
     found = np.asarray(first.words[0])
@@ -192,11 +192,11 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
 def same_gradients(first: Trained, again: Trained, what: str) -> Iterator[Verdict]:
     """Two steps have the same gradients, bit for bit."""
     for name, gradient in first.gradients.items():
-        found, told = again.gradients.get(name), f"gradient of {name} {what}"
+        found, label = again.gradients.get(name), f"gradient of {name} {what}"
         if gradient is None or found is None:
-            yield claim(gradient is found, f"{told}: expected a gradient in both steps or in none, got one")
+            yield claim(gradient is found, f"{label}: expected a gradient in both steps or in none, got one")
         else:
-            yield judge_exact(found, gradient, told)
+            yield judge_exact(found, gradient, label)
 
 
 def step_inputs(case: ModelCase) -> Arrays:

@@ -24,7 +24,7 @@ def told(*changed: Inputs, layout: str = "contiguous") -> list[str]:
     calls = Calls(CASE, CASE.inputs)
     for inputs in changed:
         calls.add(Call(inputs, layout))
-    return [shown(each) for each in calls.told()]
+    return [shown(each) for each in calls.descriptions()]
 
 
 def test_the_case_as_it_is_is_not_told_again() -> None:
@@ -70,7 +70,7 @@ def test_large_arrays_are_not_searched_for_what_differs() -> None:
     inputs = CASE.inputs().map_arrays(lambda array: np.broadcast_to(array[:1, :, :1], (1, 1, 1 << 20, 2)), ["query"])
     calls = Calls(case, lambda: pytest.fail("the case was drawn"))
     calls.add(Call(inputs.with_options(window=3)))
-    (told,) = calls.told()
+    (told,) = calls.descriptions()
     assert shown(told) == "tokens 1048576, window 3, heads 1, head_dim 2"
 
 
@@ -78,10 +78,10 @@ def test_calls_before_the_last_verdict_are_not_told() -> None:
     inputs, calls = CASE.inputs(), Calls(CASE, CASE.inputs)
     calls.add(Call(inputs.with_options(window=0)))
     calls.judged()
-    assert "window 0" in shown_all(calls.told())  # a second verdict on the same call
+    assert "window 0" in shown_all(calls.descriptions())  # a second verdict on the same call
     calls.add(Call(inputs.with_options(window=1)))
     calls.add(Call(inputs))
-    assert [each["window"] for each in calls.told()] == [1]
+    assert [each["window"] for each in calls.descriptions()] == [1]
 
 
 def failure(fault: str, check: str, **case: Any) -> Failure:
