@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.called import all_in_words
 from trueband.properties.results.record import Record
 from trueband.session.gate_seed import shared_seed
 from trueband.session.request import Options, Request, flags
@@ -31,7 +31,7 @@ class CheckFailed(AssertionError):
         told = [record.message, f"  claim      {record.claim}"]
         if record.case is not None:
             told += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
-            told += [f"  called     with {shown_all(record.called)}"] if record.called else []
+            told += [f"  called     with {all_in_words(record.called)}"] if record.called else []
             told += [f"  reproduce  {record.reproduce}"]
         super().__init__("\n".join(told))
         self.record = record

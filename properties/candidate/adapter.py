@@ -43,13 +43,13 @@ def check_signature(target: Target, spec: str) -> None:
     signature = signature_of(target)
     if signature is None:
         return
-    given = [*TENSORS, "window", *_declared(target)]
+    arguments = [*TENSORS, "window", *_declared(target)]
     try:
-        signature.bind(**dict.fromkeys(given))
+        signature.bind(**dict.fromkeys(arguments))
     except TypeError as error:
         made = adapter(target, signature, spec)
         raise TargetError(
-            f"target: expected a function of query, key, value, *, {', '.join(given[3:])}, got {spec}{signature}: "
+            f"target: expected a function of query, key, value, *, {', '.join(arguments[3:])}, got {spec}{signature}: "
             f"{error}. Paste this below it, or into a file beside it, look at the comments, and {made.then}:\n\n"
             f"{made.source}"
         ) from error
@@ -123,22 +123,23 @@ def _declared(target: Target) -> list[str]:
 
 def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspect.Parameter, Filling]]:
     """The arguments of a kernel that have to be passed, or that mean something to the contract, and how."""
-    parameters = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
-    known = {each.name: FILLINGS.get(each.name.lower()) for each in parameters}
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.kind not in _VARIABLE]
+    known = {parameter.name: FILLINGS.get(parameter.name.lower()) for parameter in parameters}
     if any(name.lower() in PACKED for name in known):
         axis = 3 if layout == "bhnd" else 2
         packed = Filling("", f"torch.stack((query, key, value), dim={axis})", "all three in one tensor; mind the axis")
         known |= {name: packed for name in known if name.lower() in PACKED}
-    elif not set(TENSORS) <= {each.argument for each in known.values() if each}:
-        by_place = [each for each in parameters if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+    elif not set(TENSORS) <= {filling.argument for filling in known.values() if filling}:
+        by_place = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
         for parameter, tensor in zip(by_place, TENSORS, strict=False):
-            found = known[parameter.name]
-            if found is None or found.argument != tensor:
+            guess = known[parameter.name]
+            if guess is None or guess.argument != tensor:
                 known[parameter.name] = Filling(tensor, tensor, BY_PLACE)
-    if not any(each.argument == "window" for each in known.values() if each):
-        unknown = [each for each in parameters if known[each.name] is None]
-        likely = [each for each in unknown if re.search("win|band|radius|local|span", each.name.lower())]
-        for parameter in [*likely, *(each for each in unknown if not _has_default(each))][:1]:
+    if not any(filling.argument == "window" for filling in known.values() if filling):
+        unknown = [parameter for parameter in parameters if known[parameter.name] is None]
+        likely = [parameter for parameter in unknown if re.search("win|band|radius|local|span", parameter.name.lower())]
+        required = [parameter for parameter in unknown if not _has_default(parameter)]
+        for parameter in [*likely, *required][:1]:
             known[parameter.name] = Filling("window", "window", BY_PLACE)
     filled: set[str] = set()
     for parameter in parameters:
@@ -185,7 +186,7 @@ def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
     library = target.resolved().library
     arguments = [f'layout="{layout}"'] if layout == "bnhd" else []
     arguments += [f'library="{library}"'] if library != "torch" else []
-    arguments += [each for each in of_arguments if each]
+    arguments += [argument for argument in of_arguments if argument]
     return ", ".join(arguments)
 
 
@@ -194,15 +195,15 @@ def _has_default(parameter: inspect.Parameter) -> bool:
 
 
 def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What has the arguments of a function: a module's own call takes anything, and hands it to `forward`."""
-    found: Callable[..., Any] = getattr(function, "forward", function)
-    return found
+    """Return what has a function's arguments: a module's own call takes anything, and passes it to `forward`."""
+    callee: Callable[..., Any] = getattr(function, "forward", function)
+    return callee
 
 
 def _layout(function: Callable[..., Any]) -> str:
     """The layout that docstring, annotations and source of a kernel show; "" where they show none."""
     function = _callee(function)
-    annotations = [str(each) for each in getattr(function, "__annotations__", {}).values()]
+    annotations = [str(annotation) for annotation in getattr(function, "__annotations__", {}).values()]
     words = [inspect.getdoc(function) or "", *annotations]
     try:
         source = inspect.getsource(function)
@@ -211,7 +212,7 @@ def _layout(function: Callable[..., Any]) -> str:
     words += re.findall(r"^\s*(.+?)=\s*\w+\.(?:shape|size\(\))", source, re.MULTILINE)
     words += re.findall(r"[\"'](b[a-z]{3},.*?)[\"']", source)
     words += re.findall(r"#(.*)", source)
-    return next((found for each in words if (found := layout_in(each))), "")
+    return next(filter(None, map(layout_in, words)), "")
 
 
 def _module(function: Callable[..., Any], place: str) -> str:

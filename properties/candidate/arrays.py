@@ -44,12 +44,19 @@ class Library(Protocol):
         """Another array with the opposite numbers."""
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
-        """`function(**given)` with gradients asked for by name, and its backward pass. `NotDifferentiable`.
+        """Return `function(**inputs)`, with gradients of the named inputs, and its backward pass.
 
         Args:
-            there: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
+            grads: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
+
+        Raises:
+            NotDifferentiable: the output carries no gradients.
         """
 
 
@@ -91,7 +98,11 @@ class NumpyLibrary:
         return -array
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
         raise NotDifferentiable("numpy arrays")
 
@@ -138,25 +149,29 @@ class TorchLibrary:
         return -array.detach()
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
         for name in names:
-            given[name].requires_grad_()
-            given[name].grad = None if there is None else there[name]
-        output = function(**given)
+            inputs[name].requires_grad_()
+            inputs[name].grad = None if grads is None else grads[name]
+        output = function(**inputs)
         if not getattr(output, "requires_grad", False):
             # One argument alone may be one that the output does not depend on, such as the global key of no token.
             if {"query", "key", "value"} <= set(names):
                 raise NotDifferentiable("an output that does not require grad")
-            return output, lambda *_, **__: there or {}
-        inputs = [given[name] for name in names]
+            return output, lambda *_, **__: grads or {}
+        chosen = [inputs[name] for name in names]
 
         def backward(upstream: Any, again: bool = False) -> dict[str, Any]:
-            if there is not None:
+            if grads is not None:
                 output.backward(upstream, retain_graph=again)
-                return {name: given[name].grad for name in names}
-            found = self.torch.autograd.grad(output, inputs, upstream, retain_graph=again, allow_unused=True)
-            return dict(zip(names, found, strict=True))
+                return {name: inputs[name].grad for name in names}
+            gradients = self.torch.autograd.grad(output, chosen, upstream, retain_graph=again, allow_unused=True)
+            return dict(zip(names, gradients, strict=True))
 
         return output, backward
 
@@ -204,14 +219,18 @@ class JaxLibrary:
         return -array
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
-        if there is not None:
-            raise ValueError("there: expected None for jax, which has no .grad")
-        fixed = {name: array for name, array in given.items() if name not in names}
-        chosen = {name: given[name] for name in names}
+        if grads is not None:
+            raise ValueError("grads: expected None for jax, which has no .grad")
+        fixed = {name: array for name, array in inputs.items() if name not in names}
+        chosen = {name: inputs[name] for name in names}
         try:
-            output, vjp = self.jax.vjp(lambda inputs: function(**inputs, **fixed), chosen)
+            output, vjp = self.jax.vjp(lambda varying: function(**varying, **fixed), chosen)
         except Exception as error:  # jax tells by whatever it cannot trace
             raise NotDifferentiable(f"{type(error).__name__}: {error}") from error
         return output, lambda upstream, **_: dict(vjp(upstream)[0])

@@ -105,13 +105,13 @@ class Calls:
     def _arrays(self, call: Call) -> list[str]:
         """What is not the case's of the arrays of a call."""
         inputs, own = call.inputs.arrays, self._inputs().arrays
-        found = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
+        differences = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
         if call.grad_output is not None and call.inputs.shape == self._inputs().shape:
-            found.append(_array("grad_output", call.grad_output, self._case.grad_output()))
-        return [words for words in found if words]
+            differences.append(_array("grad_output", call.grad_output, self._case.grad_output()))
+        return [difference for difference in differences if difference]
 
 
-def shown(called: Mapping[str, Any]) -> str:
+def in_words(called: Mapping[str, Any]) -> str:
     """One call in words: "tokens 7, window 2, heads 1, head_dim 32, queries 0, one-hot values"."""
     sizes = [f"{name} {_plain(value)}" for name, value in called.items() if name not in ("arrays", "batch", "layout")]
     batch = [f"batch {called['batch']}"] if called["batch"] != 1 else []
@@ -119,9 +119,9 @@ def shown(called: Mapping[str, Any]) -> str:
     return ", ".join([*batch, *sizes, *called["arrays"], *layout])
 
 
-def shown_all(called: Sequence[Mapping[str, Any]]) -> str:
+def all_in_words(called: Sequence[Mapping[str, Any]]) -> str:
     """All calls in words, in one line; "" where there are none."""
-    return "; and with ".join(shown(each) for each in called)
+    return "; and with ".join(in_words(call) for call in called)
 
 
 def _array(name: str, array: Array | None, own: Array | None) -> str:
@@ -167,8 +167,8 @@ def _in_words(plural: str, array: Array, own: Array | None) -> Iterator[str]:
     if constant:
         yield f"{plural} {first:g}"
     tokens = np.flatnonzero(differ.any(axis=(0, 1, 3)))
-    for kind, there in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
-        where = np.flatnonzero(there.any(axis=(0, 1, 3)))
+    for kind, special in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
+        where = np.flatnonzero(special.any(axis=(0, 1, 3)))
         if where.size and np.array_equal(where, tokens):
             yield f"{kind} in the {plural} of {_tokens(where)}"
     kept = np.flatnonzero((array != 0).any(axis=(0, 1, 3)))

@@ -80,8 +80,8 @@ class Calls(Ranges):
         batch, heads, tokens, head_dim = arrays["query"].shape
         self.widen(tokens=tokens, heads=heads, head_dim=head_dim, batch=batch, window=options["window"])
         dilation = options.get("dilation")
-        for each in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
-            self.widen(dilation=each)
+        for factor in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
+            self.widen(dilation=factor)
         if options.get("scale") is not None:
             self.widen(scale=options["scale"])
         if arrays.get("global_attention_mask") is not None:
@@ -92,9 +92,11 @@ class Calls(Ranges):
     @property
     def largest(self) -> list[Product]:
         """The call of the most numbers, and those in which the batch, or the heads, were largest by that measure."""
-        by_numbers = sorted(self.products, key=lambda each: (-each.numbers, each))
-        batched = [each for each in by_numbers if each.batch > 1]
-        several = [each for each in by_numbers if each.batch > 1 and each.heads > 1 and each.head_dim >= 64]
+        by_numbers = sorted(self.products, key=lambda product: (-product.numbers, product))
+        batched = [product for product in by_numbers if product.batch > 1]
+        several = [
+            product for product in by_numbers if product.batch > 1 and product.heads > 1 and product.head_dim >= 64
+        ]
         return list(dict.fromkeys([*by_numbers[:1], *batched[:1], *several[:1]]))[:MOST_SAMPLES]
 
     def _enlarge(self, product: Product) -> None:
@@ -109,7 +111,7 @@ class Calls(Ranges):
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"sizes": super().to_dict(), "largest": [each._asdict() for each in self.largest]}
+        return {"sizes": super().to_dict(), "largest": [product._asdict() for product in self.largest]}
 
 
 class Covered:

@@ -47,8 +47,8 @@ class Desk:
             self._unguarded[name] = (typed, array)
             return typed
         reuse = self._to_reuse.get(name)
-        given, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
-        return given
+        placed, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
+        return placed
 
     def poison(self, shape: tuple[int, ...], dtype: str) -> None:
         """Leave NaN where the candidate is likely to allocate its output."""
@@ -63,8 +63,8 @@ class Desk:
                 raise _changed(name)
             if damage == "overrun":
                 raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
-        for name, (given, array) in self._unguarded.items():
-            if not np.array_equal(self._library.back(given), array, equal_nan=True):
+        for name, (passed, array) in self._unguarded.items():
+            if not np.array_equal(self._library.back(passed), array, equal_nan=True):
                 raise _changed(name)
 
     def check_kind(self, what: str, result: Any) -> None:
@@ -92,21 +92,21 @@ class Desk:
         if self._torch is not None and self._device.startswith("cuda"):
             self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
         if not self._guards:
-            for name, (given, _) in self._unguarded.items():
-                if self._library.shares_memory(output, given):
+            for name, (passed, _) in self._unguarded.items():
+                if self._library.shares_memory(output, passed):
                     raise cheating(f"output: expected memory of its own, got that of {name}")
             plain: Array = self._library.back(output)
             return plain
-        there = memory.window(output, self._torch)
+        storage = memory.window(output, self._torch)
         for name, held in self._held.items():
-            if memory.shares(there, held.raw):
+            if memory.shares(storage, held.raw):
                 raise cheating(f"output: expected memory of its own, got that of {name}")
-        if any(memory.shares(there, last) and memory.is_burnt(last) for last in self._last.values()):
+        if any(memory.shares(storage, last) and memory.is_burnt(last) for last in self._last.values()):
             raise cheating("output: expected a new result, got the array that an earlier call has returned")
         self.check_last()
         plain = np.array(self._library.back(output))  # a copy also where the dtype is float64
-        memory.burn(there)
-        self._last = {"output": there}
+        memory.burn(storage)
+        self._last = {"output": storage}
         return plain
 
     def burn(self, results: Mapping[str, Any]) -> None:
@@ -114,10 +114,10 @@ class Desk:
         burnt, and seen when something writes to it later.
         """
         for what, result in results.items() if self._guards else ():
-            there = memory.window(result, self._torch)
-            if not any(memory.shares(there, held.raw) for held in self._held.values()):
-                memory.burn(there)
-                self._last[what] = there
+            storage = memory.window(result, self._torch)
+            if not any(memory.shares(storage, held.raw) for held in self._held.values()):
+                memory.burn(storage)
+                self._last[what] = storage
 
     def check_last(self) -> None:
         """After a call: it has not written to the result of the call before."""
@@ -129,8 +129,8 @@ class Desk:
 
     def _check_last(self, what: str, status: str) -> None:
         last, self._last = self._last, {}
-        for name, there in last.items():
-            if not memory.is_burnt(there):
+        for name, storage in last.items():
+            if not memory.is_burnt(storage):
                 raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
         self._last = last
 

@@ -38,7 +38,7 @@ class Guard:
             return f"cheaper ones took the {self.total:g} s of this check"
         sizes = _sizes(case)
         for smaller, why in self.too_much:
-            if all(one >= other for one, other in zip(sizes, smaller, strict=True)):
+            if all(size >= bound for size, bound in zip(sizes, smaller, strict=True)):
                 return f"a smaller one {why}"
         scores, grown = self.growth
         expected = grown * max(_scores(case) / scores, 1.0)

@@ -77,12 +77,12 @@ def poison(shape: tuple[int, ...], dtype: str, torch: Any = None) -> None:
 def window(output: Any, torch: Any = None) -> Array:
     """The memory of an output as a numpy array, floating or, for bfloat16, int16."""
     if torch is None:
-        there: Array = output
+        view: Array = output
     elif output.dtype == torch.bfloat16:
-        there = output.detach().view(torch.int16).numpy()
+        view = output.detach().view(torch.int16).numpy()
     else:
-        there = output.detach().numpy()
-    return there
+        view = output.detach().numpy()
+    return view
 
 
 def shares(output: Array, raw: Array) -> bool:

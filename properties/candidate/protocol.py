@@ -42,7 +42,7 @@ def receive(
     header = json.loads(_read(stream, length))
     if not isinstance(header, dict) or not isinstance(header.get("arrays"), list):
         raise ValueError("message: expected a header that lists its arrays, got another")
-    shapes = [_array_header(each) for each in header.pop("arrays")]
+    shapes = [_array_header(entry) for entry in header.pop("arrays")]
     total = sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in shapes)
     if total > most_bytes():
         raise ValueError(f"message: expected arrays of at most {most_bytes()} bytes, got {total}")
@@ -53,15 +53,15 @@ def receive(
     return header, arrays
 
 
-def _array_header(each: Any) -> tuple[str, str, tuple[int, ...]]:
+def _array_header(entry: Any) -> tuple[str, str, tuple[int, ...]]:
     """(name, dtype, shape) as a header tells them."""
     try:
-        name, dtype, shape = each
+        name, dtype, shape = entry
         sizes = tuple(shape)
     except (TypeError, ValueError):
-        raise ValueError(f"message: expected arrays as [name, dtype, shape], got {each!r}") from None
+        raise ValueError(f"message: expected arrays as [name, dtype, shape], got {entry!r}") from None
     if not isinstance(name, str) or dtype not in _DTYPES or any(type(n) is not int or n < 0 for n in sizes):
-        raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {each!r}")
+        raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {entry!r}")
     return name, dtype, sizes
 
 

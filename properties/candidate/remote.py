@@ -143,10 +143,10 @@ class RemoteRunner:
             expected["output"] = arrays["query"].shape
         _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
         output = result.pop("output", None)
-        found = Gradients(result, output)
+        gradients = Gradients(result, output)
         self.covered.add(arrays, options, with_gradients=True)
-        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
-        return found
+        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, gradients))
+        return gradients
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """See `Runner.raises`. Also raises the exceptions above."""
@@ -204,8 +204,8 @@ class RemoteRunner:
         if is_own(self.spec):
             return Limits(), ""
         try:
-            found, _ = self._ask({"do": "find limits"}, {}, {})
-            return Limits.from_dict(found["limits"]), str(found["refusal"])
+            header, _ = self._ask({"do": "find limits"}, {}, {})
+            return Limits.from_dict(header["limits"]), str(header["refusal"])
         except CandidateEnded as error:
             if error.status == CHEATING:
                 raise

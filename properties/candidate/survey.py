@@ -74,18 +74,18 @@ def survey(ask: Ask, declared: Limits, padding: bool) -> tuple[Limits, str]:
     base = next((sizes for sizes in map(declared_sizes(declared), BASES) if not ask(sizes, False)), None)
     if base is None:
         return Limits(), ""  # it always raises: that says nothing about sizes
-    found, first = {}, ""
+    undeclared, first = {}, ""
     for name, awkward in AWKWARD.items():
-        asked = [value for value in awkward if declared.of(name).takes(value)]
-        error = next(filter(None, (ask({**base, name: value}, False) for value in asked)), "")
+        tried = [value for value in awkward if declared.of(name).takes(value)]
+        error = next(filter(None, (ask({**base, name: value}, False) for value in tried)), "")
         if not error:
             continue
         values = [value for value in VALUES[name] if declared.of(name).takes(value)]
         taken = {value for value in values if not ask({**base, name: value}, False)} | {base[name]}
-        found[name] = sizes_of(sorted(taken), [value for value in values if value not in taken])
+        undeclared[name] = sizes_of(sorted(taken), [value for value in values if value not in taken])
         first = first or error
     left = ask(base, True) if padding and declared.padding == "any" else ""
-    return Limits(found, "right" if left else "any"), first or left
+    return Limits(undeclared, "right" if left else "any"), first or left
 
 
 def declared_sizes(declared: Limits) -> Callable[[dict[str, int]], dict[str, int]]:
@@ -104,20 +104,20 @@ def sizes_of(taken: Sequence[int], refused: Sequence[int]) -> Sizes:
     return Sizes(only=tuple(taken))
 
 
-def merged(declared: Limits, found: Limits) -> Limits:
+def merged(declared: Limits, undeclared: Limits) -> Limits:
     """What is declared, and what was found out."""
-    padding = "right" if "right" in (declared.padding, found.padding) else "any"
-    return Limits({**declared.sizes, **found.sizes}, padding)
+    padding = "right" if "right" in (declared.padding, undeclared.padding) else "any"
+    return Limits({**declared.sizes, **undeclared.sizes}, padding)
 
 
-def to_declare(found: Limits) -> str:
+def to_declare(undeclared: Limits) -> str:
     """The arguments of a Target that say it."""
-    sizes = ", ".join(f'"{name}": {_written(each)}' for name, each in found.sizes.items())
-    parts = [f"sizes={{{sizes}}}"] if sizes else []
-    return ", ".join([*parts, *(['padding="right"'] if found.padding == "right" else [])])
+    entries = ", ".join(f'"{name}": {_written(sizes)}' for name, sizes in undeclared.sizes.items())
+    parts = [f"sizes={{{entries}}}"] if entries else []
+    return ", ".join([*parts, *(['padding="right"'] if undeclared.padding == "right" else [])])
 
 
 def _written(sizes: Sizes) -> str:
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.to_dict().items()}
-    given = {name: value for name, value in given.items() if (name, value) != ("multiple", 1)}
-    return f"Sizes({', '.join(f'{name}={value}' for name, value in given.items())})"
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.to_dict().items()}
+    fields = {name: value for name, value in fields.items() if (name, value) != ("multiple", 1)}
+    return f"Sizes({', '.join(f'{name}={value}' for name, value in fields.items())})"

@@ -135,5 +135,5 @@ _LAYOUTS = {
 
 def layout_in(text: str) -> str:
     """The layout that words about a kernel show first: "bnhd", "bhnd", or "" where they show none."""
-    found = [(match.start(), name) for name, each in _LAYOUTS.items() if (match := each.search(text.lower()))]
-    return min(found)[1] if found else ""
+    matches = [(match.start(), name) for name, pattern in _LAYOUTS.items() if (match := pattern.search(text.lower()))]
+    return min(matches)[1] if matches else ""

@@ -16,9 +16,9 @@ def harness() -> Names:
     for module_name, module in list(sys.modules.items()):
         if module_name in ("__main__", "trueband") or module_name.startswith("trueband."):
             names += _names(vars(module), module_name)
-            for each in list(vars(module).values()):
-                if isinstance(each, type) and each.__module__ == module_name:
-                    names += _names(each.__dict__, f"{module_name}.{each.__qualname__}")
+            for value in list(vars(module).values()):
+                if isinstance(value, type) and value.__module__ == module_name:
+                    names += _names(value.__dict__, f"{module_name}.{value.__qualname__}")
     return names
 
 

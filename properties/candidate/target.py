@@ -167,8 +167,8 @@ def load_target(spec: str) -> Target:
     Raises:
         TargetError: one line that says what cannot be found, imported or used.
     """
-    found = load_attribute(spec)
-    return found if isinstance(found, Target) else Target(found)
+    loaded = load_attribute(spec)
+    return loaded if isinstance(loaded, Target) else Target(loaded)
 
 
 def load_attribute(spec: str) -> Any:
@@ -177,12 +177,12 @@ def load_attribute(spec: str) -> Any:
     if not separator or not place or not attribute:
         raise TargetError(f"target: expected module:callable or file.py:callable, got {spec!r}")
     module = _module(place)
-    found: Any = module
+    value: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        if not hasattr(value, part):
             raise TargetError(f"target: expected a callable {attribute!r} in {place}, got none of that name")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _module(place: str) -> ModuleType:
@@ -238,7 +238,7 @@ def _names(name: str, values: Iterable[str], allowed: Iterable[str] | None) -> t
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TargetError(f"{name}: expected a collection of names, got {values!r}")
     names = tuple(values)
-    wrong = [str(each) for each in names if not isinstance(each, str) or not each]
+    wrong = [str(value) for value in names if not isinstance(value, str) or not value]
     wrong = wrong or sorted(set(names) - set(names if allowed is None else allowed))
     if wrong:
         expected = "names" if allowed is None else f"some of {', '.join(allowed)}"

@@ -43,7 +43,7 @@ def watch(tell: Callable[[str], None]) -> None:
     """Refuse the witnesses, the memory and the life of the judging process, from now on."""
     judge = os.getppid()
     folders = tuple(f"{folder}{os.sep}" for folder in map(_folder, WITNESSES))
-    files = {(one.st_dev, one.st_ino) for folder in folders for one in map(os.stat, Path(folder).rglob("*.py"))}
+    files = {(entry.st_dev, entry.st_ino) for folder in folders for entry in map(os.stat, Path(folder).rglob("*.py"))}
     private = tuple(f"/proc/{judge}/{name}" for name in ("mem", "environ", "cmdline", "maps", "fd", "task"))
     stat, abspath, fsdecode, tell_it = os.stat, os.path.abspath, os.fsdecode, tell
 
@@ -58,8 +58,8 @@ def watch(tell: Callable[[str], None]) -> None:
         witness = name.startswith(folders)
         if not witness:
             with contextlib.suppress(OSError, ValueError):
-                found = stat(name)
-                witness = (found.st_dev, found.st_ino) in files
+                info = stat(name)
+                witness = (info.st_dev, info.st_ino) in files
         if witness:
             refuse(f"it opened {Path(name).name} of the package's own witnesses", PermissionError)
         if name.startswith(private):

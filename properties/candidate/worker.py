@@ -110,13 +110,13 @@ def _gradients(
 ) -> dict[str, Array]:
     inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
     how = Backward.from_dict(request["how"])
-    found = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
-    return {**found} if found.output is None else {**found, "output": found.output}
+    gradients = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    return {**gradients} if gradients.output is None else {**gradients, "output": gradients.output}
 
 
 def _limits(runner: Runner) -> dict[str, Any]:
-    found, refusal = runner.find_limits()
-    return {"limits": found.to_dict(), "refusal": refusal}
+    limits, refusal = runner.find_limits()
+    return {"limits": limits.to_dict(), "refusal": refusal}
 
 
 def _limit_memory(megabytes: int) -> None:

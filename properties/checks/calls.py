@@ -39,10 +39,10 @@ def check_call_order(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: the same call again; bounded without."""
     inputs = _inputs(probe, 3)
     outputs: list[Array] = []
-    for one in inputs:
-        outputs.append(probe.run(one))
+    for variant in inputs:
+        outputs.append(probe.run(variant))
         earlier = list(zip(outputs[:-1], inputs[: len(outputs) - 1], strict=True))
-        yield own_result(outputs[-1], one, earlier, "output after calls with other numbers")
+        yield own_result(outputs[-1], variant, earlier, "output after calls with other numbers")
     for index in (2, 0, 1):
         again, bound = probe.run(inputs[index]), inputs[index].bound.scaled(2)
         yield judge_same(probe, again, outputs[index], bound, "output in another order of calls", SAME_CALL)

@@ -66,7 +66,7 @@ def check(
 
 def registered(module: str) -> dict[str, Check]:
     """The checks of a module, in the order they are written."""
-    return {name: one for name, one in _REGISTERED.items() if one.function.__module__ == module}
+    return {name: entry for name, entry in _REGISTERED.items() if entry.function.__module__ == module}
 
 
 def claim(passed: bool, what: str, value: float = 0.0, expected: float = 0.0, index: tuple[int, ...] = ()) -> Verdict:

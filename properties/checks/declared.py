@@ -82,10 +82,10 @@ def beside(
                 yield padding, other
 
 
-def without(limits: Limits, found: Limits) -> Limits:
+def without(limits: Limits, undeclared: Limits) -> Limits:
     """What was declared of limits that were joined with what was found out."""
-    sizes = {name: each for name, each in limits.sizes.items() if name not in found.sizes}
-    return Limits(sizes, "any" if found.padding == "right" else limits.padding)
+    sizes = {name: size for name, size in limits.sizes.items() if name not in undeclared.sizes}
+    return Limits(sizes, "any" if undeclared.padding == "right" else limits.padding)
 
 
 def _not_on_the_right(tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -29,8 +29,8 @@ def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
     Against the reference it is bounded.
     """
     inputs, plain = probe.inputs, probe.run()
-    one = [str(probe.random.choice(inputs.floating))]
-    for names in (inputs.floating, one):
+    single = [str(probe.random.choice(inputs.floating))]
+    for names in (inputs.floating, single):
         output = probe.gradients(probe.case.grad_output(), names=names).output
         assert output is not None
         what = f"output with gradients of {', '.join(names)}"
@@ -46,7 +46,7 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
     order = [str(name) for name in probe.random.permutation(inputs.floating)]
     alone = [{name} for name in order[:3]]  # with all but each of them, these are all subsets of query, key and value
     some = [{name for name in order if probe.random.integers(2)}] if len(order) > 3 else []
-    for subset in (*alone, *(set(order) - one for one in alone), *some):
+    for subset in (*alone, *(set(order) - single for single in alone), *some):
         names = [name for name in inputs.floating if name in subset]
         if names:
             computed = probe.gradients(grad_output, names=names)
@@ -133,4 +133,6 @@ def check_gradients_same_address(probe: Probe) -> Iterator[Verdict]:
 
 def _comparable(inputs: Inputs, gradients: Gradients) -> bool:
     """False where a gradient is not finite: it is not the same as itself, and the claim of other checks."""
-    return representable(inputs, gradients.values()) and all(np.isfinite(each).all() for each in gradients.values())
+    return representable(inputs, gradients.values()) and all(
+        np.isfinite(gradient).all() for gradient in gradients.values()
+    )

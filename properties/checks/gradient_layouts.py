@@ -43,7 +43,7 @@ def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
     grad_output, every = probe.case.grad_output(), probe.inputs.floating
     for axis, of in enumerate(("one row of the batch", "one head")):
         chosen = [name for name in every if probe.random.integers(2)] or [str(probe.random.choice(every))]
-        inputs = probe.inputs.map_arrays(lambda each, axis=axis: _equal_along(each, axis), chosen)
+        inputs = probe.inputs.map_arrays(lambda array, axis=axis: _equal_along(array, axis), chosen)
         computed = probe.gradients(grad_output, inputs, how=Backward("expanded", tuple(chosen)))
         yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
 

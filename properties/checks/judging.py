@@ -28,14 +28,14 @@ def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
 
 def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
     """One head of an output (b, h, n, d) is judged against its counts; the note of a failure has the counts."""
-    one = expected.batch, expected.head
-    verdict = judge(output[one], expected.output, expected.bound, what)
+    place = expected.batch, expected.head
+    verdict = judge(output[place], expected.output, expected.bound, what)
     if verdict.passed:
         return verdict
     row, channel = verdict.index
     keys, count = float(expected.keys[row, 0]), float(expected.counts[row, channel])
     note = f"times the {keys:g} keys of the row: {verdict.value * keys:.6g} instead of {count:.6g}"
-    return replace(verdict, index=(*one, row, channel), note=note if keys else "")
+    return replace(verdict, index=(*place, row, channel), note=note if keys else "")
 
 
 def judge_gradient(computed: Float, expected: SomeGradients, suffix: str = "") -> Verdict:

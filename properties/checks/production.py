@@ -61,8 +61,8 @@ def check_layouts_at_size(probe: Probe) -> Iterator[Verdict]:
     several = max(inputs.shape[:2]) > 1
     other = str(probe.random.choice(LAYOUTS if several else LAYOUTS[:2]))
     for layout in dict.fromkeys(("transposed", other)):
-        given = repeated(inputs) if layout == "expanded" else inputs
-        yield judge_rows(probe.run(given, layout), given, rows, f"output of {layout} inputs")
+        laid_out = repeated(inputs) if layout == "expanded" else inputs
+        yield judge_rows(probe.run(laid_out, layout), laid_out, rows, f"output of {layout} inputs")
 
 
 @check(
@@ -111,11 +111,11 @@ def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
 def check_sequence_alone_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with batch_invariant; bounded without: another shape may be another order of summation."""
     inputs = probe.inputs
-    one = int(probe.random.integers(inputs.shape[0]))
+    row = int(probe.random.integers(inputs.shape[0]))
     names = [name for name in inputs.arrays if name != "head_mask"]
-    alone = inputs.map_arrays(lambda array: array[one : one + 1], names)
-    in_batch, by_itself = probe.run(inputs)[one : one + 1], probe.run(alone)
-    what, compared = f"sequence {one} alone", "the same sequence in another batch"
+    alone = inputs.map_arrays(lambda array: array[row : row + 1], names)
+    in_batch, by_itself = probe.run(inputs)[row : row + 1], probe.run(alone)
+    what, compared = f"sequence {row} alone", "the same sequence in another batch"
     yield judge_same_rows(probe, by_itself, in_batch, alone, _rows(probe, alone), what, compared, "batch_invariant")
 
 

@@ -110,7 +110,7 @@ def _as_in_training(probe: Probe) -> tuple[Backward, str]:
     """How inputs and the gradient of the output lie in memory, one way of several for a case; and the words for it."""
     if not probe.has("strided"):
         return ONCE, ""
-    layout, of_output = (str(each) for each in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
+    layout, of_output = (str(name) for name in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
     return Backward(layout, grad_layout=of_output), f" with {layout} inputs, {of_output} gradient of the output"
 
 
@@ -119,10 +119,10 @@ def judged(
 ) -> Iterable[Verdict]:
     """The worst of all gradients that are there and that the dtype can hold."""
     return worst(
-        judge_gradient(computed[each.name], each, suffix)
-        for each in expected
-        if each.name in computed
-        and (inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)
+        judge_gradient(computed[gradients.name], gradients, suffix)
+        for gradients in expected
+        if gradients.name in computed
+        and (inputs.dtype != "float16" or np.abs(gradients.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)
     )
 
 

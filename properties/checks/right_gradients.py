@@ -42,11 +42,11 @@ class RightGradients:
             bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
             yield judge(gradient, self._expected[name], bound, f"gradient of {name} {manner}".rstrip())
 
-    def added_to(self, there: Array, inputs: Inputs) -> dict[str, Bound]:
+    def added_to(self, before: Array, inputs: Inputs) -> dict[str, Bound]:
         """What is rounded, by name, where a gradient is added to numbers that are there, and these are subtracted."""
         unit = inputs.precision.output + 2 * inputs.precision.accumulator
         return {
-            name: Bound({"accumulation": unit * (np.abs(there) + np.abs(expected) + self.bounds[name].total)})
+            name: Bound({"accumulation": unit * (np.abs(before) + np.abs(expected) + self.bounds[name].total)})
             for name, expected in self._expected.items()
         }
 

@@ -101,7 +101,7 @@ def _with(probe: Probe, **arrays: Array | float) -> Inputs:
     """The inputs with other numbers, as many tokens as the probe has."""
     shape = _shape(probe)
     inputs = probe.inputs_of(probe.case.replace(tokens=shape[2]))
-    return inputs.with_arrays(**{name: np.broadcast_to(each, shape).copy() for name, each in arrays.items()})
+    return inputs.with_arrays(**{name: np.broadcast_to(array, shape).copy() for name, array in arrays.items()})
 
 
 def _one_row(inputs: Inputs, query: Array | None = None) -> Rows:

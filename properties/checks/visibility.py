@@ -137,12 +137,12 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     """Exact: weights are 1/n, far from underflow, and a sum of products with 0 is 0 in any order."""
     inputs = probe.inputs.map_arrays(np.zeros_like, ["query", "query_global"])
     token = int(probe.random.integers(inputs.shape[2]))
-    one = np.zeros(inputs.shape)
-    one[:, :, token] = 1.0
-    inputs = inputs.map_arrays(lambda _: one, ["value", "value_global"])
+    values = np.zeros(inputs.shape)
+    values[:, :, token] = 1.0
+    inputs = inputs.map_arrays(lambda _: values, ["value", "value_global"])
     reached = probe.run(inputs) != 0
     what = f"whether the value of token {token} reaches the output"
-    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), what)
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], values.shape), what)
 
 
 def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:

@@ -112,12 +112,12 @@ def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -
 
 def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
     """What a step dropped that gave this output, with taps of all stacks."""
-    found = Masks()
+    masks = Masks()
     if shown.kind == "hidden":
         for place, tap in embeddings(shown.case).items():
-            found.keep[place] = (output[tap][0] != 0) / (1 - shown.p)
+            masks.keep[place] = (output[tap][0] != 0) / (1 - shown.p)
     for site in shown.sites:
-        found.next_best[site.stack.taps] = []
+        masks.next_best[site.stack.taps] = []
         for i, (entering, leaving) in enumerate(pairwise(output[site.stack.taps])):
             bits, rows, possible = _results(shown, site, i, entering, inputs, output)
             distance = np.where(possible, np.abs(rows - leaving[:, :, None]).max(axis=-1), np.inf)  # (b, n, P)
@@ -125,17 +125,17 @@ def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
             kept = bits[order[..., 0]] / (1 - shown.p)  # (b, n, E)
             if site.kind == "activation":
                 kept = np.pad(kept, ((0, 0), (0, 0), (0, 2 * entering.shape[-1] - FEATURES)))
-            found.next_best[site.stack.taps].append(np.take_along_axis(distance, order[..., 1:], axis=-1)[..., 0])
+            masks.next_best[site.stack.taps].append(np.take_along_axis(distance, order[..., 1:], axis=-1)[..., 0])
             if site.kind == "attention":
                 part = f"{site.stack.layers.format(i)}{site.stack.attentions[site.part][0]}"
                 name = part.removesuffix(".{}").removesuffix(".{}_proj")
                 batch, tokens, _ = kept.shape
                 by_head = kept.reshape(batch, tokens, shown.case.heads, -1).swapaxes(1, 2)
-                found.keep |= {name: by_head, f"{name}_global": by_head}
+                masks.keep |= {name: by_head, f"{name}_global": by_head}
             else:
                 inner = f"{site.stack.layers.format(i)}{site.stack.inner}"
-                found.keep[site.place(i) if site.kind == "hidden" else inner] = kept
-    return found
+                masks.keep[site.place(i) if site.kind == "hidden" else inner] = kept
+    return masks
 
 
 def _results(

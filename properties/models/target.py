@@ -97,5 +97,5 @@ class ModelTarget:
 
 def load_model_target(spec: str) -> ModelTarget:
     """The model target named by `package.module:factory` or `path/file.py:factory`. Raises TargetError."""
-    found = load_attribute(spec)
-    return found if isinstance(found, ModelTarget) else ModelTarget(found)
+    loaded = load_attribute(spec)
+    return loaded if isinstance(loaded, ModelTarget) else ModelTarget(loaded)

@@ -192,13 +192,13 @@ def judge_gradients(
         if name in BUFFERS or name in unjudged:
             continue
         label = f"gradient of {name}{what}"
-        found = trained.gradients.get(name)
+        computed = trained.gradients.get(name)
         if not regime.trains(name):
-            yield judge_exact(float(found is not None), 0.0, f"{label}, frozen: how many gradients it has")
+            yield judge_exact(float(computed is not None), 0.0, f"{label}, frozen: how many gradients it has")
             continue
         right = expected.gradient(name)
-        verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), label)
-        yield verdict if verdict.passed or found is not None else replace(verdict, note=why)
+        verdict = judge(np.zeros(right.shape) if computed is None else computed, right, expected.bound(name), label)
+        yield verdict if verdict.passed or computed is not None else replace(verdict, note=why)
 
 
 def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:

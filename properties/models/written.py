@@ -75,9 +75,9 @@ def judge_likeliest(
     scores, errors = _step_scores(case, inputs, sequences, rules)
     tokens = sequences[:, rules.prompt :]
     steps = np.arange(tokens.shape[1]) < written_tokens(sequences, rules.prompt, rules.eos)[:, None]
-    own, own_error = (np.take_along_axis(each, tokens[:, :, None], axis=2) for each in (scores, errors))
+    own, own_error = (np.take_along_axis(array, tokens[:, :, None], axis=2) for array in (scores, errors))
     top = scores.argmax(axis=2)[:, :, None]
-    best, best_error = (np.take_along_axis(each, top, axis=2) for each in (scores, errors))
+    best, best_error = (np.take_along_axis(array, top, axis=2) for array in (scores, errors))
     left = np.isfinite(scores)
     with np.errstate(invalid="ignore"):  # two that are not left
         lacking = np.where(left & steps[:, :, None], np.maximum(scores - own, 0.0), 0.0)
@@ -120,8 +120,8 @@ def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
         yield claim(False, f"shape of the ids with {options}: expected {right.shape}, got {shape}")
         return
     longest = max(shape[1], right.shape[1])
-    given, wanted = (_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right))
-    yield replace(judge_exact(given, wanted, f"token written with {options}"), skipped=skipped)
+    written, wanted = (_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right))
+    yield replace(judge_exact(written, wanted, f"token written with {options}"), skipped=skipped)
 
 
 def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Verdict:

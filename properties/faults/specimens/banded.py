@@ -84,8 +84,8 @@ class Banded(Specimen):
                 self.add_query(call, of_query, rows, parts[0])
                 self.add_key(call, of_key, rows, columns, parts[1])
                 self.add_value(call, of_value, rows, columns, parts[2])
-        found = self.collect(call, totals[0], totals[1], query.dtype)
-        return found | self.of_head_mask(call, grad_output, query.dtype, options)
+        gradients = self.collect(call, totals[0], totals[1], query.dtype)
+        return gradients | self.of_head_mask(call, grad_output, query.dtype, options)
 
     def add_query(self, call: Call, total: Array, rows: Array, part: Array) -> None:
         total[:, rows] += part

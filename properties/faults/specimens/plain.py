@@ -75,9 +75,9 @@ class Specimen:
         batch, heads, tokens, head_dim = query.shape
         real = np.ones((batch, tokens), bool) if attention_mask is None else attention_mask
         flagged = np.zeros((batch, tokens), bool) if global_attention_mask is None else global_attention_mask
-        given = (query_global, key_global, value_global)
+        separate = (query_global, key_global, value_global)
         local = (query, key, value)
-        far = [own if other is None else other for own, other in zip(local, given, strict=True)]
+        far = [own if other is None else other for own, other in zip(local, separate, strict=True)]
         return Call(
             local,
             (far[0], far[1], far[2]),
@@ -186,8 +186,8 @@ class Specimen:
             for store, inputs, keys in kinds:
                 for total, part in zip(store, self.rows_backward(call, inputs, keys, upstream), strict=True):
                     total[b] = part
-        found = self.collect(call, local, far, query.dtype)
-        return found | self.of_head_mask(call, grad_output, query.dtype, options)
+        gradients = self.collect(call, local, far, query.dtype)
+        return gradients | self.of_head_mask(call, grad_output, query.dtype, options)
 
     def of_head_mask(
         self, call: Call, grad_output: Array, dtype: np.dtype[Any], options: dict[str, Any]

@@ -72,19 +72,19 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
     )
     old, new = Expected.of(case, inputs), Expected.of(case, inputs, case.model.with_state(after))
     course = _course(probe, case, steps)
-    for expected, one, what, times in zip((old, old, new, new), course, descriptions, (1, 2, 1, 2), strict=True):
-        cut = one is course[2]
+    for expected, trained, what, times in zip((old, old, new, new), course, descriptions, (1, 2, 1, 2), strict=True):
+        cut = trained is course[2]
         for name in case.state:
             if name in BUFFERS:
                 continue
             summed = times - (name in frozen) if expected is new else times
-            found = one.gradients.get(name)
+            gradient = trained.gradients.get(name)
             if cut and name in frozen and clear == "none":
-                yield claim(found is None, f"gradient of {name}, {what}: expected none, got one")
+                yield claim(gradient is None, f"gradient of {name}, {what}: expected none, got one")
                 continue
             right, bound = expected.gradient(name) * summed, expected.bound(name)
             yield judge(
-                np.zeros(right.shape) if found is None else found,
+                np.zeros(right.shape) if gradient is None else gradient,
                 right,
                 bound.scaled(summed) if summed else Bound({"frozen": np.zeros(right.shape)}),
                 f"gradient of {name}, {what}",

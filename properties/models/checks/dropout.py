@@ -16,7 +16,7 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks.training import step_inputs
 from trueband.properties.models.dropout_masks import Masks, masks_of, showing
-from trueband.properties.models.dropout_sites import Kept, embedded, kept_at, shown, sites
+from trueband.properties.models.dropout_sites import Kept, embedded, kept_at, model_showing, sites
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import judge_all
 from trueband.properties.models.training import (
@@ -67,22 +67,22 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     within Hoeffding's bound, each but for a probability of 2^-60."""
     case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
     inputs, precision = step_inputs(case), Precision.of(case.dtype)
-    model, asked = with_rates(case.model, hidden=p), Regime(seed=case.seed, backward=False)
-    outputs = probe.train(model, [(inputs, 1.0)] * STEPS, asked).outputs
+    model, regime = with_rates(case.model, hidden=p), Regime(seed=case.seed, backward=False)
+    outputs = probe.train(model, [(inputs, 1.0)] * STEPS, regime).outputs
     for tap, right in embedded(case, inputs).items():
-        found = np.stack([output[tap][0] for output in outputs])
-        kept = found != 0
+        states = np.stack([output[tap][0] for output in outputs])
+        kept = states != 0
         bound = (right.bound(precision).total + precision.accumulator * np.abs(right.value)) / (1 - p)
         scaled, place = right.value / (1 - p), f"{tap}[0]"
         yield judge(
-            found,
+            states,
             np.where(kept, scaled, 0.0),
-            Bound({"scaled": np.broadcast_to(bound, found.shape)}),
+            Bound({"scaled": np.broadcast_to(bound, states.shape)}),
             f"{place}, what is kept",
         )
         yield judge_count(int(kept.sum()), kept.size, 1 - p, place)
-        mean = float((found / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
-        away = math.sqrt(math.log(2 / MISSED) / (2 * found.size)) / (1 - p)
+        mean = float((states / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
+        away = math.sqrt(math.log(2 / MISSED) / (2 * states.size)) / (1 - p)
         yield judge(mean, 1.0, Bound({"Hoeffding": np.asarray(away)}), f"{place}, mean of kept / not dropped")
         for axis, what in enumerate(("steps", "rows of the batch", "tokens", "channels")):
             yield _pairs_differ(kept, np.ones(kept.shape), axis, 1 - p, f"{place} of two {what}")
@@ -98,12 +98,12 @@ def check_dropout_sites(probe: ModelProbe) -> Iterator[Verdict]:
     reference. The number kept is binomial, and two layers, rows or heads that are independent do not keep the same,
     each but for a probability of 2^-60."""
     whole_case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
-    found = sites(whole_case)
-    for i in probe.random.permutation(len(found))[:SITES]:
-        site = found[i]
+    places = sites(whole_case)
+    for i in probe.random.permutation(len(places))[:SITES]:
+        site = places[i]
         # 2^8 patterns inside a feed-forward, not 2^16
         case = whole_case.replace(heads=1) if site.kind == "activation" else whole_case
-        inputs, model = _whole_inputs(case), shown(case, site, p)
+        inputs, model = _whole_inputs(case), model_showing(case, site, p)
         trained = probe.train(model, [(inputs, 1.0)], Regime(seed=case.seed, backward=False))
         layers = kept_at(case, site, model, inputs, trained.outputs[0], p)
         yield from (kept.verdict for kept in layers)
@@ -235,13 +235,13 @@ def _independent(layers: list[Kept], what: str, rate: float) -> Iterator[Verdict
 def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float, what: str) -> Verdict:
     """First and second along an axis, third and fourth, and so on: not all keep the same, where that is unlikely
     enough. Those that are of as many elements are compared."""
-    counts, totals = (np.moveaxis(each, axis, 0) for each in (counts, totals))
+    counts, totals = (np.moveaxis(array, axis, 0) for array in (counts, totals))
     pairs = len(counts) // 2 * 2
-    one, two, of, to = counts[0:pairs:2], counts[1:pairs:2], totals[0:pairs:2], totals[1:pairs:2]
-    alike = of == to
-    sizes, times = np.unique(of[alike], return_counts=True)
+    first, second, of_first, of_second = counts[0:pairs:2], counts[1:pairs:2], totals[0:pairs:2], totals[1:pairs:2]
+    alike = of_first == of_second
+    sizes, times = np.unique(of_first[alike], return_counts=True)
     unlikely = sum(n * math.log2(_same_count(int(size), rate)) for size, n in zip(sizes, times, strict=True))
-    same = bool((one == two)[alike].all())
+    same = bool((first == second)[alike].all())
     return claim(
         not (same and unlikely < math.log2(MISSED)), f"{what}: expected other elements to be dropped, got the same"
     )
@@ -250,4 +250,4 @@ def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float
 def _same_count(total: int, rate: float) -> float:
     """The probability that of two times `total` elements as many are kept."""
     pmf = [math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(total + 1)]
-    return math.fsum(each**2 for each in pmf)
+    return math.fsum(probability**2 for probability in pmf)

@@ -134,5 +134,5 @@ def _kept(
     logits = output["logits"].reshape(*results.shape[:-2], -1)
     distance = np.abs(results - logits[..., None, :]).max(axis=-1)
     order = np.argsort(distance, axis=-1)
-    found = {place: mask[order[..., 0]] for place, mask in zip(places, masks, strict=True)}
-    return found, np.take_along_axis(distance, order[..., 1:2], axis=-1)
+    kept = {place: mask[order[..., 0]] for place, mask in zip(places, masks, strict=True)}
+    return kept, np.take_along_axis(distance, order[..., 1:2], axis=-1)
