@@ -1,4 +1,4 @@
-"""A kernel that does not take the contract's arguments is answered with an adapter to paste."""
+"""Writes an adapter to paste for a kernel that does not take the contract's arguments."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ONLY_BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
 
 
 def check_signature(target: Target, spec: str) -> None:
-    """Nothing, where a target's function can be called with the contract's arguments.
+    """Check that a target's function can be called with the contract's arguments.
 
     Args:
-        spec: by which the target was found.
+        spec: the name under which the target was found.
 
     Raises:
-        TargetError: it cannot; the message has an adapter to paste.
+        TargetError: it cannot; the message contains an adapter to paste.
     """
     signature = signature_of(target)
     if signature is None:
@@ -56,7 +56,7 @@ def check_signature(target: Target, spec: str) -> None:
 
 
 def signature_of(target: Target) -> inspect.Signature | None:
-    """Of the function of a target; None where it does not tell, as some that are built in."""
+    """Return the signature of a target's function; None where it has none, as some built-in functions."""
     try:
         return inspect.signature(_callee(target.function))
     except (TypeError, ValueError):
@@ -65,11 +65,11 @@ def signature_of(target: Target) -> inspect.Signature | None:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter.
+    """An adapter that the user can paste.
 
     Attributes:
-        source: to paste.
-        then: what to do with it, a few words.
+        source: its Python source.
+        then: what to do with it, in a few words.
     """
 
     source: str
@@ -77,11 +77,11 @@ class Adapter:
 
 
 def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
-    """A function with the contract's signature that calls the target's.
+    """Write a function with the contract's signature that calls the target's function.
 
     Args:
-        signature: of the target's function.
-        spec: by which the target was found.
+        signature: the signature of the target's function.
+        spec: the name under which the target was found.
     """
     place, _, attribute = spec.rpartition(":")
     name = getattr(target.function, "__name__", attribute)
@@ -115,14 +115,14 @@ def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
 
 
 def _declared(target: Target) -> list[str]:
-    """The arguments of the contract that a target claims to take by naming its features."""
+    """Return the arguments of the contract that a target claims to take by naming its features."""
     features = target.features or frozenset()
     claimed = [name for name, meant in BY_ARGUMENT.items() if features & set(meant)]
     return [*claimed, *(SEPARATE[1:] if SEPARATE[0] in claimed else ())]
 
 
 def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspect.Parameter, Filling]]:
-    """The arguments of a kernel that have to be passed, or that mean something to the contract, and how."""
+    """Yield the arguments of a kernel that must be passed, or that the contract knows, and how each is filled."""
     parameters = [parameter for parameter in signature.parameters.values() if parameter.kind not in _VARIABLE]
     known = {parameter.name: FILLINGS.get(parameter.name.lower()) for parameter in parameters}
     if any(name.lower() in PACKED for name in known):
@@ -152,7 +152,7 @@ def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspe
 
 
 def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Filling:
-    """The filling of a parameter of this default, annotation and layout."""
+    """Adapt a filling to the default, the annotation and the layout of a parameter."""
     value, doubt = filling.value, filling.doubt
     if filling.argument == parameter.name:
         doubt = ""
@@ -172,7 +172,7 @@ def _passed(parameter: inspect.Parameter, filling: Filling) -> str:
 
 
 def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
-    """Comments on the whole call."""
+    """Return the comments on the whole call."""
     notes = []
     if not layout:
         notes.append(f'all are (b, h, n, d); if {name} takes (b, n, h, d), check trueband.Target({own}, layout="bnhd")')
@@ -182,7 +182,7 @@ def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
 
 
 def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
-    """What trueband would not find out by itself of an adapter in a file of its own."""
+    """Return the declarations that trueband could not infer from an adapter in a file of its own."""
     library = target.resolved().library
     arguments = [f'layout="{layout}"'] if layout == "bnhd" else []
     arguments += [f'library="{library}"'] if library != "torch" else []
@@ -201,7 +201,7 @@ def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _layout(function: Callable[..., Any]) -> str:
-    """The layout that docstring, annotations and source of a kernel show; "" where they show none."""
+    """Return the layout that docstring, annotations and source of a kernel show; "" where they show none."""
     function = _callee(function)
     annotations = [str(annotation) for annotation in getattr(function, "__annotations__", {}).values()]
     words = [inspect.getdoc(function) or "", *annotations]
@@ -216,7 +216,7 @@ def _layout(function: Callable[..., Any]) -> str:
 
 
 def _module(function: Callable[..., Any], place: str) -> str:
-    """What the adapter imports the function from; "" where it has to stand below it."""
+    """Return the module that the adapter imports the function from; "" where it must stand below the function."""
     if place.endswith(".py"):
         return Path(place).stem if Path(place).stem.isidentifier() else ""
     own = getattr(function, "__module__", None)

@@ -17,31 +17,31 @@ class NotDifferentiable(Exception):
 
 
 class Library(Protocol):
-    """What a target's arrays can be asked for."""
+    """The operations that a library of arrays offers."""
 
     def to(self, array: Array, dtype: str) -> Any:
-        """A new array of the library with these numbers; a bool array stays bool."""
+        """Return a new array of the library with these numbers; a bool array stays bool."""
 
     def as_is(self, array: Array) -> Any:
-        """A new array of the library with the dtype that the numpy array has."""
+        """Return a new array of the library with the dtype of the numpy array."""
 
     def back(self, array: Any) -> Array:
-        """The numbers as float64."""
+        """Return the numbers as float64."""
 
     def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
-        """(type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
+        """Return (type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
 
     def shares_memory(self, first: Any, second: Any) -> bool:
-        """Whether a write to one array may change the other."""
+        """Return whether a write to one array may change the other."""
 
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
-        """A view with other axes, where the library has views."""
+        """Return a view with permuted axes, where the library has views."""
 
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """A view of another shape, where the library has views."""
+        """Return a view of another shape, where the library has views."""
 
     def negative(self, array: Any) -> Any:
-        """Another array with the opposite numbers."""
+        """Return another array with the negated numbers."""
 
     def forward(
         self,
@@ -237,6 +237,6 @@ class JaxLibrary:
 
 
 def library(name: str, device: str) -> Library:
-    """The bridge to a library by name."""
+    """Return the bridge to the library of this name."""
     known: dict[str, Callable[[str], Library]] = {"torch": TorchLibrary, "numpy": NumpyLibrary, "jax": JaxLibrary}
     return known[name](device)

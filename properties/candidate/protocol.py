@@ -1,6 +1,6 @@
-"""Messages between the process that judges and the process of the candidate: one JSON header, then raw arrays.
+"""Messages between the judging process and the candidate's process: one JSON header, then raw arrays.
 
-Nothing that a candidate's process sends is ever unpickled, nor believed to be as long as it says.
+Nothing that a candidate's process sends is unpickled, and no length that it declares is trusted.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ def send(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | No
 def receive(
     stream: BinaryIO, most_bytes: Callable[[], int] = lambda: MOST_BYTES
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read one message. EOFError when the other side is gone, ValueError when it does not speak this protocol.
+    """Read one message.
 
     Args:
-        most_bytes: that the arrays of a message may hold together; asked when the message is there.
+        most_bytes: returns how many bytes the arrays of a message may hold together; called once it has come.
+
+    Raises:
+        EOFError: the other side is gone.
+        ValueError: it does not speak this protocol.
     """
     (length,) = struct.unpack("<Q", _read(stream, 8))
     if length > 1 << 24:
@@ -54,7 +58,7 @@ def receive(
 
 
 def _array_header(entry: Any) -> tuple[str, str, tuple[int, ...]]:
-    """(name, dtype, shape) as a header tells them."""
+    """Return (name, dtype, shape) of an entry of a header."""
     try:
         name, dtype, shape = entry
         sizes = tuple(shape)

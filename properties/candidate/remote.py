@@ -1,4 +1,4 @@
-"""A target in a process of its own: a crash, a hang or an abort is an answer, not the end."""
+"""Runs a target in a process of its own, where a crash, a hang or an abort is a result like others."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ Past = PastCall | PastGradients
 
 
 class RemoteRunner:
-    """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
+    """A target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
-    The child is asked before the reference computes anything, and is given nothing but arrays and options.
+    The child computes before the reference does, and is given only arrays and options.
 
     Attributes:
         time_limit: seconds for one call.
         memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
-        machine: where the candidate's process computes, as it tells itself.
+        machine: where the candidate's process computes, as it reports itself.
         on_call: called with every call that gave a result.
-        undeclared, refusal: what it raises for without declaring it, and the first error that says so.
-        covered: what was asked for.
-        slowest: seconds of the slowest request since somebody set it to 0.
-        gate: a gate asks: what an honest kernel has no reason to do is a cheat.
+        undeclared, refusal: the limits that it has without declaring them, and the first error that shows them.
+        covered: the calls that gave a result.
+        slowest: seconds of the slowest request since it was last set to 0.
+        gate: whether a gate asks: then what no honest kernel has a reason to do is a cheat.
     """
 
     gate = False
@@ -95,7 +95,7 @@ class RemoteRunner:
             raise
 
     def _introduce(self) -> None:
-        """Learn what the target is."""
+        """Ask the child what the target is and declares."""
         hello = self._start()
         self.name: str = hello["name"]
         self.library: str = hello["library"]
@@ -158,11 +158,11 @@ class RemoteRunner:
 
     @property
     def printed(self) -> str:
-        """What the child has printed since it was asked last, the beginning of it."""
+        """The beginning of what the child has printed since the last question."""
         return self._printed if self._child is None else self._child.printed
 
     def memory(self, begin: bool = False) -> float:
-        """Mebibytes of the child, see `resident`; 0 where there is none."""
+        """Return the memory of the child in mebibytes, see `resident`; 0 without a child."""
         return 0.0 if self._child is None else resident(self._child.pid, begin)
 
     def close(self) -> None:
@@ -235,13 +235,13 @@ class RemoteRunner:
         return header, result
 
     def _within_limit(self, message: str) -> str:
-        """An end for lack of memory, with what limited it."""
+        """Add the memory limit to a message about a lack of memory."""
         if not self.memory_limit:
             return message
         return f"{message}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What the child says, unless it is gone, silent, or has shown itself to cheat."""
+        """Return what the child answers; raise if it is gone, silent, or caught cheating."""
         child = self._child
         assert child is not None
         try:

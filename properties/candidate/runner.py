@@ -33,10 +33,10 @@ class Runner:
 
     Attributes:
         features, accumulators, limits, shapes: what the target declares.
-        undeclared, refusal: what it does not take without declaring it, and the error; found by `RemoteRunner` only.
-        covered: what it was asked for.
-        slowest: seconds of the slowest call since somebody set it to 0.
-        may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
+        undeclared, refusal: the limits that it has without declaring them, and the error; set by `RemoteRunner` only.
+        covered: the calls that gave a result.
+        slowest: seconds of the slowest call since it was last set to 0.
+        may_have_gradients: whether only a trial shows if it has "backward"; see `find_gradients`.
     """
 
     def __init__(self, target: Target, device: str = "cpu") -> None:
@@ -66,19 +66,19 @@ class Runner:
         layout: str = "contiguous",
         of: tuple[str, ...] = (),
     ) -> Array:
-        """The target's output as float64.
+        """Call the target and return its output as float64.
 
         Args:
-            layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
+            layout: how the floating inputs lie in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
                 slice of larger storage full of NaN; "columns", (b, h, d, n) memory; "packed", views of one storage,
                 as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
                 3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
                 of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
                 "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
-            of: names of the inputs that have this layout, the others are contiguous; (): all of them.
+            of: the names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
-            CandidateEnded: it raised, changed its inputs, or returned something else than asked for.
+            CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
         inputs = self._inputs(arrays, dtype, Backward(layout, of))
         self.desk.poison(arrays["query"].shape, dtype)
@@ -90,7 +90,7 @@ class Runner:
         return self._turn(self.desk.take(output))
 
     def memory(self, begin: bool = False) -> float:
-        """Mebibytes of the process of the target, see `resident`."""
+        """Return the memory of the target's process in mebibytes, see `resident`."""
         return resident(begin=begin)
 
     def gradients(
@@ -102,17 +102,17 @@ class Runner:
         names: list[str],
         how: Backward = ONCE,
     ) -> Gradients:
-        """Gradients of the named arguments as float64; one that the result does not depend on is 0.
+        """Return the gradients of the named arguments as float64; one that the result does not depend on is 0.
 
         Args:
-            names: of the arguments that require gradients; no other does.
-            how: the passes are run, and how things lie in memory.
+            names: the arguments that require gradients; no other does.
+            how: how the passes are run, and how the arrays lie in memory.
 
         Returns:
-            They come with the output that they belong to, which is held to the rules of `call`.
+            The gradients with the output that they belong to, which is held to the rules of `call`.
 
         Raises:
-            CandidateEnded: as of `call`.
+            CandidateEnded: as in `call`.
         """
         inputs = self._inputs(arrays, dtype, how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
@@ -151,7 +151,7 @@ class Runner:
     def _backward(
         self, function: Any, backward: Any, inputs: dict[str, Any], names: list[str], upstream: Any, way: str
     ) -> dict[str, Any]:
-        """The gradients as the library gives them."""
+        """Return the gradients as the library gives them."""
         if way == "after another":
             floating = {name for name in inputs if not name.endswith("_mask")} | {"head_mask"}
             other = {
@@ -169,7 +169,7 @@ class Runner:
     def _read_gradients(
         self, returned: dict[str, Any], arrays: dict[str, Array], names: list[str], dtype: str
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """As float64, and as they lie there."""
+        """Return the gradients as float64, and as the target returned them."""
         result, raw = {}, {}
         for name in names:
             gradient = returned.get(name)
@@ -183,7 +183,7 @@ class Runner:
         return result, raw
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
-        """(type, message) of what the target raises for arrays handed over as they are; ("", "") for nothing."""
+        """Return (type, message) of the error that the target raises for arrays as they are; ("", "") for none."""
         inputs = {
             name: self.library.as_is(array if name.endswith("mask") else self._turn(array))
             if isinstance(array, np.ndarray)
@@ -213,7 +213,7 @@ class Runner:
         return {name: inputs[name] for name in arrays}
 
     def _pack(self, names: list[str], arrays: list[Array], dtype: str, layout: str) -> dict[str, Any]:
-        """Inputs as views of one storage, one behind the other in each token, or in each head of a token."""
+        """Return inputs as views of one storage, one after another in each token, or in each head of a token."""
         heads, tokens = (2, 1) if self.target.layout == "bnhd" else (1, 2)
         axis = 2 if layout == "packed" else 3
         storage = np.stack([array.transpose(0, tokens, heads, 3) for array in arrays], axis)
@@ -250,7 +250,7 @@ class Runner:
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
 
     def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
-        """A mask (b, n) in (n, b) memory, or as a slice of a larger one that says the opposite."""
+        """Lay out a mask (b, n) in (n, b) memory, or as a slice of a larger mask that says the opposite."""
         if layout == "transposed":
             return self.library.transpose(self.desk.put(name, mask.T, dtype), (1, 0))
         larger = np.repeat(~mask[:1, :1], len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
@@ -273,7 +273,7 @@ class Runner:
         return {k: v for k, v in options.items() if k != "causal" or "causal_only" not in self.features}
 
     def find_gradients(self) -> bool:
-        """Whether the target can be differentiated in a tiny call."""
+        """Return whether the target can be differentiated in a tiny call."""
         fit, names = self.limits.fit, ["query", "key", "value"]
         ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
         window = {"window": fit("window", 1)}
@@ -284,12 +284,12 @@ class Runner:
         return True
 
     def find_limits(self) -> tuple[Limits, str]:
-        """What it raises for beyond what it declares, and the first error; see `survey`."""
+        """Return the limits that it has without declaring them, and the first error; see `survey`."""
         dtype, until = self.dtypes[0], time.monotonic() + SURVEY_SECONDS
 
         def ask(sizes: dict[str, int], left: bool) -> str:
             if time.monotonic() > until:
-                return ""  # a slow one is not asked for all that one might ask
+                return ""  # a slow target is surveyed less
             ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
             arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
             if left:
@@ -305,7 +305,7 @@ class Runner:
         return survey(ask, self.target.limits, "padding" in self.features)
 
     def _turn(self, array: Any) -> Any:
-        """Between (b, h, n, d) and the layout of the target; the same both ways."""
+        """Convert between (b, h, n, d) and the layout of the target; the same in both directions."""
         return array.swapaxes(1, 2) if self.target.layout == "bnhd" and array.ndim == 4 else array
 
     def _check_result(self, what: str, result: Any, like: Array, dtype: str) -> None:

@@ -1,7 +1,7 @@
-"""Calls: each is computed anew, in whatever order and wherever in memory its numbers lie.
+"""Every call computes its result anew, in any order and wherever in memory its numbers lie.
 
-A result that is right for one call, and bit for bit the same for another call with other numbers, was not computed: it
-was returned again. The inputs of these checks are continuous and large enough (8 numbers at least) for that to be no
+A result that is right for one call, and is returned bit for bit for another call with other numbers, was not computed
+again: it was replayed. The inputs of these checks are continuous and have at least 8 numbers, so that it is no
 coincidence.
 """
 
@@ -49,10 +49,10 @@ def check_call_order(probe: Probe) -> Iterator[Verdict]:
 
 
 def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inputs]], what: str) -> Verdict:
-    """The verdict on an output, which says so if it is a replay.
+    """Judge an output; the verdict says if it is a replay.
 
     Args:
-        earlier: (output, inputs) of calls before.
+        earlier: (output, inputs) of earlier calls.
     """
     verdict = judge(output, inputs.output, inputs.bound, what)
     if verdict.passed:
@@ -66,5 +66,5 @@ def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inp
 
 
 def _inputs(probe: Probe, count: int) -> list[Inputs]:
-    """The case with other numbers, once for each seed from its own on."""
+    """Return the inputs of the case for `count` seeds, from its own on."""
     return [probe.inputs_of(probe.case.replace(seed=probe.case.seed + i)) for i in range(count)]

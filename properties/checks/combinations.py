@@ -1,5 +1,5 @@
-"""Combinations of production: sizes, masks, options, layouts in memory and gradients asked for, as a covering design
-lets them meet (`trueband.properties.cases.combinations`).
+"""Combinations at production sizes: sizes, masks, options, layouts in memory and wanted gradients, as a covering
+design combines them (`trueband.properties.cases.combinations`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
 
 
 def _asked(probe: Probe) -> tuple[Way, Inputs]:
-    """How the case is asked for, and its inputs: of equal rows, or heads, where they are to be expanded."""
+    """Return how the candidate is called, and the inputs, with equal rows or heads where they are to be expanded."""
     way = Way.of_case(probe.case, probe.has("strided"), probe.has("autograd"))
     if way.layout != "expanded":
         return way, probe.inputs

@@ -1,4 +1,4 @@
-"""Gradients as training asks for them: of some inputs, with the output they belong to, again, and on top of others."""
+"""Gradients as training uses them: of some inputs, with their output, repeated, and added to earlier ones."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ AUTOGRAD = ["backward", "autograd"]
     exact_with="deterministic",
 )
 def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic, which says so: a row depends on the same, with gradients and without; bounded without.
-    Against the reference it is bounded.
+    """Exact with deterministic, by its definition: a row depends on the same with gradients and without; bounded
+    without. Against the reference it is bounded.
     """
     inputs, plain = probe.inputs, probe.run()
     single = [str(probe.random.choice(inputs.floating))]
@@ -59,7 +59,7 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
     exact_with="deterministic_gradients",
 )
 def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic_gradients, which is declared; asked of nobody else."""
+    """Exact with deterministic_gradients, which is declared; no other kernel is held to it."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     first, bounds = probe.gradients(grad_output), inputs.gradient_bounds(grad_output)
     if not _comparable(inputs, first):
@@ -132,7 +132,7 @@ def check_gradients_same_address(probe: Probe) -> Iterator[Verdict]:
 
 
 def _comparable(inputs: Inputs, gradients: Gradients) -> bool:
-    """False where a gradient is not finite: it is not the same as itself, and the claim of other checks."""
+    """Return False where a gradient is not finite: NaN never equals itself, and other checks claim finite gradients."""
     return representable(inputs, gradients.values()) and all(
         np.isfinite(gradient).all() for gradient in gradients.values()
     )

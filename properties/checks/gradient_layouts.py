@@ -1,4 +1,4 @@
-"""Gradients of inputs, and from gradients of the output, that lie in memory as they do in training."""
+"""Gradients where the inputs, and the gradient of the output, lie in memory as they do in training."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _equal_along(array: Array, axis: int) -> Array:
 
 
 def equal_numbers(probe: Probe, grad_output: Array) -> tuple[Array, str]:
-    """A gradient of the output as a sum over all of it, or over one of its axes, leaves it; and what it is."""
+    """Return the gradient of the output that a sum over all of it, or over an axis, gives; and its description."""
     if grad_output.size == 1 or probe.random.integers(2):
         number = float(probe.random.choice([1.0, 0.5, -2.0]))
         return np.full_like(grad_output, number), f"a gradient of the output of {number:g}"

@@ -18,7 +18,7 @@ from trueband.reference.arguments import Float
 
 
 def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
-    """The one of largest error/bound; nothing where there is none."""
+    """Return the verdict of largest error/bound; nothing where there is none."""
     kept: Verdict | None = None
     for verdict in verdicts:
         if kept is None or verdict.ratio > kept.ratio:
@@ -27,7 +27,7 @@ def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
 
 
 def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
-    """One head of an output (b, h, n, d) is judged against its counts; the note of a failure has the counts."""
+    """Judge one head of an output (b, h, n, d) against its counts; the note of a failure has the counts."""
     place = expected.batch, expected.head
     verdict = judge(output[place], expected.output, expected.bound, what)
     if verdict.passed:
@@ -39,7 +39,7 @@ def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
 
 
 def judge_gradient(computed: Float, expected: SomeGradients, suffix: str = "") -> Verdict:
-    """A gradient (b, h, n, d) where it is expected."""
+    """Judge a gradient (b, h, n, d) at the positions whose gradient is expected."""
     some = computed[expected.batch, expected.heads]
     if len(expected.positions) < some.shape[1]:
         some = some[:, expected.positions]
@@ -61,12 +61,12 @@ def judge_same_rows(
     compared: str,
     feature: str = "deterministic",
 ) -> Verdict:
-    """Two outputs that are equal in exact arithmetic: with the feature all of their bits, else some rows.
+    """Compare two outputs that are equal in exact arithmetic: with the feature all bits, else some rows.
 
     Args:
-        inputs: of both, as far as what the rows see goes.
-        rows: (b, r) to compare within the bounds of both.
-        compared, feature: as of `judge_same`.
+        inputs: the inputs of both, as far as the rows see them.
+        rows: the rows (b, r) to compare within the bounds of both.
+        compared, feature: as in `judge_same`.
     """
     if probe.has(feature):
         verdict = judge_exact(actual, expected, what)

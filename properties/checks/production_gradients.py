@@ -107,7 +107,7 @@ def _gradient_counts(probe: Probe, zero: str) -> Iterator[Verdict]:
 
 
 def _as_in_training(probe: Probe) -> tuple[Backward, str]:
-    """How inputs and the gradient of the output lie in memory, one way of several for a case; and the words for it."""
+    """Choose how inputs and the gradient of the output lie in memory; return it with its description."""
     if not probe.has("strided"):
         return ONCE, ""
     layout, of_output = (str(name) for name in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
@@ -117,7 +117,7 @@ def _as_in_training(probe: Probe) -> tuple[Backward, str]:
 def judged(
     computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, suffix: str = ""
 ) -> Iterable[Verdict]:
-    """The worst of all gradients that are there and that the dtype can hold."""
+    """Judge the worst of all computed gradients that the dtype can hold."""
     return worst(
         judge_gradient(computed[gradients.name], gradients, suffix)
         for gradients in expected
@@ -129,8 +129,8 @@ def judged(
 def keys_of_some_heads(
     probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray, cost: int = COST
 ) -> Iterator[SomeGradients]:
-    """Keys beside one of the rows, others for each head, as far as their cost allows; where it does not, those at an
-    end of the sequence, which fewer rows see.
+    """Yield gradients of keys beside one of the rows, others for each head, as far as their cost allows; beyond that,
+    those at an end of the sequence, which fewer rows see.
     """
     tokens, head_dim, left = inputs.shape[2], inputs.shape[3], cost
     local = inputs.real & ~inputs.is_global

@@ -1,4 +1,4 @@
-"""The reference's gradients of one call, to judge a candidate's by."""
+"""The reference's gradients of one call, by which a candidate's are judged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LARGEST_FLOAT16 = 65504.0
 
 
 class RightGradients:
-    """Of the floating arguments of one call.
+    """The reference's gradients of the floating arguments of one call.
 
     Attributes:
-        bounds: by name.
+        bounds: the bounds by name.
         held: False where a gradient comes near what float16 cannot hold: then nothing is judged.
     """
 
@@ -32,18 +32,18 @@ class RightGradients:
     def judge(
         self, computed: Gradients, manner: str = "", rounding: dict[str, Bound] | None = None
     ) -> Iterator[Verdict]:
-        """Verdicts on the gradients that are there.
+        """Judge the computed gradients.
 
         Args:
             manner: how they were computed, such as "with transposed inputs".
-            rounding: by name, what they may be off by besides.
+            rounding: further errors that they may have, by name.
         """
         for name, gradient in computed.items() if self.held else ():
             bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
             yield judge(gradient, self._expected[name], bound, f"gradient of {name} {manner}".rstrip())
 
     def added_to(self, before: Array, inputs: Inputs) -> dict[str, Bound]:
-        """What is rounded, by name, where a gradient is added to numbers that are there, and these are subtracted."""
+        """Return the rounding, by name, of adding a gradient to the numbers `before` and subtracting these again."""
         unit = inputs.precision.output + 2 * inputs.precision.accumulator
         return {
             name: Bound({"accumulation": unit * (np.abs(before) + np.abs(expected) + self.bounds[name].total)})
@@ -52,5 +52,5 @@ class RightGradients:
 
 
 def representable(inputs: Inputs, results: Iterable[Array]) -> bool:
-    """False where a gradient comes near what float16 cannot hold."""
+    """Return False where a gradient comes near what float16 cannot hold."""
     return inputs.dtype != "float16" or all(np.abs(result).max() < LARGEST_FLOAT16 / 4 for result in results)

@@ -1,4 +1,4 @@
-"""Which keys a row attends, read off the output exactly: no number of a wrong mask can hide in rounding."""
+"""Reads off the output exactly which keys a row attends: no wrong mask can hide in rounding."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
 
 
 def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:
-    """Which keys the row of a failed verdict has seen, by their shares of the smallest weight, and should have."""
+    """Describe which keys the row of a failed verdict has seen, and which it should have seen."""
     b, h, row, _ = verdict.index
     tokens = inputs.shape[2]
     weights = shares_by_digit(output[b, h, row], base)[:tokens]
@@ -160,7 +160,7 @@ def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> st
 
 
 def _orthogonal(size: int) -> np.ndarray:
-    """Sylvester's matrix: rows of +-1, orthogonal to each other."""
+    """Return Sylvester's matrix: rows of +-1, orthogonal to each other."""
     matrix = np.ones((1, 1))
     while len(matrix) < size:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
@@ -168,12 +168,12 @@ def _orthogonal(size: int) -> np.ndarray:
 
 
 def _numbered(tokens: int, size: int) -> np.ndarray:
-    """(n, size): values of small integers, different for every token."""
+    """Return values (n, size) of small integers, different for every token."""
     return (np.arange(1, tokens + 1)[:, None] + 7 * np.arange(size)[None, :]) % 61 + 1.0
 
 
 def _change(inputs: Inputs, where: np.ndarray, size: float, random: np.random.Generator) -> Inputs:
-    """Other finite numbers, of the given size, in all floating arrays at the tokens `where` (b, n)."""
+    """Write other finite numbers of the given size into all floating arrays at the tokens `where` (b, n)."""
     where = where[:, None, :, None]
 
     def changed(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Where a process computes: processor, libraries, threads, and the variables that steer the arithmetic.
+"""The record of where a process computes: processor, libraries, threads, and the variables that steer the arithmetic.
 
-The last bits of a float are a matter of all of this. The process that computes is the one to ask: a library that it
-has not loaded is not recorded. `python -m trueband.properties.results.machine DEVICE` prints the record of a process
+The last bits of a float depend on all of this. Only the process that computes can be asked: a library that it has not
+loaded is not recorded. `python -m trueband.properties.results.machine DEVICE` prints the record of a process
 with torch.
 """
 
@@ -57,7 +57,7 @@ VARIABLES = (
     "TRITON_INTERPRET",
 )
 UNKNOWN = "unknown"
-# Of the names in /proc/cpuinfo and of sysctl, by what they are called here; the first that is there counts.
+# The names in /proc/cpuinfo and of sysctl, and our names for them; the first that is present counts.
 _EXTENSIONS = {
     "avx512f": "avx512",
     "avx2": "avx2",
@@ -72,14 +72,14 @@ _EXTENSIONS = {
 
 
 def machine(device: str = "cpu", load: bool = False) -> Machine:
-    """Where this process computes, in the order in which it is read.
+    """Return where this process computes, in reading order.
 
     Args:
-        device: of the computation; a CUDA device is recorded by its name.
-        load: import torch where it is installed, to record it; else it is recorded only where it is loaded.
+        device: the device of the computation; a CUDA device is recorded by its name.
+        load: whether to import torch where it is installed; else it is recorded only if it is loaded.
 
     Returns:
-        Names to strings and ints. What cannot be found out is "unknown"; what is not loaded or not set is not there.
+        Names to strings and ints. What cannot be found out is "unknown"; what is not loaded or not set is missing.
     """
     info = _processor_info()
     facts: Machine = {
@@ -118,12 +118,12 @@ def _torch(device: str, load: bool, intel: bool) -> Machine:
 
 
 def _version(module: str) -> str:
-    """Of a module that is loaded."""
+    """Return the version of a loaded module; "" where it is not loaded."""
     return str(getattr(sys.modules.get(module), "__version__", ""))
 
 
 def _processor_info() -> Mapping[str, str]:
-    """What the system tells of its first processor, by the names of /proc/cpuinfo."""
+    """Return what the system says about its first processor, by the names of /proc/cpuinfo."""
     if sys.platform == "darwin":
         return {
             "model name": _sysctl("machdep.cpu.brand_string"),

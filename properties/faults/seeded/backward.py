@@ -1,4 +1,4 @@
-"""Faults of the backward pass alone: what it forgets, what it mixes up, what it rounds."""
+"""Faults of the backward pass alone: it forgets, mixes up or rounds something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the backward pass that depend on where things lie in memory, and on what earlier calls left there."""
+"""Faults of the backward pass that depend on the layout of memory, and on what earlier calls left there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _named(arrays: tuple[Array, ...], options: dict[str, Any]) -> dict[str, Any]
 
 
 def _as_if_contiguous(array: Array) -> Array:
-    """What lies behind the first number, read as if the array were contiguous there."""
+    """Read on from the first number as if the array were contiguous."""
     if 0 in array.strides:
         return array
     strides = np.cumprod([array.itemsize, *array.shape[:0:-1]])[::-1]
@@ -32,7 +32,7 @@ def _as_if_contiguous(array: Array) -> Array:
 
 
 def _in_order_of(array: Array, other: Array) -> Array:
-    """The numbers as they lie there, read as if the axes had the order of the other's."""
+    """Read the numbers in memory as if their axes had the order of the other array's."""
     order = np.argsort([-abs(stride) for stride in other.strides], kind="stable")
     packed = array.ravel(order="K").reshape([array.shape[axis] for axis in order])
     return packed.transpose(np.argsort(order))

@@ -1,4 +1,4 @@
-"""Faults of two things at once, at production sizes: right for each of them alone."""
+"""Faults that need two conditions at once, at production sizes: each condition alone is handled right."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def gradients_beside_frozen_doubled(self: Any, saved: Saved, gradients: dict[str
 
 
 def _as_adjacent(array: Array) -> Array:
-    """The array as read by who takes its channels for adjacent."""
+    """Read the array as if its channels were adjacent."""
     apart = array.shape[-1] > 1 and array.strides[-1] > array.itemsize and array.ndim == 4
     return array.transpose(0, 1, 3, 2).reshape(array.shape) if apart else array
 

@@ -216,7 +216,7 @@ def gradient_added_twice(self: Differentiated, saved: Saved, gradients: dict[str
 
 
 def _into_grad(self: Differentiated, saved: Saved, gradients: dict[str, Array], change: Any) -> list[Array | None]:
-    """Writes to the `.grad` of the arguments that have one, and hands back the other gradients."""
+    """Write to the `.grad` of the arguments that have one, and return the other gradients."""
     handed = Differentiated.hand_back(self, saved, gradients)
     for place, name in enumerate(saved.arrays):
         grad = saved.tensors[name].grad

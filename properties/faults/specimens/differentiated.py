@@ -1,4 +1,4 @@
-"""The specimen behind torch's autograd, in small steps: what is written as a `torch.autograd.Function`."""
+"""The specimen behind torch's autograd, in small steps, as a `torch.autograd.Function`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from trueband.properties.faults.specimens.plain import Array, Specimen
 
 @dataclass
 class Saved:
-    """What a forward pass knows, and its backward pass gets.
+    """What a forward pass saves for its backward pass.
 
     Attributes:
         arrays: the floating arguments by name, in order.
-        options: the others.
-        wanted: names of those that require gradients.
-        tensors: as `arrays`, as they were handed over.
-        output: of the forward pass.
-        passes: backward passes that have been.
+        options: the other arguments.
+        wanted: the names of the arguments that require gradients.
+        tensors: the tensors of `arrays`.
+        output: the output of the forward pass.
+        passes: how many backward passes have run.
     """
 
     arrays: dict[str, Array]
@@ -57,7 +57,7 @@ class Differentiated(Specimen):
         return Specimen.gradients(self, **saved.arrays, grad_output=grad_output, **saved.options)
 
     def hand_back(self, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
-        """Gradients by place, None for an argument that asks for none."""
+        """Return the gradients by place, None for an argument that requires none."""
         return [gradients[name] if name in saved.wanted else None for name in saved.arrays]
 
 

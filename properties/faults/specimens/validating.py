@@ -74,6 +74,6 @@ class Validating(Specimen):
 
 
 def expect(name: str, right: bool, wanted: object, got: object) -> None:
-    """ValueError in the contract's words."""
+    """Raise the contract's ValueError unless the condition holds."""
     if not right:
         raise ValueError(f"{name}: expected {wanted}, got {got!r}")
