@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.called import all_in_words
 from trueband.properties.results.record import Record
 from trueband.session.gate_seed import shared_seed
 from trueband.session.request import Options, Request, flags
@@ -31,7 +31,8 @@ class CheckFailed(AssertionError):
         lines = [record.message, f"  claim      {record.claim}"]
         if record.case is not None:
             lines += [f"  case       {json.dumps(record.case)}  (the smallest found)"]
-            lines += [f"  called     with {shown_all(record.called)}"] if record.called else []
+            lines += [f"  called     with {all_in_words(record.called)}"] if record.called else []
+            lines += [record.traceback.rstrip()] if record.traceback else []
             lines += [f"  reproduce  {record.reproduce}"]
         super().__init__("\n".join(lines))
         self.record = record

@@ -1,1 +1,1 @@
-"""What keeps a candidate honest in its process: its memory, what it may open, the harness that it shares it with."""
+"""What keeps a candidate honest in its process: its memory, the files it may open, the harness beside it."""

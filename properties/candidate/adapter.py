@@ -1,4 +1,4 @@
-"""A kernel that does not take the contract's arguments is answered with an adapter to paste."""
+"""Writes an adapter to paste for a kernel that does not take the contract's arguments."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ _ONLY_BY_PLACE = inspect.Parameter.POSITIONAL_ONLY
 
 
 def check_signature(target: Target, spec: str) -> None:
-    """Nothing, where a target's function can be called with the contract's arguments.
+    """Check that a target's function can be called with the contract's arguments.
 
     Args:
-        spec: by which the target was found.
+        spec: the name under which the target was found.
 
     Raises:
-        TargetError: it cannot; the message has an adapter to paste.
+        TargetError: it cannot; the message contains an adapter to paste.
     """
     signature = signature_of(target)
     if signature is None:
         return
-    given = [*TENSORS, "window", *_declared(target)]
+    arguments = [*TENSORS, "window", *_declared(target)]
     try:
-        signature.bind(**dict.fromkeys(given))
+        signature.bind(**dict.fromkeys(arguments))
     except TypeError as error:
         made = adapter(target, signature, spec)
         raise TargetError(
-            f"target: expected a function of query, key, value, *, {', '.join(given[3:])}, got {spec}{signature}: "
+            f"target: expected a function of query, key, value, *, {', '.join(arguments[3:])}, got {spec}{signature}: "
             f"{error}. Paste this below it, or into a file beside it, look at the comments, and {made.then}:\n\n"
             f"{made.source}"
         ) from error
 
 
 def signature_of(target: Target) -> inspect.Signature | None:
-    """Of the function of a target; None where it does not tell, as some that are built in."""
+    """Return the signature of a target's function; None where it has none, as some built-in functions."""
     try:
         return inspect.signature(_callee(target.function))
     except (TypeError, ValueError):
@@ -65,11 +65,11 @@ def signature_of(target: Target) -> inspect.Signature | None:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter.
+    """An adapter that the user can paste.
 
     Attributes:
-        source: to paste.
-        then: what to do with it, a few words.
+        source: its Python source.
+        then: what to do with it, in a few words.
     """
 
     source: str
@@ -77,11 +77,11 @@ class Adapter:
 
 
 def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
-    """A function with the contract's signature that calls the target's.
+    """Write a function with the contract's signature that calls the target's function.
 
     Args:
-        signature: of the target's function.
-        spec: by which the target was found.
+        signature: the signature of the target's function.
+        spec: the name under which the target was found.
     """
     place, _, attribute = spec.rpartition(":")
     name = getattr(target.function, "__name__", attribute)
@@ -115,30 +115,31 @@ def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
 
 
 def _declared(target: Target) -> list[str]:
-    """The arguments of the contract that a target claims to take by naming its features."""
+    """Return the arguments of the contract that a target claims to take by naming its features."""
     features = target.features or frozenset()
     claimed = [name for name, meant in BY_ARGUMENT.items() if features & set(meant)]
     return [*claimed, *(SEPARATE[1:] if SEPARATE[0] in claimed else ())]
 
 
 def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspect.Parameter, Filling]]:
-    """The arguments of a kernel that have to be passed, or that mean something to the contract, and how."""
-    parameters = [each for each in signature.parameters.values() if each.kind not in _VARIABLE]
-    known = {each.name: FILLINGS.get(each.name.lower()) for each in parameters}
+    """Yield the arguments of a kernel that must be passed, or that the contract knows, and how each is filled."""
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.kind not in _VARIABLE]
+    known = {parameter.name: FILLINGS.get(parameter.name.lower()) for parameter in parameters}
     if any(name.lower() in PACKED for name in known):
         axis = 3 if layout == "bhnd" else 2
         packed = Filling("", f"torch.stack((query, key, value), dim={axis})", "all three in one tensor; mind the axis")
         known |= {name: packed for name in known if name.lower() in PACKED}
-    elif not set(TENSORS) <= {each.argument for each in known.values() if each}:
-        by_place = [each for each in parameters if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+    elif not set(TENSORS) <= {filling.argument for filling in known.values() if filling}:
+        by_place = [parameter for parameter in parameters if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
         for parameter, tensor in zip(by_place, TENSORS, strict=False):
-            found = known[parameter.name]
-            if found is None or found.argument != tensor:
+            guess = known[parameter.name]
+            if guess is None or guess.argument != tensor:
                 known[parameter.name] = Filling(tensor, tensor, BY_PLACE)
-    if not any(each.argument == "window" for each in known.values() if each):
-        unknown = [each for each in parameters if known[each.name] is None]
-        likely = [each for each in unknown if re.search("win|band|radius|local|span", each.name.lower())]
-        for parameter in [*likely, *(each for each in unknown if not _has_default(each))][:1]:
+    if not any(filling.argument == "window" for filling in known.values() if filling):
+        unknown = [parameter for parameter in parameters if known[parameter.name] is None]
+        likely = [parameter for parameter in unknown if re.search("win|band|radius|local|span", parameter.name.lower())]
+        required = [parameter for parameter in unknown if not _has_default(parameter)]
+        for parameter in [*likely, *required][:1]:
             known[parameter.name] = Filling("window", "window", BY_PLACE)
     filled: set[str] = set()
     for parameter in parameters:
@@ -151,7 +152,7 @@ def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspe
 
 
 def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Filling:
-    """The filling of a parameter of this default, annotation and layout."""
+    """Adapt a filling to the default, the annotation and the layout of a parameter."""
     value, doubt = filling.value, filling.doubt
     if filling.argument == parameter.name:
         doubt = ""
@@ -171,7 +172,7 @@ def _passed(parameter: inspect.Parameter, filling: Filling) -> str:
 
 
 def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
-    """Comments on the whole call."""
+    """Return the comments on the whole call."""
     notes = []
     if not layout:
         notes.append(f'all are (b, h, n, d); if {name} takes (b, n, h, d), check trueband.Target({own}, layout="bnhd")')
@@ -181,12 +182,12 @@ def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
 
 
 def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
-    """What trueband would not find out by itself of an adapter in a file of its own."""
+    """Return the declarations that trueband could not infer from an adapter in a file of its own."""
     library = target.resolved().library
-    told = [f'layout="{layout}"'] if layout == "bnhd" else []
-    told += [f'library="{library}"'] if library != "torch" else []
-    told += [each for each in of_arguments if each]
-    return ", ".join(told)
+    arguments = [f'layout="{layout}"'] if layout == "bnhd" else []
+    arguments += [f'library="{library}"'] if library != "torch" else []
+    arguments += [argument for argument in of_arguments if argument]
+    return ", ".join(arguments)
 
 
 def _has_default(parameter: inspect.Parameter) -> bool:
@@ -194,15 +195,15 @@ def _has_default(parameter: inspect.Parameter) -> bool:
 
 
 def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What has the arguments of a function: a module's own call takes anything, and hands it to `forward`."""
-    found: Callable[..., Any] = getattr(function, "forward", function)
-    return found
+    """Return what has a function's arguments: a module's own call takes anything, and passes it to `forward`."""
+    callee: Callable[..., Any] = getattr(function, "forward", function)
+    return callee
 
 
 def _layout(function: Callable[..., Any]) -> str:
-    """The layout that docstring, annotations and source of a kernel show; "" where they show none."""
+    """Return the layout that docstring, annotations and source of a kernel show; "" where they show none."""
     function = _callee(function)
-    annotations = [str(each) for each in getattr(function, "__annotations__", {}).values()]
+    annotations = [str(annotation) for annotation in getattr(function, "__annotations__", {}).values()]
     words = [inspect.getdoc(function) or "", *annotations]
     try:
         source = inspect.getsource(function)
@@ -211,11 +212,11 @@ def _layout(function: Callable[..., Any]) -> str:
     words += re.findall(r"^\s*(.+?)=\s*\w+\.(?:shape|size\(\))", source, re.MULTILINE)
     words += re.findall(r"[\"'](b[a-z]{3},.*?)[\"']", source)
     words += re.findall(r"#(.*)", source)
-    return next((found for each in words if (found := layout_in(each))), "")
+    return next(filter(None, map(layout_in, words)), "")
 
 
 def _module(function: Callable[..., Any], place: str) -> str:
-    """What the adapter imports the function from; "" where it has to stand below it."""
+    """Return the module that the adapter imports the function from; "" where it must stand below the function."""
     if place.endswith(".py"):
         return Path(place).stem if Path(place).stem.isidentifier() else ""
     own = getattr(function, "__module__", None)

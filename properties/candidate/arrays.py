@@ -17,39 +17,46 @@ class NotDifferentiable(Exception):
 
 
 class Library(Protocol):
-    """What a target's arrays can be asked for."""
+    """The operations that a library of arrays offers."""
 
     def to(self, array: Array, dtype: str) -> Any:
-        """A new array of the library with these numbers; a bool array stays bool."""
+        """Return a new array of the library with these numbers; a bool array stays bool."""
 
     def as_is(self, array: Array) -> Any:
-        """A new array of the library with the dtype that the numpy array has."""
+        """Return a new array of the library with the dtype of the numpy array."""
 
     def back(self, array: Any) -> Array:
-        """The numbers as float64."""
+        """Return the numbers as float64."""
 
     def describe(self, array: Any) -> tuple[str, tuple[int, ...], str]:
-        """(type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
+        """Return (type, shape, dtype) of a plain array of the library; (type, (), "") of anything else."""
 
     def shares_memory(self, first: Any, second: Any) -> bool:
-        """Whether a write to one array may change the other."""
+        """Return whether a write to one array may change the other."""
 
     def transpose(self, array: Any, axes: tuple[int, ...]) -> Any:
-        """A view with other axes, where the library has views."""
+        """Return a view with permuted axes, where the library has views."""
 
     def broadcast(self, array: Any, shape: tuple[int, ...]) -> Any:
-        """A view of another shape, where the library has views."""
+        """Return a view of another shape, where the library has views."""
 
     def negative(self, array: Any) -> Any:
-        """Another array with the opposite numbers."""
+        """Return another array with the negated numbers."""
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
-        """`function(**given)` with gradients asked for by name, and its backward pass. `NotDifferentiable`.
+        """Return `function(**inputs)`, with gradients of the named inputs, and its backward pass.
 
         Args:
-            there: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
+            grads: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
+
+        Raises:
+            NotDifferentiable: the output carries no gradients.
         """
 
 
@@ -91,7 +98,11 @@ class NumpyLibrary:
         return -array
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
         raise NotDifferentiable("numpy arrays")
 
@@ -138,25 +149,29 @@ class TorchLibrary:
         return -array.detach()
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
         for name in names:
-            given[name].requires_grad_()
-            given[name].grad = None if there is None else there[name]
-        output = function(**given)
+            inputs[name].requires_grad_()
+            inputs[name].grad = None if grads is None else grads[name]
+        output = function(**inputs)
         if not getattr(output, "requires_grad", False):
             # One argument alone may be one that the output does not depend on, such as the global key of no token.
             if {"query", "key", "value"} <= set(names):
                 raise NotDifferentiable("an output that does not require grad")
-            return output, lambda *_, **__: there or {}
-        inputs = [given[name] for name in names]
+            return output, lambda *_, **__: grads or {}
+        chosen = [inputs[name] for name in names]
 
         def backward(upstream: Any, again: bool = False) -> dict[str, Any]:
-            if there is not None:
+            if grads is not None:
                 output.backward(upstream, retain_graph=again)
-                return {name: given[name].grad for name in names}
-            found = self.torch.autograd.grad(output, inputs, upstream, retain_graph=again, allow_unused=True)
-            return dict(zip(names, found, strict=True))
+                return {name: inputs[name].grad for name in names}
+            gradients = self.torch.autograd.grad(output, chosen, upstream, retain_graph=again, allow_unused=True)
+            return dict(zip(names, gradients, strict=True))
 
         return output, backward
 
@@ -204,20 +219,24 @@ class JaxLibrary:
         return -array
 
     def forward(
-        self, function: Callable[..., Any], given: dict[str, Any], names: list[str], there: dict[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        inputs: dict[str, Any],
+        names: list[str],
+        grads: dict[str, Any] | None = None,
     ) -> tuple[Any, Backwards]:
-        if there is not None:
-            raise ValueError("there: expected None for jax, which has no .grad")
-        fixed = {name: array for name, array in given.items() if name not in names}
-        chosen = {name: given[name] for name in names}
+        if grads is not None:
+            raise ValueError("grads: expected None for jax, which has no .grad")
+        fixed = {name: array for name, array in inputs.items() if name not in names}
+        chosen = {name: inputs[name] for name in names}
         try:
-            output, vjp = self.jax.vjp(lambda inputs: function(**inputs, **fixed), chosen)
+            output, vjp = self.jax.vjp(lambda varying: function(**varying, **fixed), chosen)
         except Exception as error:  # jax tells by whatever it cannot trace
             raise NotDifferentiable(f"{type(error).__name__}: {error}") from error
         return output, lambda upstream, **_: dict(vjp(upstream)[0])
 
 
 def library(name: str, device: str) -> Library:
-    """The bridge to a library by name."""
+    """Return the bridge to the library of this name."""
     known: dict[str, Callable[[str], Library]] = {"torch": TorchLibrary, "numpy": NumpyLibrary, "jax": JaxLibrary}
     return known[name](device)

@@ -1,7 +1,7 @@
-"""What a check has really called a candidate with, where that is more than the case says.
+"""Describes the calls that a check has made, where they differ from its case.
 
-A case is small and plain. Many checks put arrays of their own in the place of its numbers, or take another window or
-head_dim: whoever mends a kernel has to know with what it was called.
+A case is small and plain. Many checks replace its numbers by arrays of their own, or take another window or head_dim:
+whoever fixes a kernel has to know what it was called with.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from trueband.properties.cases.case import Case
 from trueband.properties.cases.inputs import MASKS, Inputs
 
 Array = NDArray[Any]
-KEPT = 3  # calls of one verdict; more are told by none
+KEPT = 3  # calls of one verdict that are described
 NAMED_TOKENS = 8  # more are not listed
-MOST_NUMBERS = 1 << 20  # of an array; in larger ones nobody looks for what differs
+MOST_NUMBERS = 1 << 20  # of an array; larger ones are not compared
 PLURALS = {
     "query": "queries",
     "key": "keys",
@@ -37,10 +37,10 @@ class Call:
     """One call of a candidate.
 
     Attributes:
-        inputs: of it.
-        layout: of the inputs in memory.
-        of: names of those that have it; (): all.
-        grad_output: None for a call without gradients.
+        inputs: its inputs.
+        layout: the layout of the inputs in memory.
+        of: the names of the inputs that have this layout; (): all of them.
+        grad_output: the gradient of the output; None for a call without gradients.
     """
 
     inputs: Inputs
@@ -53,8 +53,8 @@ class Calls:
     """The calls of a check since its last verdict.
 
     Args:
-        case: of the check.
-        inputs: gives those of the case itself.
+        case: the case of the check.
+        inputs: a function that returns the inputs of the case itself.
     """
 
     def __init__(self, case: Case, inputs: Callable[[], Inputs]) -> None:
@@ -63,27 +63,27 @@ class Calls:
         self._judged = False
 
     def add(self, call: Call) -> None:
-        """A call that is about to be made."""
+        """Add a call that is about to be made."""
         if self._judged:
             self._calls.clear()
             self._judged = False
         self._calls.append(call)
 
     def judged(self) -> None:
-        """A verdict on these calls is there; one without further calls is on the same ones."""
+        """Note a verdict on these calls; a next verdict without further calls is on the same ones."""
         self._judged = True
 
-    def told(self) -> tuple[dict[str, Any], ...]:
-        """What they were called with, the last first, each once; nothing of those that called the case as it is."""
-        found: list[dict[str, Any]] = []
+    def descriptions(self) -> tuple[dict[str, Any], ...]:
+        """Describe the calls that differ from the case, the last one first, each once."""
+        descriptions: list[dict[str, Any]] = []
         for call in reversed(self._calls):
-            one = self._described(call)
-            if one and one not in found:
-                found.append(one)
-        return tuple(found)
+            description = self._described(call)
+            if description and description not in descriptions:
+                descriptions.append(description)
+        return tuple(descriptions)
 
     def _described(self, call: Call) -> dict[str, Any]:
-        """A call in JSON's terms: all sizes, and what differs from the case. Empty where nothing does."""
+        """Describe a call for JSON: all sizes, and what differs from the case. Empty where nothing differs."""
         inputs, case = call.inputs, self._case
         batch, heads, tokens, head_dim = shape = inputs.shape
         own_shape = (case.batch, case.heads, case.tokens, case.head_dim)
@@ -94,8 +94,8 @@ class Calls:
             for name in dict.fromkeys((*own, *inputs.options))
             if inputs.options.get(name) != own.get(name)
         }
-        told = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
-        layout = {} if call.layout == "contiguous" else {"layout": told}
+        described = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
+        layout = {} if call.layout == "contiguous" else {"layout": described}
         if not arrays and not changed and not layout and shape == own_shape:
             return {}
         changed.pop("window", None)
@@ -103,29 +103,29 @@ class Calls:
         return {**sizes, "head_dim": head_dim, **changed, "arrays": arrays, **layout}
 
     def _arrays(self, call: Call) -> list[str]:
-        """What is not the case's of the arrays of a call."""
+        """Describe the arrays of a call that are not the case's."""
         inputs, own = call.inputs.arrays, self._inputs().arrays
-        found = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
+        differences = [_array(name, inputs.get(name), own.get(name)) for name in dict.fromkeys([*own, *inputs])]
         if call.grad_output is not None and call.inputs.shape == self._inputs().shape:
-            found.append(_array("grad_output", call.grad_output, self._case.grad_output()))
-        return [told for told in found if told]
+            differences.append(_array("grad_output", call.grad_output, self._case.grad_output()))
+        return [difference for difference in differences if difference]
 
 
-def shown(called: Mapping[str, Any]) -> str:
-    """One call in words: "tokens 7, window 2, heads 1, head_dim 32, queries 0, one-hot values"."""
+def in_words(called: Mapping[str, Any]) -> str:
+    """Describe one call: "tokens 7, window 2, heads 1, head_dim 32, queries 0, one-hot values"."""
     sizes = [f"{name} {_plain(value)}" for name, value in called.items() if name not in ("arrays", "batch", "layout")]
     batch = [f"batch {called['batch']}"] if called["batch"] != 1 else []
     layout = [f"memory {called['layout']}"] if "layout" in called else []
     return ", ".join([*batch, *sizes, *called["arrays"], *layout])
 
 
-def shown_all(called: Sequence[Mapping[str, Any]]) -> str:
-    """All calls in words, in one line; "" where there are none."""
-    return "; and with ".join(shown(each) for each in called)
+def all_in_words(called: Sequence[Mapping[str, Any]]) -> str:
+    """Describe all calls in one line; "" where there are none."""
+    return "; and with ".join(in_words(call) for call in called)
 
 
 def _array(name: str, array: Array | None, own: Array | None) -> str:
-    """What an argument holds, where it is not that of the case; "" where it is."""
+    """Describe an argument that differs from the case's; "" where it is the same."""
     if array is None:
         return f"no {name}"
     if own is not None and array.shape == own.shape and np.array_equal(array, own, equal_nan=True):
@@ -144,7 +144,7 @@ def _mask(name: str, mask: Array) -> str:
 
 
 def _in_words(plural: str, array: Array, own: Array | None) -> Iterator[str]:
-    """The ways to say what floating numbers are, the plainest first."""
+    """Yield descriptions of floating numbers, the plainest first."""
     if array.size == 0:
         return
     first = array.flat[0]
@@ -167,8 +167,8 @@ def _in_words(plural: str, array: Array, own: Array | None) -> Iterator[str]:
     if constant:
         yield f"{plural} {first:g}"
     tokens = np.flatnonzero(differ.any(axis=(0, 1, 3)))
-    for kind, there in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
-        where = np.flatnonzero(there.any(axis=(0, 1, 3)))
+    for kind, special in (("NaN", np.isnan(array)), ("infinity", np.isinf(array))):
+        where = np.flatnonzero(special.any(axis=(0, 1, 3)))
         if where.size and np.array_equal(where, tokens):
             yield f"{kind} in the {plural} of {_tokens(where)}"
     kept = np.flatnonzero((array != 0).any(axis=(0, 1, 3)))

@@ -1,4 +1,4 @@
-"""The candidate's process as the judging process sees it: started, asked, watched, and ended with all it started."""
+"""The candidate's process as the judging process sees it: started, asked, watched, and ended with its children."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ChildSilent(Exception):
 
 
 class ChildForges(Exception):
-    """Something was written to the channel of answers that is no answer to the question."""
+    """A message on the channel of answers does not answer the question."""
 
 
 class Child:
@@ -76,11 +76,11 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The id of the process."""
         return self._process.pid
 
     def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
-        """One question, and its answer."""
+        """Ask one question and return the answer."""
         if not self._answers.empty() and self._answers.queue[0] is not None:
             raise ChildForges("one to no question")
         token = secrets.token_hex(8)
@@ -88,7 +88,7 @@ class Child:
         self._words.clear()
         self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # a dead child is told by the missing answer
+        with contextlib.suppress(OSError):  # a dead child is noticed by its missing answer
             send(self._process.stdin, {**request, "token": token}, arrays)  # type: ignore[arg-type]
         header, result = self.answer(seconds, "an answer")
         if header.pop("token", None) != token:
@@ -96,11 +96,11 @@ class Child:
         return header, result
 
     def answer(self, seconds: float, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
-        """The next message.
+        """Return the next message.
 
         Args:
-            seconds: of the clock, and of the processor, which is what they are about: on a busy machine a process that
-                computes is waited for until it had them. One that does nothing has them by the clock.
+            seconds: the time limit, in seconds of the processor: a process that computes on a busy machine is given
+                them in full. For a process that does nothing they are seconds of the clock.
         """
         answer = self._wait(seconds)
         if answer is _NOTHING:
@@ -114,7 +114,7 @@ class Child:
         return header, arrays
 
     def _wait(self, seconds: float) -> Any:
-        """The next message, or `_NOTHING`."""
+        """Return the next message, or `_NOTHING` after the time limit."""
         begun = time.monotonic()
         with contextlib.suppress(queue.Empty):
             return self._answers.get(timeout=min(LOOK, seconds))
@@ -129,13 +129,13 @@ class Child:
 
     @property
     def printed(self) -> str:
-        """What the process has printed since it was asked last, as far as it is kept."""
+        """What the process has printed since the last question, up to a limit."""
         self._read_all()
         time.sleep(0.001)  # for the last part to be kept
         return bytes(self._words).decode(errors="replace").strip()
 
     def _read_all(self) -> None:
-        """Wait until what the process has printed is read: it is when there is an answer, but for the other thread."""
+        """Wait until the other thread has read what the process has printed: that is complete once it has answered."""
         assert self._process.stderr is not None
         until, waiting = time.monotonic() + 0.1, array.array("i", [1])
         while waiting[0] and time.monotonic() < until:
@@ -146,12 +146,14 @@ class Child:
             time.sleep(0.0005)
 
     def evidence(self) -> list[str]:
-        """What was seen since the last look that a kernel has no business with."""
-        told = b""
+        """Return what the process did, since the last look, that a kernel has no business with."""
+        received = b""
         with contextlib.suppress(BlockingIOError):
             while part := os.read(self._evidence, 1 << 16):
-                told += part
-        return [str(json.loads(line)) for line in told.splitlines() if line.startswith(b'"') and line.endswith(b'"')]
+                received += part
+        return [
+            str(json.loads(line)) for line in received.splitlines() if line.startswith(b'"') and line.endswith(b'"')
+        ]
 
     def end(self) -> None:
         """Kill it, and every process that it has started."""
@@ -166,7 +168,7 @@ class Child:
         os.close(self._evidence)
 
     def _end(self) -> tuple[type[ChildGone], str]:
-        """How the process ended, and what to raise."""
+        """Return how the process ended, as the error to raise."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -207,7 +209,7 @@ def _in_background(function: Callable[[], None]) -> threading.Thread:
 
 
 def processor_seconds(session: int) -> float:
-    """Seconds of the processor that the processes of a session have had; 0.0 where the system does not tell."""
+    """Return the processor seconds that the processes of a session have used; 0.0 where the system does not say."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):

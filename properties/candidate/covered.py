@@ -1,6 +1,6 @@
-"""What a target was asked for, forward and with gradients: ranges of sizes, the largest calls, and what was left out.
+"""What was covered, forward and with gradients: ranges of sizes, the largest calls, and what was left out.
 
-A range says nothing of two sizes at once: beside the ranges stand the calls in which sizes were large together.
+A range says nothing about two sizes at once: so the calls in which several sizes were large are listed beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST_SAMPLES = 3  # of the largest calls that are named
 
 
 class Product(NamedTuple):
-    """Sizes of one call."""
+    """The sizes of one call."""
 
     batch: int
     heads: int
@@ -25,7 +25,7 @@ class Product(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """Of one input."""
+        """How many numbers one input has."""
         return self.batch * self.heads * self.head_dim * self.tokens
 
     def __str__(self) -> str:
@@ -34,17 +34,17 @@ class Product(NamedTuple):
 
 
 class Ranges:
-    """The least and the largest of each size.
+    """The least and the largest value of each size.
 
     Attributes:
-        ranges: {name: (least, most)}, names of `ORDER`.
+        ranges: {name: (least, most)}; the names are those of `ORDER`.
     """
 
     def __init__(self) -> None:
         self.ranges: dict[str, tuple[float, float]] = {}
 
     def widen(self, **sizes: float) -> None:
-        """Sizes that a call had."""
+        """Add the sizes of a call."""
         for name, value in sizes.items():
             least, most = self.ranges.get(name, (value, value))
             self.ranges[name] = min(least, value), max(most, value)
@@ -65,10 +65,10 @@ class Ranges:
 
 
 class Calls(Ranges):
-    """Sizes of the calls of one kind that gave a result. Dilation, globals and scale count where they were passed.
+    """The sizes of the calls of one kind that gave a result. Dilation, globals and scale count where they were passed.
 
     Attributes:
-        products: of sizes that no other call had all of.
+        products: the sizes of the calls that no other call exceeds in every size.
     """
 
     def __init__(self) -> None:
@@ -80,8 +80,8 @@ class Calls(Ranges):
         batch, heads, tokens, head_dim = arrays["query"].shape
         self.widen(tokens=tokens, heads=heads, head_dim=head_dim, batch=batch, window=options["window"])
         dilation = options.get("dilation")
-        for each in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
-            self.widen(dilation=each)
+        for factor in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
+            self.widen(dilation=factor)
         if options.get("scale") is not None:
             self.widen(scale=options["scale"])
         if arrays.get("global_attention_mask") is not None:
@@ -91,10 +91,12 @@ class Calls(Ranges):
 
     @property
     def largest(self) -> list[Product]:
-        """The call of the most numbers, and those in which the batch, or the heads, were largest by that measure."""
-        by_numbers = sorted(self.products, key=lambda each: (-each.numbers, each))
-        batched = [each for each in by_numbers if each.batch > 1]
-        several = [each for each in by_numbers if each.batch > 1 and each.heads > 1 and each.head_dim >= 64]
+        """The call with the most numbers, and the largest ones with several rows, and with several rows and heads."""
+        by_numbers = sorted(self.products, key=lambda product: (-product.numbers, product))
+        batched = [product for product in by_numbers if product.batch > 1]
+        several = [
+            product for product in by_numbers if product.batch > 1 and product.heads > 1 and product.head_dim >= 64
+        ]
         return list(dict.fromkeys([*by_numbers[:1], *batched[:1], *several[:1]]))[:MOST_SAMPLES]
 
     def _enlarge(self, product: Product) -> None:
@@ -109,15 +111,15 @@ class Calls(Ranges):
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"sizes": super().to_dict(), "largest": [each._asdict() for each in self.largest]}
+        return {"sizes": super().to_dict(), "largest": [product._asdict() for product in self.largest]}
 
 
 class Covered:
-    """Calls that gave a result.
+    """The calls that gave a result.
 
     Attributes:
-        forward, gradients: calls for an output alone, and those with a backward pass.
-        left_out: {shape: why}, in words, of what was not asked for.
+        forward, gradients: the calls for an output alone, and those with a backward pass.
+        left_out: {shape: reason}, in words, for each shape that was not tried.
     """
 
     def __init__(self) -> None:
@@ -129,7 +131,7 @@ class Covered:
         (self.gradients if with_gradients else self.forward).add(arrays, options)
 
     def leave_out(self, shape: Any, why: str) -> None:
-        """A shape that was not asked for."""
+        """Note a shape that was not tried, and why."""
         self.left_out.setdefault(str(shape), why)
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""The desk over which arrays go to a candidate and come back: what lies there is known before and looked at after."""
+"""The desk over which arrays go to a candidate and back: its memory is prepared before a call and checked after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueband.properties.candidate.memory import Array, Held
 
 
 class Desk:
-    """Inputs and outputs of one call after the other.
+    """The inputs and outputs of one call after another.
 
     numpy arrays and tensors on the CPU lie in guarded memory; elsewhere they are copies, compared by value.
     """
@@ -29,13 +29,13 @@ class Desk:
         self._last: dict[str, Array] = {}  # the memory of the last results, burnt
 
     def clear(self, keep: bool = False) -> None:
-        """Before a call: nothing lies there; what lay there may be kept to be overwritten."""
+        """Clear the desk before a call; `keep` the memory of the last inputs to be overwritten."""
         self._to_reuse = self._held if keep else {}
         self._held, self._unguarded = {}, {}
         self._check_last("changed after the call had returned: work goes on behind it", CHEATING)
 
     def put(self, name: str, array: Array, dtype: str) -> Any:
-        """One input in the form that the candidate takes.
+        """Place one input and return it in the form that the candidate takes.
 
         Raises:
             ValueError: the dtype cannot hold its numbers.
@@ -47,8 +47,8 @@ class Desk:
             self._unguarded[name] = (typed, array)
             return typed
         reuse = self._to_reuse.get(name)
-        given, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
-        return given
+        placed, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
+        return placed
 
     def poison(self, shape: tuple[int, ...], dtype: str) -> None:
         """Leave NaN where the candidate is likely to allocate its output."""
@@ -56,26 +56,26 @@ class Desk:
             memory.poison(shape, dtype, self._torch)
 
     def check_inputs(self) -> None:
-        """After a call: every input is as it was, and so is what lies around it."""
+        """Check after a call that every input, and the memory around it, is unchanged."""
         for name, held in self._held.items():
             damage = held.damage()
             if damage == "changed":
                 raise _changed(name)
             if damage == "overrun":
                 raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
-        for name, (given, array) in self._unguarded.items():
-            if not np.array_equal(self._library.back(given), array, equal_nan=True):
+        for name, (passed, array) in self._unguarded.items():
+            if not np.array_equal(self._library.back(passed), array, equal_nan=True):
                 raise _changed(name)
 
     def check_kind(self, what: str, result: Any) -> None:
-        """Of a result that is no plain array: a class of the target's own decides what it shows when."""
+        """Refuse a result of a class of the target's own, which could show other numbers at every look."""
         kind = type(result)
         arrays: tuple[type, ...] = (np.ndarray,) if self._torch is None else (np.ndarray, self._torch.Tensor)
         if issubclass(kind, arrays) and kind.__module__.split(".")[0] not in ("torch", "numpy"):
             raise cheating(f"{what}: expected a plain array, got {kind.__name__}, a class of the target's own")
 
     def check_form(self, what: str, result: Any) -> None:
-        """Of a result of the right shape and dtype: it lies on the device, element by element."""
+        """Check that a result of the right shape and dtype is strided and lies on the device."""
         if self._torch is not None:
             if result.layout != self._torch.strided or result.is_neg() or result.is_conj():
                 raise CandidateEnded(f"{what}: expected a strided tensor, got layout {result.layout}, or a lazy one")
@@ -83,54 +83,52 @@ class Desk:
                 raise CandidateEnded(f"{what}: expected device {self._device}, got {result.device}")
 
     def check_own_memory(self, what: str, result: Any) -> None:
-        """Of an output: it has memory for every element. A gradient need not: it may be the output's, expanded."""
+        """Check that an output has memory for every element. A gradient need not: it may be the output's, expanded."""
         if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
             raise CandidateEnded(f"{what}: expected memory for every element, got elements that share it")
 
     def take(self, output: Any) -> Array:
-        """The output as float64. Its memory is burnt: what is handed back later must be computed again."""
+        """Return the output as float64 and burn its memory: what is returned later must be computed again."""
         if self._torch is not None and self._device.startswith("cuda"):
             self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
         if not self._guards:
-            for name, (given, _) in self._unguarded.items():
-                if self._library.shares_memory(output, given):
+            for name, (passed, _) in self._unguarded.items():
+                if self._library.shares_memory(output, passed):
                     raise cheating(f"output: expected memory of its own, got that of {name}")
             plain: Array = self._library.back(output)
             return plain
-        there = memory.window(output, self._torch)
+        storage = memory.window(output, self._torch)
         for name, held in self._held.items():
-            if memory.shares(there, held.raw):
+            if memory.shares(storage, held.raw):
                 raise cheating(f"output: expected memory of its own, got that of {name}")
-        if any(memory.shares(there, last) and memory.is_burnt(last) for last in self._last.values()):
+        if any(memory.shares(storage, last) and memory.is_burnt(last) for last in self._last.values()):
             raise cheating("output: expected a new result, got the array that an earlier call has returned")
         self.check_last()
         plain = np.array(self._library.back(output))  # a copy also where the dtype is float64
-        memory.burn(there)
-        self._last = {"output": there}
+        memory.burn(storage)
+        self._last = {"output": storage}
         return plain
 
     def burn(self, results: Mapping[str, Any]) -> None:
-        """Other results of the same call, by what they are, which have been read: as the output's is, their memory is
-        burnt, and seen when something writes to it later.
-        """
+        """Burn the memory of other results of the call, by name, after they were read, so that later writes show."""
         for what, result in results.items() if self._guards else ():
-            there = memory.window(result, self._torch)
-            if not any(memory.shares(there, held.raw) for held in self._held.values()):
-                memory.burn(there)
-                self._last[what] = there
+            storage = memory.window(result, self._torch)
+            if not any(memory.shares(storage, held.raw) for held in self._held.values()):
+                memory.burn(storage)
+                self._last[what] = storage
 
     def check_last(self) -> None:
-        """After a call: it has not written to the result of the call before."""
+        """Check that a call has not written to the result of the call before."""
         self._check_last("overwritten by the next call", FAILED)
 
     def forget_last(self) -> None:
-        """The result of the call before is not looked at again."""
+        """Stop watching the result of the call before."""
         self._last = {}
 
     def _check_last(self, what: str, status: str) -> None:
         last, self._last = self._last, {}
-        for name, there in last.items():
-            if not memory.is_burnt(there):
+        for name, storage in last.items():
+            if not memory.is_burnt(storage):
                 raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
         self._last = last
 

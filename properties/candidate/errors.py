@@ -1,4 +1,4 @@
-"""What a candidate's call can end with, other than a result."""
+"""The ways in which a candidate's call can end without a result."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class CandidateEnded(Exception):
     """A candidate's call ended without a result to be judged. The message says what was expected and got.
 
     Attributes:
-        status: of the record that it becomes, one of those above.
-        traceback: of an error that the target raised, as Python prints it, from the target's own frames on; "".
-        by_system: its process was killed, or did not answer in time: it may answer when it is asked again.
+        status: the status of the record that it becomes, one of `ENDS`.
+        traceback: the traceback of an error that the target raised, from the target's own frames on; else "".
+        by_system: whether its process was killed or did not answer in time: it may answer when asked again.
     """
 
     def __init__(self, message: str, status: str = FAILED, traceback: str = "", by_system: bool = False) -> None:
@@ -38,27 +38,27 @@ class Raised(CandidateEnded):
 
 
 def cheating(message: str) -> CandidateEnded:
-    """A candidate that does what no honest kernel has a reason to do."""
+    """Return the end of a candidate that does what no honest kernel has a reason to do."""
     return CandidateEnded(message, CHEATING)
 
 
 def judged(error: BaseException, expected: str) -> CandidateEnded:
-    """What an error that a target raised stands for.
+    """Return the end that an error raised by a target stands for.
 
     Args:
-        expected: instead of the error, "a result" or "gradients".
+        expected: what was expected instead of the error, "a result" or "gradients".
     """
     kind = type(error)
-    told = f"expected {expected}, got {kind.__name__}: {error}"
+    message = f"expected {expected}, got {kind.__name__}: {error}"
     if any(base.__module__.split(".")[0] in _TEST_FRAMEWORKS for base in kind.__mro__):
-        return cheating(f"{told} (of a test framework, to skip what judges it)")
+        return cheating(f"{message} (of a test framework, to skip what judges it)")
     if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
-        return CandidateEnded(told, OUT_OF_MEMORY)
-    return Raised(told, traceback=traceback_of(error))
+        return CandidateEnded(message, OUT_OF_MEMORY)
+    return Raised(message, traceback=traceback_of(error))
 
 
 def traceback_of(error: BaseException) -> str:
-    """What Python prints for an error, without the frames that lead from here to the target; the end, if it is long."""
+    """Return the traceback of an error from the target's own frames on; only the end, if it is long."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None and _is_ours(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
@@ -67,12 +67,12 @@ def traceback_of(error: BaseException) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    """Whether a file is one of trueband.properties."""
+    """Return whether a file belongs to trueband.properties."""
     return Path(file).is_relative_to(_PROPERTIES)
 
 
 def as_judged(status: str, gate: bool) -> str:
-    """The status of a record: a kernel that changes its input may be careless, but a gate takes it for a cheat."""
+    """Return the status of a record: a kernel that changes its input may be careless, but is a cheat for a gate."""
     if status != CHANGED:
         return status
     return CHEATING if gate else FAILED

@@ -1,4 +1,4 @@
-"""What a target can do of the shapes it is led through; what is too much for its time or memory is left out."""
+"""Leaves out the shapes that would take a target too much time or memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NOTABLE = 64.0  # mebibytes: less tells nothing of larger cases
 
 @dataclass
 class Guard:
-    """Decides before each case whether a target is asked.
+    """A guard that decides before each case whether the target is run.
 
     Attributes:
         seconds: the most that one call should take.
-        total: the most that all cases should take, `spent` what they have.
+        total: the most that all cases should take; `spent` is what they have taken.
         mebibytes: the most that the target's process should grow by.
-        too_much: (sizes that cost, why) of the cases that took too long, or did not come to an end.
-        growth: (scores of a dense attention, mebibytes) of the call that the process grew most by.
+        too_much: (sizes that cost, reason) of the cases that took too long or failed.
+        growth: (scores of a dense attention, mebibytes) of the call in which the process grew most.
     """
 
     seconds: float
@@ -33,12 +33,12 @@ class Guard:
     growth: tuple[int, float] = (1, 0.0)
 
     def against(self, case: Case) -> str:
-        """Why a case is left out, in a few words; "" where it is not."""
+        """Return why a case is left out, in a few words; "" where it is not."""
         if self.spent > self.total:
             return f"cheaper ones took the {self.total:g} s of this check"
         sizes = _sizes(case)
         for smaller, why in self.too_much:
-            if all(one >= other for one, other in zip(sizes, smaller, strict=True)):
+            if all(size >= bound for size, bound in zip(sizes, smaller, strict=True)):
                 return f"a smaller one {why}"
         scores, grown = self.growth
         expected = grown * max(_scores(case) / scores, 1.0)
@@ -47,11 +47,11 @@ class Guard:
         return ""
 
     def minds(self, seconds: float, mebibytes: float) -> bool:
-        """Whether that is so much that larger cases may be left out for it."""
+        """Return whether larger cases may be left out because a call took this much."""
         return seconds > self.seconds or mebibytes > NOTABLE
 
     def tell(self, case: Case, seconds: float, mebibytes: float, failed: str = "") -> None:
-        """What the slowest call of a case took, by how much the process has grown in it, and why it came to no end."""
+        """Note what the slowest call of a case took, how much the process grew in it, and why it failed."""
         if failed:
             self.too_much.append((_sizes(case), f"failed: {failed}"))
         elif seconds > self.seconds:
@@ -61,7 +61,7 @@ class Guard:
 
 
 def half_of_memory() -> float:
-    """Mebibytes: half of what is free now; without an answer, 2048."""
+    """Return half of the free memory in mebibytes; 2048 where the system does not say."""
     try:
         return _kibibytes(Path("/proc/meminfo"), "MemAvailable") / 1024 / 2
     except (OSError, KeyError, ValueError):
@@ -69,10 +69,11 @@ def half_of_memory() -> float:
 
 
 def resident(process: int | None = None, begin: bool = False) -> float:
-    """Mebibytes of a process, this one without a number; 0 where nobody knows.
+    """Return the peak memory of a process in mebibytes; 0 where the system does not say.
 
     Args:
-        begin: what it has now, and the most is counted anew from here. Without: the most since then.
+        process: its id; None: this process.
+        begin: return what it has now, and start a new peak.
     """
     folder = Path(f"/proc/{process or os.getpid()}")
     try:
@@ -84,7 +85,7 @@ def resident(process: int | None = None, begin: bool = False) -> float:
 
 
 def _forgotten(folder: Path) -> bool:
-    """Have the system forget the most that a process had; False where it does not let anybody."""
+    """Reset the peak memory of a process; return False where the system forbids that."""
     try:
         (folder / "clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -20,10 +20,10 @@ POISONED_BLOCKS = 4
 
 @dataclass(frozen=True)
 class Held:
-    """One input.
+    """One input in guarded memory.
 
     Attributes:
-        raw: bytes, guard bands included.
+        raw: its bytes, guard bands included.
         start, stop: where the numbers lie in them.
         before: all the bytes as they were before the call.
     """
@@ -34,7 +34,7 @@ class Held:
     before: bytes
 
     def damage(self) -> str:
-        """What became of the memory: "" (nothing), "changed" (the numbers) or "overrun" (what lies around them)."""
+        """Return what changed: "" (nothing), "changed" (the numbers) or "overrun" (the memory around them)."""
         now = self.raw.tobytes()
         if now == self.before:
             return ""
@@ -42,10 +42,10 @@ class Held:
 
 
 def place(typed: Any, torch: Any = None, reuse: NDArray[np.uint8] | None = None) -> tuple[Any, Held]:
-    """The same array in guarded memory: a view that begins a storage of its own, and the memory.
+    """Copy an array into guarded memory; return the view of it, and the memory.
 
     Args:
-        typed: contiguous; a numpy array, or a tensor on the CPU.
+        typed: a contiguous numpy array, or a contiguous tensor on the CPU.
         torch: the module, for a tensor.
         reuse: memory of an earlier call, to be overwritten if it has the right size.
     """
@@ -75,23 +75,23 @@ def poison(shape: tuple[int, ...], dtype: str, torch: Any = None) -> None:
 
 
 def window(output: Any, torch: Any = None) -> Array:
-    """The memory of an output as a numpy array, floating or, for bfloat16, int16."""
+    """Return the memory of an output as a numpy array: floating, or int16 for bfloat16."""
     if torch is None:
-        there: Array = output
+        view: Array = output
     elif output.dtype == torch.bfloat16:
-        there = output.detach().view(torch.int16).numpy()
+        view = output.detach().view(torch.int16).numpy()
     else:
-        there = output.detach().numpy()
-    return there
+        view = output.detach().numpy()
+    return view
 
 
 def shares(output: Array, raw: Array) -> bool:
-    """Whether two arrays may lie in the same memory."""
+    """Return whether two arrays may lie in the same memory."""
     return bool(np.may_share_memory(output, raw))
 
 
 def overlaps_itself(output: Array) -> bool:
-    """Whether elements of an array share memory: there are more of them than it spans."""
+    """Return whether elements of an array share memory: it has more of them than it spans."""
     steps = zip(output.shape, output.strides, strict=True)
     span = output.itemsize + sum((n - 1) * abs(stride) for n, stride in steps)
     return span < output.nbytes
@@ -104,7 +104,7 @@ def burn(output: Array) -> None:
 
 
 def is_burnt(output: Array) -> bool:
-    """Whether nothing has been written to a burnt output."""
+    """Return whether nothing has been written to a burnt output."""
     if not output.flags.writeable:
         return True
     return bool((output == -1).all() if output.dtype == np.int16 else np.isnan(output).all())

@@ -1,4 +1,4 @@
-"""What a check holds in its hands: a case, its inputs, and the candidate."""
+"""A probe is what a check is given: a case, its inputs, and the candidate."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Probe:
     """A candidate and one case.
 
     Attributes:
-        random: numbers that depend on the case alone.
+        random: a generator of numbers that depend on the case alone.
         calls: what the candidate has been called with since the last verdict.
     """
 
@@ -89,14 +89,14 @@ class Probe:
         return self.inputs_of(self.case)
 
     def inputs_of(self, case: Case) -> Inputs:
-        """Of any case, to be judged by what the candidate declares of its sums."""
+        """Return the inputs of any case, with the accumulator that the candidate declares."""
         return replace(case.inputs(), accumulator=self.candidate.accumulators.get(case.dtype))
 
     def has(self, feature: str) -> bool:
         return feature in self.candidate.features
 
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous", of: tuple[str, ...] = ()) -> Array:
-        """The candidate's output, (b, h, n, d) float64; of inputs that lie in memory as of `Runner.call`."""
+        """Return the candidate's output, (b, h, n, d) float64; see `Runner.call` for the layouts of the inputs."""
         inputs = self._taken(inputs)
         self.calls.add(Call(inputs, layout, of))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout, of)
@@ -104,14 +104,14 @@ class Probe:
     def gradients(
         self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
     ) -> Gradients:
-        """The candidate's gradients of the named arguments; None: of the floating ones that are passed."""
+        """Return the candidate's gradients of the named arguments; None: of all floating ones that are passed."""
         inputs = self._taken(inputs)
         self.calls.add(Call(inputs, how.layout, how.of, grad_output))
         names = inputs.floating if names is None else names
         return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
 
     def _taken(self, inputs: Inputs | None) -> Inputs:
-        """The inputs of a call, the case's where none are given. NotTaken where the candidate declares not to."""
+        """Return the inputs of a call, by default the case's. Raises NotTaken if the candidate does not take them."""
         inputs = inputs or self.inputs
         refused = self.candidate.limits.refuses(inputs)
         if refused:

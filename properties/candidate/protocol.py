@@ -1,6 +1,6 @@
-"""Messages between the process that judges and the process of the candidate: one JSON header, then raw arrays.
+"""Messages between the judging process and the candidate's process: one JSON header, then raw arrays.
 
-Nothing that a candidate's process sends is ever unpickled, nor believed to be as long as it says.
+Nothing that a candidate's process sends is unpickled, and no length that it declares is trusted.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ def send(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, Array] | No
 def receive(
     stream: BinaryIO, most_bytes: Callable[[], int] = lambda: MOST_BYTES
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read one message. EOFError when the other side is gone, ValueError when it does not speak this protocol.
+    """Read one message.
 
     Args:
-        most_bytes: that the arrays of a message may hold together; asked when the message is there.
+        most_bytes: returns how many bytes the arrays of a message may hold together; called once it has come.
+
+    Raises:
+        EOFError: the other side is gone.
+        ValueError: it does not speak this protocol.
     """
     (length,) = struct.unpack("<Q", _read(stream, 8))
     if length > 1 << 24:
@@ -42,7 +46,7 @@ def receive(
     header = json.loads(_read(stream, length))
     if not isinstance(header, dict) or not isinstance(header.get("arrays"), list):
         raise ValueError("message: expected a header that lists its arrays, got another")
-    shapes = [_array_header(each) for each in header.pop("arrays")]
+    shapes = [_array_header(entry) for entry in header.pop("arrays")]
     total = sum(math.prod(shape) * np.dtype(dtype).itemsize for _, dtype, shape in shapes)
     if total > most_bytes():
         raise ValueError(f"message: expected arrays of at most {most_bytes()} bytes, got {total}")
@@ -53,15 +57,15 @@ def receive(
     return header, arrays
 
 
-def _array_header(each: Any) -> tuple[str, str, tuple[int, ...]]:
-    """(name, dtype, shape) as a header tells them."""
+def _array_header(entry: Any) -> tuple[str, str, tuple[int, ...]]:
+    """Return (name, dtype, shape) of an entry of a header."""
     try:
-        name, dtype, shape = each
+        name, dtype, shape = entry
         sizes = tuple(shape)
     except (TypeError, ValueError):
-        raise ValueError(f"message: expected arrays as [name, dtype, shape], got {each!r}") from None
+        raise ValueError(f"message: expected arrays as [name, dtype, shape], got {entry!r}") from None
     if not isinstance(name, str) or dtype not in _DTYPES or any(type(n) is not int or n < 0 for n in sizes):
-        raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {each!r}")
+        raise ValueError(f"message: expected arrays of {', '.join(_DTYPES)}, got {entry!r}")
     return name, dtype, sizes
 
 

@@ -1,4 +1,4 @@
-"""A target in a process of its own: a crash, a hang or an abort is an answer, not the end."""
+"""Runs a target in a process of its own, where a crash, a hang or an abort is a result like others."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ Past = PastCall | PastGradients
 
 
 class RemoteRunner:
-    """Runs a target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
+    """A target in a child process, with the interface of `Runner`. A dead child is replaced at the next call.
 
-    The child is asked before the reference computes anything, and is given nothing but arrays and options.
+    The child computes before the reference does, and is given only arrays and options.
 
     Attributes:
         time_limit: seconds for one call.
         memory_limit: MiB that calls may take beyond what the loaded target has; None: no limit.
         starts: how often a child was started.
-        machine: where the candidate's process computes, as it tells itself.
-        on_call: told of every call that gave a result.
-        undeclared, refusal: what it raises for without declaring it, and the first error that says so.
-        covered: what was asked for.
-        slowest: seconds of the slowest request since somebody set it to 0.
-        gate: a gate asks: what an honest kernel has no reason to do is a cheat.
+        machine: where the candidate's process computes, as it reports itself.
+        on_call: called with every call that gave a result.
+        undeclared, refusal: the limits that it has without declaring them, and the first error that shows them.
+        covered: the calls that gave a result.
+        slowest: seconds of the slowest request since it was last set to 0.
+        gate: whether a gate asks: then what no honest kernel has a reason to do is a cheat.
     """
 
     gate = False
@@ -95,7 +95,7 @@ class RemoteRunner:
             raise
 
     def _introduce(self) -> None:
-        """Learn what the target is."""
+        """Ask the child what the target is and declares."""
         hello = self._start()
         self.name: str = hello["name"]
         self.library: str = hello["library"]
@@ -143,10 +143,10 @@ class RemoteRunner:
             expected["output"] = arrays["query"].shape
         _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
         output = result.pop("output", None)
-        found = Gradients(result, output)
+        gradients = Gradients(result, output)
         self.covered.add(arrays, options, with_gradients=True)
-        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, found))
-        return found
+        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, gradients))
+        return gradients
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """See `Runner.raises`. Also raises the exceptions above."""
@@ -158,11 +158,11 @@ class RemoteRunner:
 
     @property
     def printed(self) -> str:
-        """What the child has printed since it was asked last, the beginning of it."""
+        """The beginning of what the child has printed since the last question."""
         return self._printed if self._child is None else self._child.printed
 
     def memory(self, begin: bool = False) -> float:
-        """Mebibytes of the child, see `resident`; 0 where there is none."""
+        """Return the memory of the child in mebibytes, see `resident`; 0 without a child."""
         return 0.0 if self._child is None else resident(self._child.pid, begin)
 
     def close(self) -> None:
@@ -204,8 +204,8 @@ class RemoteRunner:
         if is_own(self.spec):
             return Limits(), ""
         try:
-            found, _ = self._ask({"do": "find limits"}, {}, {})
-            return Limits.from_dict(found["limits"]), str(found["refusal"])
+            header, _ = self._ask({"do": "find limits"}, {}, {})
+            return Limits.from_dict(header["limits"]), str(header["refusal"])
         except CandidateEnded as error:
             if error.status == CHEATING:
                 raise
@@ -222,26 +222,26 @@ class RemoteRunner:
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
         if "ended" in header:
-            told, status = str(header["ended"]), str(header["status"])
+            message, status = str(header["ended"]), str(header["status"])
             if status not in ENDS:
                 raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
-            told = self._within_limit(told) if status == OUT_OF_MEMORY else told
+            message = self._within_limit(message) if status == OUT_OF_MEMORY else message
             ended = Raised if header["raised"] else CandidateEnded
-            raise ended(told, status, str(header.get("traceback", "")))
+            raise ended(message, status, str(header.get("traceback", "")))
         got = {name: array.shape for name, array in result.items() if array.dtype == "float64"}
         if got != expected:
             self.close()
             raise cheating(f"expected an answer with the arrays {expected}, got {got}: it was forged")
         return header, result
 
-    def _within_limit(self, told: str) -> str:
-        """An end for lack of memory, with what limited it."""
+    def _within_limit(self, message: str) -> str:
+        """Add the memory limit to a message about a lack of memory."""
         if not self.memory_limit:
-            return told
-        return f"{told}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
+            return message
+        return f"{message}; calls may take {self.memory_limit:,} MiB beyond what the loaded target has"
 
     def _judged(self, converse: Any) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What the child says, unless it is gone, silent, or has shown itself to cheat."""
+        """Return what the child answers; raise if it is gone, silent, or caught cheating."""
         child = self._child
         assert child is not None
         try:

@@ -33,10 +33,10 @@ class Runner:
 
     Attributes:
         features, accumulators, limits, shapes: what the target declares.
-        undeclared, refusal: what it does not take without declaring it, and the error; found by `RemoteRunner` only.
-        covered: what it was asked for.
-        slowest: seconds of the slowest call since somebody set it to 0.
-        may_have_gradients: whether "backward" can only be found out by trying; see `find_gradients`.
+        undeclared, refusal: the limits that it has without declaring them, and the error; set by `RemoteRunner` only.
+        covered: the calls that gave a result.
+        slowest: seconds of the slowest call since it was last set to 0.
+        may_have_gradients: whether only a trial shows if it has "backward"; see `find_gradients`.
     """
 
     def __init__(self, target: Target, device: str = "cpu") -> None:
@@ -66,23 +66,23 @@ class Runner:
         layout: str = "contiguous",
         of: tuple[str, ...] = (),
     ) -> Array:
-        """The target's output as float64.
+        """Call the target and return its output as float64.
 
         Args:
-            layout: of the floating inputs in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
+            layout: how the floating inputs lie in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
                 slice of larger storage full of NaN; "columns", (b, h, d, n) memory; "packed", views of one storage,
                 as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
                 3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
                 of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
                 "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
-            of: names of the inputs that have this layout, the others are contiguous; (): all of them.
+            of: the names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
-            CandidateEnded: it raised, changed its inputs, or returned something else than asked for.
+            CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
-        given = self._given(arrays, dtype, Backward(layout, of))
+        inputs = self._inputs(arrays, dtype, Backward(layout, of))
         self.desk.poison(arrays["query"].shape, dtype)
-        output = self._run(self.target.function, given, options)
+        output = self._run(self.target.function, inputs, options)
         self._check_result("output", output, arrays["query"], dtype)
         self.desk.check_own_memory("output", output)
         self.desk.check_inputs()
@@ -90,7 +90,7 @@ class Runner:
         return self._turn(self.desk.take(output))
 
     def memory(self, begin: bool = False) -> float:
-        """Mebibytes of the process of the target, see `resident`."""
+        """Return the memory of the target's process in mebibytes, see `resident`."""
         return resident(begin=begin)
 
     def gradients(
@@ -102,29 +102,29 @@ class Runner:
         names: list[str],
         how: Backward = ONCE,
     ) -> Gradients:
-        """Gradients of the named arguments as float64; one that the result does not depend on is 0.
+        """Return the gradients of the named arguments as float64; one that the result does not depend on is 0.
 
         Args:
-            names: of the arguments that require gradients; no other does.
-            how: the passes are run, and how things lie in memory.
+            names: the arguments that require gradients; no other does.
+            how: how the passes are run, and how the arrays lie in memory.
 
         Returns:
-            They come with the output that they belong to, which is held to the rules of `call`.
+            The gradients with the output that they belong to, which is held to the rules of `call`.
 
         Raises:
-            CandidateEnded: as of `call`.
+            CandidateEnded: as in `call`.
         """
-        given = self._given(arrays, dtype, how)
+        inputs = self._inputs(arrays, dtype, how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         self.desk.poison(arrays["query"].shape, dtype)
         if self.target.gradients is not None:
             if how.way != "once":
                 raise ValueError(f"way: expected 'once' for a target with gradients of its own, got {how.way!r}")
-            found = self._run(self.target.gradients, {**given, "grad_output": upstream}, options)
-            gradients, there = self._read_gradients(found, arrays, names, dtype)
+            returned = self._run(self.target.gradients, {**inputs, "grad_output": upstream}, options)
+            gradients, raw = self._read_gradients(returned, arrays, names, dtype)
             self.desk.check_last()
             self.desk.forget_last()
-            self.desk.burn(there)
+            self.desk.burn(raw)
             self.covered.add(arrays, options, with_gradients=True)
             return Gradients(gradients)
         function = functools.partial(self.target.function, **self._passed(options))
@@ -132,86 +132,88 @@ class Runner:
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
         with _differentiating():
-            output, backward = self.library.forward(function, given, names, before)
+            output, backward = self.library.forward(function, inputs, names, before)
         self._check_result("output", output, arrays["query"], dtype)
         self.desk.check_own_memory("output", output)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
         with _differentiating():
-            found = self._backward(function, backward, given, names, upstream, how.way)
-        gradients, there = self._read_gradients(found, arrays, names, dtype)
+            returned = self._backward(function, backward, inputs, names, upstream, how.way)
+        gradients, raw = self._read_gradients(returned, arrays, names, dtype)
         if before is not None:
-            gradients = {name: each - already_there(each.shape) for name, each in gradients.items()}
+            gradients = {name: gradient - already_there(gradient.shape) for name, gradient in gradients.items()}
         if not np.array_equal(self.library.back(output), plain, equal_nan=True):
             raise CandidateEnded("output: expected a result that stays as it is, got one its backward pass changed")
         self.desk.take(output)
-        self.desk.burn(there)
+        self.desk.burn(raw)
         self.covered.add(arrays, options, with_gradients=True)
         return Gradients(gradients, self._turn(plain))
 
     def _backward(
-        self, function: Any, backward: Any, given: dict[str, Any], names: list[str], upstream: Any, way: str
+        self, function: Any, backward: Any, inputs: dict[str, Any], names: list[str], upstream: Any, way: str
     ) -> dict[str, Any]:
-        """The gradients as the library gives them."""
+        """Return the gradients as the library gives them."""
         if way == "after another":
-            floating = {name for name in given if not name.endswith("_mask")} | {"head_mask"}
-            other = {name: self.library.negative(each) if name in floating else each for name, each in given.items()}
+            floating = {name for name in inputs if not name.endswith("_mask")} | {"head_mask"}
+            other = {
+                name: self.library.negative(array) if name in floating else array for name, array in inputs.items()
+            }
             kept = self.library.forward(function, other, names)  # what it saves is alive during the backward pass
-            found: dict[str, Any] = backward(upstream)
+            gradients: dict[str, Any] = backward(upstream)
             del kept
         else:
             if way == "twice":
                 backward(upstream, again=True)
-            found = backward(upstream)
-        return found
+            gradients = backward(upstream)
+        return gradients
 
     def _read_gradients(
-        self, found: dict[str, Any], arrays: dict[str, Array], names: list[str], dtype: str
+        self, returned: dict[str, Any], arrays: dict[str, Array], names: list[str], dtype: str
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """As float64, and as they lie there."""
-        result, there = {}, {}
+        """Return the gradients as float64, and as the target returned them."""
+        result, raw = {}, {}
         for name in names:
-            gradient = found.get(name)
+            gradient = returned.get(name)
             if gradient is None:
                 result[name] = np.zeros(arrays[name].shape)
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name], dtype)
             result[name] = self._turn(np.array(self.library.back(gradient)))
-            there[f"gradient of {name}"] = gradient
+            raw[f"gradient of {name}"] = gradient
         self.desk.check_inputs()
-        return result, there
+        return result, raw
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
-        """(type, message) of what the target raises for arrays handed over as they are; ("", "") for nothing."""
-        given = {
+        """Return (type, message) of the error that the target raises for arrays as they are; ("", "") for none."""
+        inputs = {
             name: self.library.as_is(array if name.endswith("mask") else self._turn(array))
             if isinstance(array, np.ndarray)
             else array
             for name, array in arrays.items()
         }
         try:
-            self.target.function(**given, **self._passed(options))
+            self.target.function(**inputs, **self._passed(options))
         except Exception as error:
             return type(error).__name__, str(error)
         finally:
             self.desk.forget_last()
         return "", ""
 
-    def _given(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
+    def _inputs(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
         self.desk.clear(keep=how.layout == "reused")
-        given = {
+        inputs = {
             name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name))
             for name, array in arrays.items()
             if array.ndim != 4 or how.layout_of(name) not in PACKED
         }
         for end in ("", "_global"):
             together = [f"{name}{end}" for name in ("query", "key", "value")]
-            together = [name for name in together if name in arrays and name not in given]
+            together = [name for name in together if name in arrays and name not in inputs]
             if together:
-                given |= self._pack(together, [self._turn(arrays[name]) for name in together], dtype, how.layout)
-        return {name: given[name] for name in arrays}
+                inputs |= self._pack(together, [self._turn(arrays[name]) for name in together], dtype, how.layout)
+        return {name: inputs[name] for name in arrays}
 
     def _pack(self, names: list[str], arrays: list[Array], dtype: str, layout: str) -> dict[str, Any]:
-        """Inputs as views of one storage, one behind the other in each token, or in each head of a token."""
+        """Return inputs as views of one storage, one after another in each token, or in each head of a token."""
         heads, tokens = (2, 1) if self.target.layout == "bnhd" else (1, 2)
         axis = 2 if layout == "packed" else 3
         storage = np.stack([array.transpose(0, tokens, heads, 3) for array in arrays], axis)
@@ -228,8 +230,8 @@ class Runner:
         if layout == "transposed":
             return self.library.transpose(self.desk.put(name, array.transpose(0, 2, 1, 3), dtype), (0, 2, 1, 3))
         if layout == "columns":
-            there, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if self.target.layout == "bnhd" else ((0, 1, 3, 2), (0, 1, 3, 2))
-            return self.library.transpose(self.desk.put(name, array.transpose(there), dtype), back)
+            order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if self.target.layout == "bnhd" else ((0, 1, 3, 2), (0, 1, 3, 2))
+            return self.library.transpose(self.desk.put(name, array.transpose(order), dtype), back)
         if layout == "offset":
             batch, heads, tokens, head_dim = array.shape
             guarded = np.full((batch + 1, heads + 1, tokens + 3, head_dim + 5), np.nan)
@@ -238,27 +240,27 @@ class Runner:
             return self.desk.put(name, guarded, dtype)[inside]
         if layout == "expanded":
             axes = range(4) if name == "grad_output" else (0, 2 if self.target.layout == "bnhd" else 1)
-            one = array
+            reduced = array
             for axis in axes:
-                first = one.take([0], axis)
-                one = first if (one == first).all() else one
-            if one.shape == array.shape and array.size > 1:
+                first = reduced.take([0], axis)
+                reduced = first if (reduced == first).all() else reduced
+            if reduced.shape == array.shape and array.size > 1:
                 raise ValueError(f"layout: expected equal {name} in a batch or in heads to expand, got different ones")
-            return self.library.broadcast(self.desk.put(name, one, dtype), array.shape)
+            return self.library.broadcast(self.desk.put(name, reduced, dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
 
     def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
-        """A mask (b, n) in (n, b) memory, or as a slice of a larger one that says the opposite."""
+        """Lay out a mask (b, n) in (n, b) memory, or as a slice of a larger mask that says the opposite."""
         if layout == "transposed":
             return self.library.transpose(self.desk.put(name, mask.T, dtype), (1, 0))
         larger = np.repeat(~mask[:1, :1], len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
         larger[1:, 2:-1] = mask
         return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
-    def _run(self, function: Any, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    def _run(self, function: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Any:
         start = time.monotonic()
         try:
-            return function(**given, **self._passed(options))
+            return function(**inputs, **self._passed(options))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
@@ -267,11 +269,11 @@ class Runner:
             self.slowest = max(self.slowest, time.monotonic() - start)
 
     def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options as the target takes them: one that is always causal is not told so."""
+        """Return the options as the target takes them: a target that is always causal takes no `causal`."""
         return {k: v for k, v in options.items() if k != "causal" or "causal_only" not in self.features}
 
     def find_gradients(self) -> bool:
-        """Whether the target can be differentiated in a tiny call."""
+        """Return whether the target can be differentiated in a tiny call."""
         fit, names = self.limits.fit, ["query", "key", "value"]
         ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
         window = {"window": fit("window", 1)}
@@ -282,12 +284,12 @@ class Runner:
         return True
 
     def find_limits(self) -> tuple[Limits, str]:
-        """What it raises for beyond what it declares, and the first error; see `survey`."""
+        """Return the limits that it has without declaring them, and the first error; see `survey`."""
         dtype, until = self.dtypes[0], time.monotonic() + SURVEY_SECONDS
 
         def ask(sizes: dict[str, int], left: bool) -> str:
             if time.monotonic() > until:
-                return ""  # a slow one is not asked for all that one might ask
+                return ""  # a slow target is surveyed less
             ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
             arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
             if left:
@@ -303,7 +305,7 @@ class Runner:
         return survey(ask, self.target.limits, "padding" in self.features)
 
     def _turn(self, array: Any) -> Any:
-        """Between (b, h, n, d) and the layout of the target; the same both ways."""
+        """Convert between (b, h, n, d) and the layout of the target; the same in both directions."""
         return array.swapaxes(1, 2) if self.target.layout == "bnhd" and array.ndim == 4 else array
 
     def _check_result(self, what: str, result: Any, like: Array, dtype: str) -> None:
@@ -321,7 +323,7 @@ class Runner:
 
 @contextlib.contextmanager
 def _differentiating() -> Iterator[None]:
-    """What the candidate raises on the way is told as what it lacks."""
+    """Report what the candidate raises inside the block as the lack of gradients."""
     try:
         yield
     except NotDifferentiable as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from trueband.properties.cases.limits import Limits, Sizes
 
-# Where calls are looked for that give a result, and from where one size at a time is changed.
+# The survey starts from the first of these that gives a result, and changes one size at a time.
 BASES = (
     {"batch": 1, "heads": 2, "tokens": 8, "head_dim": 4, "window": 2},
     {"batch": 1, "heads": 2, "tokens": 16, "head_dim": 16, "window": 4},
@@ -60,41 +60,41 @@ VALUES = {
     "window": (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 200, 256, 512, 1024, 5000),
 }
 
-# What a call of these sizes raises, "" where it gives a result; padded on the left where that is asked for.
+# The error that a call of these sizes raises, "" where it gives a result; True pads on the left.
 Ask = Callable[[dict[str, int], bool], str]
 
 
 def survey(ask: Ask, declared: Limits, padding: bool) -> tuple[Limits, str]:
-    """What a kernel does not take beyond what it declares, and the first error that says so; ({}, "") for nothing.
+    """Return the limits of a kernel that it does not declare, and the first error that shows them; ({}, "") for none.
 
     Args:
         ask: see `Ask`.
-        padding: the kernel takes attention_mask.
+        padding: whether the kernel takes attention_mask.
     """
     base = next((sizes for sizes in map(declared_sizes(declared), BASES) if not ask(sizes, False)), None)
     if base is None:
-        return Limits(), ""  # it always raises: there is nothing to be told of sizes
-    found, first = {}, ""
+        return Limits(), ""  # it always raises: that says nothing about sizes
+    undeclared, first = {}, ""
     for name, awkward in AWKWARD.items():
-        asked = [value for value in awkward if declared.of(name).takes(value)]
-        error = next(filter(None, (ask({**base, name: value}, False) for value in asked)), "")
+        tried = [value for value in awkward if declared.of(name).takes(value)]
+        error = next(filter(None, (ask({**base, name: value}, False) for value in tried)), "")
         if not error:
             continue
         values = [value for value in VALUES[name] if declared.of(name).takes(value)]
         taken = {value for value in values if not ask({**base, name: value}, False)} | {base[name]}
-        found[name] = sizes_of(sorted(taken), [value for value in values if value not in taken])
+        undeclared[name] = sizes_of(sorted(taken), [value for value in values if value not in taken])
         first = first or error
     left = ask(base, True) if padding and declared.padding == "any" else ""
-    return Limits(found, "right" if left else "any"), first or left
+    return Limits(undeclared, "right" if left else "any"), first or left
 
 
 def declared_sizes(declared: Limits) -> Callable[[dict[str, int]], dict[str, int]]:
-    """Sizes that a kernel declares to take, next to others."""
+    """Return a function that moves sizes to the nearest ones that a kernel declares to take."""
     return lambda sizes: {name: declared.fit(name, value) for name, value in sizes.items()}
 
 
 def sizes_of(taken: Sequence[int], refused: Sequence[int]) -> Sizes:
-    """The plainest description of what is taken and what is refused."""
+    """Return the plainest description of the sizes that are taken and refused."""
     low, high = min(taken), max(taken)
     for multiple in (1, 2, 4, 8, 16, 32, 64, 128):
         wrong = [value for value in refused if value % multiple == 0]  # that the multiple alone would take
@@ -104,20 +104,20 @@ def sizes_of(taken: Sequence[int], refused: Sequence[int]) -> Sizes:
     return Sizes(only=tuple(taken))
 
 
-def merged(declared: Limits, found: Limits) -> Limits:
-    """What is declared, and what was found out."""
-    padding = "right" if "right" in (declared.padding, found.padding) else "any"
-    return Limits({**declared.sizes, **found.sizes}, padding)
+def merged(declared: Limits, undeclared: Limits) -> Limits:
+    """Join the declared limits with the undeclared ones."""
+    padding = "right" if "right" in (declared.padding, undeclared.padding) else "any"
+    return Limits({**declared.sizes, **undeclared.sizes}, padding)
 
 
-def to_declare(found: Limits) -> str:
-    """The arguments of a Target that say it."""
-    sizes = ", ".join(f'"{name}": {_written(each)}' for name, each in found.sizes.items())
-    parts = [f"sizes={{{sizes}}}"] if sizes else []
-    return ", ".join([*parts, *(['padding="right"'] if found.padding == "right" else [])])
+def to_declare(undeclared: Limits) -> str:
+    """Return the arguments of a Target that declare these limits."""
+    entries = ", ".join(f'"{name}": {_written(sizes)}' for name, sizes in undeclared.sizes.items())
+    parts = [f"sizes={{{entries}}}"] if entries else []
+    return ", ".join([*parts, *(['padding="right"'] if undeclared.padding == "right" else [])])
 
 
 def _written(sizes: Sizes) -> str:
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.to_dict().items()}
-    given = {name: value for name, value in given.items() if (name, value) != ("multiple", 1)}
-    return f"Sizes({', '.join(f'{name}={value}' for name, value in given.items())})"
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in sizes.to_dict().items()}
+    fields = {name: value for name, value in fields.items() if (name, value) != ("multiple", 1)}
+    return f"Sizes({', '.join(f'{name}={value}' for name, value in fields.items())})"

@@ -1,4 +1,4 @@
-"""What other kernels call the contract's arguments, and how each is filled: the table that adapters are made of."""
+"""The table that adapters are made of: what other kernels call the contract's arguments, and how each is filled."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Filling:
     """How an argument of another kernel is filled.
 
     Attributes:
-        argument: of the contract, that the adapter takes for it; "" where it comes from the shapes.
+        argument: the argument of the contract that the adapter takes for it; "" where it comes from the shapes.
         value: the expression that fills it, in terms of the contract's arguments.
-        doubt: what has to be looked at, because kernels differ in what they mean by the name; "" where they do not.
-        required: the expression where the kernel does not take None; "" where that is no other.
-        declares: what the adapter's Target has to say for it.
+        doubt: what the user must check, because kernels mean different things by the name; "" where they do not.
+        required: the expression where the kernel does not take None; "" where it is the same.
+        declares: what the adapter's Target declares for it.
     """
 
     argument: str
@@ -134,6 +134,6 @@ _LAYOUTS = {
 
 
 def layout_in(text: str) -> str:
-    """The layout that words about a kernel show first: "bnhd", "bhnd", or "" where they show none."""
-    found = [(match.start(), name) for name, each in _LAYOUTS.items() if (match := each.search(text.lower()))]
-    return min(found)[1] if found else ""
+    """Return the layout that a text about a kernel shows first: "bnhd", "bhnd", or "" for none."""
+    matches = [(match.start(), name) for name, pattern in _LAYOUTS.items() if (match := pattern.search(text.lower()))]
+    return min(matches)[1] if matches else ""

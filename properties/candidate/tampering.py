@@ -1,4 +1,4 @@
-"""The harness in the candidate's process: whether it is still what it was before the candidate was loaded."""
+"""Checks whether the harness in the candidate's process is what it was before the candidate was loaded."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Names = list[tuple[Mapping[str, Any], str, Any, str]]
 
 
 def harness() -> Names:
-    """Every name of the loaded modules of the package, and of their classes: (namespace, name, object, full name)."""
+    """Return every name of the package's loaded modules and classes: (namespace, name, object, full name)."""
     names: Names = []
     for module_name, module in list(sys.modules.items()):
         if module_name in ("__main__", "trueband") or module_name.startswith("trueband."):
             names += _names(vars(module), module_name)
-            for each in list(vars(module).values()):
-                if isinstance(each, type) and each.__module__ == module_name:
-                    names += _names(each.__dict__, f"{module_name}.{each.__qualname__}")
+            for value in list(vars(module).values()):
+                if isinstance(value, type) and value.__module__ == module_name:
+                    names += _names(value.__dict__, f"{module_name}.{value.__qualname__}")
     return names
 
 
 def replaced(names: Names) -> str:
-    """The first name that stands for another object now; "" if all are as they were."""
+    """Return the first name that stands for another object now; "" if none does."""
     for namespace, name, before, full_name in names:
         if namespace.get(name) is not before:
             return full_name

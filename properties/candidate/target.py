@@ -1,4 +1,4 @@
-"""A target: a kernel under test, and what it declares it can do. It never declares a tolerance."""
+"""A target is a kernel under test and what it declares it can do. It never declares a tolerance."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ _BY_LIBRARY = {
     "numpy": frozenset({"strided"}),
     "jax": frozenset({"autograd"}),
 }
-# Of a kernel that does all that the contract has; `causal_only` says that one does less.
+# The features of a kernel that implements the whole contract; one that is `causal_only` implements less.
 WHOLE_CONTRACT = frozenset(FEATURES) - {"causal_only"}
-# What is not defined with causal attention, and so not for a target that is always causal.
+# Causal attention has no global tokens: a target that is always causal cannot have these features.
 NOT_CAUSAL = ("globals", "separate_globals")
 LIBRARIES = tuple(_BY_LIBRARY)
 LAYOUTS = ("bhnd", "bnhd")
@@ -78,26 +78,27 @@ class Target:
     Attributes:
         function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
             layout "bnhd".
-        dtypes: it accepts, of float64, float32, bfloat16, float16.
-        features: it has, of `FEATURES`; None: read off its signature, and deterministic, gradients included. One that
-            adds in another order in every call (atomics, split keys, threads) names its features without
-            "deterministic", or without "deterministic_gradients" where its backward pass alone does so.
-        library: of the arrays it takes and returns, "torch", "numpy" or "jax"; None: read off what the module of the
-            function imports, torch if it cannot be told.
+        dtypes: the dtypes that it accepts, of float64, float32, bfloat16, float16.
+        features: the features that it has, of `FEATURES`; None: those that its signature shows, and deterministic,
+            gradients included. A kernel that adds in another order in every call (atomics, split keys, threads) names
+            its features without "deterministic", or without "deterministic_gradients" if only its backward pass does.
+        library: the library of its arrays, "torch", "numpy" or "jax"; None: the one that the module of the function
+            imports, torch if it imports none.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
             A torch kernel is differentiated by autograd, a jax kernel by `jax.vjp`.
-        name: for reports; None: that of the function.
-        layout: of query, key, value, their global counterparts, the output and the gradients: "bhnd" or "bnhd".
-        devices: it runs on, such as ("cpu", "cuda"); None: not told, and any may be asked for.
+        name: its name in reports; None: that of the function.
+        layout: the layout of query, key, value, their global counterparts, the output and the gradients: "bhnd" or
+            "bnhd".
+        devices: the devices that it runs on, such as ("cpu", "cuda"); None: any.
         accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
             for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
             the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
-        sizes: {name: Sizes} of what it does not take in every size, by name: batch, heads, tokens, head_dim, window,
+        sizes: {name: Sizes} for what it does not take in every size: batch, heads, tokens, head_dim, window,
             dilation, globals (flagged tokens of a sequence). `Sizes(multiple=64)`, `Sizes(only=(64, 128))`,
-            `Sizes(least=1, most=512)`. It is asked for nothing else, and must raise where it is.
+            `Sizes(least=1, most=512)`. It must raise for all others.
         shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
             batch)`; others are checked as far as the time for a call reaches.
-        padding: "any"; "right": masked tokens stand behind all real ones only.
+        padding: "any"; or "right": masked tokens only follow the real ones.
     """
 
     function: Callable[..., Any]
@@ -141,11 +142,11 @@ class Target:
 
     @property
     def limits(self) -> Limits:
-        """What it does not take."""
+        """The limits that it declares."""
         return Limits(self.sizes, self.padding)
 
     def resolved(self) -> Target:
-        """The same target with nothing left to infer, except whether a torch kernel has gradients."""
+        """Return the same target with nothing left to infer, except whether a torch kernel has gradients."""
         library = self.library or _library(self.function)
         features = self.features
         if features is None:
@@ -162,27 +163,27 @@ class Target:
 
 
 def load_target(spec: str) -> Target:
-    """The target named by `package.module:callable` or `path/file.py:callable`.
+    """Load the target named by `package.module:callable` or `path/file.py:callable`.
 
     Raises:
-        TargetError: one line that says what cannot be found, imported or used.
+        TargetError: it cannot be found, imported or used; the message is one line.
     """
-    found = load_attribute(spec)
-    return found if isinstance(found, Target) else Target(found)
+    loaded = load_attribute(spec)
+    return loaded if isinstance(loaded, Target) else Target(loaded)
 
 
 def load_attribute(spec: str) -> Any:
-    """What stands at `package.module:attribute` or `path/file.py:attribute`. Raises TargetError."""
+    """Load what `package.module:attribute` or `path/file.py:attribute` names. Raises TargetError."""
     place, separator, attribute = spec.rpartition(":")
     if not separator or not place or not attribute:
         raise TargetError(f"target: expected module:callable or file.py:callable, got {spec!r}")
     module = _module(place)
-    found: Any = module
+    value: Any = module
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        if not hasattr(value, part):
             raise TargetError(f"target: expected a callable {attribute!r} in {place}, got none of that name")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _module(place: str) -> ModuleType:
@@ -210,7 +211,7 @@ def _module(place: str) -> ModuleType:
 
 
 def _features(function: Callable[..., Any]) -> frozenset[str]:
-    """Features that a signature claims; `**kwargs` claims them all."""
+    """Return the features that a signature claims; `**kwargs` claims them all."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -222,7 +223,7 @@ def _features(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def _library(function: Callable[..., Any]) -> str:
-    """torch if the module of the function uses torch, else jax or numpy if it uses that, torch if one cannot tell."""
+    """Return the library that the module of the function uses: torch, else jax, else numpy; torch if none."""
     names = {
         value.__name__.partition(".")[0]
         for value in getattr(inspect.unwrap(function), "__globals__", {}).values()
@@ -234,13 +235,13 @@ def _library(function: Callable[..., Any]) -> str:
 
 
 def _names(name: str, values: Iterable[str], allowed: Iterable[str] | None) -> tuple[str, ...]:
-    """The values as a tuple of strings, all of them allowed (None: any)."""
+    """Return the values as a tuple of strings, after a check that all are allowed (None: any)."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TargetError(f"{name}: expected a collection of names, got {values!r}")
     names = tuple(values)
-    wrong = [str(each) for each in names if not isinstance(each, str) or not each]
+    wrong = [str(value) for value in names if not isinstance(value, str) or not value]
     wrong = wrong or sorted(set(names) - set(names if allowed is None else allowed))
     if wrong:
-        told = "names" if allowed is None else f"some of {', '.join(allowed)}"
-        raise TargetError(f"{name}: expected {told}, got {', '.join(wrong)}")
+        expected = "names" if allowed is None else f"some of {', '.join(allowed)}"
+        raise TargetError(f"{name}: expected {expected}, got {', '.join(wrong)}")
     return names

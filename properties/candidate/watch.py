@@ -1,7 +1,7 @@
-"""What a candidate has no business with is refused, and told to the judging process at once.
+"""Refuses what a candidate has no business with, and reports it to the judging process at once.
 
 An audit hook (PEP 578) cannot be removed again, whatever the candidate does later. It sees Python's own doors: imports,
-files, other processes. Native code can go around it; that is what the judging process computes the verdict for.
+files, other processes. Native code can go around it; therefore the judging process computes the verdict.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STARTS_A_PROCESS = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", 
 
 
 def is_own(spec: str) -> bool:
-    """Whether a target is one of the package's own, which may use the package."""
+    """Return whether a target is one of the package's own, which may use the package."""
     place = spec.rpartition(":")[0]
     return place.startswith(_OWN) and not place.endswith(".py")
 
 
 class Evidence:
-    """Tells the judging process, through a pipe that nothing else uses, what was seen."""
+    """Reports what was seen to the judging process, through a pipe that nothing else uses."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)  # a duplicate is not inherited by the candidate's own children
@@ -40,10 +40,10 @@ class Evidence:
 
 
 def watch(tell: Callable[[str], None]) -> None:
-    """Refuse the witnesses, the memory and the life of the judging process, from now on."""
+    """Refuse access to the witnesses and to the judging process from now on."""
     judge = os.getppid()
     folders = tuple(f"{folder}{os.sep}" for folder in map(_folder, WITNESSES))
-    files = {(one.st_dev, one.st_ino) for folder in folders for one in map(os.stat, Path(folder).rglob("*.py"))}
+    files = {(entry.st_dev, entry.st_ino) for folder in folders for entry in map(os.stat, Path(folder).rglob("*.py"))}
     private = tuple(f"/proc/{judge}/{name}" for name in ("mem", "environ", "cmdline", "maps", "fd", "task"))
     stat, abspath, fsdecode, tell_it = os.stat, os.path.abspath, os.fsdecode, tell
 
@@ -58,8 +58,8 @@ def watch(tell: Callable[[str], None]) -> None:
         witness = name.startswith(folders)
         if not witness:
             with contextlib.suppress(OSError, ValueError):
-                found = stat(name)
-                witness = (found.st_dev, found.st_ino) in files
+                info = stat(name)
+                witness = (info.st_dev, info.st_ino) in files
         if witness:
             refuse(f"it opened {Path(name).name} of the package's own witnesses", PermissionError)
         if name.startswith(private):
@@ -81,7 +81,7 @@ def watch(tell: Callable[[str], None]) -> None:
 
 
 def _folder(module: str) -> str:
-    """The folder of a package, which must not be imported to find it."""
+    """Return the folder of a package without importing it."""
     from importlib.util import find_spec
 
     spec = find_spec(module)

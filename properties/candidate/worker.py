@@ -1,8 +1,8 @@
 """The candidate's process: `python -m trueband.properties.candidate.worker TARGET DEVICE EVIDENCE MEMORY`.
 
-It loads the target and answers calls. Questions come through the standard input, answers go to the original standard
-output, what the candidate prints goes to stderr, and what it has no business with goes to the file descriptor EVIDENCE.
-MEMORY is how many MiB calls may take beyond what the loaded target has; 0: no limit.
+It loads the target and answers calls. Questions come through stdin, answers go to the original stdout, what the
+candidate prints goes to stderr, and what it has no business with is reported to the file descriptor EVIDENCE. MEMORY is
+how many MiB calls may take beyond what the loaded target has; 0: no limit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trueband.properties.results.machine import machine
 
 
 def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
-    """Load, say hello, then answer until the other side closes."""
+    """Load the target, say hello, then answer until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the judging process decides what an interrupt means
     faulthandler.enable()
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first
@@ -68,7 +68,7 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
 
 
 def hello(runner: Runner, device: str) -> dict[str, Any]:
-    """What the judging process needs to know of the target, and where it runs."""
+    """Return what the judging process needs to know about the target and where it runs."""
     return {
         "name": runner.name,
         "library": runner.target.library,
@@ -85,7 +85,7 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
 def answer(
     runner: Runner, request: dict[str, Any], arrays: dict[str, Array]
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Serve one request: the header of the answer, and its arrays."""
+    """Serve one request; return the header of the answer, and its arrays."""
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
     serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
         "call": lambda: ({}, {"output": _output(runner, request, arrays, options)}),
@@ -110,17 +110,17 @@ def _gradients(
 ) -> dict[str, Array]:
     inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
     how = Backward.from_dict(request["how"])
-    found = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
-    return {**found} if found.output is None else {**found, "output": found.output}
+    gradients = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    return {**gradients} if gradients.output is None else {**gradients, "output": gradients.output}
 
 
 def _limits(runner: Runner) -> dict[str, Any]:
-    found, refusal = runner.find_limits()
-    return {"limits": found.to_dict(), "refusal": refusal}
+    limits, refusal = runner.find_limits()
+    return {"limits": limits.to_dict(), "refusal": refusal}
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Let the address space grow by so much and no more."""
+    """Limit the growth of the address space."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     most = pages * resource.getpagesize() + megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -68,7 +68,7 @@ class Way:
             if self.wanted == ALL or (name.removesuffix("_global") == without) != self.wanted.startswith("not ")
         ]
 
-    def told(self, gradients: bool = False) -> str:
+    def words(self, gradients: bool = False) -> str:
         """In words, for messages; "" for nothing out of the ordinary."""
         of = "" if self.of == ALL else f" {self.of}"
         parts = [] if self.layout == "contiguous" else [f"{self.layout}{of or ' inputs'}"]

@@ -1,4 +1,4 @@
-"""The checks: each a named claim about a kernel. Importing this package registers them all in `CHECKS`."""
+"""The checks: each is a named claim about a kernel. Importing this package registers them all in `CHECKS`."""
 
 from trueband.properties.checks import (
     batch,

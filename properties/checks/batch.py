@@ -55,7 +55,7 @@ def check_row_alone(probe: Probe) -> Iterator[Verdict]:
     exact_with="batch_invariant",
 )
 def check_batch_invariance(probe: Probe) -> Iterator[Verdict]:
-    """Exact with batch_invariant, which is declared; asked of nobody else."""
+    """Exact with batch_invariant, which is declared; no other kernel is held to it."""
     inputs = probe.inputs
     output = probe.run(inputs)
     for row in range(inputs.shape[0]):
@@ -101,5 +101,5 @@ def check_head_permutation(probe: Probe) -> Iterator[Verdict]:
 
 
 def _rows(inputs: Inputs, rows: list[int] | np.ndarray) -> Inputs:
-    """Some rows of the batch, in the given order."""
+    """Return some rows of the batch, in the given order."""
     return inputs.map_arrays(lambda array: array[rows], [name for name in inputs.arrays if name != "head_mask"])

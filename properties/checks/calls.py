@@ -1,7 +1,7 @@
-"""Calls: each is computed anew, in whatever order and wherever in memory its numbers lie.
+"""Every call computes its result anew, in any order and wherever in memory its numbers lie.
 
-A result that is right for one call, and bit for bit the same for another call with other numbers, was not computed: it
-was returned again. The inputs of these checks are continuous and large enough (8 numbers at least) for that to be no
+A result that is right for one call, and is returned bit for bit for another call with other numbers, was not computed
+again: it was replayed. The inputs of these checks are continuous and have at least 8 numbers, so that it is no
 coincidence.
 """
 
@@ -39,20 +39,20 @@ def check_call_order(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: the same call again; bounded without."""
     inputs = _inputs(probe, 3)
     outputs: list[Array] = []
-    for one in inputs:
-        outputs.append(probe.run(one))
+    for variant in inputs:
+        outputs.append(probe.run(variant))
         earlier = list(zip(outputs[:-1], inputs[: len(outputs) - 1], strict=True))
-        yield own_result(outputs[-1], one, earlier, "output after calls with other numbers")
+        yield own_result(outputs[-1], variant, earlier, "output after calls with other numbers")
     for index in (2, 0, 1):
         again, bound = probe.run(inputs[index]), inputs[index].bound.scaled(2)
         yield judge_same(probe, again, outputs[index], bound, "output in another order of calls", SAME_CALL)
 
 
 def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inputs]], what: str) -> Verdict:
-    """The verdict on an output, which says so if it is a replay.
+    """Judge an output; the verdict says if it is a replay.
 
     Args:
-        earlier: (output, inputs) of calls before.
+        earlier: (output, inputs) of earlier calls.
     """
     verdict = judge(output, inputs.output, inputs.bound, what)
     if verdict.passed:
@@ -60,11 +60,11 @@ def own_result(output: Array, inputs: Inputs, earlier: Sequence[tuple[Array, Inp
     for past, its_inputs in earlier:
         same = np.array_equal(output, past) and np.count_nonzero(past) >= LEAST_NUMBERS
         if same and judge(past, its_inputs.output, its_inputs.bound).passed:
-            told = f"{what}, which is bit for bit what an earlier call has returned,"
-            return replace(verdict, what=told, term=REPLAY)
+            replayed = f"{what}, which is bit for bit what an earlier call has returned,"
+            return replace(verdict, what=replayed, term=REPLAY)
     return verdict
 
 
 def _inputs(probe: Probe, count: int) -> list[Inputs]:
-    """The case with other numbers, once for each seed from its own on."""
+    """Return the inputs of the case for `count` seeds, from its own on."""
     return [probe.inputs_of(probe.case.replace(seed=probe.case.seed + i)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""A check: a named claim about a kernel, tried on a case."""
+"""A check is a named claim about a kernel, tried on a case."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Function = Callable[[Probe], Iterator[Verdict]]
 
 @dataclass(frozen=True)
 class Check:
-    """A claim.
+    """A claim and the code that tries it.
 
     Attributes:
-        name: of the check.
-        claim: one line, what it claims.
-        function: yields the verdicts of one case.
-        structure: the cases it asks for.
+        name: the name of the check.
+        claim: what it claims, in one line.
+        function: a generator of the verdicts on one case.
+        structure: the cases that it needs.
         needs: features that a target must have for the check to apply.
         weight: its share of the cases.
         exact_with: the feature that a target must have to be held to the bits, where two results are compared that are
             equal in exact arithmetic only; without it they are judged by the bounds of both. "": there are none.
-        argument: one line, why the claim is true of every correct kernel on every machine.
+        argument: why the claim is true of every correct kernel on every machine.
     """
 
     name: str
@@ -65,12 +65,12 @@ def check(
 
 
 def registered(module: str) -> dict[str, Check]:
-    """The checks of a module, in the order they are written."""
-    return {name: one for name, one in _REGISTERED.items() if one.function.__module__ == module}
+    """Return the checks of a module, in the order in which they are written."""
+    return {name: entry for name, entry in _REGISTERED.items() if entry.function.__module__ == module}
 
 
 def claim(passed: bool, what: str, value: float = 0.0, expected: float = 0.0, index: tuple[int, ...] = ()) -> Verdict:
-    """A verdict on something that is true or false. `what` is its message: what was expected, and what came."""
+    """Return a verdict on something that is true or false. `what` is its message: what was expected, and what came."""
     passed = bool(passed)
     error = 0.0 if passed else abs(value - expected)
     ratio = 0.0 if passed else float("inf")

@@ -1,5 +1,5 @@
-"""Combinations of production: sizes, masks, options, layouts in memory and gradients asked for, as a covering design
-lets them meet (`trueband.properties.cases.combinations`).
+"""Combinations at production sizes: sizes, masks, options, layouts in memory and wanted gradients, as a covering
+design combines them (`trueband.properties.cases.combinations`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def check_combinations(probe: Probe) -> Iterator[Verdict]:
     way, inputs = _asked(probe)
     rows = choose_rows(inputs.real, inputs.is_global, probe.random, ROWS)
     output = probe.run(inputs, way.layout, way.those(inputs.floating))
-    yield judge_rows(output, inputs, rows, f"output{way.told()}")
+    yield judge_rows(output, inputs, rows, f"output{way.words()}")
     yield masked_rows(inputs, output)
 
 
@@ -58,7 +58,7 @@ def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
     way, inputs = _asked(probe)
     rows = choose_rows(inputs.real, inputs.is_global, probe.random, ROWS_OF_GRADIENTS)
     how = Backward(way.layout, way.those(inputs.floating), way.grad_layout)
-    names, told = way.gradients(inputs.floating), way.told(gradients=True)
+    names, words = way.gradients(inputs.floating), way.words(gradients=True)
     grad_output = probe.case.grad_output()
     if way.grad_layout == "expanded":
         grad_output, _ = equal_numbers(probe, grad_output)
@@ -69,16 +69,16 @@ def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
         np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
     computed = probe.gradients(grad_output, inputs, names, how)
     if computed.output is not None:
-        yield judge_rows(computed.output, inputs, rows, f"output{told}")
+        yield judge_rows(computed.output, inputs, rows, f"output{words}")
     if way.grad_layout != "expanded":
-        yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
+        yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, words)
         return
-    yield from judged(computed, query_gradients(inputs, of_rows, rows), inputs, told)
-    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows, COST_OF_KEYS), inputs, told)
+    yield from judged(computed, query_gradients(inputs, of_rows, rows), inputs, words)
+    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows, COST_OF_KEYS), inputs, words)
 
 
 def _asked(probe: Probe) -> tuple[Way, Inputs]:
-    """How the case is asked for, and its inputs: of equal rows, or heads, where they are to be expanded."""
+    """Return how the candidate is called, and the inputs, with equal rows or heads where they are to be expanded."""
     way = Way.of_case(probe.case, probe.has("strided"), probe.has("autograd"))
     if way.layout != "expanded":
         return way, probe.inputs

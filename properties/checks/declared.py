@@ -1,4 +1,4 @@
-"""Declared limits: what a kernel says that it does not take, it refuses."""
+"""Declared limits: a kernel refuses what it declares not to take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check, claim
 from trueband.properties.results.verdict import Verdict
 
-# How far larger sizes are tried: as far as a call that should be refused, and is not, still ends.
+# The largest sizes that are tried: a call that should be refused, but is not, still ends.
 FARTHEST = {
     "batch": 256,
     "heads": 256,
@@ -33,9 +33,11 @@ def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract takes every size, and what a kernel does not take is declared. The other checks keep to what
     was found out.
     """
-    found = probe.candidate.undeclared
-    told = f"{probe.candidate.refusal}; declare {to_declare(found)} if that is meant, as all other checks took it"
-    yield claim(not found, told)
+    undeclared = probe.candidate.undeclared
+    message = (
+        f"{probe.candidate.refusal}; declare {to_declare(undeclared)} if that is meant, as all other checks took it"
+    )
+    yield claim(not undeclared, message)
 
 
 @check(
@@ -44,11 +46,11 @@ def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
     ["limits"],
 )
 def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
-    """Exact: that it raises is declared by sizes and padding; asked of nobody else, and of no size that a declaration
-    takes. What was only found out of a kernel is no declaration, and may be less than it takes.
+    """Exact: that it raises is declared by sizes and padding; no other kernel, and no size that a declaration takes, is
+    held to it. A limit that was only found out is no declaration: the kernel may take more.
     """
     declared = without(probe.candidate.limits, probe.candidate.undeclared)
-    for told, case in beside(probe.case, declared, probe.candidate.features, probe.random):
+    for difference, case in beside(probe.case, declared, probe.candidate.features, probe.random):
         inputs = probe.inputs_of(case)
         try:
             probe.candidate.call(inputs.arrays, inputs.options, inputs.dtype)
@@ -56,13 +58,13 @@ def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
             refused = True
         else:
             refused = False
-        yield claim(refused, f"{told}: expected an error, as it is declared not to be taken, got a result")
+        yield claim(refused, f"{difference}: expected an error, as it is declared not to be taken, got a result")
 
 
 def beside(
     case: Case, limits: Limits, features: frozenset[str], random: np.random.Generator
 ) -> Iterator[tuple[str, Case]]:
-    """Cases that differ from one in a size, or in a padding, that is not taken, with what differs."""
+    """Yield cases that differ from one in a size, or a padding, that is not taken, with the difference in words."""
     for name, sizes in limits.sizes.items():
         further = sizes.beyond(LEAST[name], FARTHEST[name])
         some = random.choice(further, min(SOME, len(further)), replace=False)
@@ -74,20 +76,20 @@ def beside(
             elif value <= case.tokens and not case.causal:
                 yield f"globals {value}", case.replace(global_=(tuple(range(value)),) * case.batch)
     if limits.padding == "right" and case.tokens > 1 and "padding" in features:
-        for told, masked in _not_on_the_right(case.tokens):
+        for padding, masked in _not_on_the_right(case.tokens):
             other = case.replace(masked=(*((),) * (case.batch - 1), masked))
             if not right_padded(other.inputs()):
-                yield told, other
+                yield padding, other
 
 
-def without(limits: Limits, found: Limits) -> Limits:
-    """What was declared of limits that were joined with what was found out."""
-    sizes = {name: each for name, each in limits.sizes.items() if name not in found.sizes}
-    return Limits(sizes, "any" if found.padding == "right" else limits.padding)
+def without(limits: Limits, undeclared: Limits) -> Limits:
+    """Return the declared limits alone, from limits that were joined with undeclared ones."""
+    sizes = {name: size for name, size in limits.sizes.items() if name not in undeclared.sizes}
+    return Limits(sizes, "any" if undeclared.padding == "right" else limits.padding)
 
 
 def _not_on_the_right(tokens: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Masked tokens of the last sequence of a batch, in words and by position."""
+    """Yield masked tokens of the last sequence of a batch, in words and by position."""
     middle, tail = tokens // 2, tuple(range(tokens - tokens // 4, tokens))
     yield "padding on the left", (0,)
     yield "padding on the left of half the tokens", tuple(range(middle))

@@ -1,4 +1,4 @@
-"""Global tokens: read everything with their own projections, are read by everybody, each once."""
+"""Global tokens read everything with projections of their own, and every row reads each of them once."""
 
 from __future__ import annotations
 

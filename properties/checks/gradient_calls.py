@@ -1,4 +1,4 @@
-"""Gradients as training asks for them: of some inputs, with the output they belong to, again, and on top of others."""
+"""Gradients as training uses them: of some inputs, with their output, repeated, and added to earlier ones."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ AUTOGRAD = ["backward", "autograd"]
     exact_with="deterministic",
 )
 def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic, which says so: a row depends on the same, with gradients and without; bounded without.
-    Against the reference it is bounded.
+    """Exact with deterministic, by its definition: a row depends on the same with gradients and without; bounded
+    without. Against the reference it is bounded.
     """
     inputs, plain = probe.inputs, probe.run()
-    one = [str(probe.random.choice(inputs.floating))]
-    for names in (inputs.floating, one):
+    single = [str(probe.random.choice(inputs.floating))]
+    for names in (inputs.floating, single):
         output = probe.gradients(probe.case.grad_output(), names=names).output
         assert output is not None
-        told = f"output with gradients of {', '.join(names)}"
-        yield judge(output, inputs.output, inputs.bound, told)
-        yield judge_same(probe, output, plain, inputs.bound.scaled(2), told, "the same call without gradients")
+        what = f"output with gradients of {', '.join(names)}"
+        yield judge(output, inputs.output, inputs.bound, what)
+        yield judge_same(probe, output, plain, inputs.bound.scaled(2), what, "the same call without gradients")
 
 
 @check("a gradient does not depend on which others are asked for", SHORT, AUTOGRAD)
@@ -46,7 +46,7 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
     order = [str(name) for name in probe.random.permutation(inputs.floating)]
     alone = [{name} for name in order[:3]]  # with all but each of them, these are all subsets of query, key and value
     some = [{name for name in order if probe.random.integers(2)}] if len(order) > 3 else []
-    for subset in (*alone, *(set(order) - one for one in alone), *some):
+    for subset in (*alone, *(set(order) - single for single in alone), *some):
         names = [name for name in inputs.floating if name in subset]
         if names:
             computed = probe.gradients(grad_output, names=names)
@@ -59,16 +59,16 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
     exact_with="deterministic_gradients",
 )
 def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic_gradients, which is declared; asked of nobody else."""
+    """Exact with deterministic_gradients, which is declared; no other kernel is held to it."""
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     first, bounds = probe.gradients(grad_output), inputs.gradient_bounds(grad_output)
     if not _comparable(inputs, first):
         return
     for _ in range(2):
         for name, again in probe.gradients(grad_output).items():
-            told = f"gradient of {name} of a repeated call"
+            what = f"gradient of {name} of a repeated call"
             yield judge_same(
-                probe, again, first[name], bounds[name].scaled(2), told, SAME_GRADIENTS, "deterministic_gradients"
+                probe, again, first[name], bounds[name].scaled(2), what, SAME_GRADIENTS, "deterministic_gradients"
             )
 
 
@@ -86,13 +86,13 @@ def check_gradients_twice(probe: Probe) -> Iterator[Verdict]:
     if not _comparable(inputs, once):
         return
     for name, gradient in twice.items():
-        told = f"gradient of {name} of a second backward pass"
+        what = f"gradient of {name} of a second backward pass"
         yield judge_same(
             probe,
             gradient,
             once[name],
             bounds[name].scaled(2),
-            told,
+            what,
             "the first backward pass",
             "deterministic_gradients",
             again=gradient_again(probe, name, grad_output),
@@ -132,5 +132,7 @@ def check_gradients_same_address(probe: Probe) -> Iterator[Verdict]:
 
 
 def _comparable(inputs: Inputs, gradients: Gradients) -> bool:
-    """False where a gradient is not finite: it is not the same as itself, and the claim of other checks."""
-    return representable(inputs, gradients.values()) and all(np.isfinite(each).all() for each in gradients.values())
+    """Return False where a gradient is not finite: NaN never equals itself, and other checks claim finite gradients."""
+    return representable(inputs, gradients.values()) and all(
+        np.isfinite(gradient).all() for gradient in gradients.values()
+    )

@@ -1,4 +1,4 @@
-"""Gradients of inputs, and from gradients of the output, that lie in memory as they do in training."""
+"""Gradients where the inputs, and the gradient of the output, lie in memory as they do in training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:
     grad_output, every = probe.case.grad_output(), probe.inputs.floating
     for axis, of in enumerate(("one row of the batch", "one head")):
         chosen = [name for name in every if probe.random.integers(2)] or [str(probe.random.choice(every))]
-        inputs = probe.inputs.map_arrays(lambda each, axis=axis: _equal_along(each, axis), chosen)
+        inputs = probe.inputs.map_arrays(lambda array, axis=axis: _equal_along(array, axis), chosen)
         computed = probe.gradients(grad_output, inputs, how=Backward("expanded", tuple(chosen)))
         yield from RightGradients(inputs, grad_output).judge(computed, f"with {', '.join(chosen)} {of}, expanded")
 
@@ -60,9 +60,9 @@ def check_grad_output_layouts(probe: Probe) -> Iterator[Verdict]:
     for layout in ("transposed", "offset", "columns"):
         computed = probe.gradients(grad_output, how=Backward(grad_layout=layout))
         yield from right.judge(computed, f"from a gradient of the output in {layout} memory")
-    equal, told = equal_numbers(probe, grad_output)
+    equal, described = equal_numbers(probe, grad_output)
     computed = probe.gradients(equal, how=Backward(grad_layout="expanded"))
-    yield from RightGradients(probe.inputs, equal).judge(computed, f"from {told}, of stride 0")
+    yield from RightGradients(probe.inputs, equal).judge(computed, f"from {described}, of stride 0")
 
 
 def _equal_along(array: Array, axis: int) -> Array:
@@ -70,7 +70,7 @@ def _equal_along(array: Array, axis: int) -> Array:
 
 
 def equal_numbers(probe: Probe, grad_output: Array) -> tuple[Array, str]:
-    """A gradient of the output as a sum over all of it, or over one of its axes, leaves it; and what it is."""
+    """Return the gradient of the output that a sum over all of it, or over an axis, gives; and its description."""
     if grad_output.size == 1 or probe.random.integers(2):
         number = float(probe.random.choice([1.0, 0.5, -2.0]))
         return np.full_like(grad_output, number), f"a gradient of the output of {number:g}"

@@ -63,7 +63,7 @@ def check_key_gradient_sums_are_wide(probe: Probe) -> Iterator[Verdict]:
 
 
 def _shape(probe: Probe) -> tuple[int, int, int, int]:
-    """(b, h, n, d) with n a power of two."""
+    """Return (b, h, n, d) with n a power of two."""
     case = probe.case
     return case.batch, case.heads, 1 << (case.tokens.bit_length() - 1), case.head_dim
 
@@ -95,7 +95,7 @@ def _value_and_grad_output(probe: Probe) -> tuple[Array, Array]:
 
 
 def _alike(probe: Probe, name: str, array: Array, inputs: Inputs | None = None) -> Inputs:
-    """The inputs with the same numbers for local and global rows."""
+    """Return the inputs with the same numbers for local and global rows."""
     if inputs is None:
         tokens = array.shape[2]
         kept = (
@@ -119,6 +119,6 @@ def _judged(probe: Probe, inputs: Inputs, grad_output: Array, what: str) -> Iter
 
 
 def doubled(bound: Bound, stored: Collection[str]) -> Bound:
-    """With the errors of what may be stored, terms of the bound, as large as storing can make them."""
+    """Return the bound with its terms for stored numbers as large as storing can make them."""
     terms = {name: term * (STORED_TWICE if name in stored else 1.0) for name, term in bound.terms.items()}
     return Bound(terms, bound.keys)

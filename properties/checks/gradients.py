@@ -33,9 +33,9 @@ def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
     ["backward", "head_mask_gradient"],
 )
 def check_head_mask_gradient(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: every order of summation is within the bound of the case. Asked of those that declare it: a kernel may
-    take the head mask as a constant, as most do, and is right all the same. With values of 1 and a gradient of the
-    output that is positive, nothing cancels, and a term that is lost or counted twice is beyond the bound.
+    """Bounded: every order of summation is within the bound of the case. Only kernels that declare it are
+    held to it: a kernel may take the head mask as a constant, as most do, and still be right. With values of 1 and a
+    positive gradient of the output nothing cancels, and a term that is lost or counted twice is beyond the bound.
     """
     positive = probe.random.integers(1, 9, probe.inputs.shape) / 64
     ones = probe.inputs.map_arrays(np.ones_like, ["value", "value_global"])
@@ -178,7 +178,7 @@ def check_unused_global_gradients(probe: Probe) -> Iterator[Verdict]:
 
 
 def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
-    """A gradient of the output that is 0 but for one row of every sequence."""
+    """Return a gradient of the output that is 0 except in one row of every sequence."""
     row = int(probe.random.integers(probe.inputs.shape[2]))
     grad_output = np.zeros(probe.inputs.shape)
     grad_output[:, :, row] = probe.case.grad_output()[:, :, row]
@@ -186,5 +186,5 @@ def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
 
 
 def _summed(inputs: Inputs, bounds: dict[str, Bound], names: list[str]) -> Bound:
-    """Bound on the sum over the tokens of some gradients."""
+    """Return the bound on the sum of some gradients over the tokens."""
     return Bound({name: bounds[name].total.sum(axis=2) for name in names})

@@ -1,4 +1,4 @@
-"""Verdicts on large results: part by part, told by the worst element and where it is."""
+"""Verdicts on large results, part by part: each describes the worst element and where it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueband.reference.arguments import Float
 
 
 def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
-    """The one of largest error/bound; nothing where there is none."""
+    """Return the verdict of largest error/bound; nothing where there is none."""
     kept: Verdict | None = None
     for verdict in verdicts:
         if kept is None or verdict.ratio > kept.ratio:
@@ -27,23 +27,23 @@ def worst(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
 
 
 def judge_counts(output: Float, expected: Counts, what: str) -> Verdict:
-    """One head of an output (b, h, n, d) against its counts; a failure is told as counts, too."""
-    one = expected.batch, expected.head
-    verdict = judge(output[one], expected.output, expected.bound, what)
+    """Judge one head of an output (b, h, n, d) against its counts; the note of a failure has the counts."""
+    place = expected.batch, expected.head
+    verdict = judge(output[place], expected.output, expected.bound, what)
     if verdict.passed:
         return verdict
     row, channel = verdict.index
     keys, count = float(expected.keys[row, 0]), float(expected.counts[row, channel])
-    told = f"times the {keys:g} keys of the row: {verdict.value * keys:.6g} instead of {count:.6g}"
-    return replace(verdict, index=(*one, row, channel), note=told if keys else "")
+    note = f"times the {keys:g} keys of the row: {verdict.value * keys:.6g} instead of {count:.6g}"
+    return replace(verdict, index=(*place, row, channel), note=note if keys else "")
 
 
-def judge_gradient(computed: Float, expected: SomeGradients, told: str = "") -> Verdict:
-    """A gradient (b, h, n, d) where it is expected."""
+def judge_gradient(computed: Float, expected: SomeGradients, suffix: str = "") -> Verdict:
+    """Judge a gradient (b, h, n, d) at the positions whose gradient is expected."""
     some = computed[expected.batch, expected.heads]
     if len(expected.positions) < some.shape[1]:
         some = some[:, expected.positions]
-    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}{told}")
+    verdict = judge(some, expected.exact, expected.bound, f"gradient of {expected.name}{suffix}")
     if len(verdict.index) != 3:
         return verdict
     head, place, channel = verdict.index
@@ -61,12 +61,12 @@ def judge_same_rows(
     compared: str,
     feature: str = "deterministic",
 ) -> Verdict:
-    """Two outputs that are equal in exact arithmetic: with the feature all of their bits, else some rows.
+    """Compare two outputs that are equal in exact arithmetic: with the feature all bits, else some rows.
 
     Args:
-        inputs: of both, as far as what the rows see goes.
-        rows: (b, r) to compare within the bounds of both.
-        compared, feature: as of `judge_same`.
+        inputs: the inputs of both, as far as the rows see them.
+        rows: the rows (b, r) to compare within the bounds of both.
+        compared, feature: as in `judge_same`.
     """
     if probe.has(feature):
         verdict = judge_exact(actual, expected, what)

@@ -1,4 +1,4 @@
-"""Memory: inputs of any layout, left as they were; results that depend on nothing but the inputs."""
+"""Memory: inputs may have any layout and stay unchanged; results depend only on the inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueband.properties.results.verdict import Verdict, judge
 
 @check("the same call gives the same result, bit for bit", needs=["deterministic"], exact_with="deterministic")
 def check_deterministic(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic, which is declared; asked of nobody else."""
+    """Exact with deterministic, which is declared; no other kernel is held to it."""
     first = probe.run()
     for _ in range(2):
         bound = probe.inputs.bound.scaled(2)
@@ -31,8 +31,8 @@ def check_stateless(probe: Probe) -> Iterator[Verdict]:
     output = probe.run(first)
     for inputs, what in ((other, "other numbers"), (nearly, "one other value")):
         yield judge(probe.run(inputs), inputs.output, inputs.bound, f"output for {what}")
-        told, bound = f"output after a call with {what}", first.bound.scaled(2)
-        yield judge_same(probe, probe.run(first), output, bound, told, SAME_CALL)
+        again, bound = f"output after a call with {what}", first.bound.scaled(2)
+        yield judge_same(probe, probe.run(first), output, bound, again, SAME_CALL)
 
 
 def _flip_last_value(value: np.ndarray) -> np.ndarray:
@@ -82,6 +82,6 @@ def check_expanded_inputs(probe: Probe) -> Iterator[Verdict]:
 @check("no input is changed by a call")
 def check_inputs_unchanged(probe: Probe) -> Iterator[Verdict]:
     """Exact for the inputs, whose bytes are compared by every call; the output is bounded."""
-    # Every call compares the inputs before and after; what has to be said here is that there was one.
+    # Every call compares the inputs before and after: it is enough to make one.
     for layout in ("contiguous", "offset"):
         yield judge(probe.run(layout=layout), probe.inputs.output, probe.inputs.bound)

@@ -109,13 +109,13 @@ def check_no_mask_is_all_ones(probe: Probe) -> Iterator[Verdict]:
 
 
 def fill_masked(inputs: Inputs, content: float) -> Inputs:
-    """The same inputs with every number of the masked tokens replaced."""
+    """Return the same inputs with every number of the masked tokens replaced."""
     real = inputs.real[:, None, :, None]
     return inputs.map_arrays(lambda array: np.where(real, array, content), inputs.floating)
 
 
 def _lengthen(inputs: Inputs, added: int) -> Inputs:
-    """The same sequences with masked tokens behind them, which hold the numbers of the first token."""
+    """Append masked tokens to the sequences; they hold the numbers of the first token."""
     arrays = {}
     for name in inputs.floating:
         array = inputs.arrays[name]

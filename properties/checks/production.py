@@ -1,4 +1,4 @@
-"""Production sizes: checks whose cost is linear in the tokens, for what is only wrong in large inputs."""
+"""Checks at production sizes, for faults that only large inputs show. Their cost is linear in the tokens."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 LAYOUTS = ("transposed", "offset", "expanded")
 PRODUCTION = Structure(production=SHAPES)
-ALL, MOST = 8, 7  # weights of checks that are asked for all shapes, and for most
-FEW = 3  # rows that keep what they see while all else is changed
+ALL, MOST = 8, 7  # weights of checks that run on all shapes, and on most
+FEW = 3  # rows whose keys stay while everything else changes
 
 
 @check(
@@ -61,8 +61,8 @@ def check_layouts_at_size(probe: Probe) -> Iterator[Verdict]:
     several = max(inputs.shape[:2]) > 1
     other = str(probe.random.choice(LAYOUTS if several else LAYOUTS[:2]))
     for layout in dict.fromkeys(("transposed", other)):
-        given = repeated(inputs) if layout == "expanded" else inputs
-        yield judge_rows(probe.run(given, layout), given, rows, f"output of {layout} inputs")
+        laid_out = repeated(inputs) if layout == "expanded" else inputs
+        yield judge_rows(probe.run(laid_out, layout), laid_out, rows, f"output of {layout} inputs")
 
 
 @check(
@@ -111,27 +111,27 @@ def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
 def check_sequence_alone_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with batch_invariant; bounded without: another shape may be another order of summation."""
     inputs = probe.inputs
-    one = int(probe.random.integers(inputs.shape[0]))
+    row = int(probe.random.integers(inputs.shape[0]))
     names = [name for name in inputs.arrays if name != "head_mask"]
-    alone = inputs.map_arrays(lambda array: array[one : one + 1], names)
-    in_batch, by_itself = probe.run(inputs)[one : one + 1], probe.run(alone)
-    what, compared = f"sequence {one} alone", "the same sequence in another batch"
+    alone = inputs.map_arrays(lambda array: array[row : row + 1], names)
+    in_batch, by_itself = probe.run(inputs)[row : row + 1], probe.run(alone)
+    what, compared = f"sequence {row} alone", "the same sequence in another batch"
     yield judge_same_rows(probe, by_itself, in_batch, alone, _rows(probe, alone), what, compared, "batch_invariant")
 
 
 def structure_only(probe: Probe) -> Inputs:
-    """The masks and options of the case, with hardly any numbers: what costs little to draw."""
+    """Return inputs with the masks and options of the case and very few numbers, which are cheap to draw."""
     return probe.inputs_of(probe.case.replace(head_dim=1))
 
 
 def judge_rows(output: np.ndarray, inputs: Inputs, rows: Rows, what: str) -> Verdict:
-    """An output (b, h, n, d) against the reference at some rows."""
+    """Judge some rows of an output (b, h, n, d) against the reference."""
     expected = reference_at(inputs, rows)
     return placed(judge(at_rows(output, rows), expected.output, expected.bound, what), rows)
 
 
 def repeated(inputs: Inputs, names: list[str] | None = None) -> Inputs:
-    """The first row of the batch, or the first head where there is one row, in place of all, of some inputs or all."""
+    """Repeat the first row of the batch, or the first head where there is one row, of some inputs or all."""
     axis = 0 if inputs.shape[0] > 1 else 1
     count = inputs.shape[axis]
     return inputs.map_arrays(lambda array: np.repeat(array.take([0], axis), count, axis), names or inputs.floating)
@@ -142,13 +142,13 @@ def _rows(probe: Probe, inputs: Inputs) -> Rows:
 
 
 def masked_rows(inputs: Inputs, output: np.ndarray) -> Verdict:
-    """All rows of masked tokens are exactly 0."""
+    """Judge that all rows of masked tokens are exactly 0."""
     masked = output.swapaxes(1, 2)[~inputs.real]  # (masked tokens, h, d)
     return judge_exact(masked, np.zeros_like(masked), "masked row")
 
 
 def _unattended(probe: Probe, inputs: Inputs) -> tuple[Rows, np.ndarray]:
-    """A few local rows of each sequence, (b, r), and the tokens that none of them attends in any head, (b, n)."""
+    """Return a few local rows of each sequence, (b, r), and the tokens that none of them attends, (b, n)."""
     structure, rows = inputs.structure, _rows(probe, inputs)
     others = np.ones(inputs.real.shape, dtype=bool)
     local = [

@@ -51,9 +51,9 @@ def check_gradients_of_rows(probe: Probe) -> Iterator[Verdict]:
     of_rows = at_rows(probe.case.grad_output(), rows)
     grad_output = np.zeros(inputs.shape)
     np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
-    how, told = _as_in_training(probe)
+    how, suffix = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, told)
+    yield from judged(computed, gradients_of_rows(inputs, of_rows, rows), inputs, suffix)
     elsewhere = np.ones(inputs.real.shape, dtype=bool)
     np.put_along_axis(elsewhere, rows, False, axis=1)
     for name in inputs.floating:
@@ -69,10 +69,10 @@ def check_gradients_of_keys(probe: Probe) -> Iterator[Verdict]:
     """
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     rows = choose_rows(inputs.real, inputs.is_global, probe.random)
-    how, told = _as_in_training(probe)
+    how, suffix = _as_in_training(probe)
     computed = probe.gradients(grad_output, how=how)
-    yield from judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, told)
-    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, told)
+    yield from judged(computed, query_gradients(inputs, at_rows(grad_output, rows), rows), inputs, suffix)
+    yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows), inputs, suffix)
 
 
 @check(
@@ -107,30 +107,30 @@ def _gradient_counts(probe: Probe, zero: str) -> Iterator[Verdict]:
 
 
 def _as_in_training(probe: Probe) -> tuple[Backward, str]:
-    """How inputs and the gradient of the output lie in memory, one way of several for a case; and the words for it."""
+    """Choose how inputs and the gradient of the output lie in memory; return it with its description."""
     if not probe.has("strided"):
         return ONCE, ""
-    layout, of_output = (str(each) for each in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
+    layout, of_output = (str(name) for name in np.random.default_rng([probe.case.seed, 2]).choice(LAYOUTS, 2))
     return Backward(layout, grad_layout=of_output), f" with {layout} inputs, {of_output} gradient of the output"
 
 
 def judged(
-    computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, told: str = ""
+    computed: dict[str, Float], expected: Iterable[SomeGradients], inputs: Inputs, suffix: str = ""
 ) -> Iterable[Verdict]:
-    """The worst of all gradients that are there and that the dtype can hold."""
+    """Judge the worst of all computed gradients that the dtype can hold."""
     return worst(
-        judge_gradient(computed[each.name], each, told)
-        for each in expected
-        if each.name in computed
-        and (inputs.dtype != "float16" or np.abs(each.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)
+        judge_gradient(computed[gradients.name], gradients, suffix)
+        for gradients in expected
+        if gradients.name in computed
+        and (inputs.dtype != "float16" or np.abs(gradients.exact).max(initial=0.0) < LARGEST_FLOAT16 / 4)
     )
 
 
 def keys_of_some_heads(
     probe: Probe, inputs: Inputs, grad_output: Float, rows: np.ndarray, cost: int = COST
 ) -> Iterator[SomeGradients]:
-    """Keys beside one of the rows, others for each head, as far as their cost allows; where it does not, those at an
-    end of the sequence, which fewer rows see.
+    """Yield gradients of keys beside one of the rows, others for each head, as far as their cost allows; beyond that,
+    those at an end of the sequence, which fewer rows see.
     """
     tokens, head_dim, left = inputs.shape[2], inputs.shape[3], cost
     local = inputs.real & ~inputs.is_global

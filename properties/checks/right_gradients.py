@@ -1,4 +1,4 @@
-"""The reference's gradients of one call, to judge a candidate's by."""
+"""The reference's gradients of one call, by which a candidate's are judged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LARGEST_FLOAT16 = 65504.0
 
 
 class RightGradients:
-    """Of the floating arguments of one call.
+    """The reference's gradients of the floating arguments of one call.
 
     Attributes:
-        bounds: by name.
+        bounds: the bounds by name.
         held: False where a gradient comes near what float16 cannot hold: then nothing is judged.
     """
 
@@ -29,26 +29,28 @@ class RightGradients:
         self.held = representable(inputs, self._expected.values())
         self.bounds = inputs.gradient_bounds(grad_output)
 
-    def judge(self, computed: Gradients, told: str = "", rounding: dict[str, Bound] | None = None) -> Iterator[Verdict]:
-        """Verdicts on the gradients that are there.
+    def judge(
+        self, computed: Gradients, manner: str = "", rounding: dict[str, Bound] | None = None
+    ) -> Iterator[Verdict]:
+        """Judge the computed gradients.
 
         Args:
-            told: how they were computed, such as "with transposed inputs".
-            rounding: by name, what they may be off by besides.
+            manner: how they were computed, such as "with transposed inputs".
+            rounding: further errors that they may have, by name.
         """
         for name, gradient in computed.items() if self.held else ():
             bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
-            yield judge(gradient, self._expected[name], bound, f"gradient of {name} {told}".rstrip())
+            yield judge(gradient, self._expected[name], bound, f"gradient of {name} {manner}".rstrip())
 
-    def added_to(self, there: Array, inputs: Inputs) -> dict[str, Bound]:
-        """What is rounded, by name, where a gradient is added to numbers that are there, and these are subtracted."""
+    def added_to(self, before: Array, inputs: Inputs) -> dict[str, Bound]:
+        """Return the rounding, by name, of adding a gradient to the numbers `before` and subtracting these again."""
         unit = inputs.precision.output + 2 * inputs.precision.accumulator
         return {
-            name: Bound({"accumulation": unit * (np.abs(there) + np.abs(expected) + self.bounds[name].total)})
+            name: Bound({"accumulation": unit * (np.abs(before) + np.abs(expected) + self.bounds[name].total)})
             for name, expected in self._expected.items()
         }
 
 
 def representable(inputs: Inputs, results: Iterable[Array]) -> bool:
-    """False where a gradient comes near what float16 cannot hold."""
+    """Return False where a gradient comes near what float16 cannot hold."""
     return inputs.dtype != "float16" or all(np.abs(result).max() < LARGEST_FLOAT16 / 4 for result in results)

@@ -1,7 +1,8 @@
-"""Two results of a candidate that are equal in exact arithmetic: bit for bit where it declares so, else within bounds.
+"""Compares two results that are equal in exact arithmetic: bit for bit where declared, else within bounds.
 
-Whether two correct calls give the same bits is a property of the machine as much as of the kernel: a matrix product may
-be summed in another order at another address, for another shape, in another thread. Nobody is held to it unasked.
+Whether two correct calls give the same bits depends on the machine as much as on the kernel: a matrix product may be
+summed in another order at another address, for another shape, in another thread. Only a declaration holds a
+kernel to it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def judge_same(
     """Compare two results of a candidate.
 
     Args:
-        bound: how far two correct results may be apart, the errors of both: what counts without the feature.
-        what: was compared, such as "output".
-        compared: with what, such as `SAME_CALL`: the subject of "... gave other bits".
-        feature: that a candidate must declare to be held to the bits.
+        bound: how far two correct results may be apart, the errors of both; it decides without the feature.
+        what: what was compared, such as "output".
+        compared: the other call, such as `SAME_CALL`: the subject of "... gave other bits".
+        feature: the feature that a candidate must declare to be held to the bits.
         rounding: what may differ even so, where numbers underflow; None: nothing.
-        again: `expected` from the same call once more. Where that is other bits, it is the check of the feature that
-            says so, and no claim about something else: this one is judged by the bound.
+        again: repeats the call of `expected`. If that gives other bits, the check of the feature reports it, and this
+            comparison is judged by the bound.
     """
     if not probe.has(feature):
         verdict = judge(actual, expected, bound, what)
@@ -59,5 +60,5 @@ def judge_same(
 
 
 def gradient_again(probe: Probe, name: str, grad_output: Array, factor: float = 1.0) -> Callable[[], Array]:
-    """What `judge_same` asks again: a gradient of the case, times a factor."""
+    """Return the `again` of `judge_same` for a gradient of the case, times a factor."""
     return lambda: factor * probe.gradients(grad_output)[name]

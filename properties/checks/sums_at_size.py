@@ -79,7 +79,7 @@ def check_gradient_sums_are_wide_at_size(probe: Probe) -> Iterator[Verdict]:
 
 
 def _shape(probe: Probe) -> tuple[int, int, int, int]:
-    """(b, h, n, d) with n a power of two."""
+    """Return (b, h, n, d) with n a power of two."""
     case = probe.case
     return case.batch, case.heads, 1 << (case.tokens.bit_length() - 1), case.head_dim
 
@@ -98,14 +98,14 @@ def _terms(probe: Probe) -> Array:
 
 
 def _with(probe: Probe, **arrays: Array | float) -> Inputs:
-    """The inputs with other numbers, as many tokens as the probe has."""
+    """Return the inputs with other numbers and as many tokens as the probe has."""
     shape = _shape(probe)
     inputs = probe.inputs_of(probe.case.replace(tokens=shape[2]))
-    return inputs.with_arrays(**{name: np.broadcast_to(each, shape).copy() for name, each in arrays.items()})
+    return inputs.with_arrays(**{name: np.broadcast_to(array, shape).copy() for name, array in arrays.items()})
 
 
 def _one_row(inputs: Inputs, query: Array | None = None) -> Rows:
-    """The first row, or one of another query (b, h, 1, d), as the reference computes it."""
+    """Compute the first row, or the row of another query (b, h, 1, d), by the reference."""
     structure, key = inputs.structure, inputs.arrays["key"]
     first = inputs.arrays["query"][:, :, :1] if query is None else query
     visible = np.ones((*key.shape[:2], 1, key.shape[2]), dtype=bool)
@@ -113,7 +113,7 @@ def _one_row(inputs: Inputs, query: Array | None = None) -> Rows:
 
 
 def _parts(inputs: Inputs, grad_output: Array) -> dict[str, Part]:
-    """By argument: dQ of one row, and dK and dV from all rows as from one that is their sum."""
+    """Return by argument: dQ of one row, and dK and dV from all rows, taken as one row that is their sum."""
     precision, tokens = replace(inputs.precision, stored=0.0), inputs.shape[2]
     query, grad_row = inputs.arrays["query"], grad_output[:, :, :1]
 
@@ -130,7 +130,7 @@ def _parts(inputs: Inputs, grad_output: Array) -> dict[str, Part]:
 
 
 def _judged(computed: Array, expected: Array, bound: Bound, what: str) -> Verdict:
-    """Against one row for all, where it is one."""
+    """Judge all rows against the same expected row."""
     terms = {name: np.broadcast_to(term, computed.shape) for name, term in bound.terms.items()}
     keys = None if bound.keys is None else np.broadcast_to(bound.keys, (*computed.shape[:3], 1))
     return judge(computed, np.broadcast_to(expected, computed.shape), Bound(terms, keys), what)

@@ -14,7 +14,7 @@ from trueband.properties.results.verdict import Verdict
 
 
 def bad_inputs(shape: tuple[int, int, int, int]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(argument to be named, arrays, options) for every row of the contract's paragraph on errors."""
+    """Return (argument to be named, arrays, options) for every row of the contract's paragraph on errors."""
     batch, heads, tokens, head_dim = shape
     x = np.zeros(shape, dtype=np.float32)
     good: dict[str, Any] = {"query": x, "key": x, "value": x}
@@ -65,5 +65,5 @@ def check_rejects_bad_input(probe: Probe) -> Iterator[Verdict]:
 
 
 def _form(array: Any) -> str:
-    """What is bad of an array can only be its form."""
+    """Describe the form of an array, which is all that can be bad about it."""
     return "" if array is None else f", {array.dtype} {list(array.shape)},"

@@ -159,9 +159,9 @@ def check_nan_is_seen(probe: Probe) -> Iterator[Verdict]:
         return
     batch, head, row = (int(place[0]) for place in np.nonzero(finite))
     value = float(output[batch, head, row, -1])
-    told = f"row {row} attends token {token}, whose value is NaN, but its output is finite: {value:.9g}"
+    message = f"row {row} attends token {token}, whose value is NaN, but its output is finite: {value:.9g}"
     where = f" (sequence {batch}, head {head})"
-    yield claim(False, told + where, value, np.nan, (batch, head, row, inputs.shape[3] - 1))
+    yield claim(False, message + where, value, np.nan, (batch, head, row, inputs.shape[3] - 1))
 
 
 @check("a NaN among the values of a real token reaches no row that does not attend it", needs=["nan_local"])
@@ -180,7 +180,7 @@ def check_nan_stays_local(probe: Probe) -> Iterator[Verdict]:
 
 
 def _poison(probe: Probe, inputs: Inputs) -> tuple[Inputs, int]:
-    """NaN in the last channel of the values of one token, in every row of the batch."""
+    """Put NaN into the last channel of the values of one token, in every row of the batch."""
     token = int(probe.random.integers(inputs.shape[2]))
     poisoned = {}
     for name in ("value", "value_global"):
@@ -192,12 +192,12 @@ def _poison(probe: Probe, inputs: Inputs) -> tuple[Inputs, int]:
 
 
 def _apart(inputs: Inputs, scaled: Inputs, factor: float) -> Bound:
-    """How far the output of values times a power of two may be from the output times it, in any two correct calls."""
+    """Bound the distance of the output for values times a power of two from the output times it, in correct calls."""
     return inputs.bound.scaled(factor) + scaled.bound
 
 
 def _tipped(inputs: Inputs, scaled: Inputs, factor: float) -> Bound:
-    """The same in two calls that add in one order: only where what underflows may tip how a sum is rounded."""
+    """Bound the same for two calls that add in one order: only what underflows may tip how a sum is rounded."""
     may_tip = output_may_tip(inputs.arguments, inputs.precision, factor)
     both = _apart(inputs, scaled, factor)
     return Bound({name: np.where(may_tip, term, 0.0) for name, term in both.terms.items()}, both.keys)

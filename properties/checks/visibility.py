@@ -1,4 +1,4 @@
-"""Which keys a row attends, read off the output exactly: no number of a wrong mask can hide in rounding."""
+"""Reads off the output exactly which keys a row attends: no wrong mask can hide in rounding."""
 
 from __future__ import annotations
 
@@ -137,16 +137,16 @@ def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     """Exact: weights are 1/n, far from underflow, and a sum of products with 0 is 0 in any order."""
     inputs = probe.inputs.map_arrays(np.zeros_like, ["query", "query_global"])
     token = int(probe.random.integers(inputs.shape[2]))
-    one = np.zeros(inputs.shape)
-    one[:, :, token] = 1.0
-    inputs = inputs.map_arrays(lambda _: one, ["value", "value_global"])
+    values = np.zeros(inputs.shape)
+    values[:, :, token] = 1.0
+    inputs = inputs.map_arrays(lambda _: values, ["value", "value_global"])
     reached = probe.run(inputs) != 0
     what = f"whether the value of token {token} reaches the output"
-    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], one.shape), what)
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], values.shape), what)
 
 
 def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:
-    """Which keys the row of a failed verdict has seen, by their shares of the smallest weight, and should have."""
+    """Describe which keys the row of a failed verdict has seen, and which it should have seen."""
     b, h, row, _ = verdict.index
     tokens = inputs.shape[2]
     weights = shares_by_digit(output[b, h, row], base)[:tokens]
@@ -154,13 +154,13 @@ def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> st
         return f"row {row}"
     counts = np.rint(weights / weights[weights > 0].min()).astype(int)
     seen = [key for key in range(tokens) for _ in range(min(counts[key], 2))]
-    told = f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
+    message = f"row {row} sees the keys {seen} instead of {np.flatnonzero(inputs.visible[b, h, row]).tolist()}"
     total = f"{weights.sum():.3g}"
-    return told if total == "1" else f"{told}, and its weights sum to {total}"
+    return message if total == "1" else f"{message}, and its weights sum to {total}"
 
 
 def _orthogonal(size: int) -> np.ndarray:
-    """Sylvester's matrix: rows of +-1, orthogonal to each other."""
+    """Return Sylvester's matrix: rows of +-1, orthogonal to each other."""
     matrix = np.ones((1, 1))
     while len(matrix) < size:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
@@ -168,12 +168,12 @@ def _orthogonal(size: int) -> np.ndarray:
 
 
 def _numbered(tokens: int, size: int) -> np.ndarray:
-    """(n, size): values of small integers, different for every token."""
+    """Return values (n, size) of small integers, different for every token."""
     return (np.arange(1, tokens + 1)[:, None] + 7 * np.arange(size)[None, :]) % 61 + 1.0
 
 
 def _change(inputs: Inputs, where: np.ndarray, size: float, random: np.random.Generator) -> Inputs:
-    """Other finite numbers, of the given size, in all floating arrays at the tokens `where` (b, n)."""
+    """Write other finite numbers of the given size into all floating arrays at the tokens `where` (b, n)."""
     where = where[:, None, :, None]
 
     def changed(array: np.ndarray) -> np.ndarray:

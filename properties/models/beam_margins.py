@@ -51,13 +51,13 @@ def largest_error(case: ModelCase, inputs: Arrays, steps: list[Step], rules: Rul
     longest = max(map(len, leaves))
     padded = np.array([[*ids, *[0] * (longest - len(ids))] for ids in leaves])
     steps_of = log_probabilities(case, inputs, padded, rules.prompt)
-    there = np.arange(longest) < np.array([[len(ids)] for ids in leaves])
-    there[:, : rules.prompt - 1] = False
+    present = np.arange(longest) < np.array([[len(ids)] for ids in leaves])
+    present[:, : rules.prompt - 1] = False
     penalty = rules.options.repetition_penalty
     grown = max(penalty, 1 / penalty)
     # Sums of scores, the power within a unit in the last place, and quotients.
-    rounding = 8 * PRECISION.accumulator * np.abs(steps_of.value[there]).max() * grown
-    return float(steps_of.error[there].max() * grown + rounding)
+    rounding = 8 * PRECISION.accumulator * np.abs(steps_of.value[present]).max() * grown
+    return float(steps_of.error[present].max() * grown + rounding)
 
 
 def _new(beam: Beam, rules: Rules) -> int:

@@ -102,7 +102,7 @@ def forced_logits(case: ModelCase, inputs: Arrays, before: np.ndarray, prompt: i
         layer = Layer(state, f"{prefix}encoder.layers.{i}", case.heads, PRECISION)
         memory = led_encoder_layer_moments(layer, memory, led.window(i), real, flagged)
     copies = len(before) // len(real)
-    memory = Moments(*(np.repeat(each, copies, axis=0) for each in memory))
+    memory = Moments(*(np.repeat(array, copies, axis=0) for array in memory))
     real, own = np.repeat(real, copies, axis=0), rows["decoder_attention_mask"].astype(bool)
     x = _embedded(case, "decoder", before)
     for i in range(case.layers):

@@ -80,8 +80,8 @@ class ModelProbe:
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         """Calls of the candidate one after another."""
-        found: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
-        return [replace(one, outputs=[self._float64(output) for output in one.outputs]) for one in found]
+        results: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
+        return [replace(trained, outputs=[self._float64(output) for output in trained.outputs]) for trained in results]
 
     def _covers(self, model: Model, inputs: Arrays, trained: bool = False) -> None:
         """Tell a candidate that keeps account the sizes of a call that gave a result."""
@@ -99,13 +99,13 @@ class ModelProbe:
         try:
             return call()
         except (Exception, SystemExit) as error:
-            told = f"expected a result, got {type(error).__name__}: {error}"
-            raise CandidateEnded(told, traceback=traceback_of(error)) from error
+            message = f"expected a result, got {type(error).__name__}: {error}"
+            raise CandidateEnded(message, traceback=traceback_of(error)) from error
 
     @staticmethod
     def _float64(output: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: [np.asarray(each, dtype=np.float64) for each in value]
+            name: [np.asarray(array, dtype=np.float64) for array in value]
             if isinstance(value, list)
             else np.asarray(value, dtype=np.float64)
             for name, value in output.items()

@@ -43,7 +43,7 @@ class ReferenceCourse:
     """To be mixed into the reference as a candidate."""
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
-        found: list[Trained] = []
+        results: list[Trained] = []
         sums: dict[str, np.ndarray | None] = dict.fromkeys(name for name in model.state if name not in BUFFERS)
         for step in steps:
             model = model if step.state is None else model.with_state(self.written(model, step))
@@ -52,10 +52,10 @@ class ReferenceCourse:
                     name: None if array is None or step.clear == "none" else np.zeros_like(array)
                     for name, array in sums.items()
                 }
-            one: Any = self.train(model, [(step.inputs, 1.0)], step.regime)  # type: ignore[attr-defined]
-            sums = {name: self.added(array, one.gradients[name]) for name, array in sums.items()}
-            found.append(replace(one, gradients=dict(sums)))
-        return found
+            trained: Any = self.train(model, [(step.inputs, 1.0)], step.regime)  # type: ignore[attr-defined]
+            sums = {name: self.added(array, trained.gradients[name]) for name, array in sums.items()}
+            results.append(replace(trained, gradients=dict(sums)))
+        return results
 
     def written(self, model: Model, step: Step) -> Arrays:
         """The weights after a step has overwritten them."""

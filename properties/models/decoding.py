@@ -105,26 +105,26 @@ class Draw:
         positions = 24 if case.architecture == "led" else case.tokens + 4
         self.most = min(8, positions - self.prompt)  # new tokens
 
-    def one(self, *values: Any) -> Any:
+    def choice(self, *values: Any) -> Any:
         return values[int(self.random.integers(len(values)))]
 
     def length(self, least: int = 1) -> dict[str, Any]:
         """At most so many tokens, counted with the prompt or without."""
         new = int(self.random.integers(min(least, self.most), self.most + 1))
-        return self.one({"max_new_tokens": new}, {"max_length": self.prompt + new})
+        return self.choice({"max_new_tokens": new}, {"max_length": self.prompt + new})
 
     def beams(self) -> dict[str, Any]:
         beams = int(self.random.integers(2, 5))
         return {
             "num_beams": beams,
-            "num_return_sequences": self.one(1, beams - 1, beams),
-            "length_penalty": self.one(1.0, 2.0, 2.0, 0.5, 0.0, -2.0),
-            "early_stopping": self.one(False, True, "never", "never"),
+            "num_return_sequences": self.choice(1, beams - 1, beams),
+            "length_penalty": self.choice(1.0, 2.0, 2.0, 0.5, 0.0, -2.0),
+            "early_stopping": self.choice(False, True, "never", "never"),
         }
 
     def ends(self) -> dict[str, Any]:
         """One end token, one that is not the model's, or many; another padding."""
-        return self.plain(eos_token_id=self.one(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.one(None, 3))
+        return self.plain(eos_token_id=self.choice(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.choice(None, 3))
 
     def least_new(self) -> dict[str, Any]:
         """Many tokens would end it, and may not for a while."""
@@ -135,20 +135,20 @@ class Draw:
 
     def constraints(self) -> dict[str, Any]:
         least = self.least()
-        lengths: dict[str, Any] = self.one({}, {"min_new_tokens": least}, {"min_length": self.prompt + least})
+        lengths: dict[str, Any] = self.choice({}, {"min_new_tokens": least}, {"min_length": self.prompt + least})
         return lengths | self.plain(
-            no_repeat_ngram_size=self.one(None, 1, 2, 3),
-            repetition_penalty=self.one(None, 1.7, 0.6),
-            forced_bos_token_id=self.one(None, 8),
-            forced_eos_token_id=self.one(None, END),
+            no_repeat_ngram_size=self.choice(None, 1, 2, 3),
+            repetition_penalty=self.choice(None, 1.7, 0.6),
+            forced_bos_token_id=self.choice(None, 8),
+            forced_eos_token_id=self.choice(None, END),
         )
 
     def sampling(self) -> dict[str, Any]:
         return {
             "do_sample": True,
-            "temperature": self.one(1.0, 0.5, 2.0),
-            "top_k": self.one(0, 5, 12),
-            "top_p": self.one(1.0, 0.8, 0.5),
+            "temperature": self.choice(1.0, 0.5, 2.0),
+            "top_k": self.choice(0, 5, 12),
+            "top_p": self.choice(1.0, 0.8, 0.5),
         }
 
     @staticmethod

@@ -47,22 +47,22 @@ class Shown:
         sites: of one kind.
         p: the rate.
         model: with this rate, and the weights that show it.
-        untold: names of weights whose gradients depend on what is not shown.
+        unjudged: names of weights whose gradients depend on what is not shown.
     """
 
     case: ModelCase
     sites: list[Site]
     p: float
     model: Model
-    untold: frozenset[str]
+    unjudged: frozenset[str]
 
     @property
     def kind(self) -> str:
         return self.sites[0].kind
 
     @property
-    def told(self) -> str:
-        return " and ".join(site.told for site in self.sites)
+    def words(self) -> str:
+        return " and ".join(site.words for site in self.sites)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Masks:
 
 def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -> Shown:
     """A model that drops of one kind at the rate p. Which part of each stack is shown is drawn."""
-    state, untold, sites = dict(case.state), [], []
+    state, unjudged, sites = dict(case.state), [], []
     for stack in stacks(case):
         parts = {"attention": len(stack.attentions), "hidden": len(stack.added)}.get(kind, 1)
         part = len(stack.added) - 1 if kind == "activation" else int(random.integers(parts))
@@ -99,7 +99,7 @@ def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -
                 if kind != "activation" and other != part:
                     state[f"{name}.weight"] = np.zeros_like(state[f"{name}.weight"])
                     state[f"{name}.bias"] = np.zeros_like(state[f"{name}.bias"])
-                    untold += [f"{name}.weight", f"{name}.bias"]
+                    unjudged += [f"{name}.weight", f"{name}.bias"]
             if kind == "attention":
                 start = f"{layer}{stack.attentions[part][0]}".split("{}")[0]
                 for name in [name for name in state if name.startswith(f"{start}q")]:
@@ -107,17 +107,17 @@ def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -
             elif kind == "activation":
                 _silence_features(state, f"{layer}{stack.inner}")
     model = with_rates(case.model, **{kind: p}).with_state(state)
-    return Shown(case, sites, p, model, frozenset(untold))
+    return Shown(case, sites, p, model, frozenset(unjudged))
 
 
 def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
     """What a step dropped that gave this output, with taps of all stacks."""
-    found = Masks()
+    masks = Masks()
     if shown.kind == "hidden":
         for place, tap in embeddings(shown.case).items():
-            found.keep[place] = (output[tap][0] != 0) / (1 - shown.p)
+            masks.keep[place] = (output[tap][0] != 0) / (1 - shown.p)
     for site in shown.sites:
-        found.next_best[site.stack.taps] = []
+        masks.next_best[site.stack.taps] = []
         for i, (entering, leaving) in enumerate(pairwise(output[site.stack.taps])):
             bits, rows, possible = _results(shown, site, i, entering, inputs, output)
             distance = np.where(possible, np.abs(rows - leaving[:, :, None]).max(axis=-1), np.inf)  # (b, n, P)
@@ -125,17 +125,17 @@ def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
             kept = bits[order[..., 0]] / (1 - shown.p)  # (b, n, E)
             if site.kind == "activation":
                 kept = np.pad(kept, ((0, 0), (0, 0), (0, 2 * entering.shape[-1] - FEATURES)))
-            found.next_best[site.stack.taps].append(np.take_along_axis(distance, order[..., 1:], axis=-1)[..., 0])
+            masks.next_best[site.stack.taps].append(np.take_along_axis(distance, order[..., 1:], axis=-1)[..., 0])
             if site.kind == "attention":
                 part = f"{site.stack.layers.format(i)}{site.stack.attentions[site.part][0]}"
                 name = part.removesuffix(".{}").removesuffix(".{}_proj")
                 batch, tokens, _ = kept.shape
                 by_head = kept.reshape(batch, tokens, shown.case.heads, -1).swapaxes(1, 2)
-                found.keep |= {name: by_head, f"{name}_global": by_head}
+                masks.keep |= {name: by_head, f"{name}_global": by_head}
             else:
                 inner = f"{site.stack.layers.format(i)}{site.stack.inner}"
-                found.keep[site.place(i) if site.kind == "hidden" else inner] = kept
-    return found
+                masks.keep[site.place(i) if site.kind == "hidden" else inner] = kept
+    return masks
 
 
 def _results(

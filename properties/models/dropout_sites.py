@@ -73,7 +73,7 @@ class Site:
         return self.dense(i).removesuffix(".dense")
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         dense = self.stack.added[self.part][0]
         what = {"hidden": f"behind {dense}", "activation": f"behind {self.stack.inner}"}
         name = "" if self.part >= len(self.stack.attentions) else self.stack.attentions[self.part][0]
@@ -118,13 +118,13 @@ def stacks(case: ModelCase) -> list[Stack]:
 
 def sites(case: ModelCase) -> list[Site]:
     """All but that of the embeddings."""
-    found = []
+    places = []
     for stack in stacks(case):
-        found += [Site(stack, part, "hidden") for part in range(len(stack.added))]
-        found += [Site(stack, part, "attention") for part in range(len(stack.attentions))]
+        places += [Site(stack, part, "hidden") for part in range(len(stack.added))]
+        places += [Site(stack, part, "attention") for part in range(len(stack.attentions))]
         if case.architecture == "led":
-            found.append(Site(stack, len(stack.added) - 1, "activation"))
-    return found
+            places.append(Site(stack, len(stack.added) - 1, "activation"))
+    return places
 
 
 def embeddings(case: ModelCase) -> dict[str, str]:
@@ -154,7 +154,7 @@ class Kept:
 
     Attributes:
         verdict: that the layer gave one of the results that there may be.
-        counts: how many elements were kept, of each group that is told apart.
+        counts: how many elements were kept, of each group that can be distinguished.
         totals: of the groups, broadcast to the counts.
     """
 
@@ -163,7 +163,7 @@ class Kept:
     totals: np.ndarray
 
 
-def shown(case: ModelCase, site: Site, p: float) -> Model:
+def model_showing(case: ModelCase, site: Site, p: float) -> Model:
     """The model of a case that drops at this place alone, and shows what it drops."""
     state = dict(case.state)
     for i in range(case.layers):
@@ -187,8 +187,8 @@ def shown(case: ModelCase, site: Site, p: float) -> Model:
 
 
 def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: dict[str, Any], p: float) -> list[Kept]:
-    """What was kept at the site in each layer, read off the outputs of `shown`."""
-    found = []
+    """What was kept at the site in each layer, read off the outputs of `model_showing`."""
+    kept_in_layers = []
     for i, (entering, leaving) in enumerate(pairwise(output[site.stack.taps])):
         layer = site.stack.layers.format(i)
         signals, counts, totals = _patterns(case, site, model.state, layer, inputs, entering.shape, p)
@@ -199,12 +199,12 @@ def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: d
         carried = stochastic({"x": entering, **model.state}, case.seed)
         right = _leaving(case, site, carried, layer, carried["x"], chosen)[:, :, 0]
         bound: Bound = right.bound(Precision.of(case.dtype))
-        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.told}: nearest that it may give")
+        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.words}: nearest that it may give")
         groups = counts.shape[-1]
         of_rows = np.broadcast_to(counts, (*rows.shape[:3], groups))
         picked = np.take_along_axis(of_rows, best[..., None, None], axis=2)[:, :, 0]
-        found.append(Kept(verdict, picked, np.broadcast_to(totals[:, :, 0], picked.shape)))
-    return found
+        kept_in_layers.append(Kept(verdict, picked, np.broadcast_to(totals[:, :, 0], picked.shape)))
+    return kept_in_layers
 
 
 def _patterns(

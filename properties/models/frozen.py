@@ -64,12 +64,12 @@ def frozen_sets(case: ModelCase, random: np.random.Generator, count: int) -> lis
     names = [name for name in case.state if name not in BUFFERS]
     kinds = [list(KINDS)[i] for i in random.permutation(len(KINDS))[:count]]
     last = [name for name in names if _norm(name)][-1]
-    found = []
+    sets = []
     for kind in kinds:
         frozen = frozenset(KINDS[kind](case, names, random))
         left = [name for name in names if name not in frozen and "_global" not in name]
-        found.append((kind, frozen if left else frozen - {last}))
-    return found
+        sets.append((kind, frozen if left else frozen - {last}))
+    return sets
 
 
 def _stack(case: ModelCase, random: np.random.Generator) -> str:

@@ -44,10 +44,10 @@ def labels(case: ModelCase) -> Arrays:
     if case.head == "choice":
         return {"labels": random.integers(0, case.batch, 1)}
     if case.head in ("token", "lm"):
-        found = random.integers(0, classes, (case.batch, case.target_tokens if led else case.tokens))
-        ignored = random.integers(0, 4, found.shape) == 0
+        drawn = random.integers(0, classes, (case.batch, case.target_tokens if led else case.tokens))
+        ignored = random.integers(0, 4, drawn.shape) == 0
         ignored[0, :2] = False  # also of a causal model one counts, where the first label does not
-        return {"labels": np.where(ignored, -100, found)}
+        return {"labels": np.where(ignored, -100, drawn)}
     kind = case.config["problem_type"]
     if classes == 1:
         return {"labels": random.standard_normal(case.batch)}

@@ -22,15 +22,15 @@ ENDS = ("start", "end")
 
 
 def judge_head(
-    case: ModelCase, given: Arrays, output: dict[str, Any], state: Weights | None = None
+    case: ModelCase, passed: Arrays, output: dict[str, Any], state: Weights | None = None
 ) -> Iterator[Verdict]:
     """Every tap from the ids to the logits of the head of a case.
 
     Args:
-        given: inputs of the head, (b, n) also of choices.
+        passed: inputs of the head, (b, n) also of choices.
         state: weights that the head should have computed with; None: those of the case.
     """
-    inputs = read(case, given)
+    inputs = read(case, passed)
     yield from judge_embeddings(case, inputs, output, state)
     yield from judge_layers(case, inputs, output, state)
     if case.architecture == "led":
@@ -50,15 +50,15 @@ def judge_head_logits(case: ModelCase, output: dict[str, Any], state: Weights | 
 
 def computed_logits(case: ModelCase, output: dict[str, Any]) -> Float:
     """What the head gave; of start and end of an answer side by side."""
-    found: Float = (
+    logits: Float = (
         output["logits"] if case.head != "qa" else np.stack([output[f"{end}_logits"] for end in ENDS], axis=-1)
     )
-    return found
+    return logits
 
 
-def read(case: ModelCase, given: Arrays) -> Arrays:
+def read(case: ModelCase, passed: Arrays) -> Arrays:
     """The inputs with what a model reads where it is given nothing: its own global tokens, the decoder's ids."""
-    inputs = dict(given)
+    inputs = dict(passed)
     if case.architecture != "xlm-roberta" and "global_attention_mask" not in inputs:
         none = case.architecture == "led" or case.head == "lm"
         own = np.zeros_like(inputs["attention_mask"]) if none else default_globals(case)

@@ -57,9 +57,9 @@ def judge_embeddings(
 ) -> Iterator[Verdict]:
     state, precision = case.state if state is None else state, Precision.of(case.dtype)
     if case.architecture != "led":
-        given = {name: inputs.get(name) for name in ("inputs_embeds", "token_type_ids", "position_ids")}
+        passed = {name: inputs.get(name) for name in ("inputs_embeds", "token_type_ids", "position_ids")}
         config, ids = encoder_config(case), inputs.get("input_ids")
-        words = given["inputs_embeds"] if ids is None else ids
+        words = passed["inputs_embeds"] if ids is None else ids
         assert words is not None
         positions = inputs.get("position_ids")
         if positions is None:
@@ -71,9 +71,9 @@ def judge_embeddings(
             words,
             positions,
             precision,
-            given["token_type_ids"],
+            passed["token_type_ids"],
         )
-        expected = embed(state, config, ids, prefix=case.prefix, **given)
+        expected = embed(state, config, ids, prefix=case.prefix, **passed)
         yield judge(output["hidden_states"][0], expected, bound, "embeddings")
         return
     led = LEDConfig.from_dict(case.config)

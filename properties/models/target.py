@@ -56,8 +56,8 @@ class ModelTarget:
         object.__setattr__(self, "architectures", tuple(self.architectures))
         unknown = sorted(set(self.architectures) - set(ARCHITECTURES))
         if unknown or not self.architectures:
-            told = ", ".join(unknown) or "none"
-            raise TargetError(f"architectures: expected some of {', '.join(ARCHITECTURES)}, got {told}")
+            wrong = ", ".join(unknown) or "none"
+            raise TargetError(f"architectures: expected some of {', '.join(ARCHITECTURES)}, got {wrong}")
         if not isinstance(self.least_window, int) or isinstance(self.least_window, bool) or self.least_window < 1:
             raise TargetError(f"least_window: expected an int >= 1, got {self.least_window!r}")
         if not isinstance(self.deterministic, bool):
@@ -65,8 +65,8 @@ class ModelTarget:
         object.__setattr__(self, "positions", tuple(self.positions))
         unknown = sorted(set(self.positions) - set(POSITION_EMBEDDING_TYPES))
         if unknown or not self.positions:
-            told = ", ".join(unknown) or "none"
-            raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {told}")
+            wrong = ", ".join(unknown) or "none"
+            raise TargetError(f"positions: expected some of {', '.join(POSITION_EMBEDDING_TYPES)}, got {wrong}")
         object.__setattr__(self, "training", tuple(self.training))
         unknown = sorted(set(self.training) - set(TRAINING))
         if unknown:
@@ -97,5 +97,5 @@ class ModelTarget:
 
 def load_model_target(spec: str) -> ModelTarget:
     """The model target named by `package.module:factory` or `path/file.py:factory`. Raises TargetError."""
-    found = load_attribute(spec)
-    return found if isinstance(found, ModelTarget) else ModelTarget(found)
+    loaded = load_attribute(spec)
+    return loaded if isinstance(loaded, ModelTarget) else ModelTarget(loaded)

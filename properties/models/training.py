@@ -178,27 +178,27 @@ def judge_gradients(
     trained: Trained,
     regime: Regime = Regime(),
     what: str = "",
-    untold: Collection[str] = (),
+    unjudged: Collection[str] = (),
     why: str = "it has none",
 ) -> Iterator[Verdict]:
     """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
 
     Args:
         what: is said of the step.
-        untold: weights of which nothing is known.
+        unjudged: weights of which nothing is known.
         why: is said of a weight that lacks its gradient.
     """
     for name in case.state:
-        if name in BUFFERS or name in untold:
+        if name in BUFFERS or name in unjudged:
             continue
-        told = f"gradient of {name}{what}"
-        found = trained.gradients.get(name)
+        label = f"gradient of {name}{what}"
+        computed = trained.gradients.get(name)
         if not regime.trains(name):
-            yield judge_exact(float(found is not None), 0.0, f"{told}, frozen: how many gradients it has")
+            yield judge_exact(float(computed is not None), 0.0, f"{label}, frozen: how many gradients it has")
             continue
         right = expected.gradient(name)
-        verdict = judge(np.zeros(right.shape) if found is None else found, right, expected.bound(name), told)
-        yield verdict if verdict.passed or found is not None else replace(verdict, note=why)
+        verdict = judge(np.zeros(right.shape) if computed is None else computed, right, expected.bound(name), label)
+        yield verdict if verdict.passed or computed is not None else replace(verdict, note=why)
 
 
 def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:

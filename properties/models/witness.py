@@ -90,8 +90,8 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
     features: frozenset[str] = frozenset({"nan_local", "deterministic", *TRAINING})
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
-        given = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}
-        output = FUNCTIONS[model.class_name](model.state, model.settings, **given)
+        arguments = with_states(inputs) | {"output_attentions": bool(inputs.get("output_attentions", False))}
+        output = FUNCTIONS[model.class_name](model.state, model.settings, **arguments)
         side = "encoder_" if model.architecture == "led" else ""
         return {
             **taps(output),
@@ -102,10 +102,10 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
         }
 
     def base(self, model: Model, inputs: Arrays) -> Any:
-        given: dict[str, Any] = dict(inputs)
+        arguments: dict[str, Any] = dict(inputs)
         if model.family.pooler:
-            given["add_pooling_layer"] = "pooler.dense.weight" in model.state
-        output = FUNCTIONS[model.family.base_class](model.state, model.settings, **given)
+            arguments["add_pooling_layer"] = "pooler.dense.weight" in model.state
+        output = FUNCTIONS[model.family.base_class](model.state, model.settings, **arguments)
         return {**taps(output), "pooler_output": getattr(output, "pooler_output", None)}
 
     def steps(self, model: Model, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Any:
@@ -119,11 +119,11 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
         return after.to_dict(), pruned
 
     def generate(self, model: Model, inputs: Arrays, options: dict[str, Any], seed: int) -> Generated:
-        given, how = with_states(inputs), GenerationConfig(**options)
+        arguments, how = with_states(inputs), GenerationConfig(**options)
         if how.do_sample:
-            given["uniforms"] = draws(how, inputs, seed)
+            arguments["uniforms"] = draws(how, inputs, seed)
         run: Any = led_generate if model.architecture == "led" else roberta_generate
-        return run(model.state, model.settings, given.pop("input_ids", None), how, **given)
+        return run(model.state, model.settings, arguments.pop("input_ids", None), how, **arguments)
 
 
 def logits_of(head: str) -> tuple[str, ...]:
@@ -133,10 +133,10 @@ def logits_of(head: str) -> tuple[str, ...]:
 
 def with_states(inputs: Arrays) -> dict[str, Any]:
     """The inputs, with encoder states (b, n, D) among them as the reference takes them."""
-    given: dict[str, Any] = dict(inputs)
+    arguments: dict[str, Any] = dict(inputs)
     if "encoder_outputs" in inputs:
-        given["encoder_outputs"] = EncoderOutput(inputs["encoder_outputs"], hidden_states=())
-    return given
+        arguments["encoder_outputs"] = EncoderOutput(inputs["encoder_outputs"], hidden_states=())
+    return arguments
 
 
 def draws(how: GenerationConfig, inputs: Arrays, seed: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def judge_form(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[st
 
 
 def judge_likeliest(
-    case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any], told: str = "", slack: float = 0.0
+    case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any], manner: str = "", slack: float = 0.0
 ) -> Verdict:
     """Every token has the highest score, given those before it; the reference reads the sequences themselves, so that a
     near-tie spoils nothing behind it.
@@ -68,23 +68,23 @@ def judge_likeliest(
     What a token lacks to any other is within the errors of both scores. It is evidence where the best of all is clear.
 
     Args:
-        told: how the tokens were written, if not as the options say.
+        manner: how the tokens were written, if not as the options say.
         slack: how much more two scores may be apart for the lower one to be chosen.
     """
     rules = rules_of(case, inputs, options)
     scores, errors = _step_scores(case, inputs, sequences, rules)
     tokens = sequences[:, rules.prompt :]
     steps = np.arange(tokens.shape[1]) < written_tokens(sequences, rules.prompt, rules.eos)[:, None]
-    own, own_error = (np.take_along_axis(each, tokens[:, :, None], axis=2) for each in (scores, errors))
+    own, own_error = (np.take_along_axis(array, tokens[:, :, None], axis=2) for array in (scores, errors))
     top = scores.argmax(axis=2)[:, :, None]
-    best, best_error = (np.take_along_axis(each, top, axis=2) for each in (scores, errors))
+    best, best_error = (np.take_along_axis(array, top, axis=2) for array in (scores, errors))
     left = np.isfinite(scores)
     with np.errstate(invalid="ignore"):  # two that are not left
         lacking = np.where(left & steps[:, :, None], np.maximum(scores - own, 0.0), 0.0)
     bound = np.where(left, errors + np.where(np.isfinite(own), own_error, 0.0) + slack, 0.0)
     others = left & (np.arange(scores.shape[2]) != top)
     near = (others & (best - scores <= best_error + errors + slack)).any(axis=2)
-    what = f"what a token lacks, {told or f'with {options}'}"
+    what = f"what a token lacks, {manner or f'with {options}'}"
     verdict = judge(lacking, np.zeros_like(lacking), Bound({"errors of two scores": bound}), what)
     clear, skipped = int((steps & ~near).sum()), int((steps & near).sum())
     if verdict.passed:
@@ -120,8 +120,8 @@ def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
         yield claim(False, f"shape of the ids with {options}: expected {right.shape}, got {shape}")
         return
     longest = max(shape[1], right.shape[1])
-    given, wanted = (_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right))
-    yield replace(judge_exact(given, wanted, f"token written with {options}"), skipped=skipped)
+    written, wanted = (_filled(ids, longest, rules.pad)[judged] for ids in (sequences, right))
+    yield replace(judge_exact(written, wanted, f"token written with {options}"), skipped=skipped)
 
 
 def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Verdict:
@@ -139,11 +139,11 @@ def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
     for row, step in zip(*np.nonzero(np.arange(scores.shape[1]) < written[:, None]), strict=True):
         token, at = int(sequences[row, rules.prompt + step]), (row, step)
         if not _may_be_left(scores[at], errors[at], token, rules):
-            told = (
+            message = (
                 f"token {token} of sequence {row}, step {step}, drawn with {options}: it is none of those that are left"
             )
             best = int(scores[at].argmax())
-            return claim(False, told, token, best, (int(row), int(step)))
+            return claim(False, message, token, best, (int(row), int(step)))
         told_apart = not _may_be_left(scores[at], errors[at], int(scores[at].argmin()), rules)
         clear, skipped = clear + told_apart, skipped + (limited and not told_apart)
     return replace(claim(True, f"tokens drawn with {options}"), skipped=skipped, evidence=clear > 0)

@@ -1,1 +1,1 @@
-"""What comes of a case: verdicts, records, where they were made, and how errors are spread."""
+"""What comes of a case: verdicts, records, the machine they were made on, and the spread of errors."""

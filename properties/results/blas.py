@@ -1,7 +1,7 @@
-"""Which BLAS numpy and torch compute with, and which of its branches it has taken on this processor.
+"""Finds out which BLAS numpy and torch compute with, and which of its branches runs on this processor.
 
-The last bits of a product are a matter of that branch. A library is asked through the handle of a module that has it
-loaded already; one that does not answer is told as "unknown".
+The last bits of a product depend on that branch. A library is asked through the handle of a module that has loaded it;
+one that does not answer is recorded as "unknown".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MKL_VERSION = ("MKL_Get_Version", "mkl_serv_get_version")  # the second is what
 
 
 def blas_of_numpy() -> dict[str, str]:
-    """Its name and version, its core ("Haswell", "SkylakeX", ...), and the vector extension of numpy's own loops."""
+    """Return its name and version, its core ("Haswell", "SkylakeX", ...), and the vector extension of numpy's loops."""
     built: Any = np.show_config(mode="dicts")
     blas = built.get("Build Dependencies", {}).get("blas", {})
     simd = built.get("SIMD Extensions", {})
@@ -38,16 +38,16 @@ def blas_of_numpy() -> dict[str, str]:
 
 
 def blas_of_torch(torch: Any, intel: bool) -> dict[str, str]:
-    """Its name and version, and the branch that it has taken, in its own words.
+    """Return its name and version, and the branch that it has taken, in its own words.
 
     Args:
         torch: the module.
         intel: whether the processor is Intel's; on another one MKL takes a generic branch.
     """
-    told = torch.__config__.show()
-    mkl = re.search(r"Math Kernel Library Version ([\d.]+).*?Build (\d+)", told)
+    configuration = torch.__config__.show()
+    mkl = re.search(r"Math Kernel Library Version ([\d.]+).*?Build (\d+)", configuration)
     if mkl is None:
-        name = re.search(r"BLAS_INFO=(\w+)", told)
+        name = re.search(r"BLAS_INFO=(\w+)", configuration)
         return {"torch_blas": name[1] if name else UNKNOWN, "torch_blas_branch": UNKNOWN}
     branch = _branch_of_mkl(torch._C.__file__)
     if branch == UNKNOWN and not intel:
@@ -65,7 +65,7 @@ def _core() -> str:
 
 
 class _MklVersion(ctypes.Structure):
-    """MKLVersion of mkl_types.h."""
+    """The struct MKLVersion of mkl_types.h."""
 
     _fields_ = (
         ("major", ctypes.c_int),
@@ -79,7 +79,7 @@ class _MklVersion(ctypes.Structure):
 
 
 def _branch_of_mkl(library: str) -> str:
-    """Such as "generic", or, as MKL puts it, "Intel Advanced Vector Extensions 2 (Intel AVX2) enabled processors"."""
+    """Return the branch: "generic", or "Intel Advanced Vector Extensions 2 (Intel AVX2) enabled processors"."""
     for name in _MKL_VERSION:
         ask = _function(library, name)
         if ask is not None:
@@ -92,7 +92,7 @@ def _branch_of_mkl(library: str) -> str:
 
 
 def _function(library: str, name: str) -> Any:
-    """A function of a library or of what it was linked with; None where there is none."""
+    """Return a function of a library, or of one it was linked with; None where there is none."""
     try:
         return getattr(ctypes.CDLL(library), name)
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""How errors are spread: counts of error/bound in bins of a quarter of a decade.
+"""Histograms of errors: counts of error/bound in bins of a quarter of a decade.
 
 Every case counts once, by the largest error/bound of its comparisons. The bins of a histogram, in order:
 
@@ -19,17 +19,17 @@ BINS = len(EDGES) + 2
 
 
 def empty() -> list[int]:
-    """No case yet."""
+    """Return the histogram of no case."""
     return [0] * BINS
 
 
 def bin_of(ratio: float) -> int:
-    """The bin of an error/bound >= 0; inf is an alarm."""
+    """Return the bin of an error/bound >= 0; inf is an alarm."""
     return 0 if ratio == 0 else 1 + bisect_left(EDGES, ratio)
 
 
 def name_of(index: int) -> str:
-    """The range of a bin, as a person reads it."""
+    """Return the range of a bin in words."""
     if index == 0:
         return "0"
     if index == BINS - 1:
@@ -39,7 +39,7 @@ def name_of(index: int) -> str:
 
 
 def add(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """The sum of histograms; an empty one counts nothing.
+    """Return the sum of histograms; an empty one counts nothing.
 
     Raises:
         ValueError: one has another number of bins.

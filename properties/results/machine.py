@@ -1,8 +1,8 @@
-"""Where a process computes: processor, libraries, threads, and the variables that steer the arithmetic.
+"""The record of where a process computes: processor, libraries, threads, and the variables that steer the arithmetic.
 
-The last bits of a float are a matter of all of this. The process that computes is the one to ask: a library that it
-has not loaded is not told. `python -m trueband.properties.results.machine DEVICE` prints what a process with torch
-tells.
+The last bits of a float depend on all of this. Only the process that computes can be asked: a library that it has not
+loaded is not recorded. `python -m trueband.properties.results.machine DEVICE` prints the record of a process
+with torch.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ VARIABLES = (
     "TRITON_INTERPRET",
 )
 UNKNOWN = "unknown"
-# Of the names in /proc/cpuinfo and of sysctl, by what they are called here; the first that is there counts.
+# The names in /proc/cpuinfo and of sysctl, and our names for them; the first that is present counts.
 _EXTENSIONS = {
     "avx512f": "avx512",
     "avx2": "avx2",
@@ -72,17 +72,17 @@ _EXTENSIONS = {
 
 
 def machine(device: str = "cpu", load: bool = False) -> Machine:
-    """Where this process computes, in the order in which it is read.
+    """Return where this process computes, in reading order.
 
     Args:
-        device: of the computation; one of CUDA is told by its name.
-        load: import torch where it is installed, to tell of it; else it is told where it is loaded.
+        device: the device of the computation; a CUDA device is recorded by its name.
+        load: whether to import torch where it is installed; else it is recorded only if it is loaded.
 
     Returns:
-        Names to strings and ints. What cannot be found out is "unknown"; what is not loaded or not set is not there.
+        Names to strings and ints. What cannot be found out is "unknown"; what is not loaded or not set is missing.
     """
     info = _processor_info()
-    told: Machine = {
+    facts: Machine = {
         "processor": _name(info),
         "architecture": platform.machine() or UNKNOWN,
         "vector": _vector(info),
@@ -93,8 +93,8 @@ def machine(device: str = "cpu", load: bool = False) -> Machine:
         **blas_of_numpy(),
         **_torch(device, load, "intel" in f"{info.get('vendor_id', '')} {info.get('model name', '')}".lower()),
     }
-    told |= {name: version for name in ("triton", "jax") if (version := _version(name))}
-    return told | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    facts |= {name: version for name in ("triton", "jax") if (version := _version(name))}
+    return facts | {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
 
 def _torch(device: str, load: bool, intel: bool) -> Machine:
@@ -107,23 +107,23 @@ def _torch(device: str, load: bool, intel: bool) -> Machine:
     if torch is None:
         return {}
     aten = torch.backends.cpu.get_cpu_capability().replace("NO AVX", "DEFAULT")  # the name it had in torch 2.6
-    told: Machine = {"torch": str(torch.__version__), "aten": aten}
-    told |= blas_of_torch(torch, intel)
+    facts: Machine = {"torch": str(torch.__version__), "aten": aten}
+    facts |= blas_of_torch(torch, intel)
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v(\S+)", torch.__config__.show())
-    told |= {"onednn": onednn[1]} if onednn else {}
-    told |= {"threads": torch.get_num_threads()}
+    facts |= {"onednn": onednn[1]} if onednn else {}
+    facts |= {"threads": torch.get_num_threads()}
     if device.startswith("cuda"):
-        told |= {"cuda": str(torch.version.cuda), "device": torch.cuda.get_device_name(device)}
-    return told
+        facts |= {"cuda": str(torch.version.cuda), "device": torch.cuda.get_device_name(device)}
+    return facts
 
 
 def _version(module: str) -> str:
-    """Of a module that is loaded."""
+    """Return the version of a loaded module; "" where it is not loaded."""
     return str(getattr(sys.modules.get(module), "__version__", ""))
 
 
 def _processor_info() -> Mapping[str, str]:
-    """What the system tells of its first processor, by the names of /proc/cpuinfo."""
+    """Return what the system says about its first processor, by the names of /proc/cpuinfo."""
     if sys.platform == "darwin":
         return {
             "model name": _sysctl("machdep.cpu.brand_string"),
@@ -161,7 +161,7 @@ def _name(info: Mapping[str, str]) -> str:
 
 def _vector(info: Mapping[str, str]) -> str:
     has = (info.get("flags") or info.get("Features") or "").lower().split()
-    return next((told for name, told in _EXTENSIONS.items() if name in has), UNKNOWN)
+    return next((extension for name, extension in _EXTENSIONS.items() if name in has), UNKNOWN)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A record: what became of one check of one target in one dtype. One JSON line each."""
+"""A record is the outcome of one check of one target in one dtype. It is one JSON line."""
 
 from __future__ import annotations
 
@@ -10,39 +10,38 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-NO_ANSWER = ("crashed", "timeout", "out of memory")  # statuses of checks that the kernel did not live to answer
+NO_ANSWER = ("crashed", "timeout", "out of memory")  # statuses of checks that the kernel did not survive to answer
 
 
 @dataclass(frozen=True)
 class Record:
-    """Outcome of one check.
+    """The outcome of one check.
 
     Attributes:
         suite: "operator", or "golden" for checks on published weights.
-        check, claim: its name, and what it claims in one line.
+        check, claim: the name of the check, and its claim in one line.
         target: what was checked, as an import string or a name.
-        dtype, device: of the inputs.
+        dtype, device: those of the inputs.
         status: "passed", "failed" (a wrong result, or an error on valid input), "crashed" (the process died),
             "timeout", "out of memory", "cheating" (it did what no honest kernel has a reason to do), "expected" (a
             failure that was expected), "not asked" (no case of it lies within what the target declares to take, or all
             took too much).
-        cases: tried, the ones while shrinking included.
-        seconds: it took.
+        cases: how many cases were tried, those of shrinking included.
+        seconds: how long it took.
         worst: the largest error/bound of the verdicts that passed.
-        seed: of the search; None while it is a secret.
+        seed: the seed of the search; None while it is secret.
         case: the smallest case that failed.
         message: what is wrong there, in one line.
-        verdict: the failed comparison, if it was one.
+        verdict: the failed comparison; None for other failures.
         reason: why a failure was expected; "" where none was.
         worst_case: the case of `worst`; None where nothing had an error.
-        histogram: how many cases had which error/bound, in the bins of `results.histogram`; empty where
-            that is not counted.
+        histogram: how many cases fell into each bin of `results.histogram`; empty where that is not counted.
         skipped: comparisons that were left out, because two correct implementations may differ there (near-ties of
             decoding). A check of which all were left out has failed.
-        called: what the kernel was really called with in `case`, where that is not the case as it is: one object for
-            each call of the failed comparison; see `trueband.properties.candidate.called`.
-        traceback: of the error that the kernel raised there, as Python prints it; "" where it raised none.
-        printed: by the kernel, in the last call there.
+        called: what the kernel was called with in `case`, where that differs from the case: one object for each call of
+            the failed comparison; see `trueband.properties.candidate.called`.
+        traceback: the traceback of the error that the kernel raised there; "" where it raised none.
+        printed: what the kernel printed in the last call there.
     """
 
     suite: str
@@ -94,27 +93,27 @@ class Record:
         return {**dataclasses.asdict(self), "reproduce": self.reproduce}
 
     def to_json(self) -> str:
-        """One JSON line."""
+        """Return the record as one JSON line."""
         return to_line(self.to_dict())
 
 
 def without_answer(records: Iterable[Record]) -> str:
-    """Of failures, those that say nothing about numbers: ", 1 of them without an answer (1 out of memory)"; or ""."""
+    """Count the failures that say nothing about numbers: ", 1 of them without an answer (1 out of memory)"; or ""."""
     counts = Counter(record.status for record in records if record.status in NO_ANSWER)
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f", {sum(counts.values())} of them without an answer ({told})" if counts else ""
+    listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f", {sum(counts.values())} of them without an answer ({listed})" if counts else ""
 
 
 def to_line(values: Mapping[str, Any]) -> str:
-    """One line of JSON; numbers that JSON does not know (inf, nan) become strings."""
+    """Return one line of JSON; numbers that JSON does not know (inf, nan) become strings."""
     return json.dumps(_plain(values), separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from trueband.properties.bounds.bound import Bound, exact
 
 REPLAY = "replay"  # the term of a verdict that shows the result of an earlier call to be returned again
-CLAIM = "claim"  # the term of a verdict on something that is true or false, whose words are all there is to say
+CLAIM = "claim"  # the term of a verdict on something that is true or false: `what` is its whole message
 _PLAIN = re.compile(r"(.* of )?[A-Za-z_.]+")  # "output", "gradient of key": an index may follow at once
 Float = NDArray[np.float64]
 
@@ -24,21 +24,21 @@ class ShapeMismatch(ValueError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of one comparison, told by its worst element.
+    """The outcome of one comparison, described by its worst element.
 
     Attributes:
         passed: every element is within its bound. A NaN never passes.
         what: what was compared, such as "output" or "gradient of key".
-        index: of the worst element, (b, h, n, d) order for the operator.
-        value, expected: at the worst element.
+        index: the index of the worst element, in (b, h, n, d) order for the operator.
+        value, expected: the two numbers at the worst element.
         error: |value - expected|.
-        bound: at the worst element; 0 where the result must be exact.
+        bound: the bound at the worst element; 0 where the result must be exact.
         ratio: error / bound; inf for a NaN or for any error where the bound is 0.
         term: the term that dominates the bound there.
         keys: how many keys the row attends, or None.
         skipped: comparisons that were left out, because two correct implementations may differ there.
         evidence: whether anything was compared at all; False only for `no_evidence`.
-        note: what else there is to say of a failure, in one line.
+        note: a further remark on a failure, in one line.
         against: where `expected` comes from, if it is not the reference, such as "as without the shift".
     """
 
@@ -65,17 +65,17 @@ class Verdict:
         behind = "" if self.keys is None else f", row attends {self.keys} keys"
         behind += f"; {self.note}" if self.note else ""
         at = "" if _PLAIN.fullmatch(self.what) else " at "
-        told = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
+        sentence = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
         if math.isnan(self.expected):
-            return f"{told}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
-        told += f", expected {self.expected:.9g}{self._origin(' ', '')}"
+            return f"{sentence}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
+        sentence += f", expected {self.expected:.9g}{self._origin(' ', '')}"
         if self.bound == 0:
-            return f"{told} exactly{behind}"
+            return f"{sentence} exactly{behind}"
         if not math.isfinite(self.error):
-            return f"{told} within {self.bound:.3g}: it is not finite{behind}"
+            return f"{sentence} within {self.bound:.3g}: it is not finite{behind}"
         sign = "within" if self.passed else "EXCEEDS"
         return (
-            f"{told}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
+            f"{sentence}: error {self.error:.3g} {sign} bound {self.bound:.3g} (mostly {self.term}), "
             f"error/bound {self.ratio:.3g}{behind}"
         )
 
@@ -90,8 +90,8 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
     """Compare element by element: passes when |actual - expected| <= bound everywhere.
 
     Args:
-        what: was compared.
-        against: what with, if not with the reference: the words behind the number that was expected.
+        what: what was compared.
+        against: where `expected` comes from, if it is not the reference: the words after the number in a message.
 
     Raises:
         ShapeMismatch: the shapes differ; it is a ValueError.
@@ -122,7 +122,7 @@ def judge(actual: ArrayLike, expected: ArrayLike, bound: Bound, what: str = "out
 
 
 def error_over_bound(actual: Float, expected: Float, bound: Float) -> tuple[Float, Float]:
-    """(|actual - expected|, that over the bound), element by element; the latter is inf for a NaN."""
+    """Return (error, error/bound) of every element, with error = |actual - expected|; the ratio is inf for a NaN."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         error = np.where(actual == expected, 0.0, np.abs(actual - expected))  # equal infinities are equal
         ratio = np.where(error == 0, 0.0, error / bound)
@@ -130,11 +130,11 @@ def error_over_bound(actual: Float, expected: Float, bound: Float) -> tuple[Floa
 
 
 def no_evidence(what: str, skipped: int = 1) -> Verdict:
-    """What may come out either way in correct implementations, such as a near-tie of two tokens: no verdict on it.
+    """Return a verdict without evidence, for what correct implementations may decide either way, such as a near-tie.
 
     Args:
-        what: was to be compared.
-        skipped: how many comparisons that makes.
+        what: what was to be compared.
+        skipped: how many comparisons were left out.
     """
     return Verdict(True, what, (), 0.0, 0.0, 0.0, 0.0, 0.0, "tie", skipped=skipped, evidence=False)
 

@@ -206,7 +206,7 @@ def try_case(
     calls: Calls | None = None
 
     def failed(status: str, message: str, verdict: Verdict | None = None, traceback: str = "") -> Tried:
-        called = () if calls is None else calls.told()
+        called = () if calls is None else calls.descriptions()
         printed = getattr(candidate, "printed", "")
         return Tried(Failure(case, status, message, verdict, called, traceback, printed), worst, evidence, skipped)
 
@@ -301,6 +301,6 @@ def search(
         pass
     except hypothesis.errors.Flaky:
         assert found.failure is not None
-        told = f"not every time, for the same input: {found.failure.message}"
-        found.failure = replace(found.failure, message=told)
+        descriptions = f"not every time, for the same input: {found.failure.message}"
+        found.failure = replace(found.failure, message=descriptions)
     return found

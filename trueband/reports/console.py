@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.called import all_in_words
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.candidate.target import FEATURES
@@ -153,7 +153,7 @@ def print_failures(failures: Sequence[Record]) -> None:
         if record.case is not None:
             console.print(Text(f"  case       {json.dumps(record.case)}  (the smallest found)"))
         if record.called:
-            console.print(Text(f"  called     with {shown_all(record.called)}"))
+            console.print(Text(f"  called     with {all_in_words(record.called)}"))
         console.print(Text(f"  verdict    {record.message}"))
         for head, lines in (("traceback", record.traceback), ("printed", record.printed)):
             for line in lines.splitlines()[-SHOWN_LINES:]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.called import all_in_words
 from trueband.properties.results.record import Record
 from trueband.reports.whole_file import write_whole
 
@@ -41,8 +41,10 @@ def write_junit(path: Path, records: Sequence[Record]) -> None:
             if not record.passed:
                 kind = "failure" if record.status == "failed" else "error"
                 element = ElementTree.SubElement(case, kind, message=_xml_text(record.message), type=record.status)
-                called = f"called with {shown_all(record.called)}\n" if record.called else ""
-                element.text = _xml_text(f"{record.claim}\n{record.message}\n{called}{record.reproduce}")
+                called = f"called with {all_in_words(record.called)}\n" if record.called else ""
+                element.text = _xml_text(
+                    f"{record.claim}\n{record.message}\n{called}{record.traceback}{record.reproduce}"
+                )
     write_whole(path, '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode"))
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trueband.properties.candidate.called import shown_all
+from trueband.properties.candidate.called import all_in_words
 from trueband.properties.results import histogram
 from trueband.properties.results.record import Record
 from trueband.reports.machines import machines_of, rows
@@ -89,7 +89,7 @@ def _template() -> Any:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"json": json.dumps, "anchor": _anchor, "number": number, "shown_all": shown_all}
+    environment.filters |= {"json": json.dumps, "anchor": _anchor, "number": number, "all_in_words": all_in_words}
     return environment.get_template("page.html")
 
 

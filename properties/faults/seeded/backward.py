@@ -1,4 +1,4 @@
-"""Faults of the backward pass alone: what it forgets, what it mixes up, what it rounds."""
+"""Faults of the backward pass alone: it forgets, mixes up or rounds something."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def query_and_key_gradients_swapped(
 def gradient_of_head_0(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    return Specimen.collect(self, call, [np.repeat(each[:, :1], each.shape[1], axis=1) for each in local], far, dtype)
+    return Specimen.collect(
+        self, call, [np.repeat(array[:, :1], array.shape[1], axis=1) for array in local], far, dtype
+    )
 
 
 @fault(
@@ -102,7 +104,7 @@ def gradient_of_sequence_0(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
     lost = (np.arange(len(call.real)) > 0)[:, None, None, None]
-    return Specimen.collect(self, call, [np.where(lost, 0, each) for each in local], far, dtype)
+    return Specimen.collect(self, call, [np.where(lost, 0, array) for array in local], far, dtype)
 
 
 @fault(
@@ -115,7 +117,7 @@ def gradient_of_sequence_0(
 def shared_gradients_not_added(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    shared = [np.zeros_like(each) if own else each for own, each in zip(call.shared, far, strict=True)]
+    shared = [np.zeros_like(array) if own else array for own, array in zip(call.shared, far, strict=True)]
     return Specimen.collect(self, call, local, shared, dtype)
 
 
@@ -128,18 +130,18 @@ def shared_gradients_not_added(
 def global_gradients_added(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    found = Specimen.collect(self, call, local, far, dtype)
+    gradients = Specimen.collect(self, call, local, far, dtype)
     for name, shared, distant in zip(("query", "key", "value"), call.shared, far, strict=True):
-        found[name] = found[name] if shared else (found[name] + distant).astype(dtype)
-    return found
+        gradients[name] = gradients[name] if shared else (gradients[name] + distant).astype(dtype)
+    return gradients
 
 
 @fault("gradients", "gradients are rounded to half precision", "gradients_match_reference", step="collect")
 def gradients_in_half(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    found = Specimen.collect(self, call, local, far, dtype)
-    return {name: each.astype(np.float16).astype(dtype) for name, each in found.items()}
+    gradients = Specimen.collect(self, call, local, far, dtype)
+    return {name: array.astype(np.float16).astype(dtype) for name, array in gradients.items()}
 
 
 @fault(
@@ -225,8 +227,8 @@ def value_gradient_not_transposed(self: Specimen, call: Call, p: Array, upstream
 
 @fault("gradients", "the gradient of the first query is lost", "gradients_match_reference", step="grad_query")
 def first_query_gradient_lost(self: Specimen, call: Call, grad_s: Array, key: Array) -> Array:
-    found = Specimen.grad_query(self, call, grad_s, key)
-    return np.concatenate([0 * found[:, :1], found[:, 1:]], axis=1)
+    gradient = Specimen.grad_query(self, call, grad_s, key)
+    return np.concatenate([0 * gradient[:, :1], gradient[:, 1:]], axis=1)
 
 
 @fault(
@@ -247,8 +249,8 @@ def key_gradient_of_row_before(self: Specimen, call: Call, grad_s: Array, query:
     step="grad_key",
 )
 def small_gradients_dropped(self: Specimen, call: Call, grad_s: Array, query: Array) -> Array:
-    found = Specimen.grad_key(self, call, grad_s, query)
-    return np.where(abs(found) < 0.01, 0, found)
+    gradient = Specimen.grad_key(self, call, grad_s, query)
+    return np.where(abs(gradient) < 0.01, 0, gradient)
 
 
 @fault(
@@ -259,8 +261,8 @@ def small_gradients_dropped(self: Specimen, call: Call, grad_s: Array, query: Ar
     step="upstream",
 )
 def upstream_normalized(self: Specimen, call: Call, b: int, grad_output: Array) -> Array:
-    found = Specimen.upstream(self, call, b, grad_output)
-    return found / max(float(abs(found).max()), 1e-30)
+    upstream = Specimen.upstream(self, call, b, grad_output)
+    return upstream / max(float(abs(upstream).max()), 1e-30)
 
 
 @fault("gradients", "the window of the backward pass is one short", "gradients_match_reference", step="gradients")

@@ -1,4 +1,4 @@
-"""Faults of the backward pass that depend on where things lie in memory, and on what earlier calls left there."""
+"""Faults of the backward pass that depend on the layout of memory, and on what earlier calls left there."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ GRAD_OUTPUT = "grad_output_layouts"
 NAMES = ("query", "key", "value")
 
 
-def _gradients(self: Specimen, given: dict[str, Any]) -> dict[str, Array]:
-    return Specimen.gradients(self, **given)
+def _gradients(self: Specimen, arguments: dict[str, Any]) -> dict[str, Array]:
+    return Specimen.gradients(self, **arguments)
 
 
 def _named(arrays: tuple[Array, ...], options: dict[str, Any]) -> dict[str, Any]:
@@ -24,15 +24,15 @@ def _named(arrays: tuple[Array, ...], options: dict[str, Any]) -> dict[str, Any]
 
 
 def _as_if_contiguous(array: Array) -> Array:
-    """What lies behind the first number, read as if the array were contiguous there."""
+    """Read on from the first number as if the array were contiguous."""
     if 0 in array.strides:
         return array
     strides = np.cumprod([array.itemsize, *array.shape[:0:-1]])[::-1]
-    return np.lib.stride_tricks.as_strided(array, array.shape, tuple(int(each) for each in strides))
+    return np.lib.stride_tricks.as_strided(array, array.shape, tuple(int(stride) for stride in strides))
 
 
 def _in_order_of(array: Array, other: Array) -> Array:
-    """The numbers as they lie there, read as if the axes had the order of the other's."""
+    """Read the numbers in memory as if their axes had the order of the other array's."""
     order = np.argsort([-abs(stride) for stride in other.strides], kind="stable")
     packed = array.ravel(order="K").reshape([array.shape[axis] for axis in order])
     return packed.transpose(np.argsort(order))
@@ -46,8 +46,8 @@ def _in_order_of(array: Array, other: Array) -> Array:
     seen="two widely used libraries: every model merges heads behind attention",
 )
 def grad_output_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    return _gradients(self, {**given, "grad_output": _as_if_contiguous(given["grad_output"])})
+    arguments = _named(arrays, options)
+    return _gradients(self, {**arguments, "grad_output": _as_if_contiguous(arguments["grad_output"])})
 
 
 @fault(
@@ -58,17 +58,17 @@ def grad_output_strides_ignored(self: Specimen, *arrays: Array, **options: Any) 
     seen="out.sum().backward()",
 )
 def grad_output_stride_0_read_on(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    grad_output = given["grad_output"]
+    arguments = _named(arrays, options)
+    grad_output = arguments["grad_output"]
     if 0 in grad_output.strides:
         grad_output = np.where(np.arange(grad_output.size).reshape(grad_output.shape) == 0, grad_output, np.nan)
-    return _gradients(self, {**given, "grad_output": grad_output.astype(given["query"].dtype)})
+    return _gradients(self, {**arguments, "grad_output": grad_output.astype(arguments["query"].dtype)})
 
 
 @fault("harness", "grad_output is read with the strides of the query", GRAD_OUTPUT, LAYOUTS, step="gradients")
 def grad_output_with_strides_of_query(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    return _gradients(self, {**given, "grad_output": _in_order_of(given["grad_output"], given["query"])})
+    arguments = _named(arrays, options)
+    return _gradients(self, {**arguments, "grad_output": _in_order_of(arguments["grad_output"], arguments["query"])})
 
 
 for _name, _other in (("query", "value"), ("key", "query"), ("value", "key")):
@@ -83,16 +83,16 @@ for _name, _other in (("query", "value"), ("key", "query"), ("value", "key")):
     def _strides_of_another(
         self: Specimen, *arrays: Array, name: str = _name, other: str = _other, **options: Any
     ) -> dict[str, Array]:
-        given = _named(arrays, options)
-        return _gradients(self, {**given, name: _in_order_of(given[name], given[other])})
+        arguments = _named(arrays, options)
+        return _gradients(self, {**arguments, name: _in_order_of(arguments[name], arguments[other])})
 
 
 @fault("harness", "the backward pass reads the global key with the strides of the local one", LAYOUTS, step="gradients")
 def backward_key_global_with_strides_of_key(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    if given.get("key_global") is not None:
-        given["key_global"] = _in_order_of(given["key_global"], given["key"])
-    return _gradients(self, given)
+    arguments = _named(arrays, options)
+    if arguments.get("key_global") is not None:
+        arguments["key_global"] = _in_order_of(arguments["key_global"], arguments["key"])
+    return _gradients(self, arguments)
 
 
 @fault(
@@ -103,18 +103,18 @@ def backward_key_global_with_strides_of_key(self: Specimen, *arrays: Array, **op
     seen="a forward pass that copies what is not contiguous, and saves what it was given",
 )
 def backward_value_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    return _gradients(self, {**given, "value": _as_if_contiguous(given["value"])})
+    arguments = _named(arrays, options)
+    return _gradients(self, {**arguments, "value": _as_if_contiguous(arguments["value"])})
 
 
 @fault(
     "harness", "the backward pass takes the batch stride from the shape", "expanded_input_gradients", step="gradients"
 )
 def backward_batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    if given["value"].strides[0] == 0:
-        given["value"] = np.concatenate([given["value"][:1], np.full_like(given["value"][1:], 7)])
-    return _gradients(self, given)
+    arguments = _named(arrays, options)
+    if arguments["value"].strides[0] == 0:
+        arguments["value"] = np.concatenate([arguments["value"][:1], np.full_like(arguments["value"][1:], 7)])
+    return _gradients(self, arguments)
 
 
 @fault(
@@ -125,12 +125,12 @@ def backward_batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any
     seen="multi-query attention: the sum is the business of what expands",
 )
 def gradient_of_expanded_heads_summed(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    found = _gradients(self, given)
-    if given["key"].strides[1] == 0 and given["key"].shape[1] > 1:
-        total = found["key"].sum(axis=1, keepdims=True)
-        found["key"] = np.concatenate([total, np.zeros_like(found["key"][:, 1:])], axis=1)
-    return found
+    arguments = _named(arrays, options)
+    gradients = _gradients(self, arguments)
+    if arguments["key"].strides[1] == 0 and arguments["key"].shape[1] > 1:
+        total = gradients["key"].sum(axis=1, keepdims=True)
+        gradients["key"] = np.concatenate([total, np.zeros_like(gradients["key"][:, 1:])], axis=1)
+    return gradients
 
 
 @fault(
@@ -141,13 +141,13 @@ def gradient_of_expanded_heads_summed(self: Specimen, *arrays: Array, **options:
     seen="empty_like(query), which keeps strides, filled as if it were contiguous",
 )
 def gradient_written_to_strides_of_input(self: Specimen, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    found = _gradients(self, given)
-    query = given["query"]
+    arguments = _named(arrays, options)
+    gradients = _gradients(self, arguments)
+    query = arguments["query"]
     if query.strides[1] < query.strides[2]:  # (b, n, h, d) memory
         batch, heads, tokens, head_dim = query.shape
-        found["query"] = found["query"].reshape(batch, tokens, heads, head_dim).transpose(0, 2, 1, 3)
-    return found
+        gradients["query"] = gradients["query"].reshape(batch, tokens, heads, head_dim).transpose(0, 2, 1, 3)
+    return gradients
 
 
 @fault(
@@ -158,10 +158,10 @@ def gradient_written_to_strides_of_input(self: Specimen, *arrays: Array, **optio
     seen="atomics",
 )
 def noisy_gradients(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
-    found = _gradients(self, _named(arrays, options))
+    gradients = _gradients(self, _named(arrays, options))
     if next(self.__dict__.setdefault("count", itertools.count())) % 2:
-        found["key"] = found["key"] * (1 + np.finfo(found["key"].dtype).eps)
-    return found
+        gradients["key"] = gradients["key"] * (1 + np.finfo(gradients["key"].dtype).eps)
+    return gradients
 
 
 @fault(
@@ -173,11 +173,11 @@ def noisy_gradients(self: Any, *arrays: Array, **options: Any) -> dict[str, Arra
     seen="a static buffer, handed out again",
 )
 def one_gradient_buffer(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
-    found = _gradients(self, _named(arrays, options))
-    query = found["query"]
+    gradients = _gradients(self, _named(arrays, options))
+    query = gradients["query"]
     buffer = self.__dict__.setdefault("buffers", {}).setdefault((query.shape, query.dtype), np.empty_like(query))
     buffer[...] = query
-    return {**found, "query": buffer}
+    return {**gradients, "query": buffer}
 
 
 @fault(
@@ -188,8 +188,8 @@ def one_gradient_buffer(self: Any, *arrays: Array, **options: Any) -> dict[str, 
     seen="a cache by pointer",
 )
 def gradient_keys_cached_by_address(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
-    given = _named(arrays, options)
-    key = given["key"]
+    arguments = _named(arrays, options)
+    key = arguments["key"]
     address = (key.__array_interface__["data"][0], key.shape, key.dtype, key.strides)
     kept = self.__dict__.setdefault("kept", {}).setdefault(address, key.copy())
-    return _gradients(self, {**given, "key": kept})
+    return _gradients(self, {**arguments, "key": kept})

@@ -222,8 +222,8 @@ def flags_counted_among_real(self: Specimen, flagged: Array, real: Array) -> Arr
 
 @fault("globals", "the first token is global whenever one is", "mask_decoding", "matches_reference", step="drop_flags")
 def first_token_global_too(self: Specimen, flagged: Array, real: Array) -> Array:
-    found = flagged & real
-    return (found | ((np.arange(flagged.shape[1]) == 0) & found.any(axis=1, keepdims=True))) & real
+    flags = flagged & real
+    return (flags | ((np.arange(flagged.shape[1]) == 0) & flags.any(axis=1, keepdims=True))) & real
 
 
 @fault(

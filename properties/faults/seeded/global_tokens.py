@@ -117,5 +117,5 @@ def unused_projections_blend(self: Specimen, call: Call, b: int, arrays: tuple[A
 @fault("globals", "a global mask without a flag still adds a key", "no_global_mask_is_all_zeros", step="read")
 def empty_global_mask_widens(self: Specimen, *arrays: Array, **options: object) -> Call:
     call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
-    given = options.get("global_attention_mask") is not None
-    return Call(**{**vars(call), "window": call.window + 1}) if given and not call.flagged.any() else call
+    has_mask = options.get("global_attention_mask") is not None
+    return Call(**{**vars(call), "window": call.window + 1}) if has_mask and not call.flagged.any() else call

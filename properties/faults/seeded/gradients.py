@@ -35,9 +35,9 @@ def value_gradient_spreads(self: Specimen, call: Call, p: Array, upstream: Array
 def masked_tokens_get_gradient(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    found = Specimen.collect(self, call, local, far, dtype)
+    gradients = Specimen.collect(self, call, local, far, dtype)
     masked = ~call.real[:, None, :, None]
-    return {name: gradient + masked.astype(dtype) for name, gradient in found.items()}
+    return {name: gradient + masked.astype(dtype) for name, gradient in gradients.items()}
 
 
 @fault(
@@ -87,4 +87,4 @@ def global_gradients_copied(
 def global_gradients_lost(
     self: Specimen, call: Call, local: list[Array], far: list[Array], dtype: np.dtype[Any]
 ) -> dict[str, Array]:
-    return Specimen.collect(self, call, local, [np.zeros_like(each) for each in far], dtype)
+    return Specimen.collect(self, call, local, [np.zeros_like(array) for array in far], dtype)

@@ -35,7 +35,7 @@ def noisy(self: Any, query: Array, key: Array, value: Array, **options: Any) -> 
 
 
 def _as_if_contiguous(array: Array) -> Array:
-    """The numbers that lie at the start of the storage, read as if the array filled it."""
+    """Read from the start of the storage as if the array filled it."""
     storage = array if array.base is None else array.base
     return np.resize(storage.ravel(order="K"), array.shape)
 

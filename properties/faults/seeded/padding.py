@@ -109,8 +109,8 @@ def minus_10000(self: Specimen, call: Call, scores: Array, keys: Array) -> Array
 @fault("padding", "an attention mask of ones widens the window", "no_mask_is_all_ones", step="read")
 def mask_shifts_window(self: Specimen, *arrays: Array, **options: object) -> Call:
     call = Specimen.read(self, *arrays, **options)  # type: ignore[arg-type]
-    given = options.get("attention_mask") is not None
-    return Call(**{**vars(call), "window": call.window + 1}) if given and call.real.all() else call
+    has_mask = options.get("attention_mask") is not None
+    return Call(**{**vars(call), "window": call.window + 1}) if has_mask and call.real.all() else call
 
 
 @fault(

@@ -1,4 +1,4 @@
-"""The registry of seeded faults: each a small, readable patch of a correct kernel. No check knows it."""
+"""The registry of seeded faults. Each is a small, readable patch of a correct kernel. No check knows it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.faults.specimens.plain import Specimen
 
-# The specimen takes no bad input apart, and has no state that a batch could share.
+# The specimen does not validate its input, and a NaN in it spreads.
 SPECIMEN_FEATURES = WHOLE_CONTRACT - {"validation", "nan_local"}
 
 
@@ -39,12 +39,12 @@ class Fault:
     """A seeded fault.
 
     Attributes:
-        name, kind: of the fault and of its class.
-        story: one line, what is wrong.
-        killed_by: checks it is seeded for, the one that tells most first.
+        name, kind: the names of the fault and of its class.
+        story: what is wrong, in one line.
+        killed_by: the checks that it is seeded for, the one that shows it best first.
         kernel: the faulty kernel.
-        seen: where it happened, if it did.
-        features: what the kernel claims.
+        seen: where it happened in the wild; "" if it is invented.
+        features: the features that the kernel claims.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Fault:
 
     @property
     def target(self) -> Target:
-        """A new kernel each time: some faults are kept in the state of one."""
+        """A new kernel each time: some faults are in the state of a kernel."""
         return target_of(type(self.kernel)(), self.name, self.features)
 
 
@@ -65,7 +65,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_FEATURES) -> Target:
-    """A specimen, faulty or not, as a target of the gate."""
+    """Make a specimen, faulty or not, a target of the gate."""
     dtypes = ("float64", "float32", "float16")
     gradients = kernel.gradients if kernel.library == "numpy" else None
     return Target(kernel, dtypes, features, kernel.library, gradients, name)
@@ -85,7 +85,7 @@ def fault(
 
     Args:
         claims: a feature that the kernel claims beyond those of the specimen.
-        name: of the fault, where one function is registered for several parameters.
+        name: the name of the fault, where one function is registered for several parameters.
         of: the specimen that is patched.
     """
     if kind not in KINDS:

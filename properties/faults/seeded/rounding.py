@@ -1,4 +1,4 @@
-"""Faults of precision: something is kept in a format that is too narrow, or cut where it should not be."""
+"""Faults of precision: something is kept in too narrow a format, or cut where it should not be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 
 def _through(array: Array, dtype: str) -> Array:
-    """Rounded to a narrower format and back."""
+    """Round to a narrower format and back."""
     return round_to(array.astype(np.float64), dtype).astype(array.dtype)
 
 

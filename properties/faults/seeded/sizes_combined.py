@@ -1,4 +1,4 @@
-"""Faults of two things at once, at production sizes: right for each of them alone."""
+"""Faults that need two conditions at once, at production sizes: each condition alone is handled right."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ for _name, _when, _story in (
     def _later_lost(
         self: Banded, query: Array, key: Array, value: Array, grad_output: Array, when: Any = _when, **options: Any
     ) -> dict[str, Array]:
-        found = Banded.gradients(self, query, key, value, grad_output, **options)
+        gradients = Banded.gradients(self, query, key, value, grad_output, **options)
         if when(query.shape):
-            for name in found.keys() - {"head_mask"}:
-                found[name][1:] = 0
-        return found
+            for name in gradients.keys() - {"head_mask"}:
+                gradients[name][1:] = 0
+        return gradients
 
 
 @fault(
@@ -58,7 +58,7 @@ def later_globals_are_local(self: Banded, call: Call, b: int, rows: Array, colum
 
 @fault("options", "a dilation past 3 is 3", "matches_reference", *BOTH, step="read", of=Banded)
 def dilation_at_most_3(self: Banded, *arrays: Array, dilation: Any = 1, **options: Any) -> Call:
-    least = min(dilation, 3) if isinstance(dilation, int) else tuple(min(each, 3) for each in dilation)
+    least = min(dilation, 3) if isinstance(dilation, int) else tuple(min(rate, 3) for rate in dilation)
     return Banded.read(self, *arrays, dilation=least, **options)
 
 
@@ -74,14 +74,14 @@ def scale_at_most_1(self: Banded, *arrays: Array, scale: float | None = None, **
     step="hand_back",
     of=Differentiated,
 )
-def gradients_beside_frozen_doubled(self: Any, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    doubled = len(saved.asked) < len(saved.arrays) and saved.arrays["query"].shape[2] > MANY
-    given = Differentiated.hand_back(self, saved, found)
-    return [each * 2 if doubled and each is not None else each for each in given]
+def gradients_beside_frozen_doubled(self: Any, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    doubled = len(saved.wanted) < len(saved.arrays) and saved.arrays["query"].shape[2] > MANY
+    returned = Differentiated.hand_back(self, saved, gradients)
+    return [gradient * 2 if doubled and gradient is not None else gradient for gradient in returned]
 
 
 def _as_adjacent(array: Array) -> Array:
-    """The array as read by who takes its channels for adjacent."""
+    """Read the array as if its channels were adjacent."""
     apart = array.shape[-1] > 1 and array.strides[-1] > array.itemsize and array.ndim == 4
     return array.transpose(0, 1, 3, 2).reshape(array.shape) if apart else array
 

@@ -54,9 +54,9 @@ def mask_inverted_in_place(self: Specimen, *arrays: Array, **options: Any) -> Ar
     step="gradients",
 )
 def upstream_scaled_in_place(self: Specimen, *arrays: Array, grad_output: Array, **options: Any) -> dict[str, Array]:
-    found = Specimen.gradients(self, *arrays, grad_output=grad_output, **options)  # type: ignore[misc]
+    gradients = Specimen.gradients(self, *arrays, grad_output=grad_output, **options)  # type: ignore[misc]
     grad_output *= 2
-    return found
+    return gradients
 
 
 @fault("harness", "a window of 0 returns the values themselves", "own_value", step="__call__")
@@ -195,10 +195,13 @@ def every_20th_call_wrong(self: Any, *arrays: Array, **options: Any) -> Array:
     seen="gradients that are not zeroed",
 )
 def gradients_accumulate(self: Any, *arrays: Array, **options: Any) -> dict[str, Array]:
-    found = Specimen.gradients(self, *arrays, **options)
+    gradients = Specimen.gradients(self, *arrays, **options)
     before = self.__dict__.get("before", {})
-    self.before = {name: each.copy() for name, each in found.items()}
-    return {n: each + before[n] if n in before and before[n].shape == each.shape else each for n, each in found.items()}
+    self.before = {name: gradient.copy() for name, gradient in gradients.items()}
+    return {
+        n: gradient + before[n] if n in before and before[n].shape == gradient.shape else gradient
+        for n, gradient in gradients.items()
+    }
 
 
 for _tensor in ("query", "key"):
@@ -211,10 +214,10 @@ for _tensor in ("query", "key"):
         name=f"{_tensor}_offset_ignored",
     )
     def _offset_ignored(self: Specimen, *arrays: Array, tensor: str = _tensor, **options: Any) -> Array:
-        given = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
-        storage = given[tensor] if given[tensor].base is None else given[tensor].base
-        given[tensor] = np.resize(storage.ravel(order="K"), given[tensor].shape)
-        return Specimen.__call__(self, **given)
+        arguments = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
+        storage = arguments[tensor] if arguments[tensor].base is None else arguments[tensor].base
+        arguments[tensor] = np.resize(storage.ravel(order="K"), arguments[tensor].shape)
+        return Specimen.__call__(self, **arguments)
 
 
 for _mask in ("attention_mask", "global_attention_mask"):
@@ -228,10 +231,10 @@ for _mask in ("attention_mask", "global_attention_mask"):
         name=f"{_mask}_strides_ignored",
     )
     def _mask_strides_ignored(self: Specimen, *arrays: Array, mask: str = _mask, **options: Any) -> Array:
-        given = options.get(mask)
-        if given is not None:
-            storage = given if given.base is None else given.base
-            options[mask] = np.resize(storage.ravel(order="K"), given.shape)
+        passed = options.get(mask)
+        if passed is not None:
+            storage = passed if passed.base is None else passed.base
+            options[mask] = np.resize(storage.ravel(order="K"), passed.shape)
         return Specimen.__call__(self, *arrays, **options)
 
 
@@ -251,10 +254,10 @@ def global_strides_ignored(self: Specimen, *arrays: Array, **options: Any) -> Ar
     seen="expanded inputs in kernels",
 )
 def batch_stride_assumed(self: Specimen, *arrays: Array, **options: Any) -> Array:
-    given = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
-    if given["value"].strides[0] == 0:
-        given["value"] = np.concatenate([given["value"][:1], np.full_like(given["value"][1:], 7)])
-    return Specimen.__call__(self, **given)
+    arguments = {**dict(zip(("query", "key", "value"), arrays, strict=False)), **options}
+    if arguments["value"].strides[0] == 0:
+        arguments["value"] = np.concatenate([arguments["value"][:1], np.full_like(arguments["value"][1:], 7)])
+    return Specimen.__call__(self, **arguments)
 
 
 def _ragged(query: Array, options: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ SUBSETS = "gradient_subsets"
 )
 def output_scaled_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
-    return output * output.dtype.type(1 + 1 / 64) if saved.asked else output
+    return output * output.dtype.type(1 + 1 / 64) if saved.wanted else output
 
 
 @fault(
@@ -37,7 +37,7 @@ def output_scaled_with_gradients(self: Differentiated, saved: Saved) -> Array:
 )
 def output_dropped_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
-    if saved.asked:
+    if saved.wanted:
         output.ravel()[::5] = 0
     return output
 
@@ -52,7 +52,7 @@ def output_dropped_with_gradients(self: Differentiated, saved: Saved) -> Array:
 )
 def output_dtype_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
-    return output.astype(np.float32 if output.dtype == np.float64 else np.float64) if saved.asked else output
+    return output.astype(np.float32 if output.dtype == np.float64 else np.float64) if saved.wanted else output
 
 
 @fault(
@@ -65,7 +65,7 @@ def output_dtype_with_gradients(self: Differentiated, saved: Saved) -> Array:
 )
 def forward_in_half_with_gradients(self: Differentiated, saved: Saved) -> Array:
     kept = saved.arrays["value"]
-    if saved.asked:
+    if saved.wanted:
         saved.arrays["value"] = kept.astype(np.float16).astype(kept.dtype)
     output = Differentiated.forward(self, saved)
     saved.arrays["value"] = kept
@@ -77,7 +77,7 @@ def forward_in_half_with_gradients(self: Differentiated, saved: Saved) -> Array:
 )
 def output_rounded_otherwise_with_gradients(self: Differentiated, saved: Saved) -> Array:
     output = Differentiated.forward(self, saved)
-    return np.nextafter(output, output.dtype.type(9)) if "key" in saved.asked else output
+    return np.nextafter(output, output.dtype.type(9)) if "key" in saved.wanted else output
 
 
 @fault(
@@ -91,9 +91,9 @@ def output_rounded_otherwise_with_gradients(self: Differentiated, saved: Saved) 
 )
 def output_overwritten_by_backward(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     output = saved.output.detach().numpy()
-    found = Differentiated.backward(self, saved, grad_output)
+    gradients = Differentiated.backward(self, saved, grad_output)
     output *= grad_output
-    return found
+    return gradients
 
 
 @fault(
@@ -103,10 +103,10 @@ def output_overwritten_by_backward(self: Differentiated, saved: Saved, grad_outp
     step="hand_back",
     of=Differentiated,
 )
-def gradients_by_place(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    packed = [found[name] for name in saved.asked]
+def gradients_by_place(self: Differentiated, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    packed = [gradients[name] for name in saved.wanted]
     places = {name: min(place, len(packed) - 1) for place, name in enumerate(saved.arrays)}
-    return [packed[places[name]] if name in saved.asked else None for name in saved.arrays]
+    return [packed[places[name]] if name in saved.wanted else None for name in saved.arrays]
 
 
 @fault(
@@ -117,10 +117,10 @@ def gradients_by_place(self: Differentiated, saved: Saved, found: dict[str, Arra
     of=Differentiated,
     seen="a tuple built of the gradients that are needed",
 )
-def frozen_keys_shift(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    if "key" not in saved.asked:
-        found = {**found, "value": found["key"]}
-    return Differentiated.hand_back(self, saved, found)
+def frozen_keys_shift(self: Differentiated, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    if "key" not in saved.wanted:
+        gradients = {**gradients, "value": gradients["key"]}
+    return Differentiated.hand_back(self, saved, gradients)
 
 
 @fault(
@@ -131,9 +131,9 @@ def frozen_keys_shift(self: Differentiated, saved: Saved, found: dict[str, Array
     of=Differentiated,
     seen="needs_input_grad[0] asked for all",
 )
-def frozen_queries_freeze_all(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    handed = Differentiated.hand_back(self, saved, found)
-    return handed if "query" in saved.asked else [None] * len(handed)
+def frozen_queries_freeze_all(self: Differentiated, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    handed = Differentiated.hand_back(self, saved, gradients)
+    return handed if "query" in saved.wanted else [None] * len(handed)
 
 
 @fault(
@@ -144,10 +144,10 @@ def frozen_queries_freeze_all(self: Differentiated, saved: Saved, found: dict[st
     of=Differentiated,
 )
 def row_sums_with_values_only(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
-    found = Differentiated.backward(self, saved, grad_output)
-    if "value" not in saved.asked:
-        found["query"] = found["query"] + saved.arrays["key"]
-    return found
+    gradients = Differentiated.backward(self, saved, grad_output)
+    if "value" not in saved.wanted:
+        gradients["query"] = gradients["query"] + saved.arrays["key"]
+    return gradients
 
 
 @fault(
@@ -159,8 +159,8 @@ def row_sums_with_values_only(self: Differentiated, saved: Saved, grad_output: A
     seen="a workspace of the graph that is added to",
 )
 def second_backward_doubled(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
-    found = Differentiated.backward(self, saved, grad_output)
-    return {name: each * each.dtype.type(1 + saved.passes) for name, each in found.items()}
+    gradients = Differentiated.backward(self, saved, grad_output)
+    return {name: gradient * gradient.dtype.type(1 + saved.passes) for name, gradient in gradients.items()}
 
 
 @fault(
@@ -172,8 +172,8 @@ def second_backward_doubled(self: Differentiated, saved: Saved, grad_output: Arr
     seen="buffers freed after the first",
 )
 def second_backward_empty(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
-    found = Differentiated.backward(self, saved, grad_output)
-    return {name: np.zeros_like(each) if saved.passes else each for name, each in found.items()}
+    gradients = Differentiated.backward(self, saved, grad_output)
+    return {name: np.zeros_like(gradient) if saved.passes else gradient for name, gradient in gradients.items()}
 
 
 @fault(
@@ -186,9 +186,9 @@ def second_backward_empty(self: Differentiated, saved: Saved, grad_output: Array
 def saved_query_scaled(self: Differentiated, saved: Saved, grad_output: Array) -> dict[str, Array]:
     query = saved.kept.setdefault("query", saved.arrays["query"].copy())
     saved.arrays["query"] = query
-    found = Differentiated.backward(self, saved, grad_output)
+    gradients = Differentiated.backward(self, saved, grad_output)
     query *= 2
-    return found
+    return gradients
 
 
 @fault(
@@ -199,8 +199,8 @@ def saved_query_scaled(self: Differentiated, saved: Saved, grad_output: Array) -
     of=Differentiated,
     seen="fused accumulation of gradients",
 )
-def gradient_overwritten(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    return _into_grad(self, saved, found, lambda there, gradient: gradient)
+def gradient_overwritten(self: Differentiated, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    return _into_grad(self, saved, gradients, lambda before, gradient: gradient)
 
 
 @fault(
@@ -211,18 +211,18 @@ def gradient_overwritten(self: Differentiated, saved: Saved, found: dict[str, Ar
     of=Differentiated,
     seen="fused accumulation of gradients, which are handed back as well",
 )
-def gradient_added_twice(self: Differentiated, saved: Saved, found: dict[str, Array]) -> list[Array | None]:
-    return _into_grad(self, saved, found, lambda there, gradient: there + 2 * gradient)
+def gradient_added_twice(self: Differentiated, saved: Saved, gradients: dict[str, Array]) -> list[Array | None]:
+    return _into_grad(self, saved, gradients, lambda before, gradient: before + 2 * gradient)
 
 
-def _into_grad(self: Differentiated, saved: Saved, found: dict[str, Array], change: Any) -> list[Array | None]:
-    """Writes to the `.grad` of the arguments that have one, and hands back the other gradients."""
-    handed = Differentiated.hand_back(self, saved, found)
+def _into_grad(self: Differentiated, saved: Saved, gradients: dict[str, Array], change: Any) -> list[Array | None]:
+    """Write to the `.grad` of the arguments that have one, and return the other gradients."""
+    handed = Differentiated.hand_back(self, saved, gradients)
     for place, name in enumerate(saved.arrays):
         grad = saved.tensors[name].grad
-        if name in saved.asked and grad is not None:
-            there = grad.numpy()
-            there[...] = change(there, found[name])
+        if name in saved.wanted and grad is not None:
+            before = grad.numpy()
+            before[...] = change(before, gradients[name])
             handed[place] = None
     return handed
 

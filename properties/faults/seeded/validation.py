@@ -1,4 +1,4 @@
-"""Faults of the errors: bad input that is taken for good, or refused in other words."""
+"""Faults of validation: bad input that is accepted, or refused with another error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueband.properties.faults.specimens.validating import Validating, expect
 
 
 def _hole(step: str, story: str, name: str, seen: str = "") -> None:
-    """A rule that is missing."""
+    """Register a fault in which a rule is missing."""
 
     def missing(self: Validating, *_: Any) -> None:
         return None

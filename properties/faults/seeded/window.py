@@ -9,7 +9,7 @@ from trueband.properties.faults.specimens.plain import Array, Call, Specimen
 
 
 def offset(call: Call) -> Array:
-    """(n, n): how far each key is ahead of each row."""
+    """Return (n, n): how far each key is ahead of each row."""
     position = np.arange(call.real.shape[1])
     return position[None, :] - position[:, None]
 

@@ -1,1 +1,1 @@
-"""Correct kernels that seeded faults are patches of."""
+"""Correct kernels, which seeded faults patch."""

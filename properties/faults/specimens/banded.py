@@ -1,6 +1,6 @@
 """A correct kernel for long sequences: a block of rows at a time, with the keys that any of them sees.
 
-It costs what is linear in the tokens. Shapes: s rows in a block, m keys that they see.
+Its cost is linear in the tokens. Shapes: s rows in a block, m keys that they see.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Banded(Specimen):
         return output
 
     def inputs(self, call: Call, b: int, far: bool) -> list[Array]:
-        """(h, n, d) query, key and value of one kind of rows."""
+        """Return query, key and value, (h, n, d) each, of one kind of rows."""
         return self.far_inputs(call, b) if far else self.local_inputs(call, b)
 
     def blocks(self, call: Call, b: int) -> Iterator[tuple[bool, Array, Array, Array]]:
-        """(far, rows (s,), columns (m,), seen (h, s, m)): blocks of local rows, then of global ones."""
+        """Yield (far, rows (s,), columns (m,), seen (h, s, m)) of blocks of local rows, then of global ones."""
         tokens = call.real.shape[1]
         local, flagged = call.real[b] & ~call.flagged[b], np.flatnonzero(call.flagged[b])
         for first in range(0, tokens, BLOCK):
@@ -46,17 +46,17 @@ class Banded(Specimen):
             yield True, rows, columns, np.ones((len(call.dilations), len(rows), len(columns)), bool)
 
     def columns(self, call: Call, b: int, rows: Array) -> Array:
-        """(m,) real tokens that a block of local rows may see."""
+        """Return the real tokens (m,) that a block of local rows may see."""
         reach, position = call.window * max(call.dilations), np.arange(call.real.shape[1])
         near = (position >= rows[0] - reach) & (position <= rows[-1] + (0 if call.causal else reach))
         return np.flatnonzero((near | call.flagged[b]) & call.real[b])
 
     def far_columns(self, call: Call, b: int) -> Array:
-        """(m,) what rows of global tokens see."""
+        """Return the tokens (m,) that rows of global tokens see."""
         return np.flatnonzero(call.real[b])
 
     def seen(self, call: Call, b: int, rows: Array, columns: Array) -> Array:
-        """(h, s, m): the band and the global keys."""
+        """Return (h, s, m): the band and the global keys."""
         ahead = columns[None, :] - rows[:, None]
         bands = [
             (abs(ahead) <= call.window * d) & (ahead % d == 0) & ~((ahead > 0) & call.causal) for d in call.dilations
@@ -64,7 +64,7 @@ class Banded(Specimen):
         return np.array(bands) | call.flagged[b][columns]
 
     def store(self, call: Call, output: Array, rows: Array, block: Array) -> None:
-        """Write a block of rows; those that see nothing are 0, and are left to the other kind."""
+        """Write a block of rows; rows that see nothing are 0, and are left to the other kind."""
         output[:, rows] += block
 
     # --- backward
@@ -84,8 +84,8 @@ class Banded(Specimen):
                 self.add_query(call, of_query, rows, parts[0])
                 self.add_key(call, of_key, rows, columns, parts[1])
                 self.add_value(call, of_value, rows, columns, parts[2])
-        found = self.collect(call, totals[0], totals[1], query.dtype)
-        return found | self.of_head_mask(call, grad_output, query.dtype, options)
+        gradients = self.collect(call, totals[0], totals[1], query.dtype)
+        return gradients | self.of_head_mask(call, grad_output, query.dtype, options)
 
     def add_query(self, call: Call, total: Array, rows: Array, part: Array) -> None:
         total[:, rows] += part

@@ -19,14 +19,14 @@ class Chunked(Specimen):
         return self.mask_heads(call, self.put_far_rows(call, b, self.local_rows(call, b)))
 
     def local_rows(self, call: Call, b: int) -> Array:
-        """(h, n, d): all chunks, one after the other."""
+        """Return (h, n, d): all chunks, one after another."""
         tokens = call.real.shape[1]
         size = max(call.window * max(call.dilations), 1)
         chunks = [self.chunk(call, b, first, size) for first in range(0, tokens, size)]
         return self.join(chunks, tokens)
 
     def chunk(self, call: Call, b: int, first: int, size: int) -> Array:
-        """(h, s, d): the rows from `first` on, those behind the end of the sequence included."""
+        """Return (h, s, d): the rows from `first` on, those beyond the end of the sequence included."""
         query, key, value = self.local_inputs(call, b)
         tokens = call.real.shape[1]
         rows, near = np.arange(first, first + size), self.gathered(first, size, tokens)
@@ -46,21 +46,21 @@ class Chunked(Specimen):
         return self.weigh(call, p, value[:, index])
 
     def gathered(self, first: int, size: int, tokens: int) -> Array:
-        """(3 s,): positions of the chunk and of its neighbors; those outside of the sequence are masked later."""
+        """Return (3 s,): the positions of the chunk and its neighbors; those outside the sequence are masked later."""
         return np.arange(first - size, first + 2 * size)
 
     def global_columns(self, call: Call, b: int) -> Array:
-        """(g,): positions of the global tokens."""
+        """Return (g,): the positions of the global tokens."""
         return np.flatnonzero(call.flagged[b])
 
     def attendable(self, call: Call, b: int, near: Array) -> Array:
-        """(3 s,): real tokens inside of the sequence that are not global."""
+        """Return (3 s,): the real tokens inside the sequence that are not global."""
         tokens = call.real.shape[1]
         at = np.clip(near, 0, tokens - 1)
         return (near >= 0) & (near < tokens) & call.real[b][at] & ~call.flagged[b][at]
 
     def window_part(self, call: Call, rows: Array, near: Array) -> Array:
-        """(h, s, 3 s): the band, which cuts two corners off the gathered keys."""
+        """Return (h, s, 3 s): the band, which cuts two corners off the gathered keys."""
         ahead = near[None, :] - rows[:, None]
         return np.array([self.before(call, ahead, d) & self.after(call, ahead, d) for d in call.dilations])
 

@@ -16,14 +16,14 @@ Array = np.ndarray
 
 @dataclass
 class Call:
-    """One call, read: arrays as given, masks spelled out.
+    """One call with its masks spelled out.
 
     Attributes:
         local, far: (query, key, value) for the rows of local and of global tokens, (b, h, n, d) each.
-        real, flagged: (b, n); flags on masked tokens already dropped.
-        dilations: one for each head.
+        real, flagged: real and global tokens, (b, n); flags on masked tokens are already dropped.
+        dilations: the dilation of each head.
         shared: which of query, key, value the rows of global tokens share with the local rows.
-        index: of the sequence at hand in the batch.
+        index: the place of the sequence in the batch.
     """
 
     local: tuple[Array, Array, Array]
@@ -44,7 +44,7 @@ class Specimen:
     """The operator of the contract. Call it, or ask for its gradients.
 
     Attributes:
-        library: of its arrays.
+        library: the library of its arrays.
     """
 
     library = "numpy"
@@ -75,9 +75,9 @@ class Specimen:
         batch, heads, tokens, head_dim = query.shape
         real = np.ones((batch, tokens), bool) if attention_mask is None else attention_mask
         flagged = np.zeros((batch, tokens), bool) if global_attention_mask is None else global_attention_mask
-        given = (query_global, key_global, value_global)
+        separate = (query_global, key_global, value_global)
         local = (query, key, value)
-        far = [own if other is None else other for own, other in zip(local, given, strict=True)]
+        far = [own if other is None else other for own, other in zip(local, separate, strict=True)]
         return Call(
             local,
             (far[0], far[1], far[2]),
@@ -96,11 +96,11 @@ class Specimen:
         return flagged & real
 
     def clean(self, call: Call, b: int, arrays: tuple[Array, ...]) -> list[Array]:
-        """Arrays of one sequence, wide, with whatever masked tokens hold replaced by 0."""
+        """Return wide arrays of one sequence, with the numbers of masked tokens replaced by 0."""
         return [np.where(call.real[b][None, :, None], array[b], 0).astype(call.wide) for array in arrays]
 
     def in_band(self, call: Call, b: int, dilation: int) -> Array:
-        """(n, n): the band of one head."""
+        """Return (n, n): the band of one head."""
         position = np.arange(call.real.shape[1])
         ahead = position[None, :] - position[:, None]
         near = abs(ahead) <= call.window * dilation
@@ -109,13 +109,13 @@ class Specimen:
         return near & (ahead % dilation == 0)
 
     def local_keys(self, call: Call, b: int) -> Array:
-        """(h, n, n): what local rows attend."""
+        """Return (h, n, n): what local rows attend."""
         bands = np.array([self.in_band(call, b, dilation) for dilation in call.dilations])
         keys = (bands | call.flagged[b][None, None, :]) & call.real[b][None, None, :]
         return keys & (call.real[b] & ~call.flagged[b])[None, :, None]
 
     def far_keys(self, call: Call, b: int) -> Array:
-        """(h, n, n): what rows of global tokens attend."""
+        """Return (h, n, n): what rows of global tokens attend."""
         keys = call.flagged[b][:, None] & call.real[b][None, :]
         return np.repeat(keys[None], len(call.dilations), axis=0)
 
@@ -142,17 +142,17 @@ class Specimen:
         return probabilities @ value
 
     def rows(self, call: Call, inputs: list[Array], keys: Array) -> tuple[Array, Array]:
-        """Probabilities and output of one kind of rows."""
+        """Return the probabilities and the output of one kind of rows."""
         query, key, value = inputs
         probabilities = self.softmax(call, self.scores(call, query, key), keys)
         return probabilities, self.weigh(call, probabilities, value)
 
     def sequence(self, call: Call, b: int) -> Array:
-        """(h, n, d): the output of one sequence of the batch."""
+        """Return (h, n, d): the output of one sequence of the batch."""
         return self.mask_heads(call, self.unmasked(call, b))
 
     def unmasked(self, call: Call, b: int) -> Array:
-        """(h, n, d): the output of one sequence before the head mask."""
+        """Return (h, n, d): the output of one sequence before the head mask."""
         call.index = b
         _, local = self.rows(call, self.local_inputs(call, b), self.local_keys(call, b))
         return self.put_far_rows(call, b, local)
@@ -186,20 +186,20 @@ class Specimen:
             for store, inputs, keys in kinds:
                 for total, part in zip(store, self.rows_backward(call, inputs, keys, upstream), strict=True):
                     total[b] = part
-        found = self.collect(call, local, far, query.dtype)
-        return found | self.of_head_mask(call, grad_output, query.dtype, options)
+        gradients = self.collect(call, local, far, query.dtype)
+        return gradients | self.of_head_mask(call, grad_output, query.dtype, options)
 
     def of_head_mask(
         self, call: Call, grad_output: Array, dtype: np.dtype[Any], options: dict[str, Any]
     ) -> dict[str, Array]:
-        """The gradient of the head mask, if there is one."""
+        """Return the gradient of the head mask, if there is one."""
         if options.get("head_mask") is None:
             return {}
         parts = [self.heads(call, b, grad_output) for b in range(len(grad_output))]
         return {"head_mask": np.sum(parts, axis=0, dtype=call.wide).astype(dtype)}
 
     def heads(self, call: Call, b: int, grad_output: Array) -> Array:
-        """(h,): what one sequence adds to the gradient of the head mask."""
+        """Return (h,): what one sequence adds to the gradient of the head mask."""
         (upstream,) = self.clean(call, b, (grad_output,))
         return (self.unmasked(call, b) * upstream).sum(axis=(1, 2))
 

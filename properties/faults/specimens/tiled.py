@@ -18,7 +18,7 @@ class Tiled(Specimen):
         return probabilities, self.online(call, query, key, value, keys)
 
     def online(self, call: Call, query: Array, key: Array, value: Array, keys: Array) -> Array:
-        """(h, n, d): the output, one tile of keys after the other."""
+        """Return (h, n, d): the output, one tile of keys after another."""
         shape = (*query.shape[:2], 1)
         top = np.full(shape, -np.inf, call.wide)
         total: Array = np.zeros(shape, call.wide)
@@ -41,11 +41,11 @@ class Tiled(Specimen):
         return np.maximum(top, scores.max(axis=-1, keepdims=True))
 
     def tile_weights(self, call: Call, scores: Array, top: Array) -> Array:
-        """(h, n, t): exp(s - m); a row that has seen no key yet has only zeros."""
+        """Return (h, n, t): exp(s - m); a row that has seen no key yet has only zeros."""
         return np.exp(scores - np.where(np.isfinite(top), top, 0)).astype(call.wide)
 
     def rescale(self, call: Call, top: Array, higher: Array, first: int) -> Array:
-        """(h, n, 1): what the sums so far are multiplied with."""
+        """Return (h, n, 1): the factor of the sums so far."""
         return np.where(np.isfinite(top), np.exp(top - higher), 0).astype(call.wide)
 
     def add_sum(self, total: Array, rescale: Array, weights: Array) -> Array:

@@ -60,8 +60,8 @@ class Validating(Specimen):
         expect("window", isinstance(window, int) and window >= 0, "an int >= 0", window)
 
     def check_dilation(self, dilation: Any, heads: int) -> None:
-        each = [dilation] * heads if isinstance(dilation, int) else list(dilation)
-        expect("dilation", len(each) == heads and min(each) >= 1, f"an int >= 1 or {heads} of them", dilation)
+        dilations = [dilation] * heads if isinstance(dilation, int) else list(dilation)
+        expect("dilation", len(dilations) == heads and min(dilations) >= 1, f"an int >= 1 or {heads} of them", dilation)
 
     def check_scale(self, scale: float | None) -> None:
         expect("scale", scale is None or math.isfinite(scale), "a finite number", scale)
@@ -74,6 +74,6 @@ class Validating(Specimen):
 
 
 def expect(name: str, right: bool, wanted: object, got: object) -> None:
-    """ValueError in the contract's words."""
+    """Raise the contract's ValueError unless the condition holds."""
     if not right:
         raise ValueError(f"{name}: expected {wanted}, got {got!r}")

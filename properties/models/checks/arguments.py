@@ -44,9 +44,9 @@ def check_head_masks(probe: ModelProbe) -> Iterator[Verdict]:
 def check_inputs_embeds(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on the same embeddings, which another run may round otherwise."""
     case = probe.case
-    given = {name: array for name, array in case.inputs.items() if name != "input_ids"}
-    given["inputs_embeds"] = case.words[case.inputs["input_ids"]]
-    yield from judge_all(case, given, probe.forward_of(given))
+    inputs = {name: array for name, array in case.inputs.items() if name != "input_ids"}
+    inputs["inputs_embeds"] = case.words[case.inputs["input_ids"]]
+    yield from judge_all(case, inputs, probe.forward_of(inputs))
 
 
 @model_check(
@@ -104,13 +104,13 @@ def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
         yield claim(right, f"bad {argument}: expected ValueError '{argument}: expected ..., got ...', got {said}")
 
 
-def scaled_values(case: ModelCase, given: Weights, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
+def scaled_values(case: ModelCase, weights: Weights, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
     """The weights with the rows of each head's value projection times the mask (layers, heads)."""
-    state = dict(given)
+    state = dict(weights)
     for layer, factors in enumerate(mask):
         pruned = case.pruned[layer] if case.pruned else ()
         left = np.delete(factors, pruned)
-        for key, array in given.items():
+        for key, array in weights.items():
             in_layer = f"layers.{layer}." in key or f"layer.{layer}." in key
             if in_layer and any(part in key for part in parts):
                 rows = np.repeat(factors if "crossattention" in key else left, case.head_dim)

@@ -37,8 +37,8 @@ def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
     case = seeing(probe.case).replace(layers=1, windows=probe.case.windows[:1], pruned=probe.case.pruned[:1])
     inputs, model = step_inputs(case), calm(case)
     expected = Expected.of(case, inputs, model, how=AUTOCAST)
-    for told, regime in REGIMES.items():
-        what = f", {told} under autocast"
+    for mode, regime in REGIMES.items():
+        what = f", {mode} under autocast"
         trained = probe.train(model, [(inputs, 1.0)], regime)
         output = trained.outputs[0]
         for tap, states in (
@@ -47,20 +47,20 @@ def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
             ("logits", [expected.step.logits]),
         ):
             for i, state in enumerate(states or ()):
-                found = output[tap] if tap == "logits" else output[tap][i]
+                computed = output[tap] if tap == "logits" else output[tap][i]
                 at = "" if tap == "logits" else f"[{i}]"
-                yield judge(found, expected.value(state), expected.bound_of(state), f"{tap}{at}{what}")
+                yield judge(computed, expected.value(state), expected.bound_of(state), f"{tap}{at}{what}")
         yield judge_loss(expected, output, what)
         if not regime.backward:
             continue
         yield from judge_gradients(case, expected, trained, what=what)
         for name in case.state:
-            gradient, found = expected.step.gradients[name], trained.gradients.get(name)
-            if name in BUFFERS or found is None or not isinstance(gradient, Stochastic):
+            gradient, computed = expected.step.gradients[name], trained.gradients.get(name)
+            if name in BUFFERS or computed is None or not isinstance(gradient, Stochastic):
                 continue
             along = gradient.along(gradient.value)
             told_of = f"gradient of {name}, product with the reference's{what}"
-            yield judge((found * gradient.value).sum(), along.value, expected.bound_of(along), told_of)
+            yield judge((computed * gradient.value).sum(), along.value, expected.bound_of(along), told_of)
 
 
 def calm(case: ModelCase) -> Model:

@@ -13,7 +13,7 @@ from trueband.properties.results.verdict import Verdict, judge_exact
 
 @model_check("the same call of the same model gives the same, bit for bit", needs=["deterministic"])
 def check_deterministic(probe: ModelProbe) -> Iterator[Verdict]:
-    """Exact with deterministic, which is declared; asked of nobody else."""
+    """Exact with deterministic, which is declared; no other model is held to it."""
     first, again = probe.forward(), probe.forward()
     for name in ("encoder_hidden_states", "hidden_states"):
         for i, (tap, same) in enumerate(zip(first.get(name, []), again.get(name, []), strict=True)):

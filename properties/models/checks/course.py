@@ -34,15 +34,15 @@ def check_overwritten_weights(probe: ModelProbe) -> Iterator[Verdict]:
     copy_, .data, an optimizer's step and others: a copy that was made at an earlier call is one of old weights."""
     case = seeing(probe.case)
     inputs, state = step_inputs(case), case.state
-    steps, states, told = [Step(inputs, READ), Step(inputs, READ_IN_TRAINING)], [state] * 2, ["at first"] * 2
+    steps, states, moments = [Step(inputs, READ), Step(inputs, READ_IN_TRAINING)], [state] * 2, ["at first"] * 2
     for i in probe.random.permutation(len(WAYS))[:WRITTEN]:
         state = halved(state, probe.random)
         steps += [Step(inputs, READ, state=state, way=WAYS[i]), Step(inputs, READ_IN_TRAINING)]
-        states, told = [*states, state, state], [*told, *[f"after {WAYS[i]}"] * 2]
-    for step, now, when, one in zip(steps, states, told, _course(probe, case, steps), strict=True):
+        states, moments = [*states, state, state], [*moments, *[f"after {WAYS[i]}"] * 2]
+    for step, now, moment, trained in zip(steps, states, moments, _course(probe, case, steps), strict=True):
         mode = "training" if step.regime.training else "evaluation"
-        for verdict in judge_all(case, inputs, one.outputs[0], now):
-            yield said(verdict, f"in {mode}, {when}")
+        for verdict in judge_all(case, inputs, trained.outputs[0], now):
+            yield said(verdict, f"in {mode}, {moment}")
 
 
 @model_check(
@@ -64,7 +64,7 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
         Step(inputs, Regime(frozen=frozen), clear, after, way),
         Step(inputs),
     ]
-    told = (
+    descriptions = (
         "of a first step",
         "of two steps",
         f"cleared to {clear} after {way}, {kind} frozen",
@@ -72,19 +72,19 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
     )
     old, new = Expected.of(case, inputs), Expected.of(case, inputs, case.model.with_state(after))
     course = _course(probe, case, steps)
-    for expected, one, what, times in zip((old, old, new, new), course, told, (1, 2, 1, 2), strict=True):
-        cut = one is course[2]
+    for expected, trained, what, times in zip((old, old, new, new), course, descriptions, (1, 2, 1, 2), strict=True):
+        cut = trained is course[2]
         for name in case.state:
             if name in BUFFERS:
                 continue
             summed = times - (name in frozen) if expected is new else times
-            found = one.gradients.get(name)
+            gradient = trained.gradients.get(name)
             if cut and name in frozen and clear == "none":
-                yield claim(found is None, f"gradient of {name}, {what}: expected none, got one")
+                yield claim(gradient is None, f"gradient of {name}, {what}: expected none, got one")
                 continue
             right, bound = expected.gradient(name) * summed, expected.bound(name)
             yield judge(
-                np.zeros(right.shape) if found is None else found,
+                np.zeros(right.shape) if gradient is None else gradient,
                 right,
                 bound.scaled(summed) if summed else Bound({"frozen": np.zeros(right.shape)}),
                 f"gradient of {name}, {what}",

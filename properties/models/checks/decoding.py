@@ -42,8 +42,8 @@ def check_beam_scores(probe: ModelProbe) -> Iterator[Verdict]:
     written = probe.generate(probe.candidate, inputs, **options)
     expected, bound = _scores(probe, inputs, written.sequences, options)
     yield judge(written.sequences_scores, expected, bound, f"score of a sequence with {options}")
-    told, errors = (each.reshape(probe.case.batch, -1) for each in (written.sequences_scores, bound.total))
-    rising = np.maximum(np.diff(told, axis=1), 0.0)
+    scores, errors = (array.reshape(probe.case.batch, -1) for array in (written.sequences_scores, bound.total))
+    rising = np.maximum(np.diff(scores, axis=1), 0.0)
     both = Bound({"errors of two scores": errors[:, 1:] + errors[:, :-1]})
     yield judge(rising, np.zeros_like(rising), both, f"what a score is above the one before it, with {options}")
 
@@ -71,8 +71,8 @@ def check_best_beams(probe: ModelProbe) -> Iterator[Verdict]:
     beams = draw.beams() | {"num_return_sequences": 1, "max_new_tokens": 2} | draw.ends()
     greedy = probe.generate(probe.candidate, inputs, **beams | {"num_beams": 1}).sequences
     least, least_bound = _scores(probe, inputs, greedy, beams)
-    found = probe.generate(probe.candidate, inputs, **beams).sequences
-    best, best_bound = _scores(probe, inputs, found, beams)
+    sequences = probe.generate(probe.candidate, inputs, **beams).sequences
+    best, best_bound = _scores(probe, inputs, sequences, beams)
     lacking, what = np.maximum(least - best, 0.0), f"what the beam lacks to greedy, with {beams}"
     if _among_the_first(probe, inputs, int(greedy[0, 1]), beams["num_beams"]):
         yield judge(lacking, np.zeros(1), least_bound + best_bound, what)
@@ -94,7 +94,7 @@ def check_sampled_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     """By margin: a token may be drawn if some scores within the errors leave it. Exact with deterministic: the seed."""
     case, inputs = probe.case, decoding_inputs(probe.case)
     draw = Draw(case, inputs, 10)
-    options = draw.length(least=3) | draw.ends() | draw.sampling() | {"num_return_sequences": draw.one(1, 3)}
+    options = draw.length(least=3) | draw.ends() | draw.sampling() | {"num_return_sequences": draw.choice(1, 3)}
     sequences = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     if probe.has("deterministic"):
         again = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
@@ -119,7 +119,7 @@ def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     case, inputs = probe.case, decoding_inputs(probe.case)
     draw = Draw(case, inputs, 11)
     length = draw.length(least=3)
-    limit = draw.one({"top_k": 1}, {"top_k": 0, "temperature": 1e-12}, {"top_k": 0, "top_p": 1e-12})
+    limit = draw.choice({"top_k": 1}, {"top_k": 0, "temperature": 1e-12}, {"top_k": 0, "top_p": 1e-12})
     options = length | limit | {"do_sample": True}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     yield from conditions(judge_form(case, inputs, drawn, length))
@@ -130,8 +130,8 @@ def check_sampling_limits(probe: ModelProbe) -> Iterator[Verdict]:
     options = flat | {"top_k": 2, "num_return_sequences": 32, "max_new_tokens": 1}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     best, third = _two_best(probe, inputs, drawn[:1])
-    told = f"expected both of the two best, {best}, to be drawn, got {sorted(set(drawn[:, prompt].tolist()))}"
-    yield claim(set(drawn[:, prompt]) == set(best), told) if third else no_evidence(told)
+    message = f"expected both of the two best, {best}, to be drawn, got {sorted(set(drawn[:, prompt].tolist()))}"
+    yield claim(set(drawn[:, prompt]) == set(best), message) if third else no_evidence(message)
     options = flat | {"top_k": 0, "num_return_sequences": 8, "max_new_tokens": 4, "min_new_tokens": 4}
     drawn = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
     yield claim(len(np.unique(drawn, axis=0)) > 1, f"expected draws of one row that differ, got {drawn.tolist()}")
@@ -186,7 +186,7 @@ def _said(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> str:
 def _scores(probe: ModelProbe, inputs: Arrays, sequences: np.ndarray, options: dict[str, Any]) -> Scored:
     """Of sequences (rows, t) by teacher forcing, (rows,); the start token is no part of them."""
     steps = log_probabilities(probe.case, inputs, sequences[:, :-1])
-    own = [np.take_along_axis(each, sequences[:, 1:, None], axis=2)[:, :, 0] for each in steps]
+    own = [np.take_along_axis(array, sequences[:, 1:, None], axis=2)[:, :, 0] for array in steps]
     written = written_tokens(sequences, 1, end_tokens(options))
     counted = np.arange(sequences.shape[1] - 1) < written[:, None]
     return scores(LogProbabilities(*own), counted, options["length_penalty"])
@@ -197,10 +197,10 @@ def _best_of_all(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> 
     start, (end,) = probe.case.config["decoder_start_token_id"], end_tokens(options)
     before = np.array([[start, first] for first in range(VOCABULARY)])
     steps = log_probabilities(probe.case, inputs, before)  # the first step is the same in all rows
-    own = [np.stack(np.broadcast_arrays(each[:, 0].diagonal()[:, None], each[:, 1]), axis=-1) for each in steps]
+    own = [np.stack(np.broadcast_arrays(array[:, 0].diagonal()[:, None], array[:, 1]), axis=-1) for array in steps]
     counted = np.ones(own[0].shape, dtype=bool)
     counted[end, :, 1] = False
-    pairs = LogProbabilities(*(each.reshape(-1, 2) for each in own))
+    pairs = LogProbabilities(*(array.reshape(-1, 2) for array in own))
     value, bound = scores(pairs, counted.reshape(-1, 2), options["length_penalty"])
     return value.max(keepdims=True), Bound({"largest of all": bound.total.max(keepdims=True)})
 
@@ -208,7 +208,7 @@ def _best_of_all(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> 
 def _among_the_first(probe: ModelProbe, inputs: Arrays, token: int, beams: int) -> bool:
     """Whether fewer other first tokens of one row than beams may be as likely as a token, or that many are for sure."""
     start = np.array([[probe.case.config["decoder_start_token_id"]]])
-    value, error = (each[0, 0] for each in log_probabilities(probe.case, inputs, start))
+    value, error = (array[0, 0] for array in log_probabilities(probe.case, inputs, start))
     others = np.sort(np.delete(value, token))[::-1]
     apart = value[token] - others[beams - 1]
     return bool(abs(apart) > error[token] + error.max())

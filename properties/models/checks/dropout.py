@@ -16,7 +16,7 @@ from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks.training import step_inputs
 from trueband.properties.models.dropout_masks import Masks, masks_of, showing
-from trueband.properties.models.dropout_sites import Kept, embedded, kept_at, shown, sites
+from trueband.properties.models.dropout_sites import Kept, embedded, kept_at, model_showing, sites
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import judge_all
 from trueband.properties.models.training import (
@@ -52,9 +52,9 @@ def check_dropout_seeds(probe: ModelProbe) -> Iterator[Verdict]:
     other = probe.train(model, batch, Regime(seed=2, backward=False))
     yield judge_exact(again.outputs[0]["logits"], first.outputs[0]["logits"], "logits with the same seed")
     kept = [output["hidden_states"][0] != 0 for output in (*first.outputs, other.outputs[0])]
-    for told, another in (("of the next batch", kept[1]), ("of another seed", kept[2])):
+    for which, another in (("of the next batch", kept[1]), ("of another seed", kept[2])):
         both = np.stack([kept[0], another])
-        yield _pairs_differ(both, np.ones(both.shape), 0, 1 - p, f"embeddings {told}")
+        yield _pairs_differ(both, np.ones(both.shape), 0, 1 - p, f"embeddings {which}")
 
 
 @model_check(
@@ -67,25 +67,25 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     within Hoeffding's bound, each but for a probability of 2^-60."""
     case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
     inputs, precision = step_inputs(case), Precision.of(case.dtype)
-    model, asked = with_rates(case.model, hidden=p), Regime(seed=case.seed, backward=False)
-    outputs = probe.train(model, [(inputs, 1.0)] * STEPS, asked).outputs
+    model, regime = with_rates(case.model, hidden=p), Regime(seed=case.seed, backward=False)
+    outputs = probe.train(model, [(inputs, 1.0)] * STEPS, regime).outputs
     for tap, right in embedded(case, inputs).items():
-        found = np.stack([output[tap][0] for output in outputs])
-        kept = found != 0
+        states = np.stack([output[tap][0] for output in outputs])
+        kept = states != 0
         bound = (right.bound(precision).total + precision.accumulator * np.abs(right.value)) / (1 - p)
-        scaled, told = right.value / (1 - p), f"{tap}[0]"
+        scaled, place = right.value / (1 - p), f"{tap}[0]"
         yield judge(
-            found,
+            states,
             np.where(kept, scaled, 0.0),
-            Bound({"scaled": np.broadcast_to(bound, found.shape)}),
-            f"{told}, what is kept",
+            Bound({"scaled": np.broadcast_to(bound, states.shape)}),
+            f"{place}, what is kept",
         )
-        yield judge_count(int(kept.sum()), kept.size, 1 - p, told)
-        mean = float((found / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
-        away = math.sqrt(math.log(2 / MISSED) / (2 * found.size)) / (1 - p)
-        yield judge(mean, 1.0, Bound({"Hoeffding": np.asarray(away)}), f"{told}, mean of kept / not dropped")
+        yield judge_count(int(kept.sum()), kept.size, 1 - p, place)
+        mean = float((states / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
+        away = math.sqrt(math.log(2 / MISSED) / (2 * states.size)) / (1 - p)
+        yield judge(mean, 1.0, Bound({"Hoeffding": np.asarray(away)}), f"{place}, mean of kept / not dropped")
         for axis, what in enumerate(("steps", "rows of the batch", "tokens", "channels")):
-            yield _pairs_differ(kept, np.ones(kept.shape), axis, 1 - p, f"{told} of two {what}")
+            yield _pairs_differ(kept, np.ones(kept.shape), axis, 1 - p, f"{place} of two {what}")
 
 
 @model_check(
@@ -98,18 +98,18 @@ def check_dropout_sites(probe: ModelProbe) -> Iterator[Verdict]:
     reference. The number kept is binomial, and two layers, rows or heads that are independent do not keep the same,
     each but for a probability of 2^-60."""
     whole_case, p = whole(probe.case), RATES[probe.case.seed % len(RATES)]
-    found = sites(whole_case)
-    for i in probe.random.permutation(len(found))[:SITES]:
-        site = found[i]
+    places = sites(whole_case)
+    for i in probe.random.permutation(len(places))[:SITES]:
+        site = places[i]
         # 2^8 patterns inside a feed-forward, not 2^16
         case = whole_case.replace(heads=1) if site.kind == "activation" else whole_case
-        inputs, model = _whole_inputs(case), shown(case, site, p)
+        inputs, model = _whole_inputs(case), model_showing(case, site, p)
         trained = probe.train(model, [(inputs, 1.0)], Regime(seed=case.seed, backward=False))
         layers = kept_at(case, site, model, inputs, trained.outputs[0], p)
         yield from (kept.verdict for kept in layers)
         total, counts = sum(kept.totals.sum() for kept in layers), sum(kept.counts.sum() for kept in layers)
-        yield judge_count(int(counts), int(total), 1 - p, site.told)
-        yield from _independent(layers, site.told, 1 - p)
+        yield judge_count(int(counts), int(total), 1 - p, site.words)
+        yield from _independent(layers, site.words, 1 - p)
 
 
 @model_check(
@@ -130,7 +130,7 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
         shown = showing(case, kind, p, probe.random)
         before: tuple[Masks, Expected] | None = None
         for checkpointing in (False, True) if kind == again else (False,):
-            told = f", dropout {shown.told}{' and checkpointing' if checkpointing else ''}"
+            suffix = f", dropout {shown.words}{' and checkpointing' if checkpointing else ''}"
             trained = probe.train(shown.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing))
             masks = masks_of(shown, inputs, trained.outputs[0])
             if before is not None and before[0].same(masks):
@@ -138,11 +138,11 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
             else:
                 expected = Expected.of(case, inputs, shown.model, masks)
             before = masks, expected
-            yield from judge_dropped(case, expected, masks, trained, told, shown.untold)
+            yield from judge_dropped(case, expected, masks, trained, suffix, shown.unjudged)
 
 
 def judge_dropped(
-    case: ModelCase, expected: Expected, masks: Masks, trained: Trained, told: str, untold: Collection[str]
+    case: ModelCase, expected: Expected, masks: Masks, trained: Trained, suffix: str, unjudged: Collection[str]
 ) -> Iterator[Verdict]:
     """A step of which the masks were read off its own output, against the reference's with the same masks."""
     output, clear = trained.outputs[0], True
@@ -152,14 +152,14 @@ def judge_dropped(
     ):
         for i, state in enumerate(states or ()):
             bound = expected.bound_of(state)
-            yield judge(output[tap][i], expected.value(state), bound, f"{tap}[{i}]{told}, nearest that it may be")
+            yield judge(output[tap][i], expected.value(state), bound, f"{tap}[{i}]{suffix}, nearest that it may be")
             if i and tap in masks.next_best:
                 clear &= bool((masks.next_best[tap][i - 1] > 2 * bound.total.max(axis=-1)).all())
     if not clear:
-        yield no_evidence(f"gradients{told}")
+        yield no_evidence(f"gradients{suffix}")
         return
-    yield judge_loss(expected, output, told)
-    yield from judge_gradients(case, expected, trained, what=told, untold=untold)
+    yield judge_loss(expected, output, suffix)
+    yield from judge_gradients(case, expected, trained, what=suffix, unjudged=unjudged)
 
 
 def readable(probe: ModelProbe) -> ModelCase:
@@ -211,8 +211,8 @@ def _whole_inputs(case: ModelCase) -> Arrays:
 def judge_count(kept: int, total: int, rate: float, what: str) -> Verdict:
     """How many of `total` are kept, each with the probability `rate` on its own."""
     below, above = binomial_tails(kept, total, rate)
-    told = f"{what}: expected about {rate * total:.0f} of {total} elements to be kept, got {kept}"
-    return claim(min(below, above) >= MISSED, told)
+    message = f"{what}: expected about {rate * total:.0f} of {total} elements to be kept, got {kept}"
+    return claim(min(below, above) >= MISSED, message)
 
 
 def binomial_tails(kept: int, total: int, rate: float) -> tuple[float, float]:
@@ -228,20 +228,20 @@ def binomial_tails(kept: int, total: int, rate: float) -> tuple[float, float]:
 def _independent(layers: list[Kept], what: str, rate: float) -> Iterator[Verdict]:
     """Layers, rows of the batch, tokens and groups of channels keep something each."""
     counts, totals = (np.array([getattr(kept, name) for kept in layers]) for name in SHOWN)
-    for axis, told in enumerate(("layers", "rows of the batch", "tokens", "heads or channels")):
-        yield _pairs_differ(counts, totals, axis, rate, f"{what} in two {told}")
+    for axis, kind in enumerate(("layers", "rows of the batch", "tokens", "heads or channels")):
+        yield _pairs_differ(counts, totals, axis, rate, f"{what} in two {kind}")
 
 
 def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float, what: str) -> Verdict:
     """First and second along an axis, third and fourth, and so on: not all keep the same, where that is unlikely
     enough. Those that are of as many elements are compared."""
-    counts, totals = (np.moveaxis(each, axis, 0) for each in (counts, totals))
+    counts, totals = (np.moveaxis(array, axis, 0) for array in (counts, totals))
     pairs = len(counts) // 2 * 2
-    one, two, of, to = counts[0:pairs:2], counts[1:pairs:2], totals[0:pairs:2], totals[1:pairs:2]
-    alike = of == to
-    sizes, times = np.unique(of[alike], return_counts=True)
+    first, second, of_first, of_second = counts[0:pairs:2], counts[1:pairs:2], totals[0:pairs:2], totals[1:pairs:2]
+    alike = of_first == of_second
+    sizes, times = np.unique(of_first[alike], return_counts=True)
     unlikely = sum(n * math.log2(_same_count(int(size), rate)) for size, n in zip(sizes, times, strict=True))
-    same = bool((one == two)[alike].all())
+    same = bool((first == second)[alike].all())
     return claim(
         not (same and unlikely < math.log2(MISSED)), f"{what}: expected other elements to be dropped, got the same"
     )
@@ -250,4 +250,4 @@ def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float
 def _same_count(total: int, rate: float) -> float:
     """The probability that of two times `total` elements as many are kept."""
     pmf = [math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(total + 1)]
-    return math.fsum(each**2 for each in pmf)
+    return math.fsum(probability**2 for probability in pmf)

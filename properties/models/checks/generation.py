@@ -84,7 +84,7 @@ def check_sequences_end(probe: ModelProbe) -> Iterator[Verdict]:
     case, inputs = probe.case, decoding_inputs(probe.case)
     draw = Draw(case, inputs, 6)
     for kind in ({}, draw.beams()):
-        pad = draw.one(3, case.pad_token_id)
+        pad = draw.choice(3, case.pad_token_id)
         options = draw.length(least=3) | kind | {"eos_token_id": MANY_ENDS, "pad_token_id": pad}
         yield from judge_form(case, inputs, probe.generate(probe.candidate, inputs, **options).sequences, options)
 
@@ -102,7 +102,7 @@ def check_encoder_outputs(probe: ModelProbe) -> Iterator[Verdict]:
     if case.dtype == "float64":  # decoding is in float64
         inputs = decoding_inputs(case)
         draw = Draw(case, inputs, 7)
-        options = draw.length(least=3) | draw.one({}, draw.beams())
+        options = draw.length(least=3) | draw.choice({}, draw.beams())
         written = probe.generate(probe.candidate, masks, **options).sequences
         yield from judge_written(case, inputs, written, options)
 

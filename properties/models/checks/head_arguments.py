@@ -27,41 +27,41 @@ def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: every tap is judged by the reference on what was given, head masks as scaled values."""
     heads = HEADS[probe.case.architecture]
     case = with_head(probe.case, heads[probe.case.seed % len(heads)])
-    given = _arguments(probe, case)
-    yield from judge_head(case, given, probe.head(case, _shaped(case, given)))
+    inputs = _arguments(probe, case)
+    yield from judge_head(case, inputs, probe.head(case, _shaped(case, inputs)))
     masks: Arrays = {}
     state = case.state
     for name, parts in VALUES[case.architecture].items():
         masks[name] = np.array([0.0, 0.5, 1.0])[probe.random.integers(0, 3, (case.layers, case.heads))]
         state = scaled_values(case, state, parts, masks[name])
-    yield from judge_head(case, given, probe.head(case, {**_shaped(case, given), **masks}), state)
+    yield from judge_head(case, inputs, probe.head(case, {**_shaped(case, inputs), **masks}), state)
     if (case.architecture, case.head) != ("led", "sequence"):  # it looks for the end token in the ids
-        embedded = {each: array for each, array in given.items() if each != "input_ids"}
-        embedded["inputs_embeds"] = case.words[given["input_ids"]]
+        embedded = {name: array for name, array in inputs.items() if name != "input_ids"}
+        embedded["inputs_embeds"] = case.words[inputs["input_ids"]]
         yield from judge_head(case, embedded, probe.head(case, _shaped(case, embedded)))
 
 
 def _arguments(probe: ModelProbe, case: ModelCase) -> Arrays:
     """What the head asks of the ids, (b, n), and everything else that the model takes."""
-    given = {name: array.reshape(case.batch, -1) for name, array in head_inputs(case).items()}
-    shape = given["input_ids"].shape
+    inputs = {name: array.reshape(case.batch, -1) for name, array in head_inputs(case).items()}
+    shape = inputs["input_ids"].shape
     if case.architecture == "led":
-        given["global_attention_mask"] = probe.random.integers(0, 2, shape)
+        inputs["global_attention_mask"] = probe.random.integers(0, 2, shape)
         if case.head != "sequence":
-            given["decoder_input_ids"] = case.inputs["decoder_input_ids"]
-        return given
-    given["token_type_ids"] = probe.random.integers(0, case.config["type_vocab_size"], shape)
-    given["position_ids"] = probe.random.integers(0, case.config["max_position_embeddings"], shape)
+            inputs["decoder_input_ids"] = case.inputs["decoder_input_ids"]
+        return inputs
+    inputs["token_type_ids"] = probe.random.integers(0, case.config["type_vocab_size"], shape)
+    inputs["position_ids"] = probe.random.integers(0, case.config["max_position_embeddings"], shape)
     if case.architecture == "longformer":
-        given["global_attention_mask"] = probe.random.integers(0, 2, shape)
+        inputs["global_attention_mask"] = probe.random.integers(0, 2, shape)
     elif case.head != "choice":
         across = ("encoder_hidden_states", "encoder_attention_mask")
-        given |= {name: case.inputs[name] for name in across if name in case.inputs}
-    return given
+        inputs |= {name: case.inputs[name] for name in across if name in case.inputs}
+    return inputs
 
 
-def _shaped(case: ModelCase, given: Arrays) -> Arrays:
+def _shaped(case: ModelCase, inputs: Arrays) -> Arrays:
     """The rows of the batch are the choices of one question where there are choices."""
     if case.head != "choice":
-        return given
-    return {name: array[None] if name in FLAT else array for name, array in given.items()}
+        return inputs
+    return {name: array[None] if name in FLAT else array for name, array in inputs.items()}

@@ -34,12 +34,14 @@ def check_head_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     Where a configuration has no rate for its classifier, it is that of the hidden states; a rate of 0 is one."""
     case = _small(probe)
     inputs = {**head_inputs(case), **labels(case)}
-    model, rate, untold = _with_rate(case, RATES[case.seed % 2], probe.random)
-    told = f", dropout {rate:g} in the head {case.head}"
+    model, rate, unjudged = _with_rate(case, RATES[case.seed % 2], probe.random)
+    suffix = f", dropout {rate:g} in the head {case.head}"
     evaluated = probe.train(model, [(inputs, 1.0)], Regime(training=False, backward=False)).outputs[0]
     expected = Expected.of(case, inputs, model)
     logits = expected.step.logits
-    yield judge(evaluated["logits"], expected.value(logits), expected.bound_of(logits), f"logits{told}, in evaluation")
+    yield judge(
+        evaluated["logits"], expected.value(logits), expected.bound_of(logits), f"logits{suffix}, in evaluation"
+    )
     trained = probe.train(model, [(inputs, 1.0)], Regime(seed=case.seed))
     output = trained.outputs[0]
     keep, next_best = _kept(case, model.state, inputs, output, rate)
@@ -49,16 +51,16 @@ def check_head_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     expected = Expected.of(case, inputs, model, lambda place, kind, shape: keep.get(place, 1.0))
     bound = expected.bound_of(expected.step.logits)
     yield judge(
-        output["logits"], expected.value(expected.step.logits), bound, f"logits{told}, nearest that they may be"
+        output["logits"], expected.value(expected.step.logits), bound, f"logits{suffix}, nearest that they may be"
     )
     if rate:
         counted = sum(int((mask != 0).sum()) for mask in masks), sum(mask.size for mask in masks)
         yield judge_count(*counted, 1 - rate, f"head {case.head}")
     if not (next_best > 2 * bound.total.max()).all():
-        yield no_evidence(f"gradients{told}")
+        yield no_evidence(f"gradients{suffix}")
         return
-    yield judge_loss(expected, output, told)
-    yield from judge_gradients(case, expected, trained, what=told, untold=untold)
+    yield judge_loss(expected, output, suffix)
+    yield from judge_gradients(case, expected, trained, what=suffix, unjudged=unjudged)
 
 
 def _small(probe: ModelProbe) -> ModelCase:
@@ -132,5 +134,5 @@ def _kept(
     logits = output["logits"].reshape(*results.shape[:-2], -1)
     distance = np.abs(results - logits[..., None, :]).max(axis=-1)
     order = np.argsort(distance, axis=-1)
-    found = {place: mask[order[..., 0]] for place, mask in zip(places, masks, strict=True)}
-    return found, np.take_along_axis(distance, order[..., 1:2], axis=-1)
+    kept = {place: mask[order[..., 0]] for place, mask in zip(places, masks, strict=True)}
+    return kept, np.take_along_axis(distance, order[..., 1:2], axis=-1)

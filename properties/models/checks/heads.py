@@ -90,18 +90,18 @@ def with_head(case: ModelCase, head: str) -> ModelCase:
 
 def _loss(case: ModelCase, logits: Float) -> float:
     """The reference's loss of the candidate's own logits."""
-    given: dict[str, Any] = labels(case)
+    targets: dict[str, Any] = labels(case)
     loss: float | None
     if case.head == "qa":
-        loss = span_loss(logits[..., 0], logits[..., 1], given["start_positions"], given["end_positions"])
+        loss = span_loss(logits[..., 0], logits[..., 1], targets["start_positions"], targets["end_positions"])
     elif case.head == "choice":
-        loss = cross_entropy(logits, given["labels"])
+        loss = cross_entropy(logits, targets["labels"])
     elif case.head == "token":
-        loss = token_loss(logits, given["labels"], case.config["num_labels"])
+        loss = token_loss(logits, targets["labels"], case.config["num_labels"])
     elif case.head == "lm":
-        loss = token_loss(logits, given["labels"], case.config["vocab_size"], next_token=case.causal)
+        loss = token_loss(logits, targets["labels"], case.config["vocab_size"], next_token=case.causal)
     else:
-        loss = classification_loss(logits, given["labels"], case.config["num_labels"], case.config["problem_type"])
+        loss = classification_loss(logits, targets["labels"], case.config["num_labels"], case.config["problem_type"])
     assert loss is not None
     return loss
 
@@ -112,7 +112,7 @@ def _loss_bound(logits: Float, case: ModelCase, precision: Precision) -> Bound:
     With N numbers in all, s their spread and u the accumulator's roundoff: no term of any of the three is larger than
     t = (s + |label| + log N)^2 + s + log N + 1, is the result of fewer than N + 16 roundings, and the mean adds N.
     """
-    label = max(float(np.abs(each).max()) if each.dtype == np.float64 else 0.0 for each in labels(case).values())
+    label = max(float(np.abs(array).max()) if array.dtype == np.float64 else 0.0 for array in labels(case).values())
     count, spread = logits.size, float(np.abs(logits).max()) * 2
     term = (spread + label + math.log(count)) ** 2 + spread + math.log(count) + 1
     return Bound({"rounding": np.asarray((2 * count + 16) * precision.accumulator * term)})

@@ -56,7 +56,7 @@ def check_masked_ids_are_ignored(probe: ModelProbe) -> Iterator[Verdict]:
     ids = case.inputs["input_ids"]
     other = np.where(changeable, probe.random.integers(FIRST_WORD, VOCABULARY, ids.shape), ids)
     rows = case.real if case.architecture != "led" else np.ones(case.inputs["decoder_input_ids"].shape, dtype=bool)
-    yield _same(probe, [{**case.inputs, "input_ids": each} for each in (ids, other)], rows, "other ids")
+    yield _same(probe, [{**case.inputs, "input_ids": variant} for variant in (ids, other)], rows, "other ids")
     yield _same(probe, _embedded(case, case.inputs, "input_ids", ~case.real), rows, "NaN")
 
 
@@ -88,6 +88,6 @@ def _embedded(case: ModelCase, inputs: Arrays, ids: str, hidden: np.ndarray) -> 
 
 def _same(probe: ModelProbe, inputs: list[Arrays], rows: np.ndarray, what: str) -> Verdict:
     """Two runs have the same logits in some rows (b, n) bool; the first of them is of finite numbers."""
-    before, after = (probe.forward_of(given)["logits"][rows] for given in inputs)
+    before, after = (probe.forward_of(variant)["logits"][rows] for variant in inputs)
     bound = logits_bound(probe.case, inputs[0]).at(rows).scaled(2.0)
     return judge(after, before, bound, f"logits with {what} in hidden tokens")

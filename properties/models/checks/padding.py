@@ -95,5 +95,5 @@ def _extended(case: ModelCase, ids: np.ndarray, *, in_front: bool) -> Arrays:
 def _differs(first: np.ndarray, second: np.ndarray, bound: Bound, what: str) -> Verdict:
     """Passes where some element differs by more than rounding can."""
     beyond = np.abs(first - second) / bound.total
-    told = f"{what}: expected other numbers, got the same within {beyond.max():.3g} bounds"
-    return claim(bool(beyond.max() > 1), told)
+    message = f"{what}: expected other numbers, got the same within {beyond.max():.3g} bounds"
+    return claim(bool(beyond.max() > 1), message)

@@ -26,13 +26,13 @@ def check_position_ids(probe: ModelProbe) -> Iterator[Verdict]:
     ids = case.inputs["input_ids"].copy()
     ids[probe.random.integers(0, 4, ids.shape) == 0] = case.pad_token_id  # also among the real tokens
     other = probe.random.integers(0, 2, ids.shape)
-    given = {**case.inputs, "input_ids": ids}
-    yield from judge_embeddings(case, given, probe.forward_of(given))
-    masked = {**given, "attention_mask": other}
+    inputs = {**case.inputs, "input_ids": ids}
+    yield from judge_embeddings(case, inputs, probe.forward_of(inputs))
+    masked = {**inputs, "attention_mask": other}
     yield from judge_embeddings(case, masked, probe.forward_of(masked))
-    default = {**given, "position_ids": positions_from_ids(ids, case.pad_token_id)}
+    default = {**inputs, "position_ids": positions_from_ids(ids, case.pad_token_id)}
     yield from judge_embeddings(case, default, probe.forward_of(default))
-    chosen = {**given, "position_ids": probe.random.integers(0, case.config["max_position_embeddings"], ids.shape)}
+    chosen = {**inputs, "position_ids": probe.random.integers(0, case.config["max_position_embeddings"], ids.shape)}
     yield from judge_embeddings(case, chosen, probe.forward_of(chosen))
 
 
@@ -41,8 +41,8 @@ def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the embeddings are judged by the reference, each run for itself."""
     case = probe.case
     types = probe.random.integers(0, case.config["type_vocab_size"], case.real.shape)
-    given = {**case.inputs, "token_type_ids": types}
-    yield from judge_embeddings(case, given, probe.forward_of(given))
+    inputs = {**case.inputs, "token_type_ids": types}
+    yield from judge_embeddings(case, inputs, probe.forward_of(inputs))
     zeros = {**case.inputs, "token_type_ids": np.zeros_like(types)}
     yield from judge_embeddings(case, zeros, probe.forward_of(zeros))
 
@@ -53,6 +53,6 @@ def check_token_types(probe: ModelProbe) -> Iterator[Verdict]:
 def check_positions_of_embeddings(probe: ModelProbe) -> Iterator[Verdict]:
     """Bounded: the embeddings are judged by the reference."""
     case = probe.case
-    given = {name: array for name, array in case.inputs.items() if name != "input_ids"}
-    given["inputs_embeds"] = case.words[case.inputs["input_ids"]]
-    yield from judge_embeddings(case, given, probe.forward_of(given))
+    inputs = {name: array for name, array in case.inputs.items() if name != "input_ids"}
+    inputs["inputs_embeds"] = case.words[case.inputs["input_ids"]]
+    yield from judge_embeddings(case, inputs, probe.forward_of(inputs))

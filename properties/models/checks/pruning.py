@@ -26,10 +26,10 @@ def check_pruned_heads(probe: ModelProbe) -> Iterator[Verdict]:
     same = state.keys() == expected.keys()
     yield claim(same, f"expected the weights {sorted(expected)} after pruning, got {sorted(state)}")
     for name in expected:
-        told = f"{name} without head {head} of layer {layer}"
+        what = f"{name} without head {head} of layer {layer}"
         fits = np.shape(state[name]) == expected[name].shape
-        yield claim(fits, f"{told}: expected shape {expected[name].shape}, got {np.shape(state[name])}")
-        yield judge_exact(state[name], expected[name], told)
+        yield claim(fits, f"{what}: expected shape {expected[name].shape}, got {np.shape(state[name])}")
+        yield judge_exact(state[name], expected[name], what)
     pruned = case.replace(pruned=tuple((head,) if i == layer else () for i in range(case.layers)))
     yield claim(
         {int(i): tuple(heads) for i, heads in config["pruned_heads"].items()} == {layer: (head,)},

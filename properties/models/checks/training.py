@@ -99,16 +99,16 @@ def check_frozen_checkpointing(probe: ModelProbe) -> Iterator[Verdict]:
     yield from _frozen(probe, Regime(checkpointing=True), " and checkpointing", why)
 
 
-def _frozen(probe: ModelProbe, regime: Regime, told: str, why: str = "it has none") -> Iterator[Verdict]:
+def _frozen(probe: ModelProbe, regime: Regime, suffix: str, why: str = "it has none") -> Iterator[Verdict]:
     case = seeing(probe.case)
     inputs = step_inputs(case)
     expected = Expected.of(case, inputs)
     for kind, names in frozen_sets(case, probe.random, FROZEN):
-        what = f" with {kind} frozen{told}"
+        what = f" with {kind} frozen{suffix}"
         try:
             trained = _step(probe, case, inputs, frozen := replace(regime, frozen=names))
         except CandidateEnded as error:
-            raise CandidateEnded(f"{error},{what}{told and f'; {why}'}", error.status, error.traceback) from error
+            raise CandidateEnded(f"{error},{what}{suffix and f'; {why}'}", error.status, error.traceback) from error
         yield from judge_gradients(case, expected, trained, frozen, what, why=why)
 
 
@@ -134,10 +134,10 @@ def check_accumulated_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     for name, right in whole.gradients.items():
         if right is None:
             continue
-        found = trained.gradients.get(name)
+        computed = trained.gradients.get(name)
         bounds = [step.bound(name).scaled(factor) for step, factor in steps]
-        told = f"gradient of {name}, {SCALE:g} times, over {len(parts)} parts"
-        yield judge(np.zeros(right.shape) if found is None else found, right, sum(bounds[1:], bounds[0]), told)
+        label = f"gradient of {name}, {SCALE:g} times, over {len(parts)} parts"
+        yield judge(np.zeros(right.shape) if computed is None else computed, right, sum(bounds[1:], bounds[0]), label)
 
 
 @model_check("what stands in masked tokens gets no gradient, and changes none", dtypes=("float32",), needs=GRADIENTS)
@@ -147,18 +147,18 @@ def check_padding_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     case, inputs, words = _embedded(probe)
     real = case.real
     other = np.where(real[..., None], words, probe.random.standard_normal(words.shape))
-    first, second = ({**inputs, "inputs_embeds": each} for each in (words, other))
-    trained, changed = (_step(probe, case, each) for each in (first, second))
+    first, second = ({**inputs, "inputs_embeds": variant} for variant in (words, other))
+    trained, changed = (_step(probe, case, variant) for variant in (first, second))
     expected = Expected.of(case, first)
     for what, step in (("", trained), (" with others in their place", changed)):
         yield from words_gradient(step, what)
-        found, told = np.asarray(step.words[0]), f"gradient of the words{what}"
-        yield judge_exact(found[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{told}, masked")
+        gradient, label = np.asarray(step.words[0]), f"gradient of the words{what}"
+        yield judge_exact(gradient[~real], np.zeros((int((~real).sum()), words.shape[2])), f"{label}, masked")
         yield judge(
-            found[real],
+            gradient[real],
             expected.value(expected.step.words)[real],
             expected.bound_of(expected.step.words).at(real),
-            f"{told}, real",
+            f"{label}, real",
         )
         yield from judge_gradients(case, expected, step, what=f", masked tokens{what}")
 
@@ -180,23 +180,23 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
     for name, gradient in first.gradients.items():
         if gradient is None:
             continue
-        told = f"gradient of {name} under autocast"
-        yield claim(first.dtypes[name] == case.dtype, f"{told}: expected {case.dtype}, got {first.dtypes[name]}")
-        yield claim(bool(np.isfinite(gradient).all()), f"{told}: expected finite numbers, got others")
+        label = f"gradient of {name} under autocast"
+        yield claim(first.dtypes[name] == case.dtype, f"{label}: expected {case.dtype}, got {first.dtypes[name]}")
+        yield claim(bool(np.isfinite(gradient).all()), f"{label}: expected finite numbers, got others")
     yield from same_gradients(first, again, "under autocast, again")
     yield from words_gradient(first, " under autocast")
-    found = np.asarray(first.words[0])
-    yield judge_exact(found[~real], np.zeros_like(found[~real]), "gradient of masked words under autocast")
+    of_words = np.asarray(first.words[0])
+    yield judge_exact(of_words[~real], np.zeros_like(of_words[~real]), "gradient of masked words under autocast")
 
 
 def same_gradients(first: Trained, again: Trained, what: str) -> Iterator[Verdict]:
     """Two steps have the same gradients, bit for bit."""
     for name, gradient in first.gradients.items():
-        found, told = again.gradients.get(name), f"gradient of {name} {what}"
-        if gradient is None or found is None:
-            yield claim(gradient is found, f"{told}: expected a gradient in both steps or in none, got one")
+        repeated, label = again.gradients.get(name), f"gradient of {name} {what}"
+        if gradient is None or repeated is None:
+            yield claim(gradient is repeated, f"{label}: expected a gradient in both steps or in none, got one")
         else:
-            yield judge_exact(found, gradient, told)
+            yield judge_exact(repeated, gradient, label)
 
 
 def step_inputs(case: ModelCase) -> Arrays:
@@ -246,9 +246,9 @@ def _judged(case: ModelCase, inputs: Arrays, trained: Trained, what: str = "") -
     yield from judge_gradients(case, expected, trained, what=what)
 
 
-def _counted(case: ModelCase, given: np.ndarray) -> np.ndarray:
+def _counted(case: ModelCase, labels: np.ndarray) -> np.ndarray:
     """(b,): how many labels of each row count."""
-    counts = given != IGNORED
+    counts = labels != IGNORED
     return (counts[:, 1:] if case.architecture != "led" and case.causal else counts).sum(axis=1)
 
 

@@ -69,8 +69,8 @@ def head_swallows_masks(call: Call) -> Call:
 def labels_read_unshifted(call: Call) -> Call:
     if call.head != "lm" or "labels" not in call.inputs:
         return call
-    found = call.inputs["labels"]
-    return call.with_inputs(decoder_input_ids=np.where(found < 0, call.config["pad_token_id"], found))
+    labels = call.inputs["labels"]
+    return call.with_inputs(decoder_input_ids=np.where(labels < 0, call.config["pad_token_id"], labels))
 
 
 @fault("labels of several classes at once are taken as one class", ALL, "heads")

@@ -27,7 +27,7 @@ class OtherCache(ReferenceModels):
         whole = read_in_steps(model.architecture, inputs, rows, following)
         width = inputs["decoder_input_ids" if model.architecture == "led" else "input_ids"].shape[1]
         other = self.remembered(model.config, inputs, rows, dict(whole), width)
-        first, later = (self.forward(model, each) for each in (whole, other))
+        first, later = (self.forward(model, variant) for variant in (whole, other))
         steps = {
             "hidden_states": [
                 np.concatenate([prompt[:, :width], step[:, width:]], axis=1)

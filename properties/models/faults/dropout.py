@@ -217,30 +217,30 @@ class HeadRates(ReferenceModels):
     def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
         if not regime.training and not self.in_evaluation:
             return super().keep(model, batch, regime)
-        given = rates(model) if regime.training else {"head": rates(model)["head"]}
-        return Dropout(regime.seed * 1000 + batch, given | {"head": self.rate(given)})
+        named_rates = rates(model) if regime.training else {"head": rates(model)["head"]}
+        return Dropout(regime.seed * 1000 + batch, named_rates | {"head": self.rate(named_rates)})
 
-    def rate(self, given: dict[str, float]) -> float:
-        return given["head"]
+    def rate(self, named_rates: dict[str, float]) -> float:
+        return named_rates["head"]
 
 
 @faulty_candidate("the head drops 0.95 whatever rate it has", EVERYWHERE, "head_dropout")
 class HeadRateFixed(HeadRates):
-    def rate(self, given: dict[str, float]) -> float:
-        return 0.95 if given["head"] else 0.0
+    def rate(self, named_rates: dict[str, float]) -> float:
+        return 0.95 if named_rates["head"] else 0.0
 
 
 @faulty_candidate(
     "a rate of 0 for the head is taken for none, so that it is that of hidden states", "xlm-roberta led", "head_dropout"
 )
 class HeadRateOr(HeadRates):
-    def rate(self, given: dict[str, float]) -> float:
-        return given["head"] or given["hidden"]
+    def rate(self, named_rates: dict[str, float]) -> float:
+        return named_rates["head"] or named_rates["hidden"]
 
 
 @faulty_candidate("the head does not drop", EVERYWHERE, "head_dropout")
 class HeadKeeps(HeadRates):
-    def rate(self, given: dict[str, float]) -> float:
+    def rate(self, named_rates: dict[str, float]) -> float:
         return 0.0
 
 

@@ -73,7 +73,7 @@ def labels_not_shifted(call: Call) -> Call:
 class NeighborPruned(ReferenceModels):
     def prune(self, model: Model, heads: dict[int, list[int]]) -> tuple[dict[str, Any], Arrays]:
         count = model.config["num_attention_heads"]
-        _, pruned = super().prune(model, {i: [(each + 1) % count for each in out] for i, out in heads.items()})
+        _, pruned = super().prune(model, {i: [(head + 1) % count for head in out] for i, out in heads.items()})
         return super().prune(model, heads)[0], pruned
 
 

@@ -29,7 +29,7 @@ Found = dict[str, np.ndarray | None]
 
 
 class FaultyTraining(ReferenceModels):
-    """The reference, with other gradients than it has found."""
+    """The reference, with gradients other than the right ones."""
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         trained = super().train(model, batches, regime)
@@ -56,14 +56,14 @@ def number(name: str) -> int | None:
 
 def lost(gradients: Found, *parts: str) -> Found:
     """Without those whose names have one of these parts."""
-    return {name: None if any(part in name for part in parts) else found for name, found in gradients.items()}
+    return {name: None if any(part in name for part in parts) else gradient for name, gradient in gradients.items()}
 
 
 def rolled(gradients: Found, part: str) -> Found:
     """With the gradients of some tables moved by a row."""
     return {
-        name: np.roll(found, 1, axis=0) if part in name and found is not None else found
-        for name, found in gradients.items()
+        name: np.roll(gradient, 1, axis=0) if part in name and gradient is not None else gradient
+        for name, gradient in gradients.items()
     }
 
 
@@ -76,7 +76,7 @@ class PaddingAttendedInTraining(ReferenceModels):
 @faulty_candidate("the first layer is cut off from the gradient", EVERYWHERE, "gradients head_gradients")
 class LayerZeroIsCut(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
-        return {name: None if number(name) == 0 else found for name, found in gradients.items()}
+        return {name: None if number(name) == 0 else gradient for name, gradient in gradients.items()}
 
 
 @faulty_candidate("the embeddings are detached", EVERYWHERE, "gradients head_gradients")
@@ -103,7 +103,7 @@ class PaddingRowTrained(ReferenceModels):
 @faulty_candidate("a tied table gets the gradient of the head only", EVERYWHERE, "gradients")
 class TiedOnce(ReferenceModels):
     def step(self, model: Model, inputs: Arrays, keep: Keep) -> Training:
-        with patch.object(Gradients, "add", lambda self, name, found: self.setdefault(name, found)):
+        with patch.object(Gradients, "add", lambda self, name, gradient: self.setdefault(name, gradient)):
             return super().step(model, inputs, keep)
 
 
@@ -166,7 +166,7 @@ class MeanOverPadding(ReferenceModels):
     def step(self, model: Model, inputs: Arrays, keep: Keep) -> Training:
         step = super().step(model, inputs, keep)
         share = float((inputs["labels"] != IGNORED).mean()) if model.head == "lm" else 1.0
-        gradients = Gradients({name: share * found for name, found in step.gradients.items()})
+        gradients = Gradients({name: share * gradient for name, gradient in step.gradients.items()})
         return step._replace(loss=share * step.loss, gradients=gradients, words=share * step.words)
 
 
@@ -193,14 +193,14 @@ class CheckpointCutsLayer(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         if not regime.checkpointing:
             return gradients
-        return {name: None if number(name) == 0 else found for name, found in gradients.items()}
+        return {name: None if number(name) == 0 else gradient for name, gradient in gradients.items()}
 
 
 @faulty_candidate("with checkpointing gradients are computed twice", EVERYWHERE, "checkpointing")
 class CheckpointTwice(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         factor = 2.0 if regime.checkpointing else 1.0
-        return {name: None if found is None else factor * found for name, found in gradients.items()}
+        return {name: None if gradient is None else factor * gradient for name, gradient in gradients.items()}
 
 
 @faulty_candidate("a frozen layer is trained", EVERYWHERE, "frozen_weights")
@@ -259,7 +259,8 @@ class FrozenWordsDouble(FaultyTraining):
         if model.family.word_embeddings not in regime.frozen:
             return gradients
         return {
-            name: found if found is None or number(name) is None else 2 * found for name, found in gradients.items()
+            name: gradient if gradient is None or number(name) is None else 2 * gradient
+            for name, gradient in gradients.items()
         }
 
 
@@ -287,7 +288,7 @@ class Reentrant(FaultyTraining):
         trained = any("embed" in name and regime.trains(name) for name in model.state)
         if trained or not regime.checkpointing:
             return gradients
-        return {name: None if number(name) is not None else found for name, found in gradients.items()}
+        return {name: None if number(name) is not None else gradient for name, gradient in gradients.items()}
 
 
 @faulty_candidate("inputs_embeds gets no gradient", EVERYWHERE, "padding_gradients autocast")
@@ -339,7 +340,9 @@ class UnderAutocast(FaultyTraining):
     def spoiled(self, gradients: Found, model: Model, regime: Regime) -> Found:
         if not regime.autocast:
             return gradients
-        return {name: None if found is None else self.factor(name) * found for name, found in gradients.items()}
+        return {
+            name: None if gradient is None else self.factor(name) * gradient for name, gradient in gradients.items()
+        }
 
     def factor(self, name: str) -> float:
         return 0.5
@@ -389,12 +392,12 @@ class StaleFeedForward(ReferenceModels):
             for name, array in model.state.items()
             if name.endswith(("intermediate.dense.weight", "fc1.weight"))
         }
-        found, state = super().course(model, steps), model.state
+        results, state = super().course(model, steps), model.state
         for i, step in enumerate(steps):
             state = state if step.state is None else step.state
             if not step.regime.training:
-                found[i] = self.train(model.with_state(state | first), [(step.inputs, 1.0)], step.regime)
-        return found
+                results[i] = self.train(model.with_state(state | first), [(step.inputs, 1.0)], step.regime)
+        return results
 
 
 @faulty_candidate("the gradients of a second step replace those of the first", EVERYWHERE, "training_course")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trueband.properties.candidate.called import Call, Calls, shown, shown_all
+from trueband.properties.candidate.called import Call, Calls, all_in_words, in_words
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.cases.case import Case
@@ -25,7 +25,7 @@ def told(*changed: Inputs, layout: str = "contiguous") -> list[str]:
     calls = Calls(CASE, CASE.inputs)
     for inputs in changed:
         calls.add(Call(inputs, layout))
-    return [shown(each) for each in calls.told()]
+    return [in_words(each) for each in calls.descriptions()]
 
 
 def test_the_case_as_it_is_is_not_told_again() -> None:
@@ -71,18 +71,18 @@ def test_large_arrays_are_not_searched_for_what_differs() -> None:
     inputs = CASE.inputs().map_arrays(lambda array: np.broadcast_to(array[:1, :, :1], (1, 1, 1 << 20, 2)), ["query"])
     calls = Calls(case, lambda: pytest.fail("the case was drawn"))
     calls.add(Call(inputs.with_options(window=3)))
-    (told,) = calls.told()
-    assert shown(told) == "tokens 1048576, window 3, heads 1, head_dim 2"
+    (told,) = calls.descriptions()
+    assert in_words(told) == "tokens 1048576, window 3, heads 1, head_dim 2"
 
 
 def test_calls_before_the_last_verdict_are_not_told() -> None:
     inputs, calls = CASE.inputs(), Calls(CASE, CASE.inputs)
     calls.add(Call(inputs.with_options(window=0)))
     calls.judged()
-    assert "window 0" in shown_all(calls.told())  # a second verdict on the same call
+    assert "window 0" in all_in_words(calls.descriptions())  # a second verdict on the same call
     calls.add(Call(inputs.with_options(window=1)))
     calls.add(Call(inputs))
-    assert [each["window"] for each in calls.told()] == [1]
+    assert [each["window"] for each in calls.descriptions()] == [1]
 
 
 def failure(fault: str, check: str, **case: Any) -> Failure:
@@ -93,7 +93,7 @@ def failure(fault: str, check: str, **case: Any) -> Failure:
 
 def test_a_probe_that_uses_another_head_dim_says_so() -> None:
     found = failure("last_row_unwritten", "mask_decoding", tokens=7, window=2)
-    assert shown_all(found.called) == "tokens 7, window 2, heads 1, head_dim 32, queries 0, keys 1, one-hot values"
+    assert all_in_words(found.called) == "tokens 7, window 2, heads 1, head_dim 32, queries 0, keys 1, one-hot values"
 
 
 def test_a_check_with_a_window_of_its_own_says_so() -> None:

@@ -95,6 +95,6 @@ def test_a_way_names_its_inputs_and_gradients_and_is_plain_where_a_target_cannot
     assert Way(wanted="key").gradients(names) == ["key", "key_global"]
     case = production_case(CHECKS["combinations"], "float32", EVERYTHING, Limits(), (), 0, 0, "quick")
     assert Way.of_case(case.replace(seed=Way("packed", "key", "columns", "key").seed(1)), False, False) == Way()
-    assert Way("columns", "key", "expanded", "not value").told(gradients=True) == (
+    assert Way("columns", "key", "expanded", "not value").words(gradients=True) == (
         " with columns key, expanded gradient of the output, gradients of all but value"
     )
