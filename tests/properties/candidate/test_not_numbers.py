@@ -143,7 +143,8 @@ def test_what_a_busy_machine_does_not_let_compute_is_waited_for(kernels: Path) -
                 time.sleep(seconds)
 
     inputs = Case(tokens=2, window=1).inputs()
-    with RemoteRunner(f"{kernels}:computes", time_limit=2.0) as candidate:
+    with RemoteRunner(f"{kernels}:computes") as candidate:
+        candidate.time_limit = 2.0
         assert candidate._child is not None
         pid, thread, begun = candidate._child.pid, threading.Thread(target=busy), time.monotonic()
         thread.start()
