@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from trueband.golden import load_fairseq_roberta, load_sapiens, to_longformer
-from trueband.golden.weights import fetch
 from trueband.golden.weights.fairseq import convert_fairseq_roberta, hub_names
+from trueband.golden.weights.fetch import fetch
 from trueband.golden.weights.sapiens import RESIDUES, decode_best, encode
 from trueband.golden.weights.wheels import SAPIENS
 

@@ -85,4 +85,5 @@ def test_one_forgotten_or_wrong_entry_is_seen(pyproject: dict[str, Any], data: s
     without = {key: folder for key, folder in mapped.items() if key != top}
     for wrong in (without, {**mapped, name: "elsewhere"}):
         found = differences({"packages": right["packages"], "package-dir": wrong}, on_disk)
-        assert found and all(problem.startswith("package-dir: expected trueband") for problem in found)
+        assert found
+        assert all(problem.startswith("package-dir: expected trueband") for problem in found)
