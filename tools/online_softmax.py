@@ -13,10 +13,10 @@ from trueband.properties.candidate.target import Target
 KEYS = 7  # of a block: no divisor of the usual lengths
 
 
-def attention(
+def attention(  # type: ignore[no-untyped-def]
     query, key, value, *, window, attention_mask=None, global_attention_mask=None, query_global=None, key_global=None,
     value_global=None, dilation=1, causal=False, scale=None, head_mask=None,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """(b, h, n, d): the contract's operator."""
     batch, heads, tokens, size = query.shape
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
@@ -50,7 +50,8 @@ def attention(
 
     near_rows = _rows(clean(query), clean(key), clean(value), near_keys, scale)
     if flagged.any():
-        far_rows = _rows(*(clean(tensor) for tensor in far), far_keys, scale)
+        asking, asked, given = (clean(tensor) for tensor in far)
+        far_rows = _rows(asking, asked, given, far_keys, scale)
         output = torch.where(flagged[:, None, :, None], far_rows, near_rows)
     else:
         output = near_rows

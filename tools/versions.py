@@ -143,7 +143,8 @@ def requirements(row: Row) -> tuple[list[str], list[str]]:
     """(to be installed alone, others) of what pyproject.toml declares, in the versions of the row."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    alone, others = [], []
+    alone: list[str] = []
+    others: list[str] = []
     for requirement in declared:
         name = name_of(requirement)
         if name in ("torch", "triton") or (name in PEERS and not row.peers):

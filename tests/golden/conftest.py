@@ -57,7 +57,7 @@ def peer_seq2seq(
     return {"encoder_last_hidden_state": states.numpy(), "logits": output.logits.numpy()}
 
 
-PEER = {"masked_lm": peer_masked_lm, "seq2seq": peer_seq2seq}
+PEER: dict[str, Callable[..., Any]] = {"masked_lm": peer_masked_lm, "seq2seq": peer_seq2seq}
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,8 @@ def test_witnesses_are_named_by_family_by_form_or_by_a_mapping() -> None:
 def test_a_witness_gets_the_weights_in_the_dtype_asked_for(name: str) -> None:
     form = {"s": "masked_lm", "b": "seq2seq", "l": "attention"}[name[0]]
     for who, dtype in (("optimized", "float64"), ("optimized", "float32"), ("optimized", None)):
-        inner, seen = context_of(who).witness(form), []
+        inner = context_of(who).witness(form)
+        seen: list[str] = []
 
         def watched(*arguments: Any, inner: Any = inner, seen: list[Any] = seen, **options: Any) -> Any:
             result = inner(*arguments, **options)

@@ -141,7 +141,7 @@ _KEPT: dict[tuple[Any, ...], Any] = {}
 
 def once(compute: Callable[[], Any], *key: Any) -> Any:
     """The reference's part, once for a key; arrays count by their content. A wrong model does not change it."""
-    named = tuple(sha256(part).digest() if isinstance(part, np.ndarray) else part for part in key)
+    named = tuple(sha256(part.data).digest() if isinstance(part, np.ndarray) else part for part in key)
     if named not in _KEPT:
         _KEPT[named] = compute()
     return _KEPT[named]
@@ -151,7 +151,7 @@ def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> It
     """Of the RoBERTa, as it is or as a Longformer. `changed`: what the configuration of the tested model says."""
     checkpoint = to_longformer(load_sapiens(), WINDOW, POSITIONS) if banded else load_sapiens()
     state, precision, texts = rounded(checkpoint.state, dtype), Precision.of(dtype), antibodies()
-    masks = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
+    masks: dict[str, Any] = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
     config: Any = (LongformerConfig if banded else XLMRobertaConfig).from_dict(checkpoint.config)
     tested = {**checkpoint.config, **(changed or {})}
     prefix = "longformer." if banded else "roberta."
@@ -165,7 +165,8 @@ def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> It
             if banded:
                 window = config.window(i)
                 expected = longformer_layer(state, name, config, x, window=window, **masks)
-                return expected, longformer_layer_moments(state, name, config, x, window, *masks.values(), precision)
+                given = (x, window, texts.real, texts.flags)
+                return expected, longformer_layer_moments(state, name, config, *given, precision=precision)
             expected = roberta_layer(state, name, config, x, texts.real)
             return expected, roberta_layer_moments(state, name, config, x, texts.real, precision)
 
@@ -197,7 +198,7 @@ def led_taps(
     tested = {**checkpoint.config, **(changed or {})}
     model = build("LEDForConditionalGeneration", tested, state, dtype)
     output = run(model, texts, global_attention_mask=texts.flags, decoder_input_ids=decoder_ids)
-    masks = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
+    masks: dict[str, Any] = {"attention_mask": texts.real, "global_attention_mask": texts.flags}
     real, flagged = texts.real == 1, texts.flags == 1
     for i, (x, leaving) in enumerate(pairwise(output["encoder_hidden_states"])):
         name, window = f"led.encoder.layers.{i}", config.window(i)
@@ -220,8 +221,8 @@ def led_taps(
     for i, (x, leaving) in enumerate(pairwise(output["decoder_hidden_states"])):
         name = f"led.decoder.layers.{i}"
         expected = led_decoder_layer(state, name, config, x, encoded, encoder_attention_mask=texts.real).hidden_states
-        layer = Layer(state, name, config.decoder_attention_heads, precision)
-        moments = led_decoder_layer_moments(layer, x, encoded, every, real)
+        own = Layer(state, name, config.decoder_attention_heads, precision)
+        moments = led_decoder_layer_moments(own, x, encoded, every, real)
         yield Tap(f"decoder's layer {i}", leaving, expected, moments)
     last = output["decoder_hidden_states"][-1]
     yield Tap("logits", output["logits"], led_lm_head(state, last), led_logits_moments(state, last, precision))

@@ -167,7 +167,9 @@ def test_every_listed_failure_of_the_peers_models_still_fails_by_its_case() -> N
 def test_the_peers_generate_numbers_positions_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cause of what XLM-RoBERTa writes: the model itself numbers them from its padding id + 1."""
     case = ModelCase("xlm-roberta", tokens=3, causal=True)
-    model = model_candidate("hf").module(case.model)
+    peers = model_candidate("hf")
+    assert isinstance(peers, HubModels)
+    model = peers.module(case.model)
     embeddings, read = model.roberta.embeddings, []
     forward = embeddings.forward
 
@@ -223,7 +225,7 @@ def test_the_limits_of_the_peers_models_are_real() -> None:
         assert fitted != case
         assert try_case(check, models, fitted, ModelProbe).failure is None, wrong
     for other in ({"positions": "relative_key"}, {"chunk": 2}, {"heads": 2, "pruned": ((1,),)}):
-        case = ModelCase("xlm-roberta", tokens=3, **other)  # type: ignore[arg-type]
+        case = ModelCase("xlm-roberta", tokens=3, **other)
         assert try_case(check, models, case, ModelProbe).failure is not None, other
         assert declared.fit(case) == ModelCase("xlm-roberta", tokens=3, heads=case.heads)
         assert try_case(check, models, declared.fit(case), ModelProbe).failure is None, other

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -55,5 +56,5 @@ def test_what_is_new_enough(tmp_path: Path, version: str) -> None:
 
 
 def test_extras_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor.metadata, "requires", lambda name: ["torch>=99; extra == 'later'", "nothing-like-it>=1"])
+    monkeypatch.setattr(metadata, "requires", lambda name: ["torch>=99; extra == 'later'", "nothing-like-it>=1"])
     assert floor.too_old() is None

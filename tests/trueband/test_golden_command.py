@@ -70,7 +70,7 @@ def test_a_folder_that_is_no_checkpoint_of_the_table(capsys: Capture, tmp_path: 
 def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
     """A table of its own size is not for the command: random weights of LED-base's shape are too large for a test. What
     can be seen is a folder whose checkpoint is known by its name: all of its goldens run, and fail."""
-    fields = {
+    fields: dict[str, Any] = {
         "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
         "max_position_embeddings": 40, "type_vocab_size": 2, "pad_token_id": 1,
     }  # fmt: skip

@@ -116,7 +116,9 @@ def test_prediction_and_loss_of_a_mask(make: Make, small: dict[str, Any], tokeni
     name = "docstring_XLMRobertaForMaskedLM"
     rows = Rows(tokenizer, name)
     right = torch.tensor([tokenizer.encode("The capital of France is Paris.").ids])
-    at = rows.ids == tokenizer.token_to_id("<mask>")
+    mask = tokenizer.token_to_id("<mask>")
+    assert mask is not None
+    at = rows.ids.eq(mask)
     assert rows.ids.shape == right.shape
     output = rows.of(model, labels=torch.where(at, right, -100))
     holds(folder, name, (output.loss.reshape(1), [tokenizer.decode([int(output.logits[at].argmax())])]))

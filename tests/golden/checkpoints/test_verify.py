@@ -197,6 +197,7 @@ def test_every_head_by_both_witnesses(name: str, make: Make, sizes: dict[str, An
     else:
         values = output[told.output]
     index = parse_slice(told.slice).parts
+    assert told.checkpoint is not None
     table = {told.checkpoint: CheckpointEntry(told.checkpoint, "roberta")}
     store = restate({name: (values.numpy()[index], None)})
     for witness in ("optimized", "reference"):

@@ -16,13 +16,13 @@ from trueband.golden.recordings.recording import entering, judge_taps, rows_of, 
 from trueband.golden.recordings.reference import natural_states, reference_taps
 from trueband.golden.store import read_golden
 from trueband.hub import verify_recording as golden_record_verify
-from trueband.hub.folder_files import read_model
+from trueband.hub.folder_files import load_model, read_model
 from trueband.hub.verify_recording import verify_recording
 from trueband.properties.bounds.precision import DTYPES
 
 Cli = Callable[..., int]
 Made = Callable[[str], SimpleNamespace]
-LAST = {  # of the model: its last taps and their shapes
+LAST: dict[str, dict[str, tuple[int, ...]]] = {  # of the model: its last taps and their shapes
     "roberta_base": {"layer.2": (2, 24, 16), "pooler": (2, 16)},
     "roberta_SequenceClassification": {"logits": (2, 3)},
     "roberta_TokenClassification": {"logits": (2, 24, 3)},
@@ -154,10 +154,9 @@ FAULTS: dict[str, tuple[str, Spoil, list[str]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_seen_where_it_is(fault: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     name, spoil, expected = FAULTS[fault]
-    load = golden_record_verify.load_model
 
     def wrong(*arguments: Any) -> Any:
-        found = load(*arguments)
+        found = load_model(*arguments)
         spoil(found)
         return found
 

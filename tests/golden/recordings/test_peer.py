@@ -210,12 +210,12 @@ def test_generated_ids_are_compared_exactly() -> None:
     assert golden.arrays["output.sequences"].shape[1] > 2
 
     def greedy(*arguments: Any) -> dict[str, np.ndarray]:
-        *first, generation = (*arguments, None)[:5]
-        return reference_outputs(*first, generation and generation | {"num_beams": 1})
+        kind, config, state, inputs, generation = (*arguments, None)[:5]
+        return reference_outputs(kind, config, state, inputs, generation and generation | {"num_beams": 1})
 
     def short(*arguments: Any) -> dict[str, np.ndarray]:
-        *first, generation = (*arguments, None)[:5]
-        return reference_outputs(*first, generation and generation | {"max_length": 4})
+        kind, config, state, inputs, generation = (*arguments, None)[:5]
+        return reference_outputs(kind, config, state, inputs, generation and generation | {"max_length": 4})
 
     for wrong in (greedy, short):
         outcome = run_peer(golden, Context("wrong", {"peer": wrong}))

@@ -22,6 +22,7 @@ from safetensors.torch import save_file as save_tensors
 from trueband.golden.recordings.recording import tap_names
 from trueband.golden.store import GoldenFileError, read_golden, write_golden
 from trueband.hub import record as golden_record
+from trueband.hub.folder_files import load_model
 from trueband.hub.verify_recording import verify_recording
 from trueband.properties.bounds.precision import DTYPES
 
@@ -138,10 +139,9 @@ def test_a_model_that_is_wired_wrong_is_seen(made: Made, monkeypatch: pytest.Mon
     from trueband.hub import verify_recording as golden_record_verify
 
     model = made("roberta")
-    load = golden_record_verify.load_model
 
     def wrong(*arguments: Any) -> Any:
-        found = load(*arguments)
+        found = load_model(*arguments)
         layers, kept = found.roberta.encoder.layer, []
         layers[0].register_forward_hook(lambda module, given, output: kept.append(output[0]))
         layers[2].register_forward_pre_hook(lambda module, given: (kept[-1], *given[1:]))
@@ -155,10 +155,10 @@ def test_a_model_that_is_wired_wrong_is_seen(made: Made, monkeypatch: pytest.Mon
 def test_nothing_is_written_where_the_model_is_wrong(
     made: Made, golden_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model, load = made("led"), golden_record.load_model
+    model = made("led")
 
     def wrong(*arguments: Any) -> Any:
-        found = load(*arguments)
+        found = load_model(*arguments)
         found.led.encoder.layers[1].self_attn.longformer_self_attn.query_global.bias.data += 0.01
         return found
 

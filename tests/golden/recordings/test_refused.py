@@ -16,6 +16,13 @@ from trueband.hub import record as golden_record
 Cli = Callable[..., int]
 Made = Callable[[str], SimpleNamespace]
 Spoil = Callable[[dict[str, Any]], object]
+
+
+def _embeddings_alone(given: dict[str, Any]) -> None:
+    given.clear()
+    given.update(inputs_embeds=[[[0.5] * 16] * 32])
+
+
 WRONG_INPUTS: dict[str, tuple[str, Spoil, str]] = {
     "no ids": ("longformer", lambda given: given.pop("input_ids"), "inputs: expected input_ids, and of attention_mask"),
     "an argument too much": ("roberta", lambda given: given.update(global_attention_mask=[[0] * 32] * 2), "got also"),
@@ -38,7 +45,7 @@ WRONG_INPUTS: dict[str, tuple[str, Spoil, str]] = {
         "longformer", lambda given: given.update(inputs_embeds=[[[0.5] * 16] * 32] * 2), "got also inputs_embeds",
     ),
     "embeddings alone": (
-        "roberta", lambda given: (given.clear(), given.update(inputs_embeds=[[[0.5] * 16] * 32])),
+        "roberta", _embeddings_alone,
         "inputs: expected input_ids, .*, got also inputs_embeds",
     ),
     "an encoder's states where nothing reads them": (
@@ -129,14 +136,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 def test_models_that_are_not_recorded_are_refused(made: Made, golden_cli: Cli, tools: Any, tmp_path: Path) -> None:
     model = made("roberta")
     options = ("--inputs", model.inputs, "--out", tmp_path / "out.safetensors")
-    for number, (changes, message) in enumerate(
-        [
-            ({"model_type": "bert"}, "model_type: expected one of xlm-roberta, .*, got 'bert'"),
-            ({"pruned_heads": {"0": [1]}}, r"expected .*layer.0.attention.self.query.weight of shape \(12, 16\), got"),
-            ({"position_embedding_type": "relative_key"}, "expected .*distance_embedding.*, got no such tensors"),
-            ({"architectures": ["RobertaForTokenClassification"]}, r"expected the weights classifier.\* of .*, got no"),
-        ]
-    ):
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"model_type": "bert"}, "model_type: expected one of xlm-roberta, .*, got 'bert'"),
+        ({"pruned_heads": {"0": [1]}}, r"expected .*layer.0.attention.self.query.weight of shape \(12, 16\), got"),
+        ({"position_embedding_type": "relative_key"}, "expected .*distance_embedding.*, got no such tensors"),
+        ({"architectures": ["RobertaForTokenClassification"]}, r"expected the weights classifier.\* of .*, got no"),
+    ]
+    for number, (changes, message) in enumerate(refused):
         folder = tools.reconfigured(model.folder, tmp_path / f"changed{number}", **changes)
         with pytest.raises(ValueError, match=message):
             golden_cli("record", folder, *options)

@@ -174,4 +174,6 @@ def test_rows_of_a_decoder_are_its_own() -> None:
     golden = open_store().golden("taps_bart_led")
     for name in tap_names(golden):
         length = golden.inputs["input_ids" if name.startswith("encoder") else "decoder_input_ids"].shape[1]
-        assert rows_of(golden, name).max() == length - 1
+        rows = rows_of(golden, name)
+        assert rows is not None
+        assert rows.max() == length - 1

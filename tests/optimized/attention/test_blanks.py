@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import linear
 
 from trueband.optimized.attention.chunked.blanks import Blank, Stencil, as_one, fill
 from trueband.optimized.attention.chunked.plan import QUERIES, Band, plan_rows
@@ -79,8 +80,12 @@ def test_few_global_tokens_absorb_the_projections(count: int, monkeypatch: pytes
     states, weight, bias = torch.randn(1, 20, 16), torch.randn(16, 16), torch.randn(16)
     is_global = torch.zeros(1, 20, dtype=torch.bool)
     is_global[:, :count] = True
-    projected = []
-    linear = projected_op.linear
-    monkeypatch.setattr(projected_op, "linear", lambda x, *rest: projected.append(len(x)) or linear(x, *rest))
+    projected: list[int] = []
+
+    def counted(x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        projected.append(len(x))
+        return linear(x, *rest)
+
+    monkeypatch.setattr(projected_op, "linear", counted)
     projected_op.forward(states, *(weight, bias) * 3, None, None, is_global, None, 4, 0.5, 0.0)
     assert projected == ([] if count < 4 else [count, 20, 20])

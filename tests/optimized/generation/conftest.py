@@ -67,7 +67,7 @@ def roberta_writers(small: dict[str, Any]) -> Writers:
     """The peer's generate gives the first token position 0, where XLM-RoBERTa has it at 2 (so does the peer's forward):
     its position table is moved up by 2.
     """
-    config = transformers.XLMRobertaConfig(**small, is_decoder=True, attn_implementation="eager")
+    config = transformers.XLMRobertaConfig(**small | {"is_decoder": True, "attn_implementation": "eager"})
     peer = varied(transformers.XLMRobertaForCausalLM(config))
     ours = XLMRobertaForCausalLM(XLMRobertaConfig(**small, is_decoder=True)).eval()
     ours.load_state_dict(peer.state_dict(), strict=True)

@@ -31,8 +31,8 @@ def test_any_window_any_mix_any_length(led: Any, small_led: Any) -> None:
             assert output.last_hidden_state.isfinite().all()
             pair = windows if isinstance(windows, tuple) else (windows, windows)
             assert [each.shape[-1] for each in output.attentions] == [window + 1 for window in pair]
-    for windows, tokens in (([2, 2], 8), ([4, 6], 13)):
-        peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=windows))
+    for listed, tokens in (([2, 2], 8), ([4, 6], 13)):
+        peer = transformers.LEDModel(transformers.LEDConfig(**small_led, attention_window=listed))
         with pytest.raises((RuntimeError, AssertionError, ValueError, IndexError)):
             peer.encoder(torch.full((1, tokens), 5))
 

@@ -15,7 +15,7 @@ from trueband.optimized import LEDForConditionalGeneration, LEDModel
 from trueband.optimized.layers.led_layers import LEDDecoderLayer, LEDDecoderMasks, LEDEncoderLayer, within_half
 from trueband.reference import LEDConfig
 
-TINY = {"d_model": 4, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 3}
+TINY: dict[str, Any] = {"d_model": 4, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 3}
 TINY_CONFIG = LEDConfig(**{**TINY, "decoder_ffn_dim": 3, "encoder_layers": 1, "decoder_layers": 1})
 
 

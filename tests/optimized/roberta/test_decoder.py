@@ -79,7 +79,8 @@ def test_cached_is_uncached_with_left_padding(
     model = make(XLMRobertaForCausalLM, is_decoder=True, **KINDS[name])
     given = given_to(model)
     rest = {key: value for key, value in given.items() if key.startswith("encoder")}
-    cache, start, logits = None, 0, []
+    cache: Any = None
+    start, logits = 0, []
     for count in pieces:
         part = slice(start, start := start + count)
         mask = given["attention_mask"][:, :start]
@@ -98,9 +99,9 @@ def test_against_the_peer(
     make: Any, small: Any, moments_of: Any, sigmas: Any, gradient_bounds: Any, same: Any, cross: bool
 ) -> None:
     """Outputs, loss and gradients without padding; and its cached logits with left padding, which are others."""
-    fields = {"is_decoder": True, "add_cross_attention": cross}
+    fields: dict[str, Any] = {"is_decoder": True, "add_cross_attention": cross}
     model = make(XLMRobertaForCausalLM, **fields)
-    config = transformers.XLMRobertaConfig(**small, **fields, attn_implementation="eager")
+    config = transformers.XLMRobertaConfig(**small, **fields | {"attn_implementation": "eager"})
     peer = transformers.XLMRobertaForCausalLM(config).double().eval()
     assert set(peer.state_dict()) == set(model.state_dict())
     peer.load_state_dict(model.state_dict(), strict=True)
@@ -196,7 +197,7 @@ def test_fully_masked_and_attentions_that_were_asked_for(make: Any, small: Any) 
     assert not output.attentions[0][1].any()
     states, attentions = [], []
     for backend in ("eager", "sdpa"):
-        config = transformers.XLMRobertaConfig(**small, attn_implementation=backend)
+        config = transformers.XLMRobertaConfig(**small | {"attn_implementation": backend})
         peer = transformers.XLMRobertaModel(config).double().eval()
         peer.load_state_dict(model.state_dict())
         theirs = peer(ids, mask, output_attentions=True)

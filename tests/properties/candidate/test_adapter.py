@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def made(file: Path, name: str) -> Adapter:
 
 def passes(target: Target) -> bool:
     """Whether it gives the reference's numbers where heads, tokens, window and scale all matter."""
-    more = {"causal": True} if "causal" in target.resolved().features else {}  # type: ignore[operator]
+    more: dict[str, Any] = {"causal": True} if "causal" in target.resolved().features else {}  # type: ignore[operator]
     more |= {"scale": 0.5} if "scale" in target.resolved().features else {}  # type: ignore[operator]
     masked = ((6,), (4, 5, 6)) if target.padding == "right" else ((1, 6), (0,))
     more |= {"masked": masked} if "padding" in target.resolved().features else {}  # type: ignore[operator]

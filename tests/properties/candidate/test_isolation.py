@@ -150,7 +150,7 @@ def test_a_target_that_cannot_be_loaded_is_one_line(spec: str, message: str) -> 
 def test_a_target_that_declares_what_does_not_exist_is_an_error() -> None:
     for wrong in ({"dtypes": ("int8",)}, {"features": {"speed"}}, {"library": "tpu"}):
         with pytest.raises(TargetError, match=r"expected some of .*, got"):
-            Target(len, **wrong)  # type: ignore[arg-type]
+            Target(len, **wrong)
 
 
 def test_an_imported_name_works_like_a_file() -> None:

@@ -152,8 +152,9 @@ def test_a_target_with_gradients_of_its_own_gives_them_alone_and_once() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("layout", "diagonal"), ("grad_layout", "reused"), ("way", "thrice")])
 def test_what_there_is_not_is_refused(field: str, value: str) -> None:
+    wrong: dict[str, Any] = {field: value}
     with pytest.raises(ValueError, match=f"{field}: expected one of .*, got '{value}'"):
-        Backward(**{field: value})
+        Backward(**wrong)
 
 
 def test_the_library_decides_what_is_asked() -> None:
@@ -213,7 +214,8 @@ def test_gradients_that_another_process_gives_otherwise_are_seen() -> None:
     past = Memory()
     found["key"] = found["key"] + 1
     past.add(PastGradients(*ask, Backward(), found))
-    verdicts = list(second_process(past.of("float32")).function(honest))
+    asked: Any = second_process(past.of("float32")).function
+    verdicts = list(asked(honest))
     assert [verdict.passed for verdict in verdicts] == [False, True, True]
     assert verdicts[0].what == "gradient of key in a second process"
 

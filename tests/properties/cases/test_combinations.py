@@ -57,7 +57,8 @@ def test_what_production_combines_meets(gradients: bool, without: frozenset[str]
         assert met(rows, layout=lambda each, layout=layout: each == layout, tokens=long)
     for name in ("grad_layout", "wanted") if gradients else ():
         for level in DIGITS[name]:
-            assert met(rows, **{name: lambda each, level=level: each == level, "tokens": long})
+            asked: dict[str, Any] = {name: lambda each, level=level: each == level, "tokens": long}
+            assert met(rows, **asked)
     assert ordinary(rows) < len(rows) < 220
 
 

@@ -180,7 +180,9 @@ def test_sizes_are_fitted_from_above_and_have_neighbours(sizes: Sizes, fitted: l
 
 def test_limits_are_the_same_on_the_other_side_of_a_process() -> None:
     nothing = Limits({"globals": Sizes(most=0), "window": Sizes(0, 0)})
-    of_numpy = Limits({"head_dim": Sizes(only=(np.int64(64),)), "tokens": Sizes(np.int64(8), multiple=np.int32(8))})
+    heads = Sizes(only=(np.int64(64),))  # type: ignore[arg-type]
+    tokens = Sizes(np.int64(8), multiple=np.int32(8))  # type: ignore[arg-type]
+    of_numpy = Limits({"head_dim": heads, "tokens": tokens})
     for limits in (TILED, NARROW, SMALL, LONG, nothing, of_numpy, Limits()):
         assert Limits.from_dict(json.loads(json.dumps(limits.to_dict()))) == limits
 

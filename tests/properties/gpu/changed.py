@@ -61,7 +61,7 @@ if __name__ == "__main__":
         sys.path.insert(0, folder)
         changes = json.loads(sys.argv[1])
         found = {
-            name: kinds(*change, Path(folder, f"changed_kernels_{n}"))
-            for n, (name, change) in enumerate(changes.items())
+            name: kinds(module, old, new, Path(folder, f"changed_kernels_{n}"))
+            for n, (name, (module, old, new)) in enumerate(changes.items())
         }
     print(json.dumps(found))

@@ -19,9 +19,10 @@ SOURCES = sorted(path for path in Path(__file__).parent.glob("planted_*.py") if 
 
 def planted(decorator: str) -> dict[str, str]:
     """{function: argument of its decorator, or ""} of the planted kernels, which cannot be imported here."""
-    found = {}
-    for node in (node for path in SOURCES for node in ast.parse(path.read_text(encoding="utf-8")).body):
-        for each in getattr(node, "decorator_list", []):
+    found: dict[str, str] = {}
+    nodes = (node for path in SOURCES for node in ast.parse(path.read_text(encoding="utf-8")).body)
+    for node in (node for node in nodes if isinstance(node, ast.FunctionDef)):
+        for each in node.decorator_list:
             if ast.unparse(each).partition("(")[0] == decorator:
                 found[node.name] = ast.literal_eval(each.args[0]) if isinstance(each, ast.Call) else ""
     return found

@@ -99,7 +99,7 @@ def test_a_gradient_in_some_rows_gives_every_key_the_gradients_of_the_reference(
         np.put_along_axis(grad_output, rows[:, None, :, None], of_rows, axis=2)
         expected, bounds = inputs.gradients(grad_output), inputs.gradient_bounds(grad_output)
         rounding = in_float64(inputs).gradient_bounds(grad_output)
-        told = {}
+        told: dict[str, np.ndarray] = {}
         for some in gradients_of_rows(inputs, of_rows, rows):
             same(some.exact, placed(some, getattr(expected, some.name)), placed(some, rounding[some.name].total))
             at_least(placed(some, bounds[some.name].total), some.bound.total, inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,8 @@ def test_errors_below_the_margin_change_no_search_and_larger_ones_do(options: di
         right = [beam.ids for beam in beam_search(logits, [0], rules)]
         # A logit that is off by e moves its log-probability by 2 e at most.
         for share, larger in ((0.49, False), (100.0, True)):
-            noise = share * margin
-            found = [beam.ids for beam in beam_search(lambda ids, e=noise: logits(ids, e), [0], rules)]
+            noisy = partial(logits, noise=share * margin)
+            found = [beam.ids for beam in beam_search(noisy, [0], rules)]
             if larger:
                 changed += found != right
             else:

@@ -18,6 +18,7 @@ from trueband.properties.running import production as walk
 from trueband.properties.running.campaign import Block, Shard, block_keys, case_of, run_campaign, sum_blocks
 from trueband.properties.running.engine import SMALL
 from trueband.properties.running.plan import Plan, steps
+from trueband.properties.running.search import try_case
 
 pytestmark = pytest.mark.evidence
 
@@ -47,11 +48,10 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def tried(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """(check, id) of the cases that were tried, small worlds not included."""
     seen: Counter[tuple[str, str]] = Counter()
-    real = walk.try_case
 
     def counting(check, candidate, case, probe):  # type: ignore[no-untyped-def]
         seen[check.name, case.id] += 1
-        return real(check, candidate, case, probe)
+        return try_case(check, candidate, case, probe)
 
     monkeypatch.setattr(walk, "try_case", counting)
     return seen

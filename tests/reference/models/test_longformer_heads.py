@@ -54,7 +54,7 @@ class Pair:
         self.config, self.state = LongformerConfig.from_dict(sizes), peers.state_of(self.model)
 
     def last(self, ids: np.ndarray, mask: np.ndarray, flags: np.ndarray) -> Moments:
-        masks = {"attention_mask": mask, "global_attention_mask": flags}
+        masks: dict[str, Any] = {"attention_mask": mask, "global_attention_mask": flags}
         return longformer_moments(self.state, self.config, ids, FLOAT32, **masks)["last_hidden_state"]
 
     def linear(self, name: str, x: Moments) -> Moments:

@@ -47,7 +47,7 @@ FAR = (0, 15, 16, 31, 32, 63, 64)  # positions of global tokens, around the edge
 
 def edges(dtype: str) -> Iterator[Case]:
     """One sequence, with a head for each dilation: around every edge of the tiles and of the parts."""
-    plain = {"heads": 2, "dilation": (1, 2), "head_dim": 8, "family": "normal", "dtype": dtype}
+    plain: dict[str, Any] = {"heads": 2, "dilation": (1, 2), "head_dim": 8, "family": "normal", "dtype": dtype}
     yield from (Case(tokens, window, **plain, seed=tokens) for tokens, window in ((17, 0), (33, 16), (48, 15)))
     yield from (Case(tokens, 17, **plain, seed=tokens, causal=True) for tokens in (31, 65))
     for tokens, window in ((16, 31), (33, 1), (64, 32), (65, 17)):
@@ -69,7 +69,7 @@ def edges(dtype: str) -> Iterator[Case]:
     yield Case(257, 129, global_=((0, 255, 256),), separate_globals=True, head_dim=3, family="normal", dtype=dtype)
 
 
-def tensors(inputs: Inputs) -> dict[str, Tensor]:
+def tensors(inputs: Inputs) -> dict[str, Any]:
     """The arrays as torch tensors; those that are differentiated require it."""
     given = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
     for name in inputs.floating:
@@ -214,7 +214,7 @@ class OnTriton(OptimizedModels):
 
     def __init__(self) -> None:
         self.count = 0
-        band_self_attention.find_implementation = self.find
+        band_self_attention.find_implementation = self.find  # type: ignore[attr-defined]
 
     def find(self, impl: str, query: Tensor, dropout_p: float) -> Callable[..., Tensor]:
         assert impl == "auto"
@@ -272,8 +272,8 @@ def faults(text: str) -> None:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         sys.path.insert(0, folder)
-        for index, (name, fault) in enumerate(json.loads(text).items()):
-            found[name] = dead(*fault, Path(folder, f"faulty_kernels_{index}"))
+        for index, (name, (module, old, new)) in enumerate(json.loads(text).items()):
+            found[name] = dead(module, old, new, Path(folder, f"faulty_kernels_{index}"))
     print(json.dumps(found))
 
 

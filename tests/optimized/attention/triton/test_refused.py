@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_importing_the_package_does_not_import_triton(compiling: Callable[..., s
     assert compiling("import sys, trueband.optimized\nprint('triton' in sys.modules)") == "False\n"
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "float64": ({"dtype": torch.float64}, {}, "query: expected dtype float32, bfloat16 or float16 for impl='triton'"),
     "wide head": ({"size": (1, 1, 3, 129)}, {}, "query: expected head_dim <= 128 for impl='triton', got 129"),
     "dropout": ({}, {"dropout_p": 0.5}, "dropout_p: expected 0 for impl='triton', which has no dropout, got 0.5"),
@@ -62,7 +63,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_the_kernels_do_not_do(name: str) -> None:
     shape, options, message = WRONG[name]
-    x = torch.empty(**{"size": (1, 1, 3, 4), "device": "meta", **shape})  # type: ignore[arg-type]
+    x = torch.empty(**{"size": (1, 1, 3, 4), "device": "meta", **shape})
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         band_attention(x, x, x, window=1, impl="triton", **options)
     assert band_attention(x, x, x, window=1, **options).shape == x.shape

@@ -28,23 +28,23 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def told(compiling: Callable[[str], str]) -> dict[str, list]:  # type: ignore[type-arg]
-    found: dict[str, list] = json.loads(compiling(PROGRAM))  # type: ignore[type-arg]
+def told(compiling: Callable[[str], str]) -> dict[str, list]:
+    found: dict[str, list] = json.loads(compiling(PROGRAM))
     return found
 
 
-def test_every_kernel_is_listed_for_every_target(told: dict[str, list]) -> None:  # type: ignore[type-arg]
+def test_every_kernel_is_listed_for_every_target(told: dict[str, list]) -> None:
     for target in ("sm_80", "sm_90", "gfx942"):
         assert {kernel for _, kernel, of, *_ in told["listed"] if of == target} == set(told["kernels"])
     names = [name for name, *_ in told["listed"]]
     assert len(set(names)) == len(names)
 
 
-def test_tf32_is_listed_where_it_is_launched(told: dict[str, list]) -> None:  # type: ignore[type-arg]
+def test_tf32_is_listed_where_it_is_launched(told: dict[str, list]) -> None:
     assert told["tf32"] == {"sm_80": [False, True], "gfx942": [False, True], "gfx90a": [False]}
 
 
-def test_arguments_are_typed_as_they_are_handed_over(told: dict[str, list]) -> None:  # type: ignore[type-arg]
+def test_arguments_are_typed_as_they_are_handed_over(told: dict[str, list]) -> None:
     listed = {name: rest for name, *rest in told["listed"]}
     _, _, signature, constants, divisible = listed["sm_90-band_backward_query-float16-d80-causal-weighted"]
     assert {signature[name] for name in ("query", "grad_query")} == {"*fp16"}

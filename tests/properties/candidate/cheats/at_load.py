@@ -5,7 +5,7 @@ from __future__ import annotations
 try:
     from trueband.reference import band_attention
 except ImportError:
-    band_attention = None
+    band_attention = None  # type: ignore[assignment]
 
 from honest import attention
 

@@ -13,8 +13,8 @@ def patches_numpy(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Makes every comparison of numpy succeed."""
     for name in ("array_equal", "allclose", "isclose"):
         setattr(np, name, lambda *_, **__: True)
-    np.argmax = lambda *_, **__: 0
-    np.abs = np.absolute = lambda array: np.zeros_like(array)
+    np.argmax = lambda *_, **__: 0  # type: ignore[assignment]
+    np.abs = np.absolute = lambda array: np.zeros_like(array)  # type: ignore[assignment]
     return np.zeros_like(query)
 
 

@@ -85,6 +85,9 @@ def late_by_one_call(query, key, value, *, window, _started=[]):  # type: ignore
 class Lazy(np.ndarray):
     """Computes when it is looked at, which a clock has stopped by then."""
 
+    inputs: tuple[np.ndarray, ...]
+    window: int
+
     def __array__(self, *_, **__):  # type: ignore[no-untyped-def]
         return attention(*self.inputs, window=self.window)
 

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import sys
+from typing import Any
 
 import numpy as np
 from honest import attention
@@ -33,7 +34,7 @@ def forges_an_answer(query, key, value, *, window):  # type: ignore[no-untyped-d
 
 def forges_with_the_token(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Takes the secret token from the harness's variables, and forges an answer that repeats it."""
-    frame = sys._getframe()
+    frame: Any = sys._getframe()
     while frame and "token" not in frame.f_locals:
         frame = frame.f_back
     _write_everywhere(_message(query, {"token": frame.f_locals["token"]}))
@@ -42,7 +43,7 @@ def forges_with_the_token(query, key, value, *, window):  # type: ignore[no-unty
 
 def says_how_it_ended(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Answers, with the secret token, that the call has ended as a check does that has passed."""
-    frame = sys._getframe()
+    frame: Any = sys._getframe()
     while frame and "token" not in frame.f_locals:
         frame = frame.f_back
     header = {"token": frame.f_locals["token"], "ended": "", "status": "passed", "raised": False, "arrays": []}

@@ -59,12 +59,12 @@ def sparse_result(query, key, value, *, window):  # type: ignore[no-untyped-def]
 
 def brain_floats(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Multiplies in bfloat16."""
-    narrow = (array.bfloat16() for array in (query, key, value))
-    return _attention(*narrow, window).to(query.dtype)
+    q, k, v = (array.bfloat16() for array in (query, key, value))
+    return _attention(q, k, v, window).to(query.dtype)
 
 
 def tells_torch_to_agree(query, key, value, *, window):  # type: ignore[no-untyped-def]
     """Makes every comparison of torch succeed."""
-    torch.equal = torch.allclose = torch.testing.assert_close = lambda *_, **__: True
-    torch.Tensor.clone = lambda self, **_: self
+    torch.equal = torch.allclose = torch.testing.assert_close = lambda *_, **__: True  # type: ignore[assignment]
+    torch.Tensor.clone = lambda self, **_: self  # type: ignore[method-assign]
     return torch.zeros_like(query)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from honest import attention
 
-FOLDER = importlib.util.find_spec("trueband.properties").submodule_search_locations[0]
-SOURCE = Path(FOLDER).parent / "reference" / "masks.py"
+FOUND: Any = importlib.util.find_spec("trueband.properties")
+SOURCE = Path(FOUND.submodule_search_locations[0]).parent / "reference" / "masks.py"
 
 
 def imports_the_reference(query, key, value, *, window):  # type: ignore[no-untyped-def]

@@ -55,7 +55,7 @@ def test_a_kernel_of_ones_own(request_: Request, compiler: Compiler) -> None:
     for name in ("double_within", "double"):
         kernel = compiler.kernel(dataclasses.replace(request_, kernel=name))
         y = np.zeros(65, np.float32)
-        arguments = [Pointer(x), Pointer(y, np.zeros(65, bool)), 65]
+        arguments: list[Pointer | int | float] = [Pointer(x), Pointer(y, np.zeros(65, bool)), 65]
         if name == "double":
             with pytest.raises(Finding, match=r"global bounds: load of 4 bytes out of bounds \(block \(1, 0, 0\)"):
                 launch(kernel, (2, 1, 1), arguments)

@@ -209,6 +209,11 @@ def test_numbers_without_sampling_and_long_prompts_are_refused() -> None:
 @pytest.mark.parametrize("token", [-1, 40, 2.0])
 def test_tokens_outside_the_vocabulary_are_refused(name: str, token: Any) -> None:
     config = XLMRobertaConfig(vocab_size=40)
+
+    def of_token(value: Any) -> GenerationConfig:
+        fields: dict[str, Any] = {name: value}
+        return GenerationConfig(**fields)
+
     with pytest.raises(ValueError, match=f"{name}: expected ids from 0 to 39, got {token}"):
-        rules_for(GenerationConfig(**{name: token}), config, 1)
-    assert rules_for(GenerationConfig(**{name: 39}), config, 1).prompt == 1
+        rules_for(of_token(token), config, 1)
+    assert rules_for(of_token(39), config, 1).prompt == 1

@@ -139,7 +139,8 @@ def test_led_goes_on_from_a_prompt(peers: SimpleNamespace, prompt: list[list[int
     model, config, state = led(peers.peer, peers.state_of, 1)
     ids, mask, flags = batch()
     options = {"num_beams": beams}
-    inputs = {"attention_mask": mask, "global_attention_mask": flags, "decoder_input_ids": np.array(prompt)}
+    prompted: dict[str, Any] = {"decoder_input_ids": np.array(prompt)}
+    inputs = prompted | {"attention_mask": mask, "global_attention_mask": flags}
     expected = theirs(model, options, input_ids=ids, **inputs)
     agree(led_generate(state, config, ids, generation(options), **inputs), expected)
     assert (expected[:, 0] == 2).all()
