@@ -40,6 +40,7 @@ GLOBAL_BY_HAND = [[10], [11], [12], [13], [14]]  # its row over all tokens, as a
 def compact(example: Any) -> tuple[CompactProbabilities, Array, Any]:
     arguments = check_arguments(*example.positional, **example.keywords)
     dense = band_attention(*example.positional, **example.keywords).probabilities
+    assert isinstance(arguments.window, int)
     return dense_to_compact(dense, arguments.is_global, arguments.window, arguments.dilations), dense, arguments
 
 

@@ -36,7 +36,8 @@ class Call:
 
     @property
     def arguments(self) -> Arguments:
-        return check_arguments(**self.arrays, **self.options)
+        passed: dict[str, Any] = {**self.arrays, **self.options}
+        return check_arguments(**passed)
 
 
 def draw_call(seed: str, dtype: str, **chosen: Any) -> Call:
