@@ -81,7 +81,7 @@ class Target:
         dtypes: the dtypes that it accepts, of float64, float32, bfloat16, float16.
         features: the features that it has, of `FEATURES`; None: those that its signature shows, and deterministic,
             gradients included. A kernel that adds in another order in every call (atomics, split keys, threads) names
-            its features without "deterministic", or without "deterministic_gradients" if only its backward pass does so.
+            its features without "deterministic", or without "deterministic_gradients" if only its backward pass does.
         library: the library of its arrays, "torch", "numpy" or "jax"; None: the one that the module of the function
             imports, torch if it imports none.
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
