@@ -62,7 +62,7 @@ class Desk:
             if damage == "changed":
                 raise _changed(name)
             if damage == "overrun":
-                raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got it overwritten")
+                raise CandidateEnded(f"{name}: expected nothing to be written beside an input, got overwritten memory")
         for name, (passed, array) in self._unguarded.items():
             if not np.array_equal(self._library.back(passed), array, equal_nan=True):
                 raise _changed(name)

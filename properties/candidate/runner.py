@@ -142,7 +142,9 @@ class Runner:
         if before is not None:
             gradients = {name: gradient - already_there(gradient.shape) for name, gradient in gradients.items()}
         if not np.array_equal(self.library.back(output), plain, equal_nan=True):
-            raise CandidateEnded("output: expected a result that stays as it is, got one its backward pass changed")
+            raise CandidateEnded(
+                "output: expected a result that stays as it is, got one that its backward pass changed"
+            )
         self.desk.take(output)
         self.desk.burn(raw)
         self.covered.add(arrays, options, with_gradients=True)

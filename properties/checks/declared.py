@@ -35,7 +35,7 @@ def check_sizes_are_declared(probe: Probe) -> Iterator[Verdict]:
     """
     undeclared = probe.candidate.undeclared
     message = (
-        f"{probe.candidate.refusal}; declare {to_declare(undeclared)} if that is meant, as all other checks took it"
+        f"{probe.candidate.refusal}; declare {to_declare(undeclared)} if that is intended; all other checks assume it"
     )
     yield claim(not undeclared, message)
 
@@ -58,7 +58,7 @@ def check_undeclared_is_refused(probe: Probe) -> Iterator[Verdict]:
             refused = True
         else:
             refused = False
-        yield claim(refused, f"{difference}: expected an error, as it is declared not to be taken, got a result")
+        yield claim(refused, f"{difference}: expected an error, as the target declares not to take it, got a result")
 
 
 def beside(

@@ -55,7 +55,9 @@ def judge_same(
     if loose.passed:
         if again is not None and any(not np.array_equal(again(), expected) for _ in range(REPEATS)):
             return loose
-        return replace(verdict, note=f"{compared} gave other bits; declare features without {feature} if that is meant")
+        return replace(
+            verdict, note=f"{compared} gave other bits; declare features without {feature} if that is intended"
+        )
     return replace(verdict, note=f"{compared} gave other numbers, farther apart than the bounds of both")
 
 

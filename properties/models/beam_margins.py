@@ -1,9 +1,9 @@
-"""How near a beam search came to another one: the least error of a log-probability that could have changed a decision.
+"""The margin of a beam search: the least error of a log-probability that could have changed one of its decisions.
 
-A search decides by comparing scores: which continuations are kept and in which order, which finished beams are kept and
-in which order, and whether it is over. With an error of at most e in each log-probability a beam of t tokens is off by
+A search compares scores to decide which continuations and which finished beams are kept, in which order, and whether it
+is over. With an error of at most e in each log-probability a beam of t tokens is off by
 t e, a finished one by t e / t ** length_penalty; two scores whose difference is larger than the errors of both are sure
-to be in the same order. Of a sorted list it is enough to compare neighbours: of two that are farther apart the gap is
+to be in the same order. Of a sorted list it is enough to compare neighbors: of two that are farther apart the gap is
 the sum of the gaps between, and their errors are no more than the sum of theirs.
 """
 
@@ -22,16 +22,16 @@ from trueband.reference.decoding_logits import Rules
 
 
 def is_clear(case: ModelCase, inputs: Arrays, steps: list[Step], rules: Rules) -> bool:
-    """Whether every correct implementation in float64 makes the decisions of a search for one row of the batch.
+    """Return whether every correct implementation in float64 makes the same decisions for one row of the batch.
 
     Args:
-        inputs: of that row alone.
+        inputs: the inputs of that row alone.
     """
     return least_margin(steps, rules) > largest_error(case, inputs, steps, rules)
 
 
 def least_margin(steps: list[Step], rules: Rules) -> float:
-    """The largest error of a log-probability that leaves every decision as it is; inf where nothing was to decide."""
+    """Return the largest error of a log-probability that changes no decision; inf where nothing was to decide."""
     margins: list[float] = []
     for step in steps:
         candidates = step.candidates[: kept_candidates(rules) + 1]
@@ -43,7 +43,7 @@ def least_margin(steps: list[Step], rules: Rules) -> float:
 
 
 def largest_error(case: ModelCase, inputs: Arrays, steps: list[Step], rules: Rules) -> float:
-    """Of the log-probabilities of everything that a search for one row has looked at, its rules applied."""
+    """Return the largest error of the log-probabilities that a search for one row compared, with its rules applied."""
     before = sorted({beam.ids for step in steps for beam in step.running})
     leaves = [
         ids for ids, after in itertools.zip_longest(before, before[1:]) if after is None or after[: len(ids)] != ids
@@ -65,13 +65,13 @@ def _new(beam: Beam, rules: Rules) -> int:
 
 
 def _between(scored: list[tuple[float, float]]) -> Iterator[float]:
-    """Of the neighbours of a sorted list of (score, what an error of 1 makes of it)."""
+    """Return the least margin between neighbors of a sorted list of (score, effect of an error of 1 on it)."""
     for (above, more), (below, less) in itertools.pairwise(scored):
         yield (above - below) / (more + less)
 
 
 def _before_the_end(step: Step, rules: Rules) -> Iterator[float]:
-    """Of the question whether the search is over after a step."""
+    """Return the margin of the decision whether the search is over after a step."""
     options, finished = rules.options, step.finished[: rules.options.num_beams]
     if not step.continued or len(finished) < options.num_beams or options.early_stopping is True:
         return

@@ -1,4 +1,4 @@
-"""Log-probabilities of sequences by teacher forcing in the reference, with a bound on the error of another float64
+"""The reference's log-probabilities of sequences, by teacher forcing, with a bound on the error of another float64
 implementation that sums them step by step."""
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class LogProbabilities(NamedTuple):
 def log_probabilities(
     case: ModelCase, inputs: Arrays, before: np.ndarray, prompt: int | None = None
 ) -> LogProbabilities:
-    """Of every next token, (rows, t, V), given the tokens before it (rows, t).
+    """Return those of every next token, (rows, t, V), given the tokens before it (rows, t).
 
-    The rows are as many for each row of the batch. `prompt` as of `forced`.
+    Every row of the batch has the same number of rows. See `forced` for `prompt`.
     """
     return log_softmax(forced_logits(case, inputs, before, prompt))
 
 
 def logits_errors(case: ModelCase, inputs: Arrays, before: np.ndarray) -> Float:
-    """Largest error of every next token's logit, (rows, t, V), given the tokens before it."""
+    """Return the largest error of every next token's logit, (rows, t, V), given the tokens before it."""
     return SIGMAS * np.sqrt(forced_logits(case, inputs, before).variance)
 
 
@@ -72,10 +72,10 @@ def log_softmax(logits: Moments) -> LogProbabilities:
 
 
 def scores(steps: LogProbabilities, counted: np.ndarray, length_penalty: float) -> tuple[Float, Bound]:
-    """log-probability / (tokens ** length_penalty) of each row, and its bound.
+    """Return log-probability / (tokens ** length_penalty) of each row, and its bound.
 
     Args:
-        steps: of the tokens that were written, (rows, t).
+        steps: the log-probabilities of the written tokens, (rows, t).
         counted: (rows, t) bool, True for those that count; each row has one.
     """
     u, tokens = PRECISION.accumulator, counted.sum(axis=1)
@@ -91,7 +91,7 @@ def scores(steps: LogProbabilities, counted: np.ndarray, length_penalty: float) 
 
 
 def forced_logits(case: ModelCase, inputs: Arrays, before: np.ndarray, prompt: int | None = None) -> Moments:
-    """Logits with the variance of their error, carried from the embeddings; a hard bound there counts as one sigma."""
+    """Return logits with the variance of their error, carried from the embeddings; a hard bound counts as one sigma."""
     rows = forced(case, inputs, before, prompt)
     if case.architecture != "led":
         return encoder_logits(case.decoder.replace(dtype="float64"), rows, case.state)

@@ -39,16 +39,16 @@ class ModelCase:
     Attributes:
         architecture: one of `ARCHITECTURES`.
         head: one of `HEADS` of the architecture.
-        tokens, batch, layers, heads, head_dim: sizes.
-        windows: one-sided, one for each layer of the encoder (longformer, led).
+        tokens, batch, layers, heads, head_dim: the sizes.
+        windows: the one-sided window of each layer of the encoder (longformer, led).
         masked, global_: positions for each row of the batch. Masked tokens hold the padding id.
-        target_tokens: of the decoder (led); target_masked: its masked positions, which hold any ids.
-        causal: a decoder (xlm-roberta); encoder_tokens: of the encoder that it attends, 0 for none.
-        positions: of xlm-roberta, the Hub's position_embedding_type.
-        pruned: heads that each layer of xlm-roberta has lost; empty: none.
+        target_tokens: tokens of the decoder (led); target_masked: its masked positions, which hold any ids.
+        causal: whether xlm-roberta is a decoder; encoder_tokens: tokens of the encoder that it attends, 0 for none.
+        positions: the Hub's position_embedding_type of xlm-roberta.
+        pruned: the heads that each layer of xlm-roberta has lost; empty: none.
         chunk: tokens that go through xlm-roberta's feed-forward at a time, 0 for all.
-        pad_token_id, seed: of the ids and of the weights.
-        dtype: the model computes in, "float64" or "float32"; the weights are float32 numbers in any case.
+        pad_token_id, seed: the padding id, and the seed of ids and weights.
+        dtype: the dtype that the model computes in, "float64" or "float32"; the weights are always float32 numbers.
     """
 
     architecture: str
@@ -85,7 +85,7 @@ class ModelCase:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The case of a parsed JSON line. ValueError on unknown or missing fields."""
+        """Return the case of a parsed JSON line. Raises ValueError on unknown or missing fields."""
         known = {field.name for field in dataclasses.fields(cls)}
         if not {"architecture", "tokens"} <= set(values) <= known:
             raise ValueError(f"case: expected architecture, tokens and some of {sorted(known)}, got {sorted(values)}")
@@ -116,27 +116,27 @@ class ModelCase:
 
     @property
     def prefix(self) -> str:
-        """Of the keys of the model inside the model with a head."""
+        """The prefix of the weights of the model inside a model with a head."""
         return self.family.prefix
 
     @property
     def decoder(self) -> Self:
-        """The case, with a decoder in it."""
+        """The case with a model that has a decoder."""
         return self if self.architecture == "led" else self.replace(causal=True)
 
     @property
     def size(self) -> int:
-        """Of a hidden state."""
+        """The size of a hidden state."""
         return self.heads * self.head_dim
 
     @property
     def targets(self) -> str:
-        """The argument that holds the ids of the decoder, or of the only stack that there is."""
+        """The argument that holds the ids of the decoder, or of the only stack."""
         return "decoder_input_ids" if self.architecture == "led" else "input_ids"
 
     @property
     def longest(self) -> int:
-        """The most tokens that there are positions for."""
+        """The most tokens that have positions."""
         if self.architecture == "led":
             return int(self.config["max_encoder_position_embeddings"])
         without = 0 if self.positions != "absolute" else self.pad_token_id + 1
@@ -149,7 +149,7 @@ class ModelCase:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Fields of `config.json`."""
+        """The fields of `config.json`."""
         size, room = self.size, self.tokens + 4
         special: dict[str, Any] = {
             "pad_token_id": self.pad_token_id,
@@ -199,7 +199,7 @@ class ModelCase:
 
     @cached_property
     def state(self) -> Weights:
-        """Weights under the Hub's keys."""
+        """The weights under the Hub's keys."""
         if self.architecture == "led":
             body = led_shapes(self.config, self.prefix)
         else:
@@ -208,7 +208,7 @@ class ModelCase:
         return random_weights(itertools.chain(body, head), self.seed)
 
     def headless_state(self, pooled: bool) -> Weights:
-        """Weights of the model without a head, under its own keys; with those of a pooler or without."""
+        """Return the weights of the model without a head, under its own keys, with a pooler or without."""
         cut = len(self.prefix)
         body = {name[cut:]: array for name, array in self.state.items() if name.startswith(self.prefix)}
         pooler = random_weights(pooler_shapes("", self.size), self.seed) if pooled else {}
@@ -245,7 +245,7 @@ class ModelCase:
         return self._flags(self.global_)
 
     def _problem_type(self, labels: int) -> str | None:
-        """Told in every other case; then several labels may be a regression too. None: what the labels look like."""
+        """Return the problem type, or None to infer it from the labels; several labels may be a regression."""
         if self.seed % 4 < 2:
             return None
         kinds = ("single_label_classification", "multi_label_classification", "regression")
@@ -256,16 +256,21 @@ class ModelCase:
 
 
 def flags(rows: Positions, shape: tuple[int, ...]) -> np.ndarray:
-    """(b, n) bool: True at the positions of each row."""
+    """Return (b, n) bool: True at the positions of each row."""
     flagged = np.zeros(shape, dtype=bool)
     for row, positions in enumerate(rows):
         flagged[row, list(positions)] = True
     return flagged
 
 
+MOST_TOKENS = 14
+
+
 @st.composite
-def model_cases(draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, most_tokens: int = 14) -> ModelCase:
-    """Cases of some architectures, smallest first."""
+def model_cases(
+    draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, most_tokens: int = MOST_TOKENS
+) -> ModelCase:
+    """Draw cases of some architectures, smallest first."""
     architecture = draw(_one_of(architectures))
     tokens = draw(_integers(2, most_tokens))
     batch, layers = draw(_integers(1, 3)), draw(_integers(1, 3))
@@ -304,13 +309,13 @@ _one_of = cache(st.sampled_from)
 
 @cache
 def some_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """At most 3 of a row's positions."""
+    """Draw at most 3 of a row's positions."""
     return st.sets(st.integers(0, tokens - 1), max_size=3).map(lambda chosen: tuple(sorted(chosen)))
 
 
 @cache
 def masked_positions(tokens: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """Positions of a row that are masked, never all: on the right, on the left, or anywhere."""
+    """Draw the masked positions of a row, never all: on the right, on the left, or anywhere."""
     tail = st.integers(0, tokens - 1).map(lambda count: tuple(range(tokens - count, tokens)))
     head = st.integers(0, tokens - 1).map(lambda count: tuple(range(count)))
     return tail | head | some_positions(tokens).filter(lambda chosen: len(chosen) < tokens)

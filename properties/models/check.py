@@ -1,4 +1,4 @@
-"""A check of whole models: a named claim, tried on a case."""
+"""A check of whole models is a named claim, tried on a case."""
 
 from __future__ import annotations
 
@@ -32,70 +32,70 @@ class ModelProbe:
         return feature in self.candidate.features
 
     def forward(self, **changes: np.ndarray) -> dict[str, Any]:
-        """The candidate's hidden states and logits, with some inputs changed."""
+        """Return the candidate's hidden states and logits, with some inputs changed."""
         return self.forward_of({**self.case.inputs, **changes})
 
     def forward_of(self, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
-        """The candidate on these inputs, and on other weights where they are given."""
+        """Run the candidate on these inputs, with other weights if `state` is set."""
         output = self._float64(self.attempt(lambda: self.raw_forward(inputs, state)))
         self._covers(self.case.model, inputs)
         return output
 
     def raw_forward(self, inputs: Arrays, state: Arrays | None = None) -> Any:
-        """What the candidate returns or raises."""
+        """Return what the candidate returns, or raise what it raises."""
         return self.candidate.forward(self._model(state), inputs)
 
     def steps(self, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> dict[str, Any]:
-        """As `forward` of what `read_in_steps` says, but read step by step with a cache."""
+        """Return `forward` of the inputs of `read_in_steps`, read step by step with a cache."""
         return self._float64(self.attempt(lambda: self.candidate.steps(self.case.model, inputs, rows, following)))
 
     def other(self, call: Callable[[], Any]) -> dict[str, Any]:
-        """What another call of the candidate gives in the form of `forward`."""
+        """Return the result of another call of the candidate, in the form of `forward`."""
         return self._float64(self.attempt(call))
 
     def base(self, pooled: bool) -> dict[str, Any]:
-        """The candidate's model without a head, with a pooler or without: hidden_states and pooler_output or None."""
+        """Run the model without a head, with a pooler or without: hidden_states, and pooler_output or None."""
         model = self._model(self.case.headless_state(pooled))
         return self._float64(self.attempt(lambda: self.candidate.base(model, self.case.inputs)))
 
     def encode(self, state: Arrays, inputs: Arrays, dtype: str) -> list[np.ndarray]:
-        """Hidden states of LED's encoder alone, in a dtype."""
+        """Return the hidden states of LED's encoder alone, in a dtype."""
         model = replace(self._model(state), dtype=dtype)
         return [np.asarray(tap, dtype=np.float64) for tap in self.attempt(lambda: self.candidate.encode(model, inputs))]
 
     def head(self, case: ModelCase, inputs: Arrays, state: Arrays | None = None) -> dict[str, Any]:
-        """The candidate's model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
+        """Run the model with the head of a case: hidden_states, loss, and logits or start_ and end_logits."""
         return ModelProbe(self.candidate, case).forward_of(inputs, state)
 
     def generate(self, candidate: ModelCandidate, inputs: Arrays, seed: int = 0, **options: Any) -> Any:
-        """What a candidate writes, in float64: a `Generated`. XLM-R is a decoder then."""
+        """Return what a candidate generates in float64. XLM-R is a decoder then."""
         return self.attempt(lambda: candidate.generate(decoder(self.case), inputs, options, seed))
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
-        """A training step of the candidate."""
+        """Run a training step of the candidate."""
         trained: Trained = self.attempt(lambda: self.candidate.train(model, batches, regime))
         for inputs, _ in batches:
             self._covers(model, inputs, trained=regime.backward)
         return replace(trained, outputs=[self._float64(output) for output in trained.outputs])
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
-        """Calls of the candidate one after another."""
+        """Run calls of the candidate one after another."""
         results: list[Trained] = self.attempt(lambda: self.candidate.course(model, steps))
         return [replace(trained, outputs=[self._float64(output) for output in trained.outputs]) for trained in results]
 
     def _covers(self, model: Model, inputs: Arrays, trained: bool = False) -> None:
-        """Tell a candidate that keeps account the sizes of a call that gave a result."""
+        """Add the sizes of a call that gave a result to the candidate's account, if it keeps one."""
         covered: ModelsCovered | None = getattr(self.candidate, "covered", None)
         if covered is not None:
             covered.add(model, inputs, trained)
 
     def _model(self, state: Arrays | None) -> Model:
-        """The case's, or the same with other weights."""
+        """Return the case's model, or the same with other weights."""
         return self.case.model if state is None else self.case.model.with_state(state)
 
     @staticmethod
     def attempt(call: Callable[[], Any]) -> Any:
-        """What a call of the candidate gives; its error is a failure of the check, and so is its end of the process."""
+        """Return the result of a call of the candidate; an error, or an exit, is a failure of the check."""
         try:
             return call()
         except (Exception, SystemExit) as error:
@@ -125,7 +125,7 @@ class ModelCheck:
         needs: features that a candidate must have for the check to apply.
         argument: why the claim is true of every correct model on every machine.
         about: the class of the faults that are seeded for it.
-        at_size: the most tokens of the cases at size that it has besides small ones; 0: it has none.
+        at_size: the most tokens of its large cases, which it has besides small ones; 0: it has none.
     """
 
     name: str

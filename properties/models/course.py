@@ -1,7 +1,7 @@
-"""A course: calls of one and the same model, one after another, its weights changed in between.
+"""A course is a sequence of calls of one model, with its weights changed in between.
 
-course(model, steps) -> [Trained]: what each step gives, with the gradients that the weights have then, outputs and
-    dtypes; `words` are not asked for
+course(model, steps) -> [Trained]: the result of each step, with the gradients that the weights have then, outputs and
+    dtypes, without `words`
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trueband.properties.models.training import BUFFERS, Regime, Trained
 
 ONCE = Regime()
 CLEARED = ("zero", "none")
-# How weights are overwritten in place: what `torch` and optimizers do.
+# The ways in which `torch` and optimizers overwrite weights in place.
 WAYS = ("copy_", "data", "data.copy_", "sub_", "optimizer", "load_state_dict")
 
 
@@ -26,10 +26,11 @@ class Step:
     """One call of the model.
 
     Attributes:
-        inputs: with labels.
-        regime: how it is made; its seed is not used.
-        clear: before it: "zero", gradients are set to 0; "none", they are taken away; "", they stay.
-        state: weights that are written in place before it, None: they stay; and `way`, one of `WAYS`.
+        inputs: its inputs, with labels.
+        regime: how it is run; its seed is not used.
+        clear: what happens to the gradients before it: "zero", they are set to 0; "none", they are removed; "", they
+            stay.
+        state: weights that are written in place before it, by `way`, one of `WAYS`; None: they stay.
     """
 
     inputs: Arrays
@@ -40,7 +41,7 @@ class Step:
 
 
 class ReferenceCourse:
-    """To be mixed into the reference as a candidate."""
+    """A mixin that gives the reference, as a candidate, its courses."""
 
     def course(self, model: Model, steps: Sequence[Step]) -> list[Trained]:
         results: list[Trained] = []
@@ -58,11 +59,11 @@ class ReferenceCourse:
         return results
 
     def written(self, model: Model, step: Step) -> Arrays:
-        """The weights after a step has overwritten them."""
+        """Return the weights after a step has overwritten them."""
         return model.state if step.state is None else step.state
 
     def added(self, before: np.ndarray | None, gradient: np.ndarray | None) -> np.ndarray | None:
-        """What a weight has after another backward pass."""
+        """Return the gradient of a weight after another backward pass."""
         if gradient is None or before is None:
             return before if gradient is None else gradient
         return before + gradient

@@ -1,4 +1,4 @@
-"""What models were asked for: the least and the largest of each size, of all calls and of steps with gradients."""
+"""What was covered of models: the least and the largest value of each size, in all calls and with gradients."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trueband.reference.config import LEDConfig
 
 
 class ModelsCovered:
-    """Sizes of the calls that gave a result.
+    """The sizes of the calls that gave a result.
 
     Attributes:
-        every: of all of them.
-        gradients: of those with a backward pass.
+        every: the sizes of all calls.
+        gradients: the sizes of the calls with a backward pass.
     """
 
     def __init__(self) -> None:

@@ -28,13 +28,13 @@ MANY_ENDS = (2, 7, 8, 11, 13, 17, 19, 23)
 
 
 def decoder(case: ModelCase) -> Model:
-    """The case's model in float64, a decoder also as XLM-R."""
+    """Return the case's model in float64; XLM-R is a decoder too."""
     model = replace(case.model, dtype="float64")
     return model if case.architecture == "led" else model.with_config(is_decoder=True)
 
 
 def decoding_inputs(case: ModelCase) -> Arrays:
-    """Of LED, what the encoder reads. Of XLM-R, prompts: the last real tokens of the case, padded on the left."""
+    """Return what LED's encoder reads, or prompts for XLM-R: the last real tokens of the case, padded on the left."""
     if case.architecture == "led":
         return {name: array for name, array in case.inputs.items() if not name.startswith("decoder_")}
     mask = np.sort(case.real, axis=1)[:, -MOST_PROMPT:]
@@ -45,7 +45,7 @@ def decoding_inputs(case: ModelCase) -> Arrays:
 
 
 def decoder_prompt(case: ModelCase) -> Arrays:
-    """For LED, prompts of up to 4 tokens, padded on the left, with a mask; or none. Some begin with the start token."""
+    """Draw prompts of up to 4 tokens for LED, padded on the left, with a mask; or none. Some have the start token."""
     random = np.random.default_rng([case.seed, 19])
     tokens = int(random.integers(0, 5))
     if case.architecture != "led" or tokens == 0:
@@ -58,7 +58,7 @@ def decoder_prompt(case: ModelCase) -> Arrays:
 
 
 def prompts(case: ModelCase, inputs: Arrays) -> Ids:
-    """(b, t): what stands in front of the tokens that are written; a start token where no row begins with it."""
+    """Return (b, t): the tokens before the written ones; a start token comes first where no row begins with it."""
     if case.architecture != "led":
         return inputs["input_ids"]
     start = np.full((len(inputs["input_ids"]), 1), case.config["decoder_start_token_id"])
@@ -69,21 +69,21 @@ def prompts(case: ModelCase, inputs: Arrays) -> Ids:
 
 
 def prompt_tokens(case: ModelCase, inputs: Arrays) -> int:
-    """Tokens in front of the first one that is written."""
+    """Return how many tokens stand before the first written one."""
     return prompts(case, inputs).shape[1]
 
 
 def rules_of(case: ModelCase, inputs: Arrays, options: dict[str, Any]) -> Rules:
-    """Options of decoding with what they leave to the model and to the prompt."""
+    """Return the options of decoding, with the defaults of the model and of the prompt filled in."""
     return rules_for(GenerationConfig(**options), decoder(case).settings, prompt_tokens(case, inputs))
 
 
 def forced(case: ModelCase, inputs: Arrays, before: Ids, prompt: int | None = None) -> Arrays:
-    """The inputs that make a model read `before` (rows, t), the prompt in front: as many rows for each of the batch.
+    """Return the inputs that make a model read `before` (rows, t), which begins with the prompt.
 
     Args:
-        prompt: tokens in front of the first one that is written; None: of these inputs. A row of a batch has that of
-            the batch: whether a start token is put in front depends on all rows.
+        prompt: how many tokens stand before the first written one; None: as in these inputs. A single row has
+            the number of its batch: whether a start token comes first depends on all rows.
     """
     copies = len(before) // len(inputs["input_ids"])
     rows = {name: np.repeat(array, copies, axis=0) for name, array in inputs.items()}
@@ -97,7 +97,7 @@ def forced(case: ModelCase, inputs: Arrays, before: Ids, prompt: int | None = No
 
 
 class Draw:
-    """Options by the seed of a case: the first of the values is the plain one."""
+    """Options drawn from the seed of a case; the first of the values is the plain one."""
 
     def __init__(self, case: ModelCase, inputs: Arrays, salt: int) -> None:
         self.random = np.random.default_rng([case.seed, salt])
@@ -109,7 +109,7 @@ class Draw:
         return values[int(self.random.integers(len(values)))]
 
     def length(self, least: int = 1) -> dict[str, Any]:
-        """At most so many tokens, counted with the prompt or without."""
+        """Draw a limit on the tokens, counted with the prompt or without."""
         new = int(self.random.integers(min(least, self.most), self.most + 1))
         return self.choice({"max_new_tokens": new}, {"max_length": self.prompt + new})
 
@@ -123,11 +123,11 @@ class Draw:
         }
 
     def ends(self) -> dict[str, Any]:
-        """One end token, one that is not the model's, or many; another padding."""
+        """Draw end tokens: the model's, another one, or many; and another padding."""
         return self.plain(eos_token_id=self.choice(None, 9, MANY_ENDS, MANY_ENDS), pad_token_id=self.choice(None, 3))
 
     def least_new(self) -> dict[str, Any]:
-        """Many tokens would end it, and may not for a while."""
+        """Draw a least number of new tokens, where many tokens could end the sequence."""
         return {"min_new_tokens": self.least(), "eos_token_id": MANY_ENDS}
 
     def least(self) -> int:
@@ -153,7 +153,7 @@ class Draw:
 
     @staticmethod
     def plain(**options: Any) -> dict[str, Any]:
-        """Without those that are None."""
+        """Return the options without those that are None."""
         return {name: value for name, value in options.items() if value is not None}
 
 
@@ -163,13 +163,13 @@ def end_tokens(options: dict[str, Any]) -> tuple[int, ...]:
 
 
 def written_tokens(sequences: Ids, prompt: int, ends: Collection[int]) -> Ids:
-    """(rows, t) -> (rows,): new tokens of each row up to its first end token, that included; all without one."""
+    """Return (rows,): how many new tokens each row has up to and with its first end token; all without one."""
     is_end = np.isin(sequences[:, prompt:], list(ends))
     return np.where(is_end.any(axis=1), is_end.argmax(axis=1) + 1, is_end.shape[1])
 
 
 def teacher_forced(case: ModelCase, inputs: Arrays, sequences: Ids) -> Float:
-    """The reference's logits (rows, t - 1, V) of every token behind the first, given those before it.
+    """Return the reference's logits (rows, t - 1, V) of every token after the first, given those before it.
 
     `sequences` (rows, t): the same number of rows for each row of the batch.
     """

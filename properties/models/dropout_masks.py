@@ -1,9 +1,9 @@
-"""What a model has dropped, read off its hidden states, so that the reference can drop the same and give gradients.
+"""Reads off its hidden states what a model has dropped, so that the reference can drop the same and give gradients.
 
 One kind of dropout is on at a time, and of every stack one part of each layer is `Shown`: with the weights of the case.
 Parts that drop of the same kind are silenced (their last dense layer is 0), so that a layer has a single unknown. What
-a layer may give is then a list, one result for each pattern of kept elements, and the nearest to what it gave tells the
-pattern. All gradients follow, but those of the silenced dense layers, which depend on what was dropped there.
+a layer may give is then a list, one result for each pattern of kept elements, and the one nearest to its output shows
+the pattern. All gradients follow, except those of the silenced dense layers, which depend on what was dropped there.
 
 A result is linear in what is kept: those of all patterns are sums of those of single elements, which the reference's
 own functions give. Shapes: b batch, n tokens, D hidden size, E elements of a pattern, P = 2^E patterns.
@@ -43,11 +43,11 @@ class Shown:
     """A model that shows what it drops at one site of each stack.
 
     Attributes:
-        case: of the model.
-        sites: of one kind.
+        case: the case of the model.
+        sites: its sites, all of one kind.
         p: the rate.
-        model: with this rate, and the weights that show it.
-        unjudged: names of weights whose gradients depend on what is not shown.
+        model: the model with this rate, and with weights that show what it drops.
+        unjudged: the names of the weights whose gradients depend on what is not shown.
     """
 
     case: ModelCase
@@ -67,12 +67,12 @@ class Shown:
 
 @dataclass
 class Masks:
-    """What was kept.
+    """The elements that were kept.
 
     Attributes:
-        keep: by place, as `reference.dropout` names it: 0, or 1 / (1 - p).
-        next_best: of each hidden state of a stack but the first, how far from it the second nearest of its possible
-            values is, (b, n).
+        keep: the factors by place, as `reference.dropout` names it: 0, or 1 / (1 - p).
+        next_best: the distance (b, n) of each hidden state of a stack but the first from the second nearest of its
+            possible values.
     """
 
     keep: dict[str, np.ndarray] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Masks:
 
 
 def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -> Shown:
-    """A model that drops of one kind at the rate p. Which part of each stack is shown is drawn."""
+    """Return a model with dropout of one kind at the rate p. The part of each stack that shows it is drawn."""
     state, unjudged, sites = dict(case.state), [], []
     for stack in stacks(case):
         parts = {"attention": len(stack.attentions), "hidden": len(stack.added)}.get(kind, 1)
@@ -111,7 +111,7 @@ def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -
 
 
 def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
-    """What a step dropped that gave this output, with taps of all stacks."""
+    """Return what a step with this output dropped; the output has the taps of all stacks."""
     masks = Masks()
     if shown.kind == "hidden":
         for place, tap in embeddings(shown.case).items():
@@ -141,7 +141,7 @@ def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
 def _results(
     shown: Shown, site: Site, i: int, x: np.ndarray, inputs: Arrays, output: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Patterns (P, E) of 0 and 1; what leaves layer i under each, (b, n, P, D); whether it may be, (b, n, P)."""
+    """Return patterns (P, E) of 0 and 1, what leaves layer i under each, (b, n, P, D), and which may be, (b, n, P)."""
     stack, state = site.stack, shown.model.state
     layer = stack.layers.format(i)
     eps = EPS if shown.case.architecture == "led" else shown.case.config["layer_norm_eps"]
@@ -150,7 +150,7 @@ def _results(
         return np.asarray(x @ state[f"{layer}{name}.weight"].T + state[f"{layer}{name}.bias"])
 
     def inner(part: int, x: np.ndarray, keep: Keep = keep_all) -> np.ndarray:
-        """What the last dense layer of a part reads."""
+        """Return what the last dense layer of a part reads."""
         if part < len(stack.attentions):
             return _context(shown, stack, i, part, x, inputs, output, keep)
         return np.asarray(gelu(dense(stack.inner, x)))
@@ -183,7 +183,7 @@ def _results(
 def _context(
     shown: Shown, stack: Stack, i: int, part: int, x: np.ndarray, inputs: Arrays, output: dict[str, Any], keep: Keep
 ) -> np.ndarray:
-    """Of an attention of layer i that reads x, (b, n, D)."""
+    """Return the context, (b, n, D), of an attention of layer i that reads x."""
     case, state, config = shown.case, shown.model.state, shown.model.settings
     real = np.ones(x.shape[:2], dtype=bool)
     name = stack.layers.format(i).removesuffix(".")
@@ -204,14 +204,14 @@ def _context(
 
 
 def _keys(shown: Shown, site: Site, x: np.ndarray, inputs: Arrays) -> int:
-    """How many an attention has, those included that a row does not see."""
+    """Return how many keys an attention has, including those that a row does not see."""
     if site.stack.attentions[site.part][1] != "across":
         return x.shape[1]
     return inputs["input_ids" if shown.case.architecture == "led" else "encoder_hidden_states"].shape[1]
 
 
 def _single(heads: int, keys: int) -> list[Keep]:
-    """For each key of each head, what keeps nothing else."""
+    """Return, for each key of each head, the mask that keeps it alone."""
 
     def only(head: int, key: int) -> Keep:
         def keep(place: str, kind: str, shape: tuple[int, ...]) -> Any:
@@ -225,12 +225,12 @@ def _single(heads: int, keys: int) -> list[Keep]:
 
 
 def _silence_features(state: Arrays, name: str) -> None:
-    """Make all but some of the features of a first dense layer 0, and those nowhere near to it."""
+    """Silence all but some features of a first dense layer, and move those away from 0."""
     weight, bias = DAMPED * state[f"{name}.weight"], np.abs(state[f"{name}.bias"]) + SOMETHING
     weight[FEATURES:], bias[FEATURES:] = 0.0, NOTHING
     state[f"{name}.weight"], state[f"{name}.bias"] = weight, bias
 
 
 def _patterns(elements: int) -> np.ndarray:
-    """(P, E)."""
+    """Return all patterns of 0 and 1, (P, E)."""
     return np.array(list(itertools.product((0.0, 1.0), repeat=elements)))

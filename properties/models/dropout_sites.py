@@ -1,4 +1,4 @@
-"""Where a model drops, made visible: weights under which a hidden state tells which elements were kept.
+"""Makes visible where a model drops: with these weights a hidden state shows which elements were kept.
 
 Everything that a layer adds to its residual stream is silenced (dense layers of 0), but for one place:
 
@@ -7,7 +7,7 @@ Everything that a layer adds to its residual stream is silenced (dense layers of
   attention    queries and keys are 0, every value is v: a row adds k / (n (1 - p)) v in each head, k of its n keys kept
 
 What leaves the layer is what entered it and this, under LayerNorms that are known. So there are finitely many results,
-one for each pattern of kept elements (or number of kept keys), and the one that was computed tells the pattern.
+one for each pattern of kept elements (or number of kept keys), and the computed one shows the pattern.
 Shapes: b batch, n tokens, D hidden size, P patterns.
 """
 
@@ -39,13 +39,13 @@ from trueband.reference.masks import visible_to_global_rows, visible_to_local_ro
 
 @dataclass(frozen=True)
 class Stack:
-    """Layers that are one like the other.
+    """A stack of equal layers.
 
     Attributes:
-        taps: the hidden states of its layers among the outputs.
-        layers: beginning of the names of a layer, with a place for its number.
-        added: of what each part adds, in order: the names inside a layer of its dense layer and of its LayerNorm.
-        attentions: of the first parts: their projections, and what a row sees: "band", "full", "causal" or "across".
+        taps: the name of its hidden states among the outputs.
+        layers: the prefix of the names of a layer, with a place for its number.
+        added: for each part, in order, the names inside a layer of its dense layer and of its LayerNorm.
+        attentions: for the first parts, their projections and what a row sees: "band", "full", "causal" or "across".
         inner: the name inside a layer of the first dense layer of the feed-forward.
     """
 
@@ -58,18 +58,18 @@ class Stack:
 
 @dataclass(frozen=True)
 class Site:
-    """One place of dropout in each layer of a stack: `part` of it, of a kind as of `Dropout`."""
+    """One place of dropout in each layer of a stack: a part of the layer, and a kind of `Dropout`."""
 
     stack: Stack
     part: int
     kind: str
 
     def dense(self, i: int) -> str:
-        """Name of the dense layer that its part ends with, in layer i."""
+        """Return the name of the dense layer that ends its part of layer i."""
         return f"{self.stack.layers.format(i)}{self.stack.added[self.part][0]}"
 
     def place(self, i: int) -> str:
-        """As `reference.dropout` names what is behind that."""
+        """Return the place behind that layer, as `reference.dropout` names it."""
         return self.dense(i).removesuffix(".dense")
 
     @property
@@ -81,7 +81,7 @@ class Site:
 
 
 def stacks(case: ModelCase) -> list[Stack]:
-    """Of a model."""
+    """Return the stacks of a model."""
     if case.architecture == "led":
         feed, part = ("fc2", "final_layer_norm"), "self_attn.longformer_self_attn.{}"
         own, cross = "self_attn.{}_proj", "encoder_attn.{}_proj"
@@ -117,7 +117,7 @@ def stacks(case: ModelCase) -> list[Stack]:
 
 
 def sites(case: ModelCase) -> list[Site]:
-    """All but that of the embeddings."""
+    """Return all sites but that of the embeddings."""
     places = []
     for stack in stacks(case):
         places += [Site(stack, part, "hidden") for part in range(len(stack.added))]
@@ -128,14 +128,14 @@ def sites(case: ModelCase) -> list[Site]:
 
 
 def embeddings(case: ModelCase) -> dict[str, str]:
-    """Where the embeddings are dropped, as `reference.dropout` names it, and the hidden states that show it."""
+    """Return the places of dropout in the embeddings, as `reference.dropout` names them, and taps that show them."""
     if case.architecture != "led":
         return {f"{case.prefix}embeddings": "hidden_states"}
     return {f"{case.prefix}encoder": "encoder_hidden_states", f"{case.prefix}decoder": "hidden_states"}
 
 
 def embedded(case: ModelCase, inputs: Arrays) -> dict[str, Any]:
-    """What these places are given, `Stochastic`, by the hidden states that show it."""
+    """Return the `Stochastic` inputs of these places, by the taps that show them."""
     state, config = stochastic(case.state, case.seed), case.model.settings
     if case.architecture != "led":
         return {"hidden_states": embed(state, config, inputs, keep_all, case.prefix)[0]}
@@ -150,12 +150,12 @@ def embedded(case: ModelCase, inputs: Arrays) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kept:
-    """What was kept at a site in one layer.
+    """The elements that were kept at a site in one layer.
 
     Attributes:
-        verdict: that the layer gave one of the results that there may be.
-        counts: how many elements were kept, of each group that can be distinguished.
-        totals: of the groups, broadcast to the counts.
+        verdict: the verdict that the layer gave one of the possible results.
+        counts: how many elements of each distinguishable group were kept.
+        totals: how many elements the groups have, broadcast to the counts.
     """
 
     verdict: Verdict
@@ -164,7 +164,7 @@ class Kept:
 
 
 def model_showing(case: ModelCase, site: Site, p: float) -> Model:
-    """The model of a case that drops at this place alone, and shows what it drops."""
+    """Return a model of the case that drops at this place alone, and shows what it drops."""
     state = dict(case.state)
     for i in range(case.layers):
         layer = site.stack.layers.format(i)
@@ -187,7 +187,7 @@ def model_showing(case: ModelCase, site: Site, p: float) -> Model:
 
 
 def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: dict[str, Any], p: float) -> list[Kept]:
-    """What was kept at the site in each layer, read off the outputs of `model_showing`."""
+    """Read off the outputs of `model_showing` what was kept at the site in each layer."""
     kept_in_layers = []
     for i, (entering, leaving) in enumerate(pairwise(output[site.stack.taps])):
         layer = site.stack.layers.format(i)
@@ -199,7 +199,7 @@ def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: d
         carried = stochastic({"x": entering, **model.state}, case.seed)
         right = _leaving(case, site, carried, layer, carried["x"], chosen)[:, :, 0]
         bound: Bound = right.bound(Precision.of(case.dtype))
-        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.words}: nearest that it may give")
+        verdict = judge(leaving, right.value, bound, f"layer {i} that drops {site.words}: nearest possible result")
         groups = counts.shape[-1]
         of_rows = np.broadcast_to(counts, (*rows.shape[:3], groups))
         picked = np.take_along_axis(of_rows, best[..., None, None], axis=2)[:, :, 0]
@@ -210,7 +210,7 @@ def kept_at(case: ModelCase, site: Site, model: Model, inputs: Arrays, output: d
 def _patterns(
     case: ModelCase, site: Site, state: Arrays, layer: str, inputs: Arrays, shape: tuple[int, ...], p: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What may be added, (b or 1, n or 1, P, D); kept elements of each group, (1, 1, P, groups); how many there are."""
+    """Return the possible additions, (b or 1, n or 1, P, D), the kept elements of each group, and how many it has."""
     dense = f"{layer}{site.stack.added[site.part][0]}"
     size = shape[-1]
     if site.kind == "attention":
@@ -229,12 +229,12 @@ def _patterns(
 
 
 def _possible(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """(b, n, P): no group has more kept than it has."""
+    """Return (b, n, P): whether no group keeps more elements than it has."""
     return np.asarray((counts <= totals).all(axis=-1))
 
 
 def _leaving(case: ModelCase, site: Site, state: Any, layer: str, x: Any, signals: np.ndarray) -> Any:
-    """(b, n, P, D): what leaves the layer where the site adds these signals and everything else adds 0."""
+    """Return (b, n, P, D): what leaves the layer where the site adds these signals and everything else adds 0."""
     eps = EPS if case.architecture == "led" else case.config["layer_norm_eps"]
     x = x[:, :, None]
     for part, (_, norm) in enumerate(site.stack.added):
@@ -243,7 +243,7 @@ def _leaving(case: ModelCase, site: Site, state: Any, layer: str, x: Any, signal
 
 
 def _keys(case: ModelCase, site: Site, layer: str, inputs: Arrays, shape: tuple[int, ...]) -> np.ndarray:
-    """(b, n): how many keys each row sees. There is no padding."""
+    """Return (b, n): how many keys each row sees. There is no padding."""
     kind, (batch, tokens, _) = site.stack.attentions[site.part][1], shape
     real = np.ones((batch, tokens), dtype=bool)
     if kind == "band":
@@ -258,7 +258,7 @@ def _keys(case: ModelCase, site: Site, layer: str, inputs: Arrays, shape: tuple[
 
 
 def _projections(state: Arrays, part: str) -> list[str]:
-    """Names of the projections of an attention, those of global tokens included."""
+    """Return the names of the projections of an attention, including those of global tokens."""
     start = part.split("{}")[0]
     names = {name.rsplit(".", 1)[0] for name in state if name.startswith(start) and name.endswith(".bias")}
     return [
@@ -267,12 +267,12 @@ def _projections(state: Arrays, part: str) -> list[str]:
 
 
 def _value(case: ModelCase, part: str) -> np.ndarray:
-    """The value of every token: the bias that the weights of the case have for local ones."""
+    """Return the value of every token: the case's bias for local tokens."""
     value = part.format("v" if part.endswith("_proj") else "value")
     return case.state[f"{value}.bias"]
 
 
 def _fill(state: Arrays, name: str, weight: np.ndarray | None, bias: Any) -> None:
-    """A dense layer with this bias, and a weight of 0."""
+    """Set a dense layer to this bias and a weight of 0."""
     state[f"{name}.weight"] = np.zeros_like(state[f"{name}.weight"]) if weight is None else weight
     state[f"{name}.bias"] = np.broadcast_to(bias, state[f"{name}.bias"].shape).astype(np.float64)

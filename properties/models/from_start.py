@@ -1,6 +1,6 @@
 """Bounds on the logits of a whole run: the errors of every layer, carried through to the end.
 
-They are for two runs that need not agree bit by bit, such as those of a sequence and of the same with more padding.
+They compare two runs that need not agree bit for bit, such as those of a sequence with and without more padding.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from trueband.reference.embeddings import default_positions
 
 
 def logits_bound(case: ModelCase, inputs: Arrays, state: Weights | None = None) -> Bound:
-    """8 sigma of the logits, (b, tokens, vocabulary), of a run without head masks and with the usual positions.
+    """Return 8 sigma of the logits, (b, tokens, vocabulary), of a run without head masks and with the usual positions.
 
-    state: None: that of the case.
+    Args:
+        state: the weights; None: those of the case.
     """
     logits = _led_logits if case.architecture == "led" else encoder_logits
     return sigma_bound(logits(case, inputs, case.state if state is None else state))
 
 
 def encoder_logits(case: ModelCase, inputs: Arrays, state: Weights) -> Moments:
-    """Of a model without a decoder apart, with the variance of their error."""
+    """Return the logits of a model with a single stack, with the variance of their error."""
     config, precision = encoder_config(case), Precision.of(case.dtype)
     ids, words = inputs.get("input_ids"), words_of(inputs, "")
     positions = default_positions(ids, words.shape[:2], config.pad_token_id)

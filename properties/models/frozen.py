@@ -1,4 +1,4 @@
-"""Which weights people freeze, as sets of names."""
+"""The sets of weights that are commonly frozen, by name."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ KINDS: dict[str, Choose] = {
 
 
 def frozen_sets(case: ModelCase, random: np.random.Generator, count: int) -> list[tuple[str, Frozen]]:
-    """Some kinds of frozen weights, in words, and their names; what is left is something that the loss depends on."""
+    """Draw kinds of frozen weights, in words, with their names; the loss depends on some of the others."""
     names = [name for name in case.state if name not in BUFFERS]
     kinds = [list(KINDS)[i] for i in random.permutation(len(KINDS))[:count]]
     last = [name for name in names if _norm(name)][-1]
@@ -73,7 +73,7 @@ def frozen_sets(case: ModelCase, random: np.random.Generator, count: int) -> lis
 
 
 def _stack(case: ModelCase, random: np.random.Generator) -> str:
-    """What the names of the layers of a stack begin with."""
+    """Return the prefix of the names of a stack's layers."""
     if case.architecture != "led":
         return f"{case.prefix}encoder.layer."
     return f"{case.prefix}{('encoder', 'decoder')[int(random.integers(2))]}.layers."

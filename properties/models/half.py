@@ -1,7 +1,7 @@
-"""LED's encoder in float16: what the published model does where a layer overflows.
+"""LED's encoder in float16, as the published model does it where a layer overflows.
 
-If anything that a layer gives is not finite, everything it gives is clamped to +-(65504 - 1000), which float16 stores
-as +-64512; NaN stays NaN. All rows of the batch are looked at together, so what one of them does another may notice.
+If any output of a layer is not finite, all of its outputs are clamped to +-(65504 - 1000), which float16 stores
+as +-64512; NaN stays NaN. All rows of the batch are checked together, so one row may change another.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ LIMIT = float(np.float16(LARGEST - 1000))
 
 
 def to_half(x: np.ndarray) -> np.ndarray:
-    """The nearest numbers of float16, infinite beyond its range, as float64."""
+    """Return the nearest numbers of float16, infinite beyond its range, as float64."""
     with np.errstate(over="ignore"):
         return x.astype(np.float16).astype(np.float64)
 
 
 def clamped(x: np.ndarray) -> np.ndarray:
-    """What leaves a layer, (b, n, D), from what it computed in float16."""
+    """Return what leaves a layer, (b, n, D), from what it computed in float16."""
     return x if np.isfinite(x).all() else np.clip(x, -LIMIT, LIMIT)
 
 
@@ -35,9 +35,10 @@ def half_encoder(
     dtype: str,
     clamp: Callable[[np.ndarray], np.ndarray] = clamped,
 ) -> list[np.ndarray]:
-    """Hidden states of LED's encoder, layers in float64; in float16 each of them is stored and clamped.
+    """Return the hidden states of LED's encoder, computed in float64; for float16 each is rounded and clamped.
 
-    inputs: of `ModelCase`, with input_ids (b, n) or inputs_embeds (b, n, D).
+    Args:
+        inputs: the inputs of a `ModelCase`, with input_ids (b, n) or inputs_embeds (b, n, D).
     """
     ids, embeds = inputs.get("input_ids"), inputs.get("inputs_embeds")
     x = led_embed(state, "led.", "encoder", config, ids, embeds, config.max_encoder_position_embeddings)

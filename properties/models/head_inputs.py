@@ -1,4 +1,4 @@
-"""Inputs and labels of the heads: what each of them asks of its ids."""
+"""The inputs and labels that each head needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEPARATOR = 2  # and end token
 
 
 def head_inputs(case: ModelCase) -> Arrays:
-    """The inputs of a case for its head, without a global mask: the head decides which tokens are global.
+    """Return the inputs of a case for its head, without a global mask: the head decides which tokens are global.
 
     A question ends with two separators and the text with one; LED's classification reads at the last end token.
     """
@@ -32,7 +32,7 @@ def head_inputs(case: ModelCase) -> Arrays:
 
 
 def labels(case: ModelCase) -> Arrays:
-    """Labels by argument name; for sequences of the kind that the configuration, or else the seed, picks."""
+    """Return labels by argument name; for sequences they are of the kind of the configuration, or else of the seed."""
     random = np.random.default_rng([case.seed, 13])
     classes = case.config["vocab_size" if case.head == "lm" else "num_labels"]
     led = case.architecture == "led"
@@ -59,7 +59,7 @@ def labels(case: ModelCase) -> Arrays:
 
 
 def default_globals(case: ModelCase) -> np.ndarray:
-    """(b, n) bool: the tokens that Longformer's heads make global."""
+    """Return (b, n) bool: the tokens that Longformer's heads make global."""
     flags = np.zeros((case.batch, case.tokens), dtype=bool)
     if case.head == "sequence":
         flags[:, 0] = True

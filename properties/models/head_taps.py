@@ -1,4 +1,4 @@
-"""What a model with any head let out on its way, judged tap by tap as in `taps`."""
+"""Judges the taps of a model with any head, one by one, as `taps` does."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ENDS = ("start", "end")
 def judge_head(
     case: ModelCase, passed: Arrays, output: dict[str, Any], state: Weights | None = None
 ) -> Iterator[Verdict]:
-    """Every tap from the ids to the logits of the head of a case.
+    """Judge every tap from the ids to the logits of the head of a case.
 
     Args:
-        passed: inputs of the head, (b, n) also of choices.
+        passed: the inputs of the head, (b, n) also of choices.
         state: weights that the head should have computed with; None: those of the case.
     """
     inputs = read(case, passed)
@@ -42,14 +42,14 @@ def judge_head(
 
 
 def judge_head_logits(case: ModelCase, output: dict[str, Any], state: Weights | None = None) -> Verdict:
-    """Of a head that is no language model, from its last hidden states."""
+    """Judge the logits of a head that is no language model, from its last hidden states."""
     moments = _logits(case, case.state if state is None else state, output["hidden_states"][-1])
     computed = computed_logits(case, output)
     return judge(computed, moments.value, sigma_bound(moments), f"logits of the head {case.head}")
 
 
 def computed_logits(case: ModelCase, output: dict[str, Any]) -> Float:
-    """What the head gave; of start and end of an answer side by side."""
+    """Return the logits of the head; those of start and end of an answer are side by side."""
     logits: Float = (
         output["logits"] if case.head != "qa" else np.stack([output[f"{end}_logits"] for end in ENDS], axis=-1)
     )
@@ -57,7 +57,7 @@ def computed_logits(case: ModelCase, output: dict[str, Any]) -> Float:
 
 
 def read(case: ModelCase, passed: Arrays) -> Arrays:
-    """The inputs with what a model reads where it is given nothing: its own global tokens, the decoder's ids."""
+    """Return the inputs with the defaults of a model: its own global tokens, the decoder's ids."""
     inputs = dict(passed)
     if case.architecture != "xlm-roberta" and "global_attention_mask" not in inputs:
         none = case.architecture == "led" or case.head == "lm"
@@ -70,7 +70,7 @@ def read(case: ModelCase, passed: Arrays) -> Arrays:
 
 
 def _logits(case: ModelCase, state: Weights, last: Float) -> Moments:
-    """From the last hidden states (b, n, D): (b, C), (b, n, C), (1, choices), or (b, n, 2) for start and end."""
+    """Return logits from the last hidden states (b, n, D): (b, C), (b, n, C), (1, choices), or (b, n, 2) for spans."""
     precision = Precision.of(case.dtype)
     if case.head == "qa":
         return _linear(state, "qa_outputs", known(last), precision)

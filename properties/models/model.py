@@ -1,4 +1,4 @@
-"""A model as data: what a candidate is asked to build."""
+"""A model as data, for a candidate to build."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Model:
 
     Attributes:
         architecture: one of `FAMILIES`.
-        config: fields of `config.json`.
-        state: arrays under the Hub's keys.
-        dtype: the model computes in.
-        head: as of `ModelCase`; "lm" is the language model, causal for a decoder.
+        config: the fields of `config.json`.
+        state: the weights under the Hub's keys.
+        dtype: the dtype that the model computes in.
+        head: one of the heads of `ModelCase`; "lm" is the language model, causal for a decoder.
     """
 
     architecture: str

@@ -1,4 +1,4 @@
-"""What happens to a model besides computing, done by the reference: saving, loading, editing and resizing its words."""
+"""Lets the reference save and load a model, and edit and resize its words."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class ReferenceCheckpoints:
-    """To be mixed into the reference as a candidate. A model is its configuration and its weights, so nothing is
-    shared: the words stand under one key, and whatever reads them reads that key."""
+    """A mixin for the reference as a candidate. A model is its configuration and its weights, so nothing is shared:
+    the words stand under one key, and whatever reads them reads that key."""
 
     def forward(self, model: Model, inputs: Arrays) -> Any:
         raise NotImplementedError
 
     def save(self, model: Model, directory: Path) -> None:
-        """Writes config.json and model.safetensors."""
+        """Write config.json and model.safetensors."""
         from safetensors.numpy import save_file
 
         config = model.config | {"model_type": model.architecture}
@@ -29,7 +29,7 @@ class ReferenceCheckpoints:
         save_file({name: array.astype(model.dtype) for name, array in model.state.items()}, directory / WEIGHTS)
 
     def load(self, architecture: str, head: str, inputs: Arrays, directory: Path) -> Any:
-        """What the model that was saved there gives, and its weights."""
+        """Return the results of the model that was saved there, and its weights."""
         config, state = json.loads((directory / CONFIG).read_text(encoding="utf-8")), self.stored(directory)
         return {**self.forward(Model(architecture, config, state, "float64", head), inputs), "state": state}
 
@@ -37,11 +37,11 @@ class ReferenceCheckpoints:
         return {name: array.astype(np.float64) for name, array in stored_arrays(directory).items()}
 
     def edited(self, model: Model, words: np.ndarray, inputs: Arrays) -> Any:
-        """What the model gives after the words have been overwritten."""
+        """Return the results of the model after its words have been overwritten."""
         return self.forward(model.with_state(model.state | {model.family.word_embeddings: words}), inputs)
 
     def resized(self, model: Model, size: int, inputs: Arrays) -> Any:
-        """LED with a vocabulary of another size: new words are small random numbers, their bias is 0."""
+        """Resize LED's vocabulary: new words are small random numbers, and their bias is 0."""
         table = model.family.word_embeddings
         old, bias = model.state[table], np.zeros((1, size))
         words = 0.02 * np.random.default_rng(size).standard_normal((size, old.shape[1]))
@@ -53,7 +53,7 @@ class ReferenceCheckpoints:
 
 
 def stored_arrays(directory: Path) -> Arrays:
-    """All tensors of a folder's model.safetensors, in their own dtypes."""
+    """Return all tensors of a folder's model.safetensors, in their own dtypes."""
     from safetensors.numpy import load_file
 
     arrays: Arrays = load_file(directory / WEIGHTS)

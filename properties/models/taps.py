@@ -1,7 +1,7 @@
-"""What a model let out on its way, judged tap by tap: each layer against the reference, fed the candidate's own input.
+"""Judges a model tap by tap: each layer against the reference, which is fed the candidate's own input.
 
-`output` is what a candidate returned in the form of `witness`, `inputs` what it was given, `state` the weights that it
-should have computed with, None for those of the case.
+`output` is a candidate's result in the form of `witness`, `inputs` are its arguments, and `state` holds the weights
+that it should have used, None for those of the case.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from trueband.reference.roberta import roberta_layer
 def judge_all(
     case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
 ) -> Iterator[Verdict]:
-    """Every tap from the ids to the logits."""
+    """Judge every tap from the ids to the logits."""
     yield from judge_embeddings(case, inputs, output, state)
     yield from judge_layers(case, inputs, output, state)
     if case.architecture == "led":
@@ -88,7 +88,7 @@ def judge_embeddings(
 def judge_layers(
     case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
 ) -> Iterator[Verdict]:
-    """Of the encoder, or of the only stack that there is."""
+    """Judge the layers of the encoder, or of the only stack."""
     state = case.state if state is None else state
     precision, real, flagged = Precision.of(case.dtype), real_tokens(inputs), inputs.get("global_attention_mask")
     taps = output["encoder_hidden_states" if case.architecture == "led" else "hidden_states"]
@@ -131,7 +131,7 @@ def judge_layers(
 def judge_decoder_layers(
     case: ModelCase, inputs: Arrays, output: dict[str, Any], state: Weights | None = None
 ) -> Iterator[Verdict]:
-    """Of LED."""
+    """Judge the layers of LED's decoder."""
     state = case.state if state is None else state
     led, encoded = LEDConfig.from_dict(case.config), output["encoder_hidden_states"][-1]
     real, real_encoded = real_targets(inputs), real_tokens(inputs)
@@ -164,23 +164,23 @@ def encoder_config(case: ModelCase) -> LongformerConfig | XLMRobertaConfig:
 
 
 def encoder_inputs(inputs: Arrays) -> Arrays:
-    """Of a decoder with cross-attention: the encoder's states and mask, as far as they are given."""
+    """Return the encoder's states and mask for a decoder with cross-attention, as far as the inputs have them."""
     names = ("encoder_hidden_states", "encoder_attention_mask")
     return {name: inputs[name] for name in names if name in inputs}
 
 
 def words_of(inputs: Arrays, prefix: str) -> np.ndarray:
-    """Ids (b, n), or embeddings (b, n, D) in their place."""
+    """Return ids (b, n), or embeddings (b, n, D) in their place."""
     return inputs[f"{prefix}input_ids" if f"{prefix}input_ids" in inputs else f"{prefix}inputs_embeds"]
 
 
 def real_tokens(inputs: Arrays) -> np.ndarray:
-    """(b, n) bool, of the encoder."""
+    """Return (b, n) bool: the real tokens of the encoder."""
     return inputs["attention_mask"].astype(bool)
 
 
 def real_targets(inputs: Arrays) -> np.ndarray:
-    """(b, m) bool, of LED's decoder: all without a mask."""
+    """Return (b, m) bool: the real tokens of LED's decoder, all of them without a mask."""
     if "decoder_attention_mask" in inputs:
         return inputs["decoder_attention_mask"].astype(bool)
     words = inputs["decoder_input_ids" if "decoder_input_ids" in inputs else "decoder_inputs_embeds"]

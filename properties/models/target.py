@@ -1,4 +1,4 @@
-"""A target of the model checks: a factory of models with the Hub's call signature, and what its models cannot do."""
+"""A target of the model checks is a factory of models with the Hub's call signature, and its declarations."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ LEAST_TOKENS = 6  # that the heads of the models ask for
 
 @dataclass(frozen=True)
 class ModelTarget:
-    """Models under test.
+    """A factory of models under test, and its declarations.
 
     Attributes:
         factory: `factory(architecture, class_name, config, state)` -> a model in float32 and evaluation mode, with the
             calls and answers of the Hub's class: `model(input_ids=..., attention_mask=...)`, `model.generate(...)`,
             `model.to(dtype)`. config: fields of config.json; state: numpy arrays under the Hub's keys.
-        architectures: it has, of "xlm-roberta", "longformer", "led".
-        name: for reports; None: that of the factory.
+        architectures: the architectures that it builds, of "xlm-roberta", "longformer", "led".
+        name: its name in reports; None: that of the factory.
         least_window: the least one-sided window it takes. Ours is 1.
-        one_window: all layers must have the same window.
-        whole_windows: the length must be a multiple of the two-sided window.
-        positions: of XLM-RoBERTa, the values of position_embedding_type that it knows, the first of them in place of
-            the others.
-        pruned: whether it builds models of XLM-RoBERTa with heads taken out.
-        uneven_chunks: whether a length may be no multiple of the tokens that go through the feed-forward at a time.
-        deterministic: whether the same call of the same model gives the same, bit for bit. One whose order of summation
-            changes from call to call (threads, atomics) says False, and is judged by bounds alone.
+        one_window: whether all layers must have the same window.
+        whole_windows: whether the length must be a multiple of the two-sided window.
+        positions: the values of XLM-RoBERTa's position_embedding_type that it knows; the first one replaces others.
+        pruned: whether it builds models of XLM-RoBERTa with pruned heads.
+        uneven_chunks: whether a length need not be a multiple of the chunk of the feed-forward.
+        deterministic: whether the same call of the same model gives the same, bit for bit. A factory whose order of
+            summation changes from call to call (threads, atomics) says False, and is judged by bounds alone.
         training: what its models can do in `.train()`: "gradients", "dropout", "checkpointing" (by
             `gradient_checkpointing_enable()`), "frozen_checkpointing" (that with frozen weights: reentrant checkpoints
             give no gradients then), "autocast" (in `torch.autocast("cpu", torch.bfloat16)`). The others need gradients.
@@ -76,11 +75,11 @@ class ModelTarget:
 
     @property
     def features(self) -> frozenset[str]:
-        """Of the models, as candidates have them."""
+        """The features of its models, as candidates have them."""
         return frozenset({*self.training, *(["deterministic"] if self.deterministic else [])})
 
     def fit(self, case: ModelCase) -> ModelCase:
-        """The nearest case that the models can do; the case itself where nothing is declared."""
+        """Return the nearest case that the models can run; the case itself where nothing is declared."""
         if case.architecture == "xlm-roberta":
             positions = case.positions if case.positions in self.positions else self.positions[0]
             pruned = case.pruned if self.pruned else ()
@@ -96,6 +95,6 @@ class ModelTarget:
 
 
 def load_model_target(spec: str) -> ModelTarget:
-    """The model target named by `package.module:factory` or `path/file.py:factory`. Raises TargetError."""
+    """Load the model target named by `package.module:factory` or `path/file.py:factory`. Raises TargetError."""
     loaded = load_attribute(spec)
     return loaded if isinstance(loaded, ModelTarget) else ModelTarget(loaded)

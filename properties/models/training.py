@@ -1,4 +1,4 @@
-"""Training steps of models: what a candidate is asked for, the reference's own, and what judges them.
+"""Training steps of models: their form, the reference's own steps, and how steps are judged.
 
 train(model, batches, regime) -> Trained: a forward and a backward pass for each (inputs with labels, factor of its
     loss) of `batches`, gradients added up, in the mode, under the seed and with the parts that the regime says
@@ -30,15 +30,15 @@ BUFFERS = ("final_logits_bias",)  # weights of the Hub's models that are not tra
 
 @dataclass(frozen=True)
 class Regime:
-    """How a step is made.
+    """How a step is run.
 
     Attributes:
-        training: the mode; False: evaluation, where nothing is dropped.
-        frozen: names of the weights that require no gradient.
-        checkpointing: with gradient checkpointing.
-        autocast: in bfloat16, by `torch.autocast`; the weights keep their dtype.
-        seed: of the draws of the whole step.
-        backward: whether there is a backward pass; False: the outputs are all that is asked for.
+        training: whether the model is in training mode; False: evaluation, where nothing is dropped.
+        frozen: the names of the weights that require no gradient.
+        checkpointing: whether gradient checkpointing is on.
+        autocast: whether it runs in bfloat16, by `torch.autocast`; the weights keep their dtype.
+        seed: the seed of the draws of the whole step.
+        backward: whether there is a backward pass; False: only the outputs are wanted.
     """
 
     training: bool = True
@@ -49,19 +49,19 @@ class Regime:
     backward: bool = True
 
     def trains(self, name: str) -> bool:
-        """Whether a weight gets a gradient."""
+        """Return whether a weight gets a gradient."""
         return self.backward and name not in BUFFERS and name not in self.frozen
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a step gives, NumPy.
+    """The result of a step, in NumPy.
 
     Attributes:
-        outputs: of each batch, as of `forward`: hidden states, logits, loss.
+        outputs: the output of each batch, as of `forward`: hidden states, logits, loss.
         gradients: dL/dw by the Hub's name of w; None where the model has none.
-        dtypes: of the gradients.
-        words: of each batch, the gradient of `inputs_embeds`, (b, n, D), or None where that is not given.
+        dtypes: the dtypes of the gradients.
+        words: the gradient of `inputs_embeds`, (b, n, D), of each batch; None where that is not passed.
     """
 
     outputs: list[dict[str, Any]]
@@ -71,7 +71,7 @@ class Trained:
 
 
 class ReferenceTraining:
-    """To be mixed into the reference as a candidate."""
+    """A mixin that gives the reference, as a candidate, its training steps."""
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         outputs, words, sums = [], [], {name: np.zeros(array.shape) for name, array in model.state.items()}
@@ -84,16 +84,16 @@ class ReferenceTraining:
         return Trained(outputs, gradients, {name: model.dtype for name in gradients}, words)
 
     def keep(self, model: Model, batch: int, regime: Regime) -> Keep:
-        """Dropout of a batch of the step."""
+        """Return the dropout of a batch of the step."""
         return Dropout(regime.seed * 1000 + batch, rates(model)) if regime.training else keep_all
 
     def step(self, model: Model, inputs: Arrays, keep: Keep) -> Training:
-        """Of one batch."""
+        """Run the step of one batch."""
         return training_of(model.architecture)(model.state, model.settings, model.head, inputs, keep)
 
 
 def output_of(model: Model, step: Training) -> dict[str, Any]:
-    """A step of the reference in the form of `forward`."""
+    """Return a step of the reference in the form of `forward`."""
     output: dict[str, Any] = {"hidden_states": step.hidden_states, "loss": step.loss}
     if model.head == "qa":
         output |= {"start_logits": step.logits[..., 0], "end_logits": step.logits[..., 1]}
@@ -105,7 +105,7 @@ def output_of(model: Model, step: Training) -> dict[str, Any]:
 
 
 def rates(model: Model) -> dict[str, float]:
-    """Dropout of a model, by the kinds of `Dropout`."""
+    """Return the rates of dropout of a model, by the kinds of `Dropout`."""
     settings = model.settings
     if isinstance(settings, LEDConfig):
         return {
@@ -123,7 +123,7 @@ def rates(model: Model) -> dict[str, float]:
 
 
 def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activation: float = 0.0) -> Model:
-    """The model with such dropout, and none in its head where that has a rate of its own."""
+    """Return the model with these rates of dropout, and none in its head where that has a rate of its own."""
     if model.architecture == "led":
         return model.with_config(
             dropout=hidden, attention_dropout=attention, activation_dropout=activation, classifier_dropout=0.0
@@ -135,7 +135,7 @@ def with_rates(model: Model, hidden: float = 0.0, attention: float = 0.0, activa
 
 @dataclass(frozen=True)
 class Expected:
-    """A step of the reference with the bounds of what it gives."""
+    """A step of the reference with the bounds of its results."""
 
     step: Training
     precision: Precision
@@ -149,7 +149,7 @@ class Expected:
         keep: Keep = keep_all,
         how: Arithmetic = SCALED,
     ) -> Expected:
-        """Of the model of a case, or another one for the same inputs."""
+        """Run a step of the model of a case, or of another model on the same inputs."""
         model = model or case.model
         state = stochastic(model.state, case.seed, how)
         step = training_of(model.architecture)(state, model.settings, model.head, inputs, keep)
@@ -166,7 +166,7 @@ class Expected:
         return array.value if isinstance(array, Stochastic) else array
 
     def bound_of(self, array: Any) -> Bound:
-        """Of a result of the step; a weight that nothing has used has the gradient 0 exactly."""
+        """Return the bound of a result of the step; the gradient of an unused weight is exactly 0."""
         if isinstance(array, Stochastic):
             return array.bound(self.precision)
         return Bound({"unused": np.zeros(np.shape(array))})
@@ -181,12 +181,12 @@ def judge_gradients(
     unjudged: Collection[str] = (),
     why: str = "it has none",
 ) -> Iterator[Verdict]:
-    """Of every weight. One without a gradient has the gradient 0; one that is frozen must have none.
+    """Judge the gradient of every weight. No gradient counts as 0; a frozen weight must have none.
 
     Args:
-        what: is said of the step.
-        unjudged: weights of which nothing is known.
-        why: is said of a weight that lacks its gradient.
+        what: a description of the step, for messages.
+        unjudged: the weights that are left out.
+        why: a note for a weight that lacks its gradient.
     """
     for name in case.state:
         if name in BUFFERS or name in unjudged:
@@ -194,7 +194,7 @@ def judge_gradients(
         label = f"gradient of {name}{what}"
         computed = trained.gradients.get(name)
         if not regime.trains(name):
-            yield judge_exact(float(computed is not None), 0.0, f"{label}, frozen: how many gradients it has")
+            yield judge_exact(float(computed is not None), 0.0, f"{label}, frozen: number of gradients")
             continue
         right = expected.gradient(name)
         verdict = judge(np.zeros(right.shape) if computed is None else computed, right, expected.bound(name), label)
@@ -202,6 +202,6 @@ def judge_gradients(
 
 
 def judge_loss(expected: Expected, output: dict[str, Any], what: str = "") -> Verdict:
-    """The loss of a batch."""
+    """Judge the loss of a batch."""
     loss = expected.step.loss
     return judge(output["loss"], expected.value(loss), expected.bound_of(loss), f"loss{what}")

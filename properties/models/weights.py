@@ -1,4 +1,4 @@
-"""Names and shapes of the weights under the Hub's state-dict keys, and random numbers for them."""
+"""The names and shapes of the weights under the Hub's state-dict keys, and random numbers for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Weights = dict[str, np.ndarray]
 
 
 def head_shapes(config: Mapping[str, Any], prefix: str, head: str, size: int) -> Shapes:
-    """Of a head: "lm", "sequence", "token", "choice" or "qa"; of LED with other names (prefix "led.")."""
+    """Return the shapes of a head: "lm", "sequence", "token", "choice" or "qa"; LED (prefix "led.") has other names."""
     labels = config.get("num_labels", 2)
     if head == "lm" and prefix == "led.":
         yield "final_logits_bias", (1, config["vocab_size"])
@@ -37,12 +37,12 @@ def head_shapes(config: Mapping[str, Any], prefix: str, head: str, size: int) ->
 
 
 def pooler_shapes(prefix: str, size: int) -> Shapes:
-    """Of tanh(dense(first token))."""
+    """Return the shapes of the pooler, tanh(dense(first token))."""
     yield from _linear(f"{prefix}pooler.dense", size, size)
 
 
 def encoder_shapes(config: Mapping[str, Any], prefix: str, separate_globals: bool) -> Shapes:
-    """RoBERTa's encoder, or its decoder; Longformer's has projections of its own for global tokens."""
+    """Return the shapes of RoBERTa's encoder or decoder; Longformer's has projections of its own for global tokens."""
     size, inner = config["hidden_size"], config["intermediate_size"]
     head_dim = size // config["num_attention_heads"]
     embeddings = f"{prefix}embeddings"
@@ -77,7 +77,7 @@ def _added(name: str, size: int, into: int) -> Shapes:
 
 
 def led_shapes(config: Mapping[str, Any], prefix: str) -> Shapes:
-    """LED's encoder and decoder; the embeddings are tied."""
+    """Return the shapes of LED's encoder and decoder; the embeddings are tied."""
     size = config["d_model"]
     yield f"{prefix}shared.weight", (config["vocab_size"], size)
     for side in ("encoder", "decoder"):
@@ -102,7 +102,7 @@ def led_shapes(config: Mapping[str, Any], prefix: str) -> Shapes:
 
 
 def random_weights(shapes: Shapes, seed: int) -> Weights:
-    """float32 numbers: matrices of size 1 / sqrt(fan-in) (tables: 1), gains about 1, biases about 0; nothing is 0."""
+    """Draw float32 numbers: matrices of size 1 / sqrt(fan-in) (tables: 1), gains about 1, biases about 0; none is 0."""
     weights = {}
     for name, shape in shapes:
         random = np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -1,5 +1,5 @@
-"""A model under test as a plain callable, and the reference as one. What is asked for is a `Model`, which tells
-architecture, configuration, weights, dtype and head.
+"""A model under test as a plain object, and the reference as one. A `Model` has the architecture, configuration,
+weights, dtype and head.
 
     forward(model, inputs) -> {"hidden_states": [...], "logits": ... or "start_logits" and "end_logits", "loss": ...},
         for led also "encoder_hidden_states"; hidden_states after the embeddings and after each layer (of the decoder
@@ -53,7 +53,7 @@ from trueband.reference.pruning import prune_heads
 
 
 class ModelCandidate(Protocol):
-    """See the module's docstring."""
+    """The methods of a candidate; see the module's docstring."""
 
     @property
     def features(self) -> frozenset[str]: ...
@@ -85,7 +85,7 @@ class ModelCandidate(Protocol):
 
 @dataclass(frozen=True)
 class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
-    """The reference as a candidate. It computes in float64 whatever the dtype asked for."""
+    """The reference as a candidate. It computes in float64 whatever the dtype."""
 
     features: frozenset[str] = frozenset({"nan_local", "deterministic", *TRAINING})
 
@@ -127,12 +127,12 @@ class ReferenceModels(ReferenceCheckpoints, ReferenceTraining, ReferenceCourse):
 
 
 def logits_of(head: str) -> tuple[str, ...]:
-    """Names of what a head gives."""
+    """Return the names of a head's logits."""
     return ("start_logits", "end_logits") if head == "qa" else ("logits",)
 
 
 def with_states(inputs: Arrays) -> dict[str, Any]:
-    """The inputs, with encoder states (b, n, D) among them as the reference takes them."""
+    """Return the inputs, with encoder states (b, n, D) in the form that the reference takes."""
     arguments: dict[str, Any] = dict(inputs)
     if "encoder_outputs" in inputs:
         arguments["encoder_outputs"] = EncoderOutput(inputs["encoder_outputs"], hidden_states=())
@@ -140,7 +140,7 @@ def with_states(inputs: Arrays) -> dict[str, Any]:
 
 
 def draws(how: GenerationConfig, inputs: Arrays, seed: int) -> np.ndarray:
-    """Uniform numbers for sampling without a prompt in the decoder, (sequences, new tokens at most)."""
+    """Draw uniform numbers for sampling without a prompt in the decoder, (sequences, new tokens at most)."""
     ids = inputs["input_ids"]
     prompt = 1 if "global_attention_mask" in inputs else ids.shape[1]
     shape = (len(ids) * how.num_return_sequences, how.lengths(prompt)[0] - prompt)
@@ -148,7 +148,7 @@ def draws(how: GenerationConfig, inputs: Arrays, seed: int) -> np.ndarray:
 
 
 def taps(output: Any) -> dict[str, Any]:
-    """hidden_states, and encoder_hidden_states where there is an encoder apart."""
+    """Return hidden_states, and encoder_hidden_states where the encoder is a stack of its own."""
     if not hasattr(output, "decoder_hidden_states"):
         return {"hidden_states": list(output.hidden_states)}
     states = (output.decoder_hidden_states, output.encoder_hidden_states)
@@ -156,9 +156,11 @@ def taps(output: Any) -> dict[str, Any]:
 
 
 def read_in_steps(architecture: str, inputs: Arrays, rows: np.ndarray, following: list[np.ndarray]) -> Arrays:
-    """The inputs of all tokens at once: some rows (r,) of the batch, then what follows them, none of it masked.
+    """Return the inputs of all tokens at once: some rows (r,) of the batch, then the tokens after them, none masked.
 
-    inputs: arrays whose first axis is the batch; following: arrays of ids (r, t).
+    Args:
+        inputs: arrays whose first axis is the batch.
+        following: arrays of ids (r, t).
     """
     prefix = "decoder_" if architecture == "led" else ""
     ids, mask = f"{prefix}input_ids", f"{prefix}attention_mask"

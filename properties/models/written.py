@@ -1,4 +1,4 @@
-"""Tokens that a model has written, judged by what the reference would write.
+"""Judges the tokens that a model has written by those that the reference would write.
 
 Where the scores of two choices are nearer to each other than their errors may be, correct models may differ: such a
 decision is no evidence, and is counted as skipped.
@@ -27,10 +27,10 @@ from trueband.reference.embeddings import Ids
 
 
 def judge_written(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Iterator[Verdict]:
-    """Of greedy decoding or of beams, by the options.
+    """Judge the tokens of greedy decoding or of beams, by the options.
 
     Args:
-        inputs: that the reference decodes from.
+        inputs: the inputs that the reference decodes from.
     """
     if options.get("num_beams", 1) > 1:
         yield from judge_beams(case, inputs, sequences, options)
@@ -40,8 +40,8 @@ def judge_written(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict
 
 
 def judge_form(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Iterator[Verdict]:
-    """The prompt comes first, a sequence ends at an end token or is full, the longest one sets the length, and padding
-    fills the others."""
+    """Judge that the prompt comes first, a sequence ends at an end token or is full, the longest one sets the length,
+    and padding fills the others."""
     rules, start = rules_of(case, inputs, options), prompts(case, inputs)
     copies = options.get("num_return_sequences", 1)
     shape, rows = sequences.shape, len(start) * copies
@@ -62,10 +62,10 @@ def judge_form(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[st
 def judge_likeliest(
     case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any], manner: str = "", slack: float = 0.0
 ) -> Verdict:
-    """Every token has the highest score, given those before it; the reference reads the sequences themselves, so that a
-    near-tie spoils nothing behind it.
+    """Judge that every token has the highest score, given those before it; the reference reads the sequences
+    themselves, so that a near-tie does not affect later tokens.
 
-    What a token lacks to any other is within the errors of both scores. It is evidence where the best of all is clear.
+    The score deficit of a token is within the errors of both scores. It is evidence where the best token is clear.
 
     Args:
         manner: how the tokens were written, if not as the options say.
@@ -84,7 +84,7 @@ def judge_likeliest(
     bound = np.where(left, errors + np.where(np.isfinite(own), own_error, 0.0) + slack, 0.0)
     others = left & (np.arange(scores.shape[2]) != top)
     near = (others & (best - scores <= best_error + errors + slack)).any(axis=2)
-    what = f"what a token lacks, {manner or f'with {options}'}"
+    what = f"score deficit of a token, {manner or f'with {options}'}"
     verdict = judge(lacking, np.zeros_like(lacking), Bound({"errors of two scores": bound}), what)
     clear, skipped = int((steps & ~near).sum()), int((steps & near).sum())
     if verdict.passed:
@@ -94,8 +94,8 @@ def judge_likeliest(
 
 
 def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Iterator[Verdict]:
-    """The sequences of the reference's search, for each row of the batch of which every decision was clear; no claim is
-    made about what stands in for a sequence of probability 0."""
+    """Judge that sequences equal the reference's in each row of the batch whose decisions were all clear; no claim is
+    made about what replaces a sequence of probability 0."""
     expected = ReferenceModels().generate(decoder(case), inputs, options, 0)
     copies, rules = options.get("num_return_sequences", 1), rules_of(case, inputs, options)
     assert expected.sequences_scores is not None
@@ -125,7 +125,7 @@ def judge_beams(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
 
 
 def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[str, Any]) -> Verdict:
-    """Every token of (rows, t) is one that the options of sampling may leave; where they limit what is left, a step at
+    """Judge that the options of sampling may leave every token of (rows, t); where they limit the tokens, a step at
     which they may leave any token is no evidence."""
     rules = rules_of(case, inputs, options)
     plain = rules._replace(options=replace(rules.options, do_sample=False, num_return_sequences=1))
@@ -140,40 +140,40 @@ def judge_drawn(case: ModelCase, inputs: Arrays, sequences: Ids, options: dict[s
         token, at = int(sequences[row, rules.prompt + step]), (row, step)
         if not _may_be_left(scores[at], errors[at], token, rules):
             message = (
-                f"token {token} of sequence {row}, step {step}, drawn with {options}: it is none of those that are left"
+                f"token {token} of sequence {row}, step {step}, drawn with {options}: it is not among the tokens left"
             )
             best = int(scores[at].argmax())
             return claim(False, message, token, best, (int(row), int(step)))
-        told_apart = not _may_be_left(scores[at], errors[at], int(scores[at].argmin()), rules)
-        clear, skipped = clear + told_apart, skipped + (limited and not told_apart)
+        distinguished = not _may_be_left(scores[at], errors[at], int(scores[at].argmin()), rules)
+        clear, skipped = clear + distinguished, skipped + (limited and not distinguished)
     return replace(claim(True, f"tokens drawn with {options}"), skipped=skipped, evidence=clear > 0)
 
 
 def conditions(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-    """Verdicts that a check needs, and that are no evidence of what it claims."""
+    """Yield verdicts that a check needs, but that are no evidence for its claim."""
     for verdict in verdicts:
         yield replace(verdict, evidence=not verdict.passed)
 
 
 def _may_be_left(scores: Float, errors: Float, token: int, rules: Rules) -> bool:
-    """Whether sampling leaves a token under some scores (V,) that are within the errors.
+    """Return whether sampling leaves a token for some scores (V,) that are within the errors.
 
     top_k leaves it as long as fewer than k others are above it, top_p as long as those above have less than p in all.
-    What favours it most: its own score is raised by its error; those that are above it even then are lowered by
+    What favors it most: its own score is raised by its error; those that are above it even then are lowered by
     theirs; the others are raised, but stay below it: their probability adds to the whole, and to nothing above it.
     """
     if not np.isfinite(scores[token]):
         return False
     own = scores[token] + errors[token]
     above = scores - errors > own
-    favoured = np.where(above, scores - errors, np.minimum(scores + errors, np.nextafter(own, -np.inf)))
-    favoured[token] = own
+    favored = np.where(above, scores - errors, np.minimum(scores + errors, np.nextafter(own, -np.inf)))
+    favored[token] = own
     options = rules.options
-    return bool(np.isfinite(top_p(top_k(favoured / options.temperature, options.top_k), options.top_p)[token]))
+    return bool(np.isfinite(top_p(top_k(favored / options.temperature, options.top_k), options.top_p)[token]))
 
 
 def _step_scores(case: ModelCase, inputs: Arrays, sequences: Ids, rules: Rules) -> tuple[Float, Float]:
-    """Scores of every token at every new step, (rows, steps, V), the rules applied, and their errors."""
+    """Return the scores of every token at every new step, (rows, steps, V), after the rules, and their errors."""
     logits = teacher_forced(case, inputs, sequences)[:, rules.prompt - 1 :]
     errors = logits_errors(case, inputs, sequences[:, :-1])[:, rules.prompt - 1 :]
     penalty = rules.options.repetition_penalty

@@ -67,7 +67,7 @@ class Verdict:
         at = "" if _PLAIN.fullmatch(self.what) else " at "
         sentence = f"{self.what}{at}{list(self.index)} = {self.value:.9g}"
         if math.isnan(self.expected):
-            return f"{sentence}, but what it is compared with{self._origin(' (', ')')} is nan{behind}"
+            return f"{sentence}, but the number it is compared with{self._origin(' (', ')')} is nan{behind}"
         sentence += f", expected {self.expected:.9g}{self._origin(' ', '')}"
         if self.bound == 0:
             return f"{sentence} exactly{behind}"

@@ -1,4 +1,4 @@
-"""The model checks. Importing this module registers them all in `MODEL_CHECKS`."""
+"""The checks of models. Importing this module registers them all in `MODEL_CHECKS`."""
 
 from trueband.properties.models.check import MODEL_CHECKS, ModelCheck, ModelProbe, model_check
 from trueband.properties.models.checks import arguments as checks_arguments

@@ -105,7 +105,7 @@ def check_rejects_bad_model_input(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def scaled_values(case: ModelCase, weights: Weights, parts: tuple[str, ...], mask: np.ndarray) -> Weights:
-    """The weights with the rows of each head's value projection times the mask (layers, heads)."""
+    """Multiply the rows of each head's value projection by the mask (layers, heads)."""
     state = dict(weights)
     for layer, factors in enumerate(mask):
         pruned = case.pruned[layer] if case.pruned else ()

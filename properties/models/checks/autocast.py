@@ -1,4 +1,4 @@
-"""A check of what models compute under autocast, by a bound of its own."""
+"""A check of models under autocast, with a bound of its own."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check_autocast_values(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def calm(case: ModelCase) -> Model:
-    """The model of a case with smaller words and weights, without dropout."""
+    """Return the model of a case with smaller words and weights, without dropout."""
     state = dict(case.state)
     for name, array in state.items():
         if name == case.family.word_embeddings:

@@ -1,6 +1,6 @@
-"""Checks of decoding step by step with a cache, and of caches whose rows are chosen anew, as a beam search does.
+"""Checks of decoding step by step with a cache, and of caches whose rows are reordered, as a beam search does.
 
-What is read in steps is judged as what is read at once: tap by tap, against the reference.
+What is read in steps is judged like what is read at once: tap by tap, against the reference.
 """
 
 from __future__ import annotations

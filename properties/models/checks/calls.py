@@ -23,5 +23,5 @@ def check_deterministic(probe: ModelProbe) -> Iterator[Verdict]:
 
 def _same(first: np.ndarray, again: np.ndarray, what: str) -> Verdict:
     verdict = judge_exact(again, first, what)
-    note = "the same call again gave other bits; declare deterministic=False if that is meant"
+    note = "the same call again gave other bits; declare deterministic=False if that is intended"
     return verdict if verdict.passed else replace(verdict, note=note)

@@ -1,4 +1,4 @@
-"""Checks of what happens to a model besides computing: saving and loading, tied weights, another vocabulary."""
+"""Checks of saving and loading, of tied weights, and of changes of the vocabulary."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def check_resized_vocabulary(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _files(case: ModelCase, directory: Path) -> Iterator[Verdict]:
-    """config.json tells the configuration, and model.safetensors holds every weight in the dtype of the model."""
+    """Judge that config.json has the configuration, and model.safetensors every weight in the model's dtype."""
     arrays = stored_arrays(directory)
     missing = sorted(set(case.state) - set(arrays))
     other = [name for name in arrays if name not in case.state and not name.endswith(TIED)]
     yield claim(
         not missing and not other,
-        f"tensors of the file: expected those of the model, got none of {missing}, and of others {other}",
+        f"tensors of the file: expected those of the model, got {missing} missing and {other} in addition",
     )
     dtypes = {str(array.dtype) for array in arrays.values()}
     yield claim(dtypes == {case.dtype}, f"dtypes of the file: expected {case.dtype}, got {sorted(dtypes)}")

@@ -1,4 +1,4 @@
-"""Checks of a model that is used as people train: steps one after another, its weights overwritten in between."""
+"""Checks of models used as in training: step after step, with the weights overwritten in between."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check_training_course(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def halved(state: Arrays, random: np.random.Generator) -> Arrays:
-    """Some numbers of every weight halved: what the difference of old and new is exact for."""
+    """Halve some numbers of every weight: the difference of old and new is exact."""
     return {
         name: array if name in BUFFERS else array * random.choice((0.5, 1.0), array.shape)
         for name, array in state.items()
@@ -100,7 +100,7 @@ def halved(state: Arrays, random: np.random.Generator) -> Arrays:
 
 
 def said(verdict: Verdict, what: str) -> Verdict:
-    """The verdict, with more of what was compared."""
+    """Return the verdict with more words on what was compared."""
     return replace(verdict, what=f"{verdict.what} {what}")
 
 

@@ -1,4 +1,4 @@
-"""Checks of what decoding says and draws: scores of beams, samples, and options that are refused."""
+"""Checks of the results of decoding: scores of beams, samples, and options that are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_beam_scores(probe: ModelProbe) -> Iterator[Verdict]:
     scores, errors = (array.reshape(probe.case.batch, -1) for array in (written.sequences_scores, bound.total))
     rising = np.maximum(np.diff(scores, axis=1), 0.0)
     both = Bound({"errors of two scores": errors[:, 1:] + errors[:, :-1]})
-    yield judge(rising, np.zeros_like(rising), both, f"what a score is above the one before it, with {options}")
+    yield judge(rising, np.zeros_like(rising), both, f"rise of a score over the one before it, with {options}")
 
 
 @model_check(
@@ -99,7 +99,7 @@ def check_sampled_tokens(probe: ModelProbe) -> Iterator[Verdict]:
     if probe.has("deterministic"):
         again = probe.generate(probe.candidate, inputs, seed=case.seed, **options).sequences
         same = sequences.shape == again.shape and bool((sequences == again).all())
-        yield claim(same, f"expected the same tokens of the same seed, {case.seed}, got others with {options}")
+        yield claim(same, f"expected the same tokens for seed {case.seed} again, got others with {options}")
     yield from conditions(judge_form(case, inputs, sequences, options))
     yield judge_drawn(case, inputs, sequences, options)
 
@@ -184,7 +184,7 @@ def _said(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> str:
 
 
 def _scores(probe: ModelProbe, inputs: Arrays, sequences: np.ndarray, options: dict[str, Any]) -> Scored:
-    """Of sequences (rows, t) by teacher forcing, (rows,); the start token is no part of them."""
+    """Return the scores (rows,) of sequences (rows, t) by teacher forcing; the start token does not count."""
     steps = log_probabilities(probe.case, inputs, sequences[:, :-1])
     own = [np.take_along_axis(array, sequences[:, 1:, None], axis=2)[:, :, 0] for array in steps]
     written = written_tokens(sequences, 1, end_tokens(options))
@@ -193,7 +193,7 @@ def _scores(probe: ModelProbe, inputs: Arrays, sequences: np.ndarray, options: d
 
 
 def _best_of_all(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> Scored:
-    """The best score of all sequences of an end token, or of two tokens."""
+    """Return the best score of all sequences of an end token, or of two tokens."""
     start, (end,) = probe.case.config["decoder_start_token_id"], end_tokens(options)
     before = np.array([[start, first] for first in range(VOCABULARY)])
     steps = log_probabilities(probe.case, inputs, before)  # the first step is the same in all rows
@@ -206,7 +206,7 @@ def _best_of_all(probe: ModelProbe, inputs: Arrays, options: dict[str, Any]) -> 
 
 
 def _among_the_first(probe: ModelProbe, inputs: Arrays, token: int, beams: int) -> bool:
-    """Whether fewer other first tokens of one row than beams may be as likely as a token, or that many are for sure."""
+    """Return whether it is certain that a first token of one row is, or is not, among the `beams` most likely ones."""
     start = np.array([[probe.case.config["decoder_start_token_id"]]])
     value, error = (array[0, 0] for array in log_probabilities(probe.case, inputs, start))
     others = np.sort(np.delete(value, token))[::-1]
@@ -215,7 +215,7 @@ def _among_the_first(probe: ModelProbe, inputs: Arrays, token: int, beams: int) 
 
 
 def _two_best(probe: ModelProbe, inputs: Arrays, sequences: np.ndarray) -> tuple[list[int], bool]:
-    """The two most likely first tokens of one row, and whether no third one may be among them."""
+    """Return the two most likely first tokens of one row, and whether no third one may be among them."""
     case, first = probe.case, prompt_tokens(probe.case, inputs) - 1
     logits = teacher_forced(case, inputs, sequences)[0, first]
     errors = logits_errors(case, inputs, sequences[:, :-1])[0, first]

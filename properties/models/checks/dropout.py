@@ -78,7 +78,7 @@ def check_embedding_dropout(probe: ModelProbe) -> Iterator[Verdict]:
             states,
             np.where(kept, scaled, 0.0),
             Bound({"scaled": np.broadcast_to(bound, states.shape)}),
-            f"{place}, what is kept",
+            f"{place}, kept elements",
         )
         yield judge_count(int(kept.sum()), kept.size, 1 - p, place)
         mean = float((states / right.value).mean())  # of numbers from 0 to 1 / (1 - p)
@@ -144,7 +144,7 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
 def judge_dropped(
     case: ModelCase, expected: Expected, masks: Masks, trained: Trained, suffix: str, unjudged: Collection[str]
 ) -> Iterator[Verdict]:
-    """A step of which the masks were read off its own output, against the reference's with the same masks."""
+    """Judge a step against the reference's with the same masks, which were read off the step's own output."""
     output, clear = trained.outputs[0], True
     for tap, states in (
         ("encoder_hidden_states", expected.step.encoder_hidden_states),
@@ -152,7 +152,7 @@ def judge_dropped(
     ):
         for i, state in enumerate(states or ()):
             bound = expected.bound_of(state)
-            yield judge(output[tap][i], expected.value(state), bound, f"{tap}[{i}]{suffix}, nearest that it may be")
+            yield judge(output[tap][i], expected.value(state), bound, f"{tap}[{i}]{suffix}, nearest possible value")
             if i and tap in masks.next_best:
                 clear &= bool((masks.next_best[tap][i - 1] > 2 * bound.total.max(axis=-1)).all())
     if not clear:
@@ -163,7 +163,7 @@ def judge_dropped(
 
 
 def readable(probe: ModelProbe) -> ModelCase:
-    """The case with few keys, channels and layers, so that there are few patterns of what was kept, and no padding."""
+    """Return the case with few keys, channels and layers, so that few patterns are possible, and without padding."""
     case = probe.case
     led = case.architecture == "led"
     windows = tuple(1 + (window + i) % 3 for i, window in enumerate((*case.windows, *case.windows)[:2]))
@@ -185,7 +185,7 @@ def readable(probe: ModelProbe) -> ModelCase:
 
 
 def whole(case: ModelCase) -> ModelCase:
-    """The case with enough to count: no padding, at least two rows and layers, no heads taken out."""
+    """Return the case with enough to count: no padding, at least two rows and layers, no pruned heads."""
     batch, layers = max(case.batch, 2), max(case.layers, 2)
     spread: dict[str, Any] = {"windows": tuple(case.windows[i % len(case.windows)] for i in range(layers))}
     if case.architecture == "led":
@@ -201,7 +201,7 @@ def whole(case: ModelCase) -> ModelCase:
 
 
 def _whole_inputs(case: ModelCase) -> Arrays:
-    """With nothing of an encoder masked either."""
+    """Return the inputs with no token of an encoder masked."""
     inputs = step_inputs(case)
     if "encoder_attention_mask" in inputs:
         inputs["encoder_attention_mask"] = np.ones_like(inputs["encoder_attention_mask"])
@@ -209,14 +209,14 @@ def _whole_inputs(case: ModelCase) -> Arrays:
 
 
 def judge_count(kept: int, total: int, rate: float, what: str) -> Verdict:
-    """How many of `total` are kept, each with the probability `rate` on its own."""
+    """Judge how many of `total` elements are kept, each independently with the probability `rate`."""
     below, above = binomial_tails(kept, total, rate)
     message = f"{what}: expected about {rate * total:.0f} of {total} elements to be kept, got {kept}"
     return claim(min(below, above) >= MISSED, message)
 
 
 def binomial_tails(kept: int, total: int, rate: float) -> tuple[float, float]:
-    """P(at most `kept`) and P(at least `kept`)."""
+    """Return P(at most `kept`) and P(at least `kept`)."""
 
     def term(k: int) -> float:
         choices = math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
@@ -226,15 +226,15 @@ def binomial_tails(kept: int, total: int, rate: float) -> tuple[float, float]:
 
 
 def _independent(layers: list[Kept], what: str, rate: float) -> Iterator[Verdict]:
-    """Layers, rows of the batch, tokens and groups of channels keep something each."""
+    """Judge that layers, rows of the batch, tokens and groups of channels drop independently."""
     counts, totals = (np.array([getattr(kept, name) for kept in layers]) for name in SHOWN)
     for axis, kind in enumerate(("layers", "rows of the batch", "tokens", "heads or channels")):
         yield _pairs_differ(counts, totals, axis, rate, f"{what} in two {kind}")
 
 
 def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float, what: str) -> Verdict:
-    """First and second along an axis, third and fourth, and so on: not all keep the same, where that is unlikely
-    enough. Those that are of as many elements are compared."""
+    """Judge that first and second along an axis, third and fourth, and so on, do not all keep the same, where that is
+    unlikely enough. Only pairs with the same number of elements are compared."""
     counts, totals = (np.moveaxis(array, axis, 0) for array in (counts, totals))
     pairs = len(counts) // 2 * 2
     first, second, of_first, of_second = counts[0:pairs:2], counts[1:pairs:2], totals[0:pairs:2], totals[1:pairs:2]
@@ -248,6 +248,6 @@ def _pairs_differ(counts: np.ndarray, totals: np.ndarray, axis: int, rate: float
 
 
 def _same_count(total: int, rate: float) -> float:
-    """The probability that of two times `total` elements as many are kept."""
+    """Return the probability that two groups of `total` elements keep the same number."""
     pmf = [math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(total + 1)]
     return math.fsum(probability**2 for probability in pmf)

@@ -1,4 +1,4 @@
-"""Checks of decoding: the tokens that are written, one by one."""
+"""Checks of decoding: the written tokens, one by one."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _with_nan(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
 
 
 def _overflowing(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
-    """Token 0 of row 0 overflows in the channel where it is farthest from the mean, but for errors of the layer."""
+    """Make token 0 of row 0 overflow in the channel where it is farthest from the mean, but for errors of the layer."""
     case, config = probe.case, LEDConfig.from_dict(probe.case.config)
     norm, i = _norm(case), case.layers - 1
     entering = probe.encode(state, case.inputs, "float16")[-2]
@@ -87,7 +87,7 @@ def _overflowing(probe: ModelProbe, state: Weights) -> Iterator[Verdict]:
 
 
 def _at_the_edge(case: ModelCase) -> Weights:
-    """Weights on the grid of float16; channels 0 and 1 of the last layer are the largest number of either sign."""
+    """Return weights on the grid of float16; channels 0 and 1 of the last layer are the largest of either sign."""
     state = {name: to_half(array) for name, array in case.state.items()}
     norm = _norm(case)
     state[f"{norm}.weight"][:2] = 0.0
@@ -104,7 +104,7 @@ def _edges(like: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _layer(case: ModelCase, state: Weights, entering: np.ndarray) -> np.ndarray:
-    """The last layer in float64."""
+    """Compute the last layer in float64."""
     config, i = LEDConfig.from_dict(case.config), case.layers - 1
     return led_encoder_layer(
         state,

@@ -1,4 +1,4 @@
-"""Checks that what a model with a head is given reaches the model inside: one head of a case, which its seed picks."""
+"""Checks that the arguments of a model with a head reach the model inside. The seed of a case picks the head."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_head_arguments(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _arguments(probe: ModelProbe, case: ModelCase) -> Arrays:
-    """What the head asks of the ids, (b, n), and everything else that the model takes."""
+    """Return the inputs (b, n) of the head, and everything else that the model takes."""
     inputs = {name: array.reshape(case.batch, -1) for name, array in head_inputs(case).items()}
     shape = inputs["input_ids"].shape
     if case.architecture == "led":
@@ -61,7 +61,7 @@ def _arguments(probe: ModelProbe, case: ModelCase) -> Arrays:
 
 
 def _shaped(case: ModelCase, inputs: Arrays) -> Arrays:
-    """The rows of the batch are the choices of one question where there are choices."""
+    """Shape the rows of the batch as the choices of one question, for a head that chooses."""
     if case.head != "choice":
         return inputs
     return {name: array[None] if name in FLAT else array for name, array in inputs.items()}

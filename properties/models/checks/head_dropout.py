@@ -51,7 +51,7 @@ def check_head_dropout(probe: ModelProbe) -> Iterator[Verdict]:
     expected = Expected.of(case, inputs, model, lambda place, kind, shape: keep.get(place, 1.0))
     bound = expected.bound_of(expected.step.logits)
     yield judge(
-        output["logits"], expected.value(expected.step.logits), bound, f"logits{suffix}, nearest that they may be"
+        output["logits"], expected.value(expected.step.logits), bound, f"logits{suffix}, nearest possible value"
     )
     if rate:
         counted = sum(int((mask != 0).sum()) for mask in masks), sum(mask.size for mask in masks)
@@ -64,7 +64,7 @@ def check_head_dropout(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _small(probe: ModelProbe) -> ModelCase:
-    """A case with a classifier of three classes, few channels and many rows."""
+    """Return a case with a classifier of three classes, few channels and many rows."""
     case = probe.case
     dropping = [head for head in HEADS[case.architecture][1:] if head != "qa"]
     led = {"target_masked": (), "target_tokens": 3} if case.architecture == "led" else {}
@@ -87,8 +87,8 @@ def _small(probe: ModelProbe) -> ModelCase:
 
 
 def _with_rate(case: ModelCase, p: float, random: np.random.Generator) -> tuple[Model, float, frozenset[str]]:
-    """The model, the rate of its head, and weights of which nothing is known: those of parts that drop unseen, which
-    are silenced."""
+    """Return the model, the rate of its head, and the weights that cannot be judged: those of parts whose dropout is
+    not seen, which are silenced."""
     own, unset = case.architecture != "longformer", case.architecture == "xlm-roberta"
     # The Hub's model for choices has the rate of the hidden states whatever its configuration says of classifiers.
     kind = int(random.integers(3 if unset else 2)) if own and case.head != "choice" else 2
@@ -108,7 +108,7 @@ def _with_rate(case: ModelCase, p: float, random: np.random.Generator) -> tuple[
 def _kept(
     case: ModelCase, state: Arrays, inputs: Arrays, output: dict[str, Any], rate: float
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What a head kept, by place, and how far from its logits the second nearest that are possible are."""
+    """Return what a head kept, by place, and the distance of its logits from the second nearest possible ones."""
     if not rate:
         return {}, np.array(np.inf)
     last, size = output["hidden_states"][-1], case.size

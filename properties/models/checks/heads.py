@@ -43,7 +43,7 @@ def check_heads(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _language_model(case: ModelCase, output: dict[str, Any]) -> Iterator[Verdict]:
-    """Without ids of its own LED's decoder reads the labels, shifted to the right."""
+    """Judge the language model; without ids of its own LED's decoder reads the labels, shifted to the right."""
     if case.architecture == "led":
         config = LEDConfig.from_dict(case.config)
         shifted = shift_right(labels(case)["labels"], config.pad_token_id, config.decoder_start_token_id)
@@ -82,14 +82,14 @@ def check_default_globals(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def with_head(case: ModelCase, head: str) -> ModelCase:
-    """The case with a head, and with enough tokens for it, none of them masked where separators stand."""
+    """Return the case with a head and enough tokens for it, none of them masked where separators stand."""
     tokens = max(case.tokens, 6)
     masked = case.masked if case.architecture == "xlm-roberta" else tuple(() for _ in range(case.batch))
     return case.replace(head=head, tokens=tokens, masked=masked, global_=tuple(() for _ in range(case.batch)))
 
 
 def _loss(case: ModelCase, logits: Float) -> float:
-    """The reference's loss of the candidate's own logits."""
+    """Return the reference's loss of the candidate's own logits."""
     targets: dict[str, Any] = labels(case)
     loss: float | None
     if case.head == "qa":
@@ -107,7 +107,7 @@ def _loss(case: ModelCase, logits: Float) -> float:
 
 
 def _loss_bound(logits: Float, case: ModelCase, precision: Precision) -> Bound:
-    """Of a mean of losses: cross-entropies, squares, or binary cross-entropies.
+    """Return the bound on a mean of losses: cross-entropies, squares, or binary cross-entropies.
 
     With N numbers in all, s their spread and u the accumulator's roundoff: no term of any of the three is larger than
     t = (s + |label| + log N)^2 + s + log N + 1, is the result of fewer than N + 16 roundings, and the mean adds N.

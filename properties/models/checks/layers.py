@@ -79,7 +79,7 @@ def check_decoder_is_causal(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _embedded(case: ModelCase, inputs: Arrays, ids: str, hidden: np.ndarray) -> list[Arrays]:
-    """The inputs with embeddings in place of `ids`: 0 where they are hidden (b, n), and NaN there."""
+    """Return the inputs with embeddings in place of `ids`: 0 where they are hidden (b, n), and NaN there."""
     others = {name: array for name, array in inputs.items() if name != ids}
     words = case.words[inputs[ids]]
     name = ids.replace("input_ids", "inputs_embeds")
@@ -87,7 +87,7 @@ def _embedded(case: ModelCase, inputs: Arrays, ids: str, hidden: np.ndarray) -> 
 
 
 def _same(probe: ModelProbe, inputs: list[Arrays], rows: np.ndarray, what: str) -> Verdict:
-    """Two runs have the same logits in some rows (b, n) bool; the first of them is of finite numbers."""
+    """Judge that two runs have the same logits in some rows (b, n) bool; the numbers of the first are finite."""
     before, after = (probe.forward_of(variant)["logits"][rows] for variant in inputs)
     bound = logits_bound(probe.case, inputs[0]).at(rows).scaled(2.0)
     return judge(after, before, bound, f"logits with {what} in hidden tokens")

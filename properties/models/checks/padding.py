@@ -83,7 +83,7 @@ def check_left_padding_moves_positions(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def _extended(case: ModelCase, ids: np.ndarray, *, in_front: bool) -> Arrays:
-    """The inputs with masked tokens (b, t) more, none of them global, in front or behind."""
+    """Add masked tokens (b, t), none of them global, before or after the inputs."""
     added = {"input_ids": ids, "attention_mask": np.zeros_like(ids), "global_attention_mask": np.zeros_like(ids)}
     longer = dict(case.inputs)
     for name in added.keys() & longer.keys():
@@ -93,7 +93,7 @@ def _extended(case: ModelCase, ids: np.ndarray, *, in_front: bool) -> Arrays:
 
 
 def _differs(first: np.ndarray, second: np.ndarray, bound: Bound, what: str) -> Verdict:
-    """Passes where some element differs by more than rounding can."""
+    """Judge that some element differs by more than rounding can explain."""
     beyond = np.abs(first - second) / bound.total
     message = f"{what}: expected other numbers, got the same within {beyond.max():.3g} bounds"
     return claim(bool(beyond.max() > 1), message)

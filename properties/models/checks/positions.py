@@ -1,4 +1,4 @@
-"""Checks of what the embeddings of RoBERTa's kind read beside the ids: the padding id, positions, and token types."""
+"""Checks of what RoBERTa's embeddings read beside the ids: the padding id, positions, and token types."""
 
 from __future__ import annotations
 

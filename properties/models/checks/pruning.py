@@ -1,4 +1,4 @@
-"""Checks of taking heads out of a model."""
+"""A check of pruning heads."""
 
 from __future__ import annotations
 

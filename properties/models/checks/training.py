@@ -190,7 +190,7 @@ def check_autocast(probe: ModelProbe) -> Iterator[Verdict]:
 
 
 def same_gradients(first: Trained, again: Trained, what: str) -> Iterator[Verdict]:
-    """Two steps have the same gradients, bit for bit."""
+    """Judge that two steps have the same gradients, bit for bit."""
     for name, gradient in first.gradients.items():
         repeated, label = again.gradients.get(name), f"gradient of {name} {what}"
         if gradient is None or repeated is None:
@@ -200,7 +200,7 @@ def same_gradients(first: Trained, again: Trained, what: str) -> Iterator[Verdic
 
 
 def step_inputs(case: ModelCase) -> Arrays:
-    """The inputs of a case with labels for its language model; of LED, for every other seed the decoder reads these."""
+    """Return the inputs of a case with labels for its language model; for odd seeds LED's decoder reads the labels."""
     inputs = {**case.inputs, **labels(case)}
     if case.architecture == "led" and case.seed % 2:
         start = case.config["decoder_start_token_id"]
@@ -218,12 +218,12 @@ def seeing(case: ModelCase) -> ModelCase:
 
 
 def words_gradient(step: Trained, what: str) -> Iterator[Verdict]:
-    """Whether `inputs_embeds` has a gradient at all."""
+    """Judge that `inputs_embeds` has a gradient."""
     yield claim(step.words[0] is not None, f"inputs_embeds{what}: expected a gradient, as it requires one, got none")
 
 
 def _embedded(probe: ModelProbe) -> tuple[ModelCase, Arrays, np.ndarray]:
-    """An encoder with something masked, its inputs with no label that counts there, and its words (b, n, D)."""
+    """Return an encoder's case with masked tokens, its inputs without labels on them, and its words (b, n, D)."""
     case = seeing(probe.case).replace(causal=False, encoder_tokens=0)
     if not any(case.masked):
         case = case.replace(masked=((case.tokens - 1,), *case.masked[1:]))
@@ -236,7 +236,7 @@ def _embedded(probe: ModelProbe) -> tuple[ModelCase, Arrays, np.ndarray]:
 
 
 def _step(probe: ModelProbe, case: ModelCase, inputs: Arrays, regime: Regime | None = None) -> Trained:
-    """One batch, without dropout."""
+    """Run one batch without dropout."""
     return probe.train(with_rates(case.model), [(inputs, 1.0)], regime or Regime())
 
 
@@ -247,12 +247,12 @@ def _judged(case: ModelCase, inputs: Arrays, trained: Trained, what: str = "") -
 
 
 def _counted(case: ModelCase, labels: np.ndarray) -> np.ndarray:
-    """(b,): how many labels of each row count."""
+    """Return (b,): how many labels of each row count."""
     counts = labels != IGNORED
     return (counts[:, 1:] if case.architecture != "led" and case.causal else counts).sum(axis=1)
 
 
 def _twice(case: ModelCase) -> ModelCase:
-    """With every row twice: ids and labels are drawn anew."""
+    """Return the case with every row twice: ids and labels are drawn anew."""
     rows = {name: getattr(case, name) * 2 for name in ("masked", "global_", "target_masked")}
     return replace(case, batch=2, **rows)

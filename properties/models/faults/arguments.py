@@ -1,4 +1,4 @@
-"""Seeded faults of padding, of positions and types, and of arguments that get lost on their way."""
+"""Seeded faults of padding, of positions and types, and of arguments that get lost."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class HiddenNanSpreads(ReferenceModels):
 
 @faulty_candidate("0 times NaN: what a later token holds spoils those before", "xlm-roberta led", "decoder_is_causal")
 class LaterNanSpreads(HiddenNanSpreads):
-    """As for masked tokens."""
+    """A NaN in a later token spreads as one in a masked token does."""
 
 
 @faulty_candidate("a model without a head leaves out its last layer", ALL, "headless_layers")

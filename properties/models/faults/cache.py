@@ -1,6 +1,6 @@
-"""Seeded faults of caches: what a step reads of the tokens before it, and what becomes of it when rows change places.
+"""Seeded faults of caches: what a step reads of earlier tokens, and what happens when rows change places.
 
-The tokens of the prompt are right; those of the steps are what comes of reading something else.
+The tokens of the prompt are right; those of the steps result from reading something else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REORDERED = "permuted_cache duplicated_cache"
 
 
 class OtherCache(ReferenceModels):
-    """Its steps read `remembered`, the inputs of all tokens; `rows` are those of the batch that go on."""
+    """Models whose steps read `remembered`, the inputs of all tokens; `rows` of the batch go on."""
 
     def remembered(self, config: dict[str, Any], inputs: Arrays, rows: np.ndarray, whole: Arrays, width: int) -> Arrays:
         return whole
@@ -43,7 +43,7 @@ def _mask(whole: Arrays) -> str:
 
 
 def _unmoved(inputs: Arrays, rows: np.ndarray) -> Arrays:
-    """As many rows as go on, in their old places."""
+    """Return as many rows as go on, in their old places."""
     return {name: array[np.arange(len(rows)) % len(array)] for name, array in inputs.items()}
 
 
@@ -114,7 +114,7 @@ class CrossNotReordered(OtherCache):
 
 
 def _with_prompt(whole: np.ndarray, prompt: np.ndarray, width: int) -> np.ndarray:
-    """The whole with other tokens in front, or another array where it is not of the decoder's tokens."""
+    """Return the whole with another prompt; or `prompt` itself, where the array is not of the decoder's tokens."""
     if prompt.shape[1] != width or whole.shape[1] == prompt.shape[1]:
         return prompt
     return np.concatenate([prompt, whole[:, width:]], axis=1)

@@ -1,4 +1,4 @@
-"""Seeded faults of what changes from call to call."""
+"""Seeded faults that change from call to call."""
 
 from __future__ import annotations
 

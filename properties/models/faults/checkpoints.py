@@ -1,4 +1,4 @@
-"""Seeded faults of what happens to a model besides computing: saved, loaded, edited, resized wrongly."""
+"""Seeded faults of models that are saved, loaded, edited or resized wrongly."""
 
 from __future__ import annotations
 

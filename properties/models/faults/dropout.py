@@ -132,7 +132,7 @@ class ActivationKept(FaultyDropout):
 
 
 class DropsAnew(ReferenceModels):
-    """The gradients of a step that drops something else than the step did."""
+    """The gradients are those of a step that drops other elements."""
 
     def train(self, model: Model, batches: Batches, regime: Regime) -> Trained:
         trained = super().train(model, batches, regime)
@@ -163,7 +163,7 @@ class CheckpointDropsAnew(DropsAnew):
 
 
 class ForgetsMask(ReferenceModels):
-    """The gradients of a step in which a kind of dropout is off."""
+    """The gradients are those of a step in which one kind of dropout is off."""
 
     kind = ""
 

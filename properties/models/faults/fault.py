@@ -1,5 +1,5 @@
-"""Seeded faults of models: the reference fed with what a faulty implementation makes of its weights, configuration or
-inputs, or a candidate of its own. No check knows them."""
+"""Seeded faults of models: the reference with the weights, configuration or inputs of a faulty implementation, or a
+candidate of its own. No check knows them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Call:
     """One call of a model, on its way in.
 
     Attributes:
-        options: of the generation, None for a forward pass.
+        options: the options of the generation; None for a forward pass.
     """
 
     model: Model
@@ -49,19 +49,19 @@ class Call:
         return replace(self, inputs={name: array for name, array in self.inputs.items() if name not in names})
 
     def map_inputs(self, function: Callable[[np.ndarray], np.ndarray], *names: str) -> Call:
-        """The same with some inputs changed, where they are given."""
+        """Return the same call with some inputs changed, where it has them."""
         return self.with_inputs(**{name: function(self.inputs[name]) for name in names if name in self.inputs})
 
     def with_options(self, **changes: Any) -> Call:
         return self if self.options is None else replace(self, options={**self.options, **changes})
 
     def map_state(self, part: str, function: Callable[[np.ndarray], np.ndarray]) -> Call:
-        """The same with every weight changed whose key has `part` in it."""
+        """Return the same call with every weight changed whose key contains `part`."""
         state = {name: function(array) if part in name else array for name, array in self.model.state.items()}
         return replace(self, model=self.model.with_state(state))
 
     def copy_state(self, source: str, target: str) -> Call:
-        """The same with the weights of `target` taken from `source` (parts of the keys)."""
+        """Return the same call with the weights of `target` taken from `source` (parts of the keys)."""
         old = self.model.state
         state = {name: old[name.replace(target, source)] if target in name else old[name] for name in old}
         return replace(self, model=self.model.with_state(state))
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class FaultyModels(ReferenceModels):
-    """The reference behind a change of its calls, or with a change of what it has written."""
+    """The reference with a change of its calls, or of what it has written."""
 
     change: Change = lambda call: call
     spoil: Spoil = lambda call, written: written
@@ -92,10 +92,10 @@ class ModelFault:
     """A seeded fault.
 
     Attributes:
-        story: one line, what is wrong; seen: where it happened, if it did.
-        architectures: it is seeded in.
+        story: what is wrong, in one line; seen: where it happened in the wild, "" if nowhere.
+        architectures: the architectures that it is seeded in.
         killed_by: the checks that must find it.
-        made: a candidate that has it.
+        made: a function that returns a candidate with the fault.
     """
 
     name: str
@@ -124,7 +124,7 @@ def fault(story: str, architectures: str, killed_by: str, seen: str = "") -> Cal
 
 
 def faulty_output(story: str, architectures: str, killed_by: str, seen: str = "") -> Callable[[Spoil], Spoil]:
-    """Register a change of what is written under its name."""
+    """Register a change of the written tokens under its name."""
 
     def register(spoil: Spoil) -> Spoil:
         _add(spoil.__name__, story, architectures, killed_by, partial(FaultyModels, spoil=spoil), seen)
@@ -134,7 +134,7 @@ def faulty_output(story: str, architectures: str, killed_by: str, seen: str = ""
 
 
 def faulty_candidate(story: str, architectures: str, killed_by: str, seen: str = "") -> Callable[[Any], Any]:
-    """Register a class of candidates under its name in small letters."""
+    """Register a class of candidates under its name in snake case."""
 
     def register(made: Any) -> Any:
         name = re.sub("(?<=.)(?=[A-Z])", "_", made.__name__).lower()

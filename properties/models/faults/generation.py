@@ -92,8 +92,8 @@ def handed_states_normalized(call: Call) -> Call:
     states = call.inputs.get("encoder_outputs")
     if states is None:
         return call
-    centred = states - states.mean(axis=-1, keepdims=True)
-    return call.with_inputs(encoder_outputs=centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True)))
+    centered = states - states.mean(axis=-1, keepdims=True)
+    return call.with_inputs(encoder_outputs=centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True)))
 
 
 @fault("temperature is ignored", "led xlm-roberta", "sampled_tokens sampling_limits")

@@ -11,7 +11,7 @@ from trueband.properties.models.witness import ReferenceModels
 
 
 class ClampedOtherwise(ReferenceModels):
-    """Of these layers."""
+    """Models whose encoder clamps otherwise in these layers."""
 
     def clamp(self, x: np.ndarray) -> np.ndarray:
         return clamped(x)

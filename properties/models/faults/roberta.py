@@ -1,4 +1,4 @@
-"""Seeded faults of what XLM-RoBERTa has besides an encoder's layers: causal and relative attention, attention to an
+"""Seeded faults of what XLM-RoBERTa has beyond the layers of an encoder: causal and relative attention, attention to an
 encoder, pruned heads, chunks of the feed-forward, and the pooler."""
 
 from __future__ import annotations

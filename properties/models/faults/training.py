@@ -1,4 +1,4 @@
-"""Seeded faults of training steps: of gradients, of what steps are put together from, and of checkpointing."""
+"""Seeded faults of training steps: of gradients, of how steps are put together, and of checkpointing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FaultyTraining(ReferenceModels):
 
 @contextmanager
 def replaced(name: str, function: Any, modules: Sequence[Any] = MODULES) -> Iterator[None]:
-    """Another function of this name in every module of gradients that has it."""
+    """Patch the function of this name in every module of gradients that has it."""
     with ExitStack() as stack:
         for module in modules:
             if hasattr(module, name):
@@ -50,17 +50,17 @@ def replaced(name: str, function: Any, modules: Sequence[Any] = MODULES) -> Iter
 
 
 def number(name: str) -> int | None:
-    """Of the layer that a weight belongs to."""
+    """Return the number of the layer that a weight belongs to."""
     return next((int(part) for part in name.split(".") if part.isdigit()), None)
 
 
 def lost(gradients: Found, *parts: str) -> Found:
-    """Without those whose names have one of these parts."""
+    """Remove the gradients whose names contain one of these parts."""
     return {name: None if any(part in name for part in parts) else gradient for name, gradient in gradients.items()}
 
 
 def rolled(gradients: Found, part: str) -> Found:
-    """With the gradients of some tables moved by a row."""
+    """Move the gradients of some tables by a row."""
     return {
         name: np.roll(gradient, 1, axis=0) if part in name and gradient is not None else gradient
         for name, gradient in gradients.items()

@@ -54,7 +54,7 @@ def test_to_declare_more_than_is_true_is_found_out_by_the_checks_of_that(name: s
     assert failed
     assert all(CHECKS[check].exact_with == "batch_invariant" for check in failed), failed
     told = " ".join(each.message for each in found if not each.passed)
-    assert "gave other bits; declare features without batch_invariant if that is meant" in told
+    assert "gave other bits; declare features without batch_invariant if that is intended" in told
 
 
 @pytest.mark.parametrize("name", UNDECLARED)
@@ -62,7 +62,7 @@ def test_to_be_deterministic_is_found_out_too(name: str) -> None:
     found = records(target(name, "deterministic"), BITS, 200, ("float32",))
     failed = {each.check: each.message for each in found if not each.passed}
     assert all(CHECKS[check].exact_with == "deterministic" for check in failed), failed
-    told = "the same call again gave other bits; declare features without deterministic if that is meant"
+    told = "the same call again gave other bits; declare features without deterministic if that is intended"
     assert told in failed["deterministic"]
 
 

@@ -45,7 +45,7 @@ def test_what_underflows_may_differ_in_a_deterministic_candidate_too() -> None:
 
 def test_a_failure_says_what_was_compared_and_what_to_declare_if_it_is_meant() -> None:
     told = str(compared({"deterministic"}, [1.0, 2.0 + 1e-7]))
-    assert "the same call again gave other bits; declare features without deterministic if that is meant" in told
+    assert "the same call again gave other bits; declare features without deterministic if that is intended" in told
     told = str(compared({"deterministic"}, [1.0, 2.1]))
     assert "declare" not in told
     assert "the same call again gave other numbers" in told

@@ -137,7 +137,7 @@ def test_a_machine_that_counts_fails_the_check_that_needs_the_declaration_and_no
         records = [run_model_step("counting", candidate, replace(step, examples=CASES)) for step in steps]
     assert {record.check for record in records if not record.passed} == {"deterministic"}
     failed = next(record for record in records if not record.passed)
-    assert "the same call again gave other bits; declare deterministic=False if that is meant" in failed.message
+    assert "the same call again gave other bits; declare deterministic=False if that is intended" in failed.message
 
 
 def test_the_declaration_of_a_target_decides(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_a_result_that_is_not_finite_is_told_as_that() -> None:
 
 def test_what_nothing_can_equal_is_told_as_that() -> None:
     line = str(judge([0.5], [np.nan], Bound({"one": np.ones(1)}), "output with the keys shifted", "as without it"))
-    assert line == "output with the keys shifted at [0] = 0.5, but what it is compared with (as without it) is nan"
+    assert (
+        line == "output with the keys shifted at [0] = 0.5, but the number it is compared with (as without it) is nan"
+    )
 
 
 def test_what_is_not_the_reference_is_named() -> None:
