@@ -172,7 +172,7 @@ def check_arguments(
     def stored(array: NDArray[Any], kept: Bool, copies: int = 1) -> Float:
         # one memory order, so that sums have one order whatever the layout of the input
         array = np.where(kept[:, None, :, None], array, 0).astype(np.float64, order="C")
-        return array if copies == 1 else np.repeat(array, copies, axis=1)
+        return np.repeat(array, copies, axis=1)
 
     return Arguments(
         query=stored(query, real_queries),

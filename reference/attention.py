@@ -136,6 +136,8 @@ def band_attention(  # type: ignore[misc]
     >>> x = np.arange(3.0).reshape(1, 1, 3, 1)
     >>> band_attention(0 * x, x, x, window=1).output.ravel()
     array([0.5, 1. , 1.5])
+    >>> band_attention(0 * x, x, x, window=(1, 0), offset=1).output.ravel()
+    array([0.5, 1.5, 2. ])
     """
     arguments = check_arguments(
         query, key, value, window=window, attention_mask=attention_mask,

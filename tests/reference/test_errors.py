@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +31,10 @@ def flags(shape: tuple[int, ...] = (2, 5)) -> NDArray[np.bool_]:
 # argument: {what is wrong with it: (value, the exception)}. Other arguments stay right.
 TENSOR: dict[str, tuple[Any, type[Exception]]] = {
     "rank": (array(SHAPE[1:]), ValueError),
+    "rank, as far as it goes": (array(SHAPE[:3]), ValueError),
+    "an axis more": (array((*SHAPE, 1)), ValueError),
     "batch of another size": (array((1, 3, 5, 4)), ValueError),
+    "larger batch": (array((3, 3, 5, 4)), ValueError),
     "heads of another number": (array((2, 2, 5, 4)), ValueError),
     "no heads": (array((2, 0, 5, 4)), ValueError),
     "no tokens": (array((2, 3, 0, 4)), ValueError),
@@ -203,6 +208,30 @@ def test_grad_output_refused(what: str) -> None:
         band_attention_vjp(array(), array(), array(), value, window=1)
 
 
+MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"key": array((2, 2, 5, 4))}, "key: expected a number of heads that divides the 3 of query, got 2"),
+    ({"key": array((2, 3, 5))}, "key: expected shape (2, key heads, keys, 4), got (2, 3, 5)"),
+    (
+        {"query_global": array((2, 3, 1, 4))},
+        "query_global: expected the shape of query (2, 3, 5, 4), got (2, 3, 1, 4)",
+    ),
+    (
+        {"segments": flags().astype(int), "offset": 1},
+        "offset: expected queries at tokens 0..4 with segments (not defined beyond them), got 1..5",
+    ),
+    (
+        {"offset": np.array([0, -1]), "global_attention_mask": flags()},
+        "offset: expected 0 with global tokens in global_attention_mask (not defined), got [0, -1]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MESSAGES)
+def test_messages_say_what_was_expected_and_got(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
+        call(band_attention, **arguments)
+
+
 GRAD_LSE: dict[str, tuple[Any, type[Exception]]] = {
     "of the output": (array(), ValueError),
     "of one sequence": (np.ones((1, 3, 5)), ValueError),
@@ -225,6 +254,9 @@ TOGETHER: dict[str, tuple[dict[str, Any], str, str]] = {
     "fewer queries with globals": (
         {"query": array((2, 3, 4, 4)), "global_attention_mask": flags()}, "query", "global_attention_mask"
     ),
+    "more queries with globals": (
+        {"query": array((2, 3, 6, 4)), "global_attention_mask": flags()}, "query", "global_attention_mask"
+    ),
     "offset with globals": ({"offset": 1, "global_attention_mask": flags()}, "offset", "global_attention_mask"),
     "offset of one sequence with globals": (
         {"offset": np.array([0, -1]), "global_attention_mask": flags()}, "offset", "global_attention_mask"
@@ -239,6 +271,7 @@ TOGETHER: dict[str, tuple[dict[str, Any], str, str]] = {
     "slopes with dilation": ({"slopes": np.ones(3), "dilation": 2}, "slopes", "dilation"),
     "slopes with dilation of one head": ({"slopes": np.ones(3), "dilation": (1, 1, 2)}, "slopes", "dilation"),
     "segments with queries after the last": ({"segments": flags().astype(int), "offset": 1}, "offset", "segments"),
+    "segments with all queries far behind": ({"segments": flags().astype(int), "offset": 9}, "offset", "segments"),
     "segments with queries before the first": (
         {"segments": flags().astype(int), "offset": np.array([0, -1])}, "offset", "segments"
     ),
@@ -317,6 +350,23 @@ def test_tensors_may_be_named_and_options_must_be(function: Callable[..., Any]) 
 def test_a_dilation_for_each_of_many_heads() -> None:
     x = array((1, 300, 2, 1))
     assert np.array_equal(band_attention(x, x, x, window=1, dilation=(1,) * 300).output, x)
+
+
+def test_many_tokens_with_a_global_one() -> None:
+    x = array((1, 1, 300, 1))
+    mask = np.arange(300)[None] == 7
+    assert (band_attention(x, x, x, window=1, global_attention_mask=mask).probabilities[0, 0, 7] > 0).all()
+
+
+def test_how_far_a_row_sees() -> None:
+    """In tokens, by the head that sees farthest."""
+    x = array((1, 2, 5, 1))
+    both = check_arguments(x, x, x, window=2, dilation=(1, 3))
+    right = check_arguments(x, x, x, window=(None, 4), dilation=2)
+    causal = check_arguments(x, x, x, window=2, causal=True)
+    assert (both.limits, both.reach) == ((2, 2), (6, 6))
+    assert (right.limits, right.reach) == ((None, 4), (math.inf, 8))
+    assert (causal.limits, causal.reach) == ((2, 0), (2, 0))
 
 
 def test_checked_arguments_stay_as_they_are() -> None:

@@ -224,7 +224,10 @@ class _Kernel:
 
 
 def run_eager(call: Call) -> dict[str, Array]:
-    """As models write it: every operation in the dtype of the inputs but the softmax, in float32; torch's gradients."""
+    """As models write it: every operation in the dtype of the inputs but the softmax, in float32; torch's gradients.
+
+    Without a head mask: a product with it in the dtype of the inputs would be one rounding more.
+    """
     a, dtype = call.arguments, getattr(torch, call.dtype)
     rows = local_rows(a)
     leaves = {name: torch.from_numpy(call.arrays[name]).to(dtype).requires_grad_() for name in call.arrays}
@@ -243,7 +246,6 @@ def run_eager(call: Call) -> dict[str, Array]:
     top = scores.amax(-1, keepdim=True).detach()
     centred = (scores - top).float()
     p = torch.softmax(centred, -1)
-    p = p if "head_mask" not in leaves else p * leaves["head_mask"][:, None, None].float()
     p = (p[..., :-1] if "sinks" in leaves else p).to(dtype)
     output = torch.where(live, p, 0) @ value
     has_lse = real & (live | ("sinks" in leaves))
@@ -252,6 +254,6 @@ def run_eager(call: Call) -> dict[str, Array]:
     loss = (output * torch.from_numpy(call.grad_output).to(dtype)).sum()
     loss = loss + (torch.where(has_lse[..., 0], lse, 0.0) * torch.from_numpy(call.grad_lse)).sum()
     loss.backward()
-    grads = {name: leaf.grad for name, leaf in leaves.items() if name != "head_mask"}
+    grads = {name: leaf.grad for name, leaf in leaves.items()}
     found = {"output": output, "lse": lse} | {name: grad for name, grad in grads.items() if grad is not None}
     return {name: array.detach().double().numpy() for name, array in found.items()}
