@@ -13,8 +13,9 @@ With u the accumulator's roundoff, s the scores, p the probabilities, o the outp
   (output)     u_o |o_ic|
   (underflow)  tiny_p sum_{j visible} |v_jc| + n_i tiny + tiny_o
 
-A sink is one key more, whose value is 0: in (sum) and (normaliser) n_i counts it. A kernel may also attend without it
-and scale the row by sigmoid(k_i - sink): then k_i is rounded, and three roundings more.
+A head mask multiplies all but the underflow: p_ij may be stored times it. A sink is one key more, whose value is 0: in
+(sum) and (normaliser) n_i counts it. A kernel may also attend without it and scale the row by sigmoid(k_i - sink): then
+k_i is rounded, and three roundings more.
 What is stored is p_ij, or exp(s_ij - m_i) to be divided by the sum of these, Z_i >= 1, which makes the error no larger.
 c is what a product loses before it is summed: 0, unless the kernel reads its factors as tf32.
 T_i is the number of rescalings of an online softmax; at worst every key is a tile of its own, T_i = n_i. The factor
@@ -181,6 +182,9 @@ def bound_of_sums(sums: Sums, head_mask: Float, precision: Precision) -> Bound:
         "underflow": precision.tiny_stored * sums.smallest,
     }
     terms = {name: weights * np.where(seen, term, 0.0) for name, term in terms.items()}
+    # Where p_ij is stored times the head mask, what underflows is not made smaller by it.
+    lost = np.where((weights > 0) & (weights < 1), 1 - weights, 0.0)
+    terms["underflow"] += lost * np.where(seen, precision.tiny_stored * sums.smallest, 0.0)
     terms["underflow"] += seen * (precision.tiny_output + sums.keys * precision.tiny_accumulator)
     return Bound(terms)
 

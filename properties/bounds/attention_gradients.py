@@ -249,6 +249,9 @@ def gradient_parts(
     scale, p, tiny = abs(arguments.scale), rows.probabilities, precision.tiny_stored
     gradients = score_gradients(rows, inputs, arguments, grad_output, precision, grad_lse)
     softmax, p_error = gradients.sums.softmax, gradients.sums.p_error
+    weights = np.abs(arguments.head_mask[:, None, None])
+    # What underflows of p_ij that is stored times the head mask is not made smaller by it.
+    not_damped = np.abs(grad_output) * np.where((weights > 0) & (weights < 1), 1 - weights, 0.0)
     grad_output = grad_output * arguments.head_mask[:, None, None]
     size = np.abs(grad_output)
     grad_t, grad_t_error = gradients.exact, gradients.error
@@ -286,7 +289,7 @@ def gradient_parts(
             exact.value,
             p_error.swapaxes(-1, -2) @ size,
             p.swapaxes(-1, -2) @ size,
-            np.zeros_like(exact.value),
+            tiny * (seen.swapaxes(-1, -2) @ not_damped),
             attended_by,
         ),
     )

@@ -18,7 +18,6 @@ from trueband.properties.candidate.target import Target
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.strategies import LONG, cases
 from trueband.properties.checks import CHECKS, Check
-from trueband.properties.models.case import MOST_TOKENS
 from trueband.properties.models.check import ModelCheck, ModelProbe
 from trueband.properties.models.checks import MODEL_CHECKS
 from trueband.properties.models.training import TRAINING
@@ -38,7 +37,7 @@ ROUNDS = (4, 0, 0, 10, 0)
 HEAVY, HEAVY_ROUNDS = 6, (8, 2, 0, 10, 0)
 LONG_ROUND, SOME_SHAPES, MOST_SHAPES = 1, 2, 4
 ONE_OF, LEAST_EARLY = 8, 9  # shapes in the first of these rounds: one of so many, if that gives as many
-MODEL_ROUNDS, SMALL_MODEL_TOKENS = (1, 2, 4), 6
+MODEL_ROUNDS = (2, 4)
 MODEL_CASES = {"quick": 9, "full": 200, "nightly": 2_000}
 TINY_WORLD_TOKENS = 3
 
@@ -279,10 +278,8 @@ def _model_trial(check: ModelCheck, candidate: Any, architecture: str, dtype: st
 
     def run(number: int, seed: int, shrink: bool) -> Found:
         # A case at size is behind all the small ones.
-        last = number == len(MODEL_ROUNDS)
-        large = ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] and last else 0
-        count, most_tokens = max(counts[number], large), MOST_TOKENS if last else SMALL_MODEL_TOKENS
-        fresh = once(check, passed)
-        return search_models(fresh, candidate, architecture, dtype, count, seed, shrink=shrink, most_tokens=most_tokens)
+        large = ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] and number == len(MODEL_ROUNDS) else 0
+        fresh, count = once(check, passed), max(counts[number], large)
+        return search_models(fresh, candidate, architecture, dtype, count, seed, shrink=shrink)
 
     return Trial(check.name, f"{architecture} {dtype}", counts, run)

@@ -263,13 +263,8 @@ def flags(rows: Positions, shape: tuple[int, ...]) -> np.ndarray:
     return flagged
 
 
-MOST_TOKENS = 14
-
-
 @st.composite
-def model_cases(
-    draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, most_tokens: int = MOST_TOKENS
-) -> ModelCase:
+def model_cases(draw: st.DrawFn, architectures: tuple[str, ...], dtype: str, most_tokens: int = 14) -> ModelCase:
     """Draw cases of some architectures, smallest first."""
     architecture = draw(_one_of(architectures))
     tokens = draw(_integers(2, most_tokens))

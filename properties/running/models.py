@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
-from trueband.properties.models.case import MOST_TOKENS, model_cases
+from trueband.properties.models.case import model_cases
 from trueband.properties.models.checks import MODEL_CHECKS, ModelCheck, ModelProbe
 from trueband.properties.models.witness import ModelCandidate
 from trueband.properties.results.record import Record
@@ -117,13 +117,12 @@ def search_models(
     seed: int,
     on_case: Callable[[], None] = lambda: None,
     shrink: bool = True,
-    most_tokens: int = MOST_TOKENS,
 ) -> Found:
     """So many cases of a check, the small ones first; one of `ONE_AT_SIZE_OF` is at size, if the check has such,
     in the last of its dtypes."""
     fit = getattr(candidate, "fit", lambda case: case)  # what the models of a target cannot do
     large = examples // ONE_AT_SIZE_OF if check.at_size and dtype == check.dtypes[-1] else 0
-    strategy = model_cases((architecture,), dtype, most_tokens).map(fit)
+    strategy = model_cases((architecture,), dtype).map(fit)
     found = search(check, candidate, strategy, examples - large, seed, ModelProbe, on_case, shrink)
     if large and found.failure is None:
         found += search_large(check, candidate, architecture, dtype, large, seed, fit, on_case, shrink)
