@@ -231,7 +231,7 @@ class JaxLibrary:
         chosen = {name: inputs[name] for name in names}
         try:
             output, vjp = self.jax.vjp(lambda varying: function(**varying, **fixed), chosen)
-        except Exception as error:  # jax tells by whatever it cannot trace
+        except Exception as error:  # jax raises various errors for what it cannot trace
             raise NotDifferentiable(f"{type(error).__name__}: {error}") from error
         return output, lambda upstream, **_: dict(vjp(upstream)[0])
 

@@ -26,7 +26,7 @@ KEPT_WORDS = 20_000  # bytes of what a candidate prints, from one question to th
 LOOK = 0.5  # seconds between two looks at what a process that does not answer is doing
 MOST_OF_CLOCK = 10  # times as long as the limit, by the clock, however little of the processor it had
 _NOTHING = object()
-# What could tell a candidate by which tests, or which seed, it is judged.
+# Variables that could reveal to a candidate which tests, or which seed, it is judged by.
 _TELLTALE = ("HYPOTHESIS", "PYTEST", "TRUEBAND_SEED")
 
 

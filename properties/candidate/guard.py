@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
     from trueband.properties.cases.case import Case
 
-NOTABLE = 64.0  # mebibytes: less tells nothing of larger cases
+NOTABLE = 64.0  # mebibytes: less says nothing about larger cases
 
 
 @dataclass

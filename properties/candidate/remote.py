@@ -198,7 +198,7 @@ class RemoteRunner:
         except CandidateEnded as error:
             if error.status == CHEATING:
                 raise
-            return False  # the checks will meet it again, and tell
+            return False  # the checks will meet it again and report it
 
     def _finds_limits(self) -> tuple[Limits, str]:
         if is_own(self.spec):
@@ -209,7 +209,7 @@ class RemoteRunner:
         except CandidateEnded as error:
             if error.status == CHEATING:
                 raise
-            return Limits(), ""  # the checks will meet it again, and tell
+            return Limits(), ""  # the checks will meet it again and report it
 
     def _ask(
         self, request: dict[str, Any], arrays: dict[str, Array], expected: dict[str, tuple[int, ...]]

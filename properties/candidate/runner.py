@@ -301,7 +301,7 @@ class Runner:
             except Raised as error:
                 return str(error)
             except CandidateEnded:
-                pass  # the checks will meet it again, and tell
+                pass  # the checks will meet it again and report it
             return ""
 
         return survey(ask, self.target.limits, "padding" in self.features)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# The package's own answers to the question that the candidate is asked.
+# The package's own implementations of what the candidate computes.
 WITNESSES = ("trueband.reference", "trueband.optimized", "trueband.properties.faults")
 _OWN = "trueband."
 _STARTS_A_PROCESS = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.spawn"})

@@ -24,7 +24,7 @@ from trueband.properties.checks import (
 )
 from trueband.properties.checks.check import Check, check, claim, registered
 
-# What tells most comes first: a kernel with a wrong mask should hear of its mask.
+# The most telling checks come first: a kernel with a wrong mask should learn about its mask.
 _ORDER = (
     visibility,
     values,

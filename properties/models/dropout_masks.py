@@ -1,6 +1,6 @@
 """Reads off its hidden states what a model has dropped, so that the reference can drop the same and give gradients.
 
-One kind of dropout is on at a time, and of every stack one part of each layer is `Shown`: with the weights of the case.
+One kind of dropout is on at a time, and one part of each layer of a stack is shown: it keeps the weights of the case.
 Parts that drop of the same kind are silenced (their last dense layer is 0), so that a layer has a single unknown. What
 a layer may give is then a list, one result for each pattern of kept elements, and the one nearest to its output shows
 the pattern. All gradients follow, except those of the silenced dense layers, which depend on what was dropped there.
@@ -39,7 +39,7 @@ SOMETHING, NOTHING = (
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShowingModel:
     """A model that shows what it drops at one site of each stack.
 
     Attributes:
@@ -85,7 +85,7 @@ class Masks:
         return all(np.array_equal(mask, other.keep[place]) for place, mask in self.keep.items())
 
 
-def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -> Shown:
+def showing_model(case: ModelCase, kind: str, p: float, random: np.random.Generator) -> ShowingModel:
     """Return a model with dropout of one kind at the rate p. The part of each stack that shows it is drawn."""
     state, unjudged, sites = dict(case.state), [], []
     for stack in stacks(case):
@@ -107,22 +107,22 @@ def showing(case: ModelCase, kind: str, p: float, random: np.random.Generator) -
             elif kind == "activation":
                 _silence_features(state, f"{layer}{stack.inner}")
     model = with_rates(case.model, **{kind: p}).with_state(state)
-    return Shown(case, sites, p, model, frozenset(unjudged))
+    return ShowingModel(case, sites, p, model, frozenset(unjudged))
 
 
-def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
+def masks_of(showing: ShowingModel, inputs: Arrays, output: dict[str, Any]) -> Masks:
     """Return what a step with this output dropped; the output has the taps of all stacks."""
     masks = Masks()
-    if shown.kind == "hidden":
-        for place, tap in embeddings(shown.case).items():
-            masks.keep[place] = (output[tap][0] != 0) / (1 - shown.p)
-    for site in shown.sites:
+    if showing.kind == "hidden":
+        for place, tap in embeddings(showing.case).items():
+            masks.keep[place] = (output[tap][0] != 0) / (1 - showing.p)
+    for site in showing.sites:
         masks.next_best[site.stack.taps] = []
         for i, (entering, leaving) in enumerate(pairwise(output[site.stack.taps])):
-            bits, rows, possible = _results(shown, site, i, entering, inputs, output)
+            bits, rows, possible = _results(showing, site, i, entering, inputs, output)
             distance = np.where(possible, np.abs(rows - leaving[:, :, None]).max(axis=-1), np.inf)  # (b, n, P)
             order = np.argsort(distance, axis=-1)[..., :2]
-            kept = bits[order[..., 0]] / (1 - shown.p)  # (b, n, E)
+            kept = bits[order[..., 0]] / (1 - showing.p)  # (b, n, E)
             if site.kind == "activation":
                 kept = np.pad(kept, ((0, 0), (0, 0), (0, 2 * entering.shape[-1] - FEATURES)))
             masks.next_best[site.stack.taps].append(np.take_along_axis(distance, order[..., 1:], axis=-1)[..., 0])
@@ -130,7 +130,7 @@ def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
                 part = f"{site.stack.layers.format(i)}{site.stack.attentions[site.part][0]}"
                 name = part.removesuffix(".{}").removesuffix(".{}_proj")
                 batch, tokens, _ = kept.shape
-                by_head = kept.reshape(batch, tokens, shown.case.heads, -1).swapaxes(1, 2)
+                by_head = kept.reshape(batch, tokens, showing.case.heads, -1).swapaxes(1, 2)
                 masks.keep |= {name: by_head, f"{name}_global": by_head}
             else:
                 inner = f"{site.stack.layers.format(i)}{site.stack.inner}"
@@ -139,12 +139,12 @@ def masks_of(shown: Shown, inputs: Arrays, output: dict[str, Any]) -> Masks:
 
 
 def _results(
-    shown: Shown, site: Site, i: int, x: np.ndarray, inputs: Arrays, output: dict[str, Any]
+    showing: ShowingModel, site: Site, i: int, x: np.ndarray, inputs: Arrays, output: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return patterns (P, E) of 0 and 1, what leaves layer i under each, (b, n, P, D), and which may be, (b, n, P)."""
-    stack, state = site.stack, shown.model.state
+    stack, state = site.stack, showing.model.state
     layer = stack.layers.format(i)
-    eps = EPS if shown.case.architecture == "led" else shown.case.config["layer_norm_eps"]
+    eps = EPS if showing.case.architecture == "led" else showing.case.config["layer_norm_eps"]
 
     def dense(name: str, x: np.ndarray) -> np.ndarray:
         return np.asarray(x @ state[f"{layer}{name}.weight"].T + state[f"{layer}{name}.bias"])
@@ -152,7 +152,7 @@ def _results(
     def inner(part: int, x: np.ndarray, keep: Keep = keep_all) -> np.ndarray:
         """Return what the last dense layer of a part reads."""
         if part < len(stack.attentions):
-            return _context(shown, stack, i, part, x, inputs, output, keep)
+            return _context(showing, stack, i, part, x, inputs, output, keep)
         return np.asarray(gelu(dense(stack.inner, x)))
 
     bits = possible = np.empty(0)
@@ -164,27 +164,35 @@ def _results(
         if site.kind == "hidden":
             every = dense(last, inner(part, x))
             bits = _patterns(every.shape[-1])
-            added, seen = bits * every[:, :, None] / (1 - shown.p), np.ones(every.shape, dtype=bool)
+            added, seen = bits * every[:, :, None] / (1 - showing.p), np.ones(every.shape, dtype=bool)
         else:
             if site.kind == "attention":
                 single = np.stack(
-                    [inner(part, x, keep) for keep in _single(shown.case.heads, _keys(shown, site, x, inputs))], axis=2
+                    [inner(part, x, keep) for keep in _single(showing.case.heads, _keys(showing, site, x, inputs))],
+                    axis=2,
                 )  # (b, n, E, D)
             else:
                 active = inner(part, x)
                 single = active[:, :, None] * np.eye(active.shape[-1])[:FEATURES]
             bits, seen = _patterns(single.shape[2]), np.asarray(single.any(axis=-1))
-            added = dense(last, np.einsum("pe,bned->bnpd", bits, single) / (1 - shown.p))
+            added = dense(last, np.einsum("pe,bned->bnpd", bits, single) / (1 - showing.p))
         possible = np.asarray((bits <= seen[:, :, None]).all(axis=-1))
         x, _ = layer_norm(state, f"{layer}{norm}", x[:, :, None] + added, eps)
     return bits, x, possible
 
 
 def _context(
-    shown: Shown, stack: Stack, i: int, part: int, x: np.ndarray, inputs: Arrays, output: dict[str, Any], keep: Keep
+    showing: ShowingModel,
+    stack: Stack,
+    i: int,
+    part: int,
+    x: np.ndarray,
+    inputs: Arrays,
+    output: dict[str, Any],
+    keep: Keep,
 ) -> np.ndarray:
     """Return the context, (b, n, D), of an attention of layer i that reads x."""
-    case, state, config = shown.case, shown.model.state, shown.model.settings
+    case, state, config = showing.case, showing.model.state, showing.model.settings
     real = np.ones(x.shape[:2], dtype=bool)
     name = stack.layers.format(i).removesuffix(".")
     context: np.ndarray
@@ -203,11 +211,11 @@ def _context(
     return context
 
 
-def _keys(shown: Shown, site: Site, x: np.ndarray, inputs: Arrays) -> int:
+def _keys(showing: ShowingModel, site: Site, x: np.ndarray, inputs: Arrays) -> int:
     """Return how many keys an attention has, including those that a row does not see."""
     if site.stack.attentions[site.part][1] != "across":
         return x.shape[1]
-    return inputs["input_ids" if shown.case.architecture == "led" else "encoder_hidden_states"].shape[1]
+    return inputs["input_ids" if showing.case.architecture == "led" else "encoder_hidden_states"].shape[1]
 
 
 def _single(heads: int, keys: int) -> list[Keep]:

@@ -15,7 +15,7 @@ from trueband.properties.checks.check import claim
 from trueband.properties.models.case import ModelCase
 from trueband.properties.models.check import ModelProbe, model_check
 from trueband.properties.models.checks.training import step_inputs
-from trueband.properties.models.dropout_masks import Masks, masks_of, showing
+from trueband.properties.models.dropout_masks import Masks, masks_of, showing_model
 from trueband.properties.models.dropout_sites import Kept, embedded, kept_at, model_showing, sites
 from trueband.properties.models.model import Arrays
 from trueband.properties.models.taps import judge_all
@@ -127,18 +127,18 @@ def check_dropout_gradients(probe: ModelProbe) -> Iterator[Verdict]:
     kinds = ("hidden", "attention", "activation")[: 3 if case.architecture == "led" else 2]
     again = kinds[int(probe.random.integers(len(kinds)))] if probe.has("checkpointing") else ""
     for kind in kinds:
-        shown = showing(case, kind, p, probe.random)
+        showing = showing_model(case, kind, p, probe.random)
         before: tuple[Masks, Expected] | None = None
         for checkpointing in (False, True) if kind == again else (False,):
-            suffix = f", dropout {shown.words}{' and checkpointing' if checkpointing else ''}"
-            trained = probe.train(shown.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing))
-            masks = masks_of(shown, inputs, trained.outputs[0])
+            suffix = f", dropout {showing.words}{' and checkpointing' if checkpointing else ''}"
+            trained = probe.train(showing.model, [(inputs, 1.0)], Regime(seed=case.seed, checkpointing=checkpointing))
+            masks = masks_of(showing, inputs, trained.outputs[0])
             if before is not None and before[0].same(masks):
                 expected = before[1]
             else:
-                expected = Expected.of(case, inputs, shown.model, masks)
+                expected = Expected.of(case, inputs, showing.model, masks)
             before = masks, expected
-            yield from judge_dropped(case, expected, masks, trained, suffix, shown.unjudged)
+            yield from judge_dropped(case, expected, masks, trained, suffix, showing.unjudged)
 
 
 def judge_dropped(

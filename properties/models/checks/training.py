@@ -209,8 +209,8 @@ def step_inputs(case: ModelCase) -> Arrays:
 
 
 def seeing(case: ModelCase) -> ModelCase:
-    """The case with two rows and layers at most, and none of LED's decoder's rows seeing nothing: what such a row gives
-    is the claim of other checks."""
+    """Return the case with at most two rows and layers, in which every row of LED's decoder sees something: other
+    checks cover rows that see nothing."""
     rows: dict[str, Any] = {name: getattr(case, name)[:2] for name in ("masked", "global_")}
     rows["target_masked"] = tuple(tuple(i for i in row if i) for row in case.target_masked[:2])
     layers: dict[str, Any] = {"windows": case.windows[:2], "pruned": case.pruned[:2]}
