@@ -13,9 +13,14 @@ import pytest
 
 KEYWORDS = {"atol", "rtol", "abs_tol", "rel_tol"}
 FUNCTIONS = {
-    "allclose", "approx", "assert_allclose", "assert_almost_equal", "assert_array_almost_equal", "assert_close",
+    "allclose",
+    "approx",
+    "assert_allclose",
+    "assert_almost_equal",
+    "assert_array_almost_equal",
+    "assert_close",
     "isclose",
-}  # fmt: skip
+}
 
 OWN = {"golden.assert_close", "recording.assert_close"}  # of the fixture `golden`: judged by the golden's own bound
 

@@ -19,8 +19,11 @@ ELSEWHERE = {
     "docs/recordings.md": "tests/golden/recordings/test_page.py",
     "docs/gpu.md": "tests/properties/gpu/test_sanitize_command.py",
 }
-PAGES = [name for name in ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
-         if name not in ELSEWHERE]  # fmt: skip
+PAGES = [
+    name
+    for name in ("README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md")))
+    if name not in ELSEWHERE
+]
 SHORT = ("--cases", "20")
 
 

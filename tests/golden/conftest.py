@@ -50,9 +50,11 @@ def peer_seq2seq(
     real = torch.ones(ids.shape, dtype=torch.int64) if mask is None else torch.tensor(mask)
     with torch.no_grad():
         output = model(
-            torch.tensor(ids), attention_mask=real, global_attention_mask=torch.tensor(flagged),
+            torch.tensor(ids),
+            attention_mask=real,
+            global_attention_mask=torch.tensor(flagged),
             decoder_input_ids=torch.tensor(decoder_ids),
-        )  # fmt: skip
+        )
     states = output.encoder_last_hidden_state[:, : ids.shape[1]]
     return {"encoder_last_hidden_state": states.numpy(), "logits": output.logits.numpy()}
 

@@ -112,9 +112,14 @@ def test_global_projections_are_copies(tiny: tuple[Arrays, argparse.Namespace]) 
 
 def test_the_trained_model_has_the_published_sizes() -> None:
     expected: dict[str, Any] = {
-        "vocab_size": 25, "hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8,
-        "intermediate_size": 256, "max_position_embeddings": 146, "layer_norm_eps": 1e-5,
-    }  # fmt: skip
+        "vocab_size": 25,
+        "hidden_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "intermediate_size": 256,
+        "max_position_embeddings": 146,
+        "layer_norm_eps": 1e-5,
+    }
     assert expected.items() <= load_sapiens().config.items()
 
 

@@ -37,9 +37,13 @@ def margins(checkpoint: Checkpoint, ids: Any, mask: Any) -> tuple[Any, Any]:
     """(b, n): by how much the best residue beats the second in the reference, and the errors of both in float32."""
     config, state = checkpoint
     case: Any = SimpleNamespace(
-        architecture="xlm-roberta", config=config, prefix="roberta.", layers=config["num_hidden_layers"],
-        dtype="float32", state=state,
-    )  # fmt: skip
+        architecture="xlm-roberta",
+        config=config,
+        prefix="roberta.",
+        layers=config["num_hidden_layers"],
+        dtype="float32",
+        state=state,
+    )
     logits = np.sort(reference_masked_lm("roberta", config, state, ids, mask)["logits"][..., FIRST_RESIDUE:MASK], -1)
     bound = logits_bound(case, {"input_ids": ids, "attention_mask": mask}).total[..., FIRST_RESIDUE:MASK]
     return logits[..., -1] - logits[..., -2], 2 * bound.max(axis=-1)
@@ -75,9 +79,14 @@ def test_every_phoneme_of_a_published_word_is_clear(name: str) -> None:
     golden = STORE.golden(name)
     config, state = checkpoint = weights(golden, Context("reference", REFERENCE))
     case: Any = SimpleNamespace(
-        architecture="led", config=config, prefix="led.", layers=config["encoder_layers"],
-        heads=config["encoder_attention_heads"], dtype="float32", state=state,
-    )  # fmt: skip
+        architecture="led",
+        config=config,
+        prefix="led.",
+        layers=config["encoder_layers"],
+        heads=config["encoder_attention_heads"],
+        dtype="float32",
+        state=state,
+    )
     for word in golden.metadata.inputs["words"]:
         ids = encode_word(word)
         flags = global_flags(ids, golden.metadata.inputs["global_tokens"])
@@ -86,9 +95,11 @@ def test_every_phoneme_of_a_published_word_is_clear(name: str) -> None:
         before = np.array([written[:-1]])
         logits = np.sort(reference_seq2seq(config, state, ids, None, flags, before)["logits"], axis=-1)[0]
         inputs = {
-            "input_ids": ids, "attention_mask": np.ones_like(ids), "global_attention_mask": flags,
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "global_attention_mask": flags,
             "decoder_input_ids": before,
-        }  # fmt: skip
+        }
         errors = 2 * logits_bound(case, inputs).total[0].max(axis=-1)
         assert ((logits[:, -1] - logits[:, -2]) / errors).min() > 1, word
 
@@ -102,9 +113,14 @@ def test_the_search_of_the_recorded_beams_is_clear() -> None:
     found = ReferenceModels().generate(Model("led", config, state, "float32"), given, options, 0)
     rules = rules_for(GenerationConfig(**options), LEDConfig.from_dict(config), 1)
     case: Any = SimpleNamespace(
-        architecture="led", config=config, prefix="led.", layers=config["encoder_layers"],
-        heads=config["encoder_attention_heads"], dtype="float32", state=state,
-    )  # fmt: skip
+        architecture="led",
+        config=config,
+        prefix="led.",
+        layers=config["encoder_layers"],
+        heads=config["encoder_attention_heads"],
+        dtype="float32",
+        state=state,
+    )
     # A log-probability is off by no more than twice what the logits are; each run is held against the reference.
     errors = 2 * logits_bound(case, {**given, "decoder_input_ids": found.sequences[:, :-1]}).total.max()
     assert min(least_margin(steps, rules) for steps in found.searches) > errors

@@ -77,8 +77,9 @@ SEEN = [
 @pytest.mark.parametrize(("form", "name"), SEEN)
 def test_one_bit_of_one_weight_is_seen(outcome_of: Run, form: str, name: str) -> None:
     state, goldens, wrong = {
-        "masked_lm": (SAPIENS_STATE, SAPIENS, masked_lm), "seq2seq": (BART_STATE, BART, seq2seq),
-    }[form]  # fmt: skip
+        "masked_lm": (SAPIENS_STATE, SAPIENS, masked_lm),
+        "seq2seq": (BART_STATE, BART, seq2seq),
+    }[form]
     for place in read(name, state[name]):
         for golden in goldens:
             record = outcome_of(golden, {form: wrong(name, int(place))})

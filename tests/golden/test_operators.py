@@ -73,9 +73,12 @@ def masked_rows_hold_their_value(query: np.ndarray, key: np.ndarray, value: np.n
 def global_rows_see_the_window_only(*arrays: np.ndarray, **options: Any) -> np.ndarray:
     with_band = reference_attention(*arrays, **options)
     narrow = reference_attention(
-        options["query_global"], options["key_global"], options["value_global"], window=1,
+        options["query_global"],
+        options["key_global"],
+        options["value_global"],
+        window=1,
         attention_mask=options["attention_mask"],
-    )  # fmt: skip
+    )
     return np.where(options["global_attention_mask"][:, None, :, None], narrow, with_band)
 
 
@@ -120,8 +123,10 @@ def position_ids_of_the_first_row(padding_id: int, **given: Any) -> Any:
 
 
 WRONG_POSITIONS: dict[str, Callable[..., Any]] = {
-    "from 0": position_ids_from_0, "pads counted": position_ids_of_pads_too, "first row": position_ids_of_the_first_row,
-}  # fmt: skip
+    "from 0": position_ids_from_0,
+    "pads counted": position_ids_of_pads_too,
+    "first row": position_ids_of_the_first_row,
+}
 POSITIONS_REJECTED_BY = {
     "xlmr_position_ids": ["from 0", "pads counted"],
     "xlmr_position_ids_from_embeds": ["from 0", "first row"],

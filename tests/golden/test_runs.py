@@ -73,9 +73,12 @@ def test_what_cannot_run_says_why_and_has_neither_passed_nor_failed() -> None:
         (with_metadata(golden, checkpoint="big"), context_of("reference"), "needs the checkpoint big: trueband golden"),
         (with_metadata(golden, run="nothing"), context_of("reference"), "no runner of the name 'nothing' is here"),
         (with_metadata(golden, weights_sha256=wrong), context_of("reference"), "checkpoint_vh.pt: expected weights of"),
-        (with_metadata(golden, conversion={"to": "x", "attention_window": 2, "max_positions": 2}),
-         context_of("reference"), "no conversion of sapiens_vh to 'x'"),
-    ):  # fmt: skip
+        (
+            with_metadata(golden, conversion={"to": "x", "attention_window": 2, "max_positions": 2}),
+            context_of("reference"),
+            "no conversion of sapiens_vh to 'x'",
+        ),
+    ):
         record = run_golden(changed, who)
         assert record.cannot_run
         assert not record.passed

@@ -16,9 +16,10 @@ Masked = Callable[..., dict[str, Any]]
 Run = Callable[..., GoldenRecord]
 STORE = open_store()
 SEQ2SEQ = [
-    name for name in STORE if STORE.index[name]["file"].startswith("published/")
-    and FORMS.get(STORE.golden(name).metadata.run) == "seq2seq"
-]  # fmt: skip
+    name
+    for name in STORE
+    if STORE.index[name]["file"].startswith("published/") and FORMS.get(STORE.golden(name).metadata.run) == "seq2seq"
+]
 
 
 @pytest.mark.parametrize("who", ["reference", "optimized"])
@@ -59,8 +60,10 @@ def offset_kept(config: dict[str, Any], state: dict[str, Any], *rest: Any) -> di
 
 
 WRONG: dict[str, Masked] = {
-    "window of one token": narrow, "key_global and value_global swapped": swapped_seq2seq, "offset kept": offset_kept,
-}  # fmt: skip
+    "window of one token": narrow,
+    "key_global and value_global swapped": swapped_seq2seq,
+    "offset kept": offset_kept,
+}
 REJECTED_BY = {
     **{name: ["offset kept"] for name in SEQ2SEQ if name.startswith("bart_")},
     "bart_g2p_encoder_row0": ["offset kept", "window of one token"],

@@ -189,9 +189,13 @@ def encoder_taps(dtype: str, changed: dict[str, Any] | None, banded: bool) -> It
 
 
 def led_taps(
-    model_name: str, checkpoint: Checkpoint, texts: Texts, decoder_ids: Array, dtype: str,
+    model_name: str,
+    checkpoint: Checkpoint,
+    texts: Texts,
+    decoder_ids: Array,
+    dtype: str,
     changed: dict[str, Any] | None,
-) -> Iterator[Tap]:  # fmt: skip
+) -> Iterator[Tap]:
     """Of encoder and decoder of an LED. `model_name` tells checkpoint and texts."""
     state, precision = rounded(checkpoint.state, dtype), Precision.of(dtype)
     config = LEDConfig.from_dict(checkpoint.config)

@@ -19,10 +19,14 @@ Masked = Callable[..., dict[str, Any]]
 Run = Callable[..., GoldenRecord]
 STORE = open_store()
 MASKED_LM = [
-    *(name for name in STORE if STORE.index[name]["file"].startswith("published/")
-      and FORMS.get(STORE.golden(name).metadata.run) == "masked_lm"),
+    *(
+        name
+        for name in STORE
+        if STORE.index[name]["file"].startswith("published/")
+        and FORMS.get(STORE.golden(name).metadata.run) == "masked_lm"
+    ),
     *(check.name for check in CHECKS if check.form == "masked_lm"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("who", ["reference", "optimized", "peer"])
@@ -156,18 +160,28 @@ REJECTED_BY = {
     "longformer_window_64_all_global_padded": ["global tokens ignored", "padding ignored"],
     "longformer_tiled_positions": ["positions past the table are zero", "padding ignored"],
     "longformer_window_128_must_miss": [
-        "full attention for any window", "two-sided window taken as one-sided", "every token global",
+        "full attention for any window",
+        "two-sided window taken as one-sided",
+        "every token global",
     ],
     "longformer_window_64_must_miss": [
-        "full attention for any window", "two-sided window taken as one-sided", "every token global", "window - 1",
+        "full attention for any window",
+        "two-sided window taken as one-sided",
+        "every token global",
+        "window - 1",
     ],
     "longformer_layers_128_no_globals": ["window - 1", "window + 1", "every token global", "scale +0.1%", "tanh GELU"],
     "longformer_layers_64_no_globals": ["window - 1", "window + 1", "every token global", "scale +0.1%", "tanh GELU"],
     "longformer_layers_64_globals_padded": [
-        "window - 1", "window + 1", "global tokens ignored", "padding ignored", "key_global and value_global swapped",
-        "positions from 0", "LayerNorm eps 1e-12",
+        "window - 1",
+        "window + 1",
+        "global tokens ignored",
+        "padding ignored",
+        "key_global and value_global swapped",
+        "positions from 0",
+        "LayerNorm eps 1e-12",
     ],
-}  # fmt: skip
+}
 
 
 CASES = [(name, fault) for name, faults in REJECTED_BY.items() for fault in faults]

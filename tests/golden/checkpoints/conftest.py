@@ -22,13 +22,27 @@ from trueband.golden.store.store import write_index
 
 WORDS = 50265
 ENCODER: dict[str, Any] = {
-    "vocab_size": WORDS, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
-    "type_vocab_size": 1, "layer_norm_eps": 1e-5, "initializer_range": 0.3, "max_position_embeddings": 600,
-}  # fmt: skip
+    "vocab_size": WORDS,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "initializer_range": 0.3,
+    "max_position_embeddings": 600,
+}
 SEQ2SEQ: dict[str, Any] = {
-    "vocab_size": WORDS, "d_model": 8, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "init_std": 0.3,
-}  # fmt: skip
+    "vocab_size": WORDS,
+    "d_model": 8,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "init_std": 0.3,
+}
 LED = {"max_encoder_position_embeddings": 4096, "max_decoder_position_embeddings": 1024, "attention_window": [64, 64]}
 BART = {"max_position_embeddings": 1024, "num_labels": 3}
 LONGFORMER = {**ENCODER, "max_position_embeddings": 4200, "attention_window": [64, 64]}
@@ -49,18 +63,27 @@ def entry(name: str, model_type: str, shape: Mapping[str, Any], **more: Any) -> 
 def table() -> dict[str, CheckpointEntry]:
     """The checkpoints of the store, scaled down."""
     entries = [
-        entry("allenai/led-base-16384", "led", SEQ2SEQ | LED, computes={"attention_window": 64},
-              derived_from="facebook/bart-base"),
+        entry(
+            "allenai/led-base-16384",
+            "led",
+            SEQ2SEQ | LED,
+            computes={"attention_window": 64},
+            derived_from="facebook/bart-base",
+        ),
         entry("facebook/bart-base", "bart", {**SEQ2SEQ, **BART, "num_labels": 2}),
         entry("facebook/bart-large-mnli", "bart", SEQ2SEQ | BART),
         entry("allenai/longformer-base-4096", "longformer", LONGFORMER, computes={"attention_window": 64}),
         entry("FacebookAI/roberta-base", "roberta", ENCODER),
-        entry("cardiffnlp/twitter-roberta-base-emotion", "roberta", ENCODER | {"num_labels": 4},
-              architecture="RobertaForSequenceClassification"),
+        entry(
+            "cardiffnlp/twitter-roberta-base-emotion",
+            "roberta",
+            ENCODER | {"num_labels": 4},
+            architecture="RobertaForSequenceClassification",
+        ),
         entry("camembert-base", "camembert", ENCODER),
         entry("BAAI/bge-m3", "xlm-roberta", ENCODER),
         entry("deepset/roberta-base-squad2", "roberta", ENCODER | {"max_position_embeddings": 601}),
-    ]  # fmt: skip
+    ]
     return {each.id: each for each in entries}
 
 

@@ -63,8 +63,11 @@ def test_each_tells_its_source_and_its_tolerance(goldens: list[Golden]) -> None:
 def test_a_superseded_value_is_out_of_reach_of_the_one_that_replaced_it(goldens: list[Golden]) -> None:
     """A correct implementation, which hits the new value, misses the old one."""
     by_id = {golden.id: golden for golden in goldens}
-    pairs = {golden.id: golden.id.removesuffix("_v2_11").removesuffix("_old") for golden in goldens
-             if golden.metadata.kind == "superseded"}  # fmt: skip
+    pairs = {
+        golden.id: golden.id.removesuffix("_v2_11").removesuffix("_old")
+        for golden in goldens
+        if golden.metadata.kind == "superseded"
+    }
     for old, new in pairs.items():
         both = [(by_id[each].metadata.tolerance, by_id[each].expected) for each in (old, new)]
         reach = [t.absolute + t.relative * np.abs(expected) for t, expected in both if t is not None]

@@ -13,14 +13,28 @@ from trueband.golden.checkpoints import CheckpointEntry, read_table, recognize
 from trueband.golden.store import GoldenFileError
 
 LED_BASE = {
-    "model_type": "led", "vocab_size": 50265, "d_model": 768, "encoder_layers": 6, "decoder_layers": 6,
-    "encoder_attention_heads": 12, "decoder_attention_heads": 12, "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072,
-    "max_encoder_position_embeddings": 16384, "max_decoder_position_embeddings": 1024, "attention_window": [1024] * 6,
-}  # fmt: skip
+    "model_type": "led",
+    "vocab_size": 50265,
+    "d_model": 768,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_attention_heads": 12,
+    "decoder_attention_heads": 12,
+    "encoder_ffn_dim": 3072,
+    "decoder_ffn_dim": 3072,
+    "max_encoder_position_embeddings": 16384,
+    "max_decoder_position_embeddings": 1024,
+    "attention_window": [1024] * 6,
+}
 LED_LARGE = LED_BASE | {
-    "d_model": 1024, "encoder_layers": 12, "decoder_layers": 12, "encoder_attention_heads": 16,
-    "decoder_attention_heads": 16, "encoder_ffn_dim": 4096, "decoder_ffn_dim": 4096,
-}  # fmt: skip
+    "d_model": 1024,
+    "encoder_layers": 12,
+    "decoder_layers": 12,
+    "encoder_attention_heads": 16,
+    "decoder_attention_heads": 16,
+    "encoder_ffn_dim": 4096,
+    "decoder_ffn_dim": 4096,
+}
 
 
 def test_a_random_folder_of_led_base_shape_is_led_base(tmp_path: Path) -> None:
@@ -56,9 +70,15 @@ def test_a_last_name_that_two_have(tmp_path: Path) -> None:
 
 def test_the_architecture_tells_apart_too(tmp_path: Path) -> None:
     fields = {
-        "model_type": "roberta", "vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12,
-        "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 514, "type_vocab_size": 1,
-    }  # fmt: skip
+        "model_type": "roberta",
+        "vocab_size": 50265,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 514,
+        "type_vocab_size": 1,
+    }
     named = {"architectures": ["RobertaForSequenceClassification"], "id2label": {str(i): str(i) for i in range(28)}}
     assert recognize(tmp_path, fields | named).entry.id == "SamLowe/roberta-base-go_emotions"
 

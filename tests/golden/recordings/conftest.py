@@ -23,14 +23,27 @@ from trueband.optimized import models
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 60, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
-}  # fmt: skip
+    "vocab_size": 300,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 60,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
 LED: dict[str, Any] = {
-    "vocab_size": 60, "d_model": 16, "encoder_layers": 3, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "max_encoder_position_embeddings": 48,
+    "vocab_size": 60,
+    "d_model": 16,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "max_encoder_position_embeddings": 48,
     "max_decoder_position_embeddings": 40,
-}  # fmt: skip
+}
 MODELS: dict[str, tuple[str, Any]] = {
     "roberta": ("XLMRobertaForMaskedLM", XLMRobertaConfig(**SIZES)),
     "roberta_base": ("XLMRobertaModel", XLMRobertaConfig(**SIZES)),
@@ -55,7 +68,8 @@ MODELS |= {
     "roberta_decoder_base": ("XLMRobertaModel", dataclasses.replace(DECODER, add_cross_attention=True)),
     "roberta_pruned": ("XLMRobertaForMaskedLM", XLMRobertaConfig(**SIZES, pruned_heads=PRUNED)),
     "roberta_pruned_cross": (
-        "XLMRobertaForCausalLM", dataclasses.replace(DECODER, add_cross_attention=True, pruned_heads=PRUNED),
+        "XLMRobertaForCausalLM",
+        dataclasses.replace(DECODER, add_cross_attention=True, pruned_heads=PRUNED),
     ),
     "longformer_base": ("LongformerModel", MODELS["longformer"][1]),
     **{
@@ -63,9 +77,10 @@ MODELS |= {
         for kind in ("relative_key", "relative_key_query")
     },
     "roberta_decoder_relative": (
-        "XLMRobertaForCausalLM", dataclasses.replace(DECODER, position_embedding_type="relative_key_query"),
+        "XLMRobertaForCausalLM",
+        dataclasses.replace(DECODER, position_embedding_type="relative_key_query"),
     ),
-}  # fmt: skip
+}
 
 
 def make_model(name: str, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -170,6 +185,9 @@ def told_of(recording: Path, folder: Path, target: Path) -> Path:
 @pytest.fixture(scope="session")
 def tools() -> SimpleNamespace:
     return SimpleNamespace(
-        make_model=make_model, make_inputs=make_inputs, reconfigured=reconfigured,
-        with_one_bit_changed=with_one_bit_changed, told_of=told_of,
-    )  # fmt: skip
+        make_model=make_model,
+        make_inputs=make_inputs,
+        reconfigured=reconfigured,
+        with_one_bit_changed=with_one_bit_changed,
+        told_of=told_of,
+    )

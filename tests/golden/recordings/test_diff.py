@@ -45,9 +45,13 @@ def test_two_dtypes_of_the_same_weights_are_within_the_bound(
 
 
 def test_it_is_symmetrical_and_tells_from_where_on(
-    made: Made, recorded: Callable[..., Path], golden_cli: Cli, tools: Any, tmp_path: Path,
+    made: Made,
+    recorded: Callable[..., Path],
+    golden_cli: Cli,
+    tools: Any,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     folder = tools.with_one_bit_changed(
         made("longformer").folder, tmp_path / "model", "longformer.encoder.layer.1.intermediate.dense.weight", 18
     )

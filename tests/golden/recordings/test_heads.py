@@ -43,7 +43,7 @@ LAST: dict[str, dict[str, tuple[int, ...]]] = {  # of the model: its last taps a
     "roberta_relative_key": {"pooler": (2, 16)},
     "roberta_relative_key_query": {"pooler": (2, 16)},
     "roberta_decoder_relative": {"logits": (2, 24, 256)},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LAST)
@@ -132,23 +132,28 @@ FAULTS: dict[str, tuple[str, Spoil, list[str]]] = {
     "start and end are swapped": ("led_QuestionAnswering", _spans_are_swapped, ["start_logits", "end_logits"]),
     "choices are transposed": ("roberta_MultipleChoice", _choices_are_transposed, ["logits"]),
     "the separator is global, too": (
-        "longformer_QuestionAnswering", _the_question_is_longer,
+        "longformer_QuestionAnswering",
+        _the_question_is_longer,
         [f"layer.{i}{part}" for i in range(3) for part in (".attention", "")],
     ),
     "one token of the choice is not global": (
-        "longformer_MultipleChoice", _the_question_is_longer,
+        "longformer_MultipleChoice",
+        _the_question_is_longer,
         [f"layer.{i}{part}" for i in range(3) for part in (".attention", "")],
     ),
     "padding of the encoder is attended": (
-        "roberta_cross", _padding_of_the_encoder_is_attended,
+        "roberta_cross",
+        _padding_of_the_encoder_is_attended,
         [f"layer.{i}{part}" for i in range(3) for part in (".cross_attention", "")],
     ),
     "distances the other way": ("roberta_relative_key", _distances_the_other_way, ["layer.1.attention", "layer.1"]),
     "distances of a decoder the other way": (
-        "roberta_decoder_relative", _distances_the_other_way, ["layer.1.attention", "layer.1"],
+        "roberta_decoder_relative",
+        _distances_the_other_way,
+        ["layer.1.attention", "layer.1"],
     ),
     "heads that are left change places": ("roberta_pruned", _heads_in_another_order, ["layer.2.attention", "layer.2"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -201,9 +206,9 @@ def test_one_row_for_each_text_has_no_rows(made: Made, golden_cli: Cli, tmp_path
     assert rows_of(golden, "encoder.layer.1") is golden.arrays["rows"]
     assert rows_of(golden, "decoder.layer.1") is golden.arrays["decoder_rows"]
     assert golden_cli("diff", model.recording, out) == 0
+    taps = {tap: golden.arrays[f"tap.{tap}"] for tap in tap_names(golden)}
     with pytest.raises(ValueError, match=r"logits: expected shape \(2, 3\), got \(2, 32, 3\)"):
-        judge_taps(golden, {tap: np.zeros((2, 32, 3)) if tap == "logits" else golden.arrays[f"tap.{tap}"]
-                            for tap in tap_names(golden)}, "float32")  # fmt: skip
+        judge_taps(golden, taps | {"logits": np.zeros((2, 32, 3))}, "float32")
 
 
 def test_without_states_a_decoder_is_recorded_without_its_cross_attention(

@@ -33,8 +33,11 @@ def test_there_are_recordings_of_both_releases() -> None:
     assert {versions[name] for name in PEERS if name not in FIVE} == {"4.46.3"}
     assert {versions[name] for name in FIVE} == {"5.23.0"}
     assert {STORE.golden(name).metadata.model_class for name in PEERS} == set(FUNCTIONS) - {
-        "LongformerModel", "LEDModel", "LongformerForMultipleChoice", "XLMRobertaForMultipleChoice",
-    }  # fmt: skip
+        "LongformerModel",
+        "LEDModel",
+        "LongformerForMultipleChoice",
+        "XLMRobertaForMultipleChoice",
+    }
     assert sum((STORE.folder / STORE.index[name]["file"]).stat().st_size for name in PEERS) < LARGEST_SUM
 
 
@@ -73,40 +76,57 @@ def with_config(**changes: Any) -> Change:
 # A fault, the golden, the first output that is wrong, and what the witness is given in the place of the golden's.
 FAULTS: dict[str, tuple[str, str, Change]] = {
     "global flags are dropped": (
-        "peer_5_longformer_maskedlm", "hidden_states.1",
+        "peer_5_longformer_maskedlm",
+        "hidden_states.1",
         lambda config, inputs: (config, inputs | {"global_attention_mask": np.zeros_like(inputs["input_ids"])}),
     ),
     "padding is attended": (
-        "peer_5_xlmroberta_tokenclassification", "hidden_states.1", of_ones("attention_mask"),
+        "peer_5_xlmroberta_tokenclassification",
+        "hidden_states.1",
+        of_ones("attention_mask"),
     ),
     "the window is that of one side": (
-        "peer_5_led_question_answering", "encoder_hidden_states.1", with_config(attention_window=[8, 8]),
+        "peer_5_led_question_answering",
+        "encoder_hidden_states.1",
+        with_config(attention_window=[8, 8]),
     ),
     "padding of the decoder is attended": (
-        "peer_5_led_question_answering", "decoder_hidden_states.1", of_ones("decoder_attention_mask"),
+        "peer_5_led_question_answering",
+        "decoder_hidden_states.1",
+        of_ones("decoder_attention_mask"),
     ),
     "a decoder sees what follows": ("peer_5_xlmroberta_causallm", "hidden_states.1", with_config(is_decoder=False)),
     "head masks are swallowed": ("peer_4_roberta_head_mask", "hidden_states.1", of_ones("head_mask")),
     "head masks of a decoder are swallowed": (
-        "peer_4_roberta_cross_head_mask", "hidden_states.1", of_ones("head_mask"),
+        "peer_4_roberta_cross_head_mask",
+        "hidden_states.1",
+        of_ones("head_mask"),
     ),
     "LED's head masks are swallowed, encoder": (
-        "peer_4_led_head_masks", "encoder_hidden_states.1", of_ones("head_mask"),
+        "peer_4_led_head_masks",
+        "encoder_hidden_states.1",
+        of_ones("head_mask"),
     ),
     "LED's head masks are swallowed, decoder": (
-        "peer_4_led_head_masks", "decoder_hidden_states.1", of_ones("decoder_head_mask"),
+        "peer_4_led_head_masks",
+        "decoder_hidden_states.1",
+        of_ones("decoder_head_mask"),
     ),
     "LED's head masks are swallowed, cross-attention": (
-        "peer_4_led_head_masks", "decoder_hidden_states.1", of_ones("cross_attn_head_mask"),
+        "peer_4_led_head_masks",
+        "decoder_hidden_states.1",
+        of_ones("cross_attn_head_mask"),
     ),
     **{
         f"the other kind of relative positions{', decoder' if part else ''}: {other}": (
-            f"peer_4_roberta_{part}{kind}", "hidden_states.1", with_config(position_embedding_type=other),
+            f"peer_4_roberta_{part}{kind}",
+            "hidden_states.1",
+            with_config(position_embedding_type=other),
         )
         for part in ("", "decoder_")
         for kind, other in (("relative_key", "relative_key_query"), ("relative_key_query", "relative_key"))
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("witness", ["reference", "optimized"])

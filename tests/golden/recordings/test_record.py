@@ -59,12 +59,19 @@ def test_what_is_told_of_a_recording(made: Made) -> None:
     assert told.details["config"]["attention_window"] == [4, 8, 6]
     assert told.why == []
     assert set(golden.inputs) == {
-        "input_ids", "attention_mask", "global_attention_mask", "decoder_input_ids", "decoder_attention_mask",
-    }  # fmt: skip
+        "input_ids",
+        "attention_mask",
+        "global_attention_mask",
+        "decoder_input_ids",
+        "decoder_attention_mask",
+    }
     assert [name for name in tap_names(golden) if "layer.1" in name] == [
-        "encoder.layer.1.attention", "encoder.layer.1",
-        "decoder.layer.1.attention", "decoder.layer.1.cross_attention", "decoder.layer.1",
-    ]  # fmt: skip
+        "encoder.layer.1.attention",
+        "encoder.layer.1",
+        "decoder.layer.1.attention",
+        "decoder.layer.1.cross_attention",
+        "decoder.layer.1",
+    ]
     assert {24, 25} <= set(golden.arrays["rows"].tolist())  # where the padding of the second text starts
     assert golden.arrays["decoder_rows"].tolist() == list(range(9))
 
@@ -201,14 +208,15 @@ def test_an_interrupt_leaves_the_old_recording(
     model, out = made("longformer"), tmp_path / "out.safetensors"
     shutil.copyfile(model.recording, out)
     before = out.read_bytes()
-    command = [
-        sys.executable, "-m", "trueband", "golden", "record", str(model.folder), "--inputs", str(model.inputs), "--out",
-        str(out), "--why", "interrupted", "--rows", "all",
-    ]  # fmt: skip
+    asked = ["--inputs", str(model.inputs), "--out", str(out), "--why", "interrupted", "--rows", "all"]
+    command = [sys.executable, "-m", "trueband", "golden", "record", str(model.folder), *asked]
     with subprocess.Popen(
-        as_from_a_terminal(command), cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        as_from_a_terminal(command),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "reference: layer.1" in line:

@@ -27,60 +27,82 @@ WRONG_INPUTS: dict[str, tuple[str, Spoil, str]] = {
     "no ids": ("longformer", lambda given: given.pop("input_ids"), "inputs: expected input_ids, and of attention_mask"),
     "an argument too much": ("roberta", lambda given: given.update(global_attention_mask=[[0] * 32] * 2), "got also"),
     "rows of several lengths": (
-        "roberta", lambda given: given["input_ids"][0].pop(), "input_ids: expected rows of one length",
+        "roberta",
+        lambda given: given["input_ids"][0].pop(),
+        "input_ids: expected rows of one length",
     ),
     "a word that is not there": (
-        "led", lambda given: given["input_ids"][0].__setitem__(3, 60), "input_ids: expected ids below 60, got 60",
+        "led",
+        lambda given: given["input_ids"][0].__setitem__(3, 60),
+        "input_ids: expected ids below 60, got 60",
     ),
     "a mask of 2": (
-        "longformer", lambda given: given["global_attention_mask"][0].__setitem__(0, 2), "expected 0 and 1 only, got 2",
+        "longformer",
+        lambda given: given["global_attention_mask"][0].__setitem__(0, 2),
+        "expected 0 and 1 only, got 2",
     ),
     "a mask of another shape": (
-        "led", lambda given: given["decoder_attention_mask"].pop(), r"decoder_attention_mask: expected shape \(2, 9\)",
+        "led",
+        lambda given: given["decoder_attention_mask"].pop(),
+        r"decoder_attention_mask: expected shape \(2, 9\)",
     ),
     "a mask of fractions": (
-        "roberta", lambda given: given["attention_mask"][0].__setitem__(0, 0.5), "expected 0 and 1 only, got 0.5",
+        "roberta",
+        lambda given: given["attention_mask"][0].__setitem__(0, 0.5),
+        "expected 0 and 1 only, got 0.5",
     ),
     "embeddings in the place of ids": (
-        "longformer", lambda given: given.update(inputs_embeds=[[[0.5] * 16] * 32] * 2), "got also inputs_embeds",
+        "longformer",
+        lambda given: given.update(inputs_embeds=[[[0.5] * 16] * 32] * 2),
+        "got also inputs_embeds",
     ),
     "embeddings alone": (
-        "roberta", _embeddings_alone,
+        "roberta",
+        _embeddings_alone,
         "inputs: expected input_ids, .*, got also inputs_embeds",
     ),
     "an encoder's states where nothing reads them": (
-        "roberta_decoder", lambda given: given.update(encoder_hidden_states=[[[0.5] * 16] * 3] * 2),
+        "roberta_decoder",
+        lambda given: given.update(encoder_hidden_states=[[[0.5] * 16] * 3] * 2),
         "got also encoder_hidden_states",
     ),
     "an encoder's states that are not finite": (
-        "roberta_cross", lambda given: given["encoder_hidden_states"][0][0].__setitem__(0, float("nan")),
+        "roberta_cross",
+        lambda given: given["encoder_hidden_states"][0][0].__setitem__(0, float("nan")),
         "encoder_hidden_states: expected finite numbers of float32, got others",
     ),
     "an encoder's states of another width": (
-        "roberta_cross", lambda given: given.update(encoder_hidden_states=[[[0.5] * 15] * 7] * 2),
+        "roberta_cross",
+        lambda given: given.update(encoder_hidden_states=[[[0.5] * 15] * 7] * 2),
         r"encoder_hidden_states: expected numbers of shape \(batch, tokens, 16\), got float64 \(2, 7, 15\)",
     ),
     "an encoder's states of another batch": (
-        "roberta_cross", lambda given: given["encoder_hidden_states"].pop(), "expected a batch of 2, got 1",
+        "roberta_cross",
+        lambda given: given["encoder_hidden_states"].pop(),
+        "expected a batch of 2, got 1",
     ),
     "a mask of states that are not there": (
-        "roberta_cross", lambda given: given.pop("encoder_hidden_states"),
+        "roberta_cross",
+        lambda given: given.pop("encoder_hidden_states"),
         "encoder_attention_mask: expected encoder_hidden_states beside it, got none",
     ),
     "no choices": (
-        "roberta_MultipleChoice", lambda given: given.update(input_ids=given["input_ids"][0]),
+        "roberta_MultipleChoice",
+        lambda given: given.update(input_ids=given["input_ids"][0]),
         r"input_ids: expected integers of shape \(batch, choices, tokens\), got int64 \(3, 32\)",
     ),
     "a question that does not end": (
-        "longformer_QuestionAnswering", lambda given: given["input_ids"][1].__setitem__(5, 7),
+        "longformer_QuestionAnswering",
+        lambda given: given["input_ids"][1].__setitem__(5, 7),
         r"input_ids: expected 3 separators \(id 2\) in every row, or a global_attention_mask, got 2 in row 1",
     ),
     "a text that does not end": (
-        "led_SequenceClassification", lambda given: given["input_ids"][1].__setitem__(5, 7),
+        "led_SequenceClassification",
+        lambda given: given["input_ids"][1].__setitem__(5, 7),
         r"input_ids: expected the same number of end tokens \(id 2\), at least one, in every row, got \[3, 2\]",
     ),
     "fractions": ("roberta", lambda given: given.update(input_ids=[[0.5] * 32] * 2), "input_ids: expected integers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("wrong", WRONG_INPUTS)

@@ -20,9 +20,12 @@ from trueband.witnesses.taps import optimized_taps
 
 Arrays = dict[str, np.ndarray]
 TAPS = (
-    "taps_bart_led", "taps_sapiens_led", "taps_sapiens_longformer", "taps_sapiens_longformer_narrow",
+    "taps_bart_led",
+    "taps_sapiens_led",
+    "taps_sapiens_longformer",
+    "taps_sapiens_longformer_narrow",
     "taps_sapiens_roberta",
-)  # fmt: skip
+)
 LARGEST_SUM = 4_500_000  # bytes
 WITNESSES: dict[str, Callable[..., Any]] = {"reference": reference_taps, "optimized": optimized_taps}
 
@@ -30,8 +33,10 @@ WITNESSES: dict[str, Callable[..., Any]] = {"reference": reference_taps, "optimi
 def taps_of(witness: str, golden: Golden, state: Arrays, dtype: str = "float32", **changes: Any) -> dict[str, Any]:
     """What a witness gives, with some of the arguments changed."""
     given = {
-        "config": golden.metadata.details["config"], "inputs": golden.inputs, "entering": entering(golden),
-    } | changes  # fmt: skip
+        "config": golden.metadata.details["config"],
+        "inputs": golden.inputs,
+        "entering": entering(golden),
+    } | changes
     result: dict[str, Any] = WITNESSES[witness](
         golden.metadata.model_class, given["config"], state, given["inputs"], given["entering"], dtype
     )
@@ -155,9 +160,11 @@ FAULTS: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
     ),
 }
 SEEN_BY = {
-    "padding is attended": "taps_sapiens_roberta", "global tokens are those of row 0": "taps_sapiens_longformer",
-    "no token is global": "taps_sapiens_led", "padding of the decoder is attended": "taps_bart_led",
-}  # fmt: skip
+    "padding is attended": "taps_sapiens_roberta",
+    "global tokens are those of row 0": "taps_sapiens_longformer",
+    "no token is global": "taps_sapiens_led",
+    "padding of the decoder is attended": "taps_bart_led",
+}
 
 
 @pytest.mark.parametrize("witness", WITNESSES)

@@ -13,9 +13,15 @@ import transformers
 from trueband.optimized.models import LongformerForMaskedLM, XLMRobertaForMaskedLM
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 60, "type_vocab_size": 2, "layer_norm_eps": 1e-5,
-}  # fmt: skip
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 60,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-5,
+}
 OURS = {"roberta": XLMRobertaForMaskedLM, "longformer": LongformerForMaskedLM}
 THEIRS = {
     "roberta": (transformers.XLMRobertaForMaskedLM, transformers.XLMRobertaConfig),

@@ -15,10 +15,18 @@ from trueband.optimized.checkpoints import PretrainedModel
 from trueband.reference.config import LEDConfig, LongformerConfig, XLMRobertaConfig
 
 LED: dict[str, Any] = {
-    "vocab_size": 30, "d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_encoder_position_embeddings": 40,
-    "max_decoder_position_embeddings": 10, "attention_window": [4, 6],
-}  # fmt: skip
+    "vocab_size": 30,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+    "max_encoder_position_embeddings": 40,
+    "max_decoder_position_embeddings": 10,
+    "attention_window": [4, 6],
+}
 CLASSES = sorted(
     name for name, each in vars(models).items() if inspect.isclass(each) and issubclass(each, PretrainedModel)
 )
@@ -43,8 +51,13 @@ def model_of(name: str, sizes: dict[str, Any]) -> Any:
 
 
 def test_the_classes_are_those_of_the_contract() -> None:
-    heads = ("ForMaskedLM", "ForSequenceClassification", "ForQuestionAnswering", "ForTokenClassification",
-             "ForMultipleChoice")  # fmt: skip
+    heads = (
+        "ForMaskedLM",
+        "ForSequenceClassification",
+        "ForQuestionAnswering",
+        "ForTokenClassification",
+        "ForMultipleChoice",
+    )
     expected = {f"{family}{head}" for family in ("Longformer", "XLMRoberta") for head in ("Model", *heads)}
     expected |= {"XLMRobertaForCausalLM", "LEDModel", "LEDForConditionalGeneration", "LEDForQuestionAnswering"}
     assert set(OF_THE_PEER) == expected

@@ -24,9 +24,16 @@ from trueband.optimized.models import LEDForConditionalGeneration, LongformerFor
 
 Run = Callable[..., int]
 BART: dict[str, Any] = {
-    "vocab_size": 40, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "max_position_embeddings": 30,
-}  # fmt: skip
+    "vocab_size": 40,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "max_position_embeddings": 30,
+}
 TO_LONGFORMER = ("--max-positions", "150", "--attention-window", "8")
 TO_LED = ("--max-positions", "70", "--attention-window", "8")
 
@@ -175,9 +182,14 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_conversion_is_not_put_in_place(
-    name: str, convert: Run, bart: Path, peer_folder: Callable[..., tuple[Path, Any]], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    name: str,
+    convert: Run,
+    bart: Path,
+    peer_folder: Callable[..., tuple[Path, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     what, (function, wrong) = WRONG[name]
     commands: dict[str, tuple[Any, ...]] = {
         "roberta": ("roberta-to-longformer", lambda: peer_folder("roberta")[0], *TO_LONGFORMER),

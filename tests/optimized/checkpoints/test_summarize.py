@@ -39,11 +39,19 @@ def folder(tmp_path: Path) -> Path:
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     model = LEDForConditionalGeneration(
         LEDConfig(
-            vocab_size=30, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-            decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_encoder_position_embeddings=12,
-            max_decoder_position_embeddings=10, attention_window=2,
+            vocab_size=30,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_ffn_dim=16,
+            max_encoder_position_embeddings=12,
+            max_decoder_position_embeddings=10,
+            attention_window=2,
         )
-    )  # fmt: skip
+    )
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=1.0)
     model.save_pretrained(tmp_path)

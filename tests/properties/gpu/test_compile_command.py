@@ -64,8 +64,11 @@ def test_right_kernels_for_three_gpus(run: Command) -> None:
         for line in (bfloat16, float16, tf32):
             assert [product.startswith(name) for product in line["products"]] == [True], line
         assert (bfloat16["dots"], float16["dots"], tf32["dots"], float32["dots"]) == (
-            ["bf16"], ["f16"], ["f32 cut"], ["f32"],
-        )  # fmt: skip
+            ["bf16"],
+            ["f16"],
+            ["f32 cut"],
+            ["f32"],
+        )
         assert all(line["registers"] > 0 and line["warps"] == 4 for line in by_gpu[gpu])
         assert (gpu == "gfx942") == bool(float32["products"])  # which has instructions for float32 itself
 
@@ -168,8 +171,15 @@ def test_the_package_itself(command: Command, gpu: str) -> None:
     assert len(names) == len(set(names))
     kernels = {line["kernel"].partition("-")[0] for line in done.lines[:-1]}
     assert kernels == {
-        "add_parts", "band_backward_key", "band_backward_query", "band_forward", "global_keys_backward",
-        "global_rows_backward_key", "global_rows_backward_query", "global_rows_forward", "global_rows_join",
-    }  # fmt: skip
+        "add_parts",
+        "band_backward_key",
+        "band_backward_query",
+        "band_forward",
+        "global_keys_backward",
+        "global_rows_backward_key",
+        "global_rows_backward_query",
+        "global_rows_forward",
+        "global_rows_join",
+    }
     with_products = {line["kernel"].partition("-")[0] for line in done.lines[:-1] if line["products"]}
     assert with_products == kernels - {"add_parts", "global_rows_join"}

@@ -13,9 +13,14 @@ from trueband.properties.gpu.aot.gates import GATES, refusals
 from trueband.properties.gpu.aot.target import TARGETS
 
 GOOD = Code(
-    "forward", "sm_80", warps=4, registers=255, shared=166912, dots=("bf16",),
+    "forward",
+    "sm_80",
+    warps=4,
+    registers=255,
+    shared=166912,
+    dots=("bf16",),
     products=("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",),
-)  # fmt: skip
+)
 
 # gate: (what breaks it, that it is required to have products)
 BROKEN: dict[str, tuple[dict[str, object], bool]] = {

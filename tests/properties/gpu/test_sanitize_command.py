@@ -89,8 +89,11 @@ def test_the_example_of_the_help(folder: Path, run: Callable[..., Any]) -> None:
     )
     assert (head["record"], head["machine"]["TRITON_INTERPRET"]) == ("run", "1")  # set where kernels run, not here
     assert (finding["kind"], finding["tensor"], finding["shape"], finding["index"]) == (
-        "out-of-bounds load", "x", [1], [1],
-    )  # fmt: skip
+        "out-of-bounds load",
+        "x",
+        [1],
+        [1],
+    )
     assert (finding["times"], end["findings"], end["launches"]) == (2, 1, 3)
 
 
@@ -133,9 +136,13 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str, run: Callable
 
 def test_ctrl_c_keeps_what_was_found(folder: Path, as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
     process = subprocess.Popen(
-        as_from_a_terminal([*COMMAND, "others.py:finds_and_hangs"]), cwd=folder, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        as_from_a_terminal([*COMMAND, "others.py:finds_and_hangs"]),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "launched\n"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -193,9 +200,16 @@ def test_the_package_itself(folder: Path, run: Callable[..., Any]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     _, end = (json.loads(line) for line in (folder / "found.jsonl").read_text(encoding="utf-8").splitlines())
     assert end["kernels"] == [
-        "add_parts", "band_backward_key", "band_backward_query", "band_forward", "global_keys_backward",
-        "global_rows_backward_key", "global_rows_backward_query", "global_rows_forward", "global_rows_join",
-    ]  # fmt: skip
+        "add_parts",
+        "band_backward_key",
+        "band_backward_query",
+        "band_forward",
+        "global_keys_backward",
+        "global_rows_backward_key",
+        "global_rows_backward_query",
+        "global_rows_forward",
+        "global_rows_join",
+    ]
     assert end["unchecked"] == 0
 
 

@@ -60,9 +60,7 @@ def test_the_interpreter_alone_is_silent(plain: dict[str, str | None], name: str
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_a_right_kernel_is_clean(
-    plain: dict[str, str | None], found: dict[str, list[list[str]]], name: str
-) -> None:  # fmt: skip
+def test_a_right_kernel_is_clean(plain: dict[str, str | None], found: dict[str, list[list[str]]], name: str) -> None:
     assert (plain[name], found[name]) == (None, [])
 
 
@@ -79,28 +77,43 @@ def test_every_kind_is_planted() -> None:
 # name: (file, what stands there once, what is put there, what is told)
 OWN = {
     "keys loaded beyond the sequence": (
-        "forward", "k = load_rows(key, key_rows, key_n, state == 1,", "k = load_rows(key, key_rows, key_n, state < 3,",
+        "forward",
+        "k = load_rows(key, key_rows, key_n, state == 1,",
+        "k = load_rows(key, key_rows, key_n, state < 3,",
         "out-of-bounds load",
     ),
     "output stored beyond the sequence": (
-        "forward", "rows, output_n, inside, result,", "rows, output_n, inside | True, result,", "out-of-bounds store"
+        "forward",
+        "rows, output_n, inside, result,",
+        "rows, output_n, inside | True, result,",
+        "out-of-bounds store",
     ),
     "states without other": (
-        "forward", "state = tl.load(states + key_rows, mask=key_steps < length, other=0)",
-        "state = tl.load(states + key_rows, mask=key_steps < length)", "missing other",
+        "forward",
+        "state = tl.load(states + key_rows, mask=key_steps < length, other=0)",
+        "state = tl.load(states + key_rows, mask=key_steps < length)",
+        "missing other",
     ),
     "rows without other": ("tiles", "mask=mask, other=0.0)", "mask=mask)", "missing other"),
     "every part writes the deltas": (
-        "global_rows_backward", "delta, mask=is_row & (part == 0))", "delta, mask=is_row)", "write/write race"
-    ),
-    "masked rows get no log-sum": (
-        "forward", "tokens + rows, log_sum, mask=inside)", "tokens + rows, log_sum, mask=is_local)", "unwritten read"
-    ),
-    "blocks of keys overlap": (
-        "backward_key", "steps = start + tl.arange(0, KEYS)", "steps = start // 2 + tl.arange(0, KEYS)",
+        "global_rows_backward",
+        "delta, mask=is_row & (part == 0))",
+        "delta, mask=is_row)",
         "write/write race",
     ),
-}  # fmt: skip
+    "masked rows get no log-sum": (
+        "forward",
+        "tokens + rows, log_sum, mask=inside)",
+        "tokens + rows, log_sum, mask=is_local)",
+        "unwritten read",
+    ),
+    "blocks of keys overlap": (
+        "backward_key",
+        "steps = start + tl.arange(0, KEYS)",
+        "steps = start // 2 + tl.arange(0, KEYS)",
+        "write/write race",
+    ),
+}
 NO_FAULT = ("tiles", "add_keys(", "add_keys(", "")
 
 

@@ -16,10 +16,16 @@ from torch.nn import functional
 from trueband.properties.bounds import round_to
 
 SHAPES = {
-    "attention.self.query": (1, 1), "attention.self.key": (1, 1), "attention.self.value": (1, 1),
-    "attention.self.query_global": (1, 1), "attention.self.key_global": (1, 1), "attention.self.value_global": (1, 1),
-    "attention.output.dense": (1, 1), "intermediate.dense": (4, 1), "output.dense": (1, 4),
-}  # fmt: skip
+    "attention.self.query": (1, 1),
+    "attention.self.key": (1, 1),
+    "attention.self.value": (1, 1),
+    "attention.self.query_global": (1, 1),
+    "attention.self.key_global": (1, 1),
+    "attention.self.value_global": (1, 1),
+    "attention.output.dense": (1, 1),
+    "intermediate.dense": (4, 1),
+    "output.dense": (1, 4),
+}
 NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 
 

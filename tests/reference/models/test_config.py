@@ -12,8 +12,10 @@ import transformers
 from trueband.reference.config import GenerationConfig, LEDConfig, LongformerConfig, XLMRobertaConfig
 
 CLASSES: dict[str, Any] = {
-    "LEDConfig": LEDConfig, "LongformerConfig": LongformerConfig, "XLMRobertaConfig": XLMRobertaConfig,
-}  # fmt: skip
+    "LEDConfig": LEDConfig,
+    "LongformerConfig": LongformerConfig,
+    "XLMRobertaConfig": XLMRobertaConfig,
+}
 OURS_ONLY = {"position_embedding_type", "pruned_heads"}  # the installed peer dropped them
 
 
@@ -47,8 +49,16 @@ def test_a_published_configuration_is_read(name: str) -> None:
 
 
 def test_led_knows_the_general_names() -> None:
-    config = LEDConfig.from_dict({"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 5, "init_std": 0.1,
-                                  "attention_probs_dropout_prob": 0.2, "decoder_attention_heads": 2})  # fmt: skip
+    config = LEDConfig.from_dict(
+        {
+            "hidden_size": 24,
+            "num_attention_heads": 3,
+            "num_hidden_layers": 5,
+            "init_std": 0.1,
+            "attention_probs_dropout_prob": 0.2,
+            "decoder_attention_heads": 2,
+        }
+    )
     assert (config.d_model, config.encoder_attention_heads, config.encoder_layers) == (24, 3, 5)
     assert (config.hidden_size, config.num_attention_heads, config.num_hidden_layers) == (24, 3, 5)
     assert (config.attention_dropout, config.attention_probs_dropout_prob) == (0.2, 0.2)
@@ -64,7 +74,8 @@ def test_led_knows_the_general_names() -> None:
         (LEDConfig, {"attention_window": 5}, "attention_window: expected even two-sided windows > 0, got 5"),
         (LEDConfig, {"d_model": 100}, r"d_model: expected a multiple of encoder_attention_heads \(16\), got 100"),
         (
-            LEDConfig, {"decoder_attention_heads": 3},
+            LEDConfig,
+            {"decoder_attention_heads": 3},
             r"d_model: expected a multiple of decoder_attention_heads \(3\), got 1024",
         ),
         (LongformerConfig, {"attention_window": 0}, "attention_window: expected even two-sided windows > 0, got 0"),
@@ -77,7 +88,8 @@ def test_led_knows_the_general_names() -> None:
         (XLMRobertaConfig, {"vocab_size": True}, "vocab_size: expected an int >= 1, got True"),
         (XLMRobertaConfig, {"pad_token_id": -1}, "pad_token_id: expected an id from 0 to 30521, got -1"),
         (
-            XLMRobertaConfig, {"max_position_embeddings": 1},
+            XLMRobertaConfig,
+            {"max_position_embeddings": 1},
             r"max_position_embeddings: expected more than pad_token_id \(1\), got 1",
         ),
         (LongformerConfig, {"pad_token_id": None}, "pad_token_id: expected an id from 0 to 30521, got None"),
@@ -96,7 +108,7 @@ def test_led_knows_the_general_names() -> None:
         (GenerationConfig, {"num_return_sequences": 2}, r"num_return_sequences: expected num_beams \(1\) at most"),
         (GenerationConfig, {"do_sample": True, "num_beams": 2}, "num_beams: expected 1 with do_sample"),
     ],
-)  # fmt: skip
+)
 def test_refused(kind: Any, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kind.from_dict(values)

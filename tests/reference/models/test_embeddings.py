@@ -13,9 +13,15 @@ from trueband.reference.longformer import longformer_encoder
 from trueband.reference.roberta import roberta_encoder, roberta_layer
 
 CONFIG = XLMRobertaConfig(
-    vocab_size=10, hidden_size=4, num_hidden_layers=0, num_attention_heads=2, intermediate_size=8,
-    max_position_embeddings=8, type_vocab_size=2, layer_norm_eps=1e-5,
-)  # fmt: skip
+    vocab_size=10,
+    hidden_size=4,
+    num_hidden_layers=0,
+    num_attention_heads=2,
+    intermediate_size=8,
+    max_position_embeddings=8,
+    type_vocab_size=2,
+    layer_norm_eps=1e-5,
+)
 
 
 @pytest.fixture
@@ -85,17 +91,19 @@ IDS = np.array([[0, 5, 2]])
         (ValueError, "token_type_ids: expected ids from 0 to 1, got 5", {"token_type_ids": IDS}),
         (ValueError, "position_ids: expected ids from 0 to 7, got 8", {"position_ids": IDS + 3}),
         (
-            ValueError, r"inputs_embeds: expected shape \(batch, tokens, 4\), got \(1, 3, 5\)",
+            ValueError,
+            r"inputs_embeds: expected shape \(batch, tokens, 4\), got \(1, 3, 5\)",
             {"input_ids": None, "inputs_embeds": np.zeros((1, 3, 5))},
         ),
         (
-            TypeError, "inputs_embeds: expected a numpy array of a floating dtype, got int64",
+            TypeError,
+            "inputs_embeds: expected a numpy array of a floating dtype, got int64",
             {"input_ids": None, "inputs_embeds": np.zeros((1, 3, 4), dtype=np.int64)},
         ),
         (ValueError, r"head_mask: expected shape \(layers, heads\) = \(0, 2\), got \(2,\)", {"head_mask": np.ones(2)}),
         (TypeError, "head_mask: expected a numpy array of a floating dtype, got list", {"head_mask": [[1.0, 1.0]]}),
     ],
-)  # fmt: skip
+)
 def test_refused_inputs(
     state: dict[str, np.ndarray], error: type[Exception], message: str, options: dict[str, Any]
 ) -> None:

@@ -32,10 +32,19 @@ from trueband.reference.roberta import roberta_encoder, roberta_layer, roberta_m
 from trueband.reference.roberta_attention import roberta_self_attention
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 40, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1,
-    "bos_token_id": 0, "eos_token_id": 2, "initializer_range": 0.5,
-}  # fmt: skip
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "initializer_range": 0.5,
+}
 PAD, TOKENS = 1, 12
 
 
@@ -92,16 +101,20 @@ def longformer_verdicts(change: dict[str, Any] | None = None) -> list[Verdict]:
     flags[0, 0], flags[2, [0, 5]] = 1, 1
     with torch.no_grad():
         output = model(
-            torch.tensor(ids), attention_mask=torch.tensor(mask), global_attention_mask=torch.tensor(flags),
+            torch.tensor(ids),
+            attention_mask=torch.tensor(mask),
+            global_attention_mask=torch.tensor(flags),
             output_hidden_states=True,
-        )  # fmt: skip
+        )
     taps = [tap[:, :TOKENS].double().numpy() for tap in output.hidden_states]
     verdicts = []
     for i in range(2):
         name = f"longformer.encoder.layer.{i}"
         options: dict[str, Any] = {
-            "window": config.window(i), "attention_mask": mask, "global_attention_mask": flags,
-        } | (change or {})  # fmt: skip
+            "window": config.window(i),
+            "attention_mask": mask,
+            "global_attention_mask": flags,
+        } | (change or {})
         expected = longformer_layer(state, name, config, taps[i], **options)
         moments = longformer_layer_moments(
             state, name, config, taps[i], config.window(i), mask, flags, Precision.of("float32")

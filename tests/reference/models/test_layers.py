@@ -70,10 +70,13 @@ def test_pooler_reads_the_first_token_only() -> None:
 def test_lm_head_uses_its_own_decoder_or_the_word_embeddings() -> None:
     rng = np.random.default_rng(0)
     state = {
-        "lm_head.dense.weight": rng.standard_normal((4, 4)), "lm_head.dense.bias": rng.standard_normal(4),
-        "lm_head.layer_norm.weight": np.ones(4), "lm_head.layer_norm.bias": np.zeros(4),
-        "lm_head.bias": np.zeros(7), "embeddings.word_embeddings.weight": rng.standard_normal((7, 4)),
-    }  # fmt: skip
+        "lm_head.dense.weight": rng.standard_normal((4, 4)),
+        "lm_head.dense.bias": rng.standard_normal(4),
+        "lm_head.layer_norm.weight": np.ones(4),
+        "lm_head.layer_norm.bias": np.zeros(4),
+        "lm_head.bias": np.zeros(7),
+        "embeddings.word_embeddings.weight": rng.standard_normal((7, 4)),
+    }
     x = rng.standard_normal((1, 3, 4))
     tied = lm_head(state, x, 1e-5)
     assert tied.shape == (1, 3, 7)

@@ -28,17 +28,30 @@ from trueband.reference.longformer_heads import (
 )
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 40, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1,
-    "bos_token_id": 0, "eos_token_id": 2, "sep_token_id": 2, "initializer_range": 0.5, "attention_window": [4, 6],
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "sep_token_id": 2,
+    "initializer_range": 0.5,
+    "attention_window": [4, 6],
     "num_labels": 3,
-}  # fmt: skip
+}
 FLOAT32 = Precision.of("float32")
 PAD, SEP, TOKENS = 1, 2, 12
-QUESTIONS = np.array([
-    [0, 5, 6, 2, 2, 7, 8, 9, 2, 1, 1, 1],
-    [0, 11, 2, 2, 12, 13, 14, 15, 16, 17, 18, 2],
-])  # fmt: skip
+QUESTIONS = np.array(
+    [
+        [0, 5, 6, 2, 2, 7, 8, 9, 2, 1, 1, 1],
+        [0, 11, 2, 2, 12, 13, 14, 15, 16, 17, 18, 2],
+    ]
+)
 QUESTION = np.array([[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
 BEHIND = np.array([[0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]])
 MASK = (QUESTIONS != PAD).astype(np.int64)
@@ -74,7 +87,7 @@ def test_pooler_and_masked_lm(peers: SimpleNamespace) -> None:
     labels = np.where(QUESTIONS == PAD, -100, QUESTIONS)
     theirs = both.run(
         both.model, input_ids=QUESTIONS, attention_mask=MASK, global_attention_mask=QUESTION, labels=labels
-    )  # fmt: skip
+    )
     options = {"attention_mask": MASK, "global_attention_mask": QUESTION}
     ours = longformer_masked_lm(both.state, both.config, QUESTIONS, labels=labels, **options)
     last = both.last(QUESTIONS, MASK, QUESTION)

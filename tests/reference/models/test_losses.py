@@ -90,8 +90,9 @@ def test_an_error_of_the_logits_is_carried(error: float) -> None:
     apart = LOGITS + error * (1 - 2 * own)
     bound = cross_entropy_bound(LOGITS, 4, FLOAT64, moved_by)
     assert judge(cross_entropy(apart, classes), cross_entropy(LOGITS, classes), bound).passed
-    assert not judge(cross_entropy(apart, classes), cross_entropy(LOGITS, classes),
-                     cross_entropy_bound(LOGITS, 4, FLOAT64)).passed  # fmt: skip
+    assert not judge(
+        cross_entropy(apart, classes), cross_entropy(LOGITS, classes), cross_entropy_bound(LOGITS, 4, FLOAT64)
+    ).passed
     losses: list[tuple[Any, Any]] = [
         (binary_cross_entropy, lambda *e: binary_cross_entropy_bound(LOGITS, FLOAT64, *e)),
         (mean_squared_error, lambda *e: mean_squared_error_bound(LOGITS, own, FLOAT64, *e)),

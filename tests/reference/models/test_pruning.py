@@ -17,9 +17,14 @@ from trueband.reference.roberta import roberta_layer_output
 
 FLOAT64, HEADS = Precision.of("float64"), {0: [2], 1: [0, 3]}
 CONFIG = XLMRobertaConfig(
-    hidden_size=16, num_attention_heads=4, num_hidden_layers=2, intermediate_size=64, layer_norm_eps=1e-5,
-    max_position_embeddings=8, position_embedding_type="relative_key",
-)  # fmt: skip
+    hidden_size=16,
+    num_attention_heads=4,
+    num_hidden_layers=2,
+    intermediate_size=64,
+    layer_norm_eps=1e-5,
+    max_position_embeddings=8,
+    position_embedding_type="relative_key",
+)
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,17 @@ KINDS = ["relative_key", "relative_key_query"]
 
 def config_of(kind: str, **changes: Any) -> XLMRobertaConfig:
     return XLMRobertaConfig(
-        vocab_size=20, hidden_size=16, num_attention_heads=4, num_hidden_layers=1, intermediate_size=64,
-        max_position_embeddings=LONGEST, type_vocab_size=1, layer_norm_eps=1e-5, position_embedding_type=kind,
+        vocab_size=20,
+        hidden_size=16,
+        num_attention_heads=4,
+        num_hidden_layers=1,
+        intermediate_size=64,
+        max_position_embeddings=LONGEST,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        position_embedding_type=kind,
         **changes,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +56,9 @@ def state(encoder: SimpleNamespace) -> dict[str, np.ndarray]:
         f"{NAME}.attention.self.distance_embedding.weight": rng.standard_normal((2 * LONGEST - 1, 4)),
         "embeddings.word_embeddings.weight": rng.standard_normal((20, 16)),
         "embeddings.token_type_embeddings.weight": rng.standard_normal((1, 16)),
-        "embeddings.LayerNorm.weight": np.ones(16), "embeddings.LayerNorm.bias": np.zeros(16),
-    }  # fmt: skip
+        "embeddings.LayerNorm.weight": np.ones(16),
+        "embeddings.LayerNorm.bias": np.zeros(16),
+    }
 
 
 def by_pairs(state: dict[str, np.ndarray], kind: str, x: np.ndarray, visible: np.ndarray, sign: int = 1) -> np.ndarray:

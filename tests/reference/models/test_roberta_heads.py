@@ -31,10 +31,19 @@ from trueband.reference.roberta_heads import (
 )
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 40, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1,
-    "bos_token_id": 0, "eos_token_id": 2, "initializer_range": 0.5,
-}  # fmt: skip
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "initializer_range": 0.5,
+}
 FLOAT64 = Precision.of("float64")
 PAD, TOKENS = 1, 12
 
@@ -61,9 +70,14 @@ class Pair:
     def moments(self, ids: np.ndarray, encoded: np.ndarray | None = None, real: np.ndarray | None = None) -> Any:
         """Of every output of the model."""
         return roberta_moments(
-            self.state, self.config, ids, FLOAT64, attention_mask=self.mask(ids), encoder_hidden_states=encoded,
+            self.state,
+            self.config,
+            ids,
+            FLOAT64,
+            attention_mask=self.mask(ids),
+            encoder_hidden_states=encoded,
             encoder_attention_mask=real,
-        )  # fmt: skip
+        )
 
     def last(self, ids: np.ndarray, encoded: np.ndarray | None = None, real: np.ndarray | None = None) -> Moments:
         last: Moments = self.moments(ids, encoded, real)["last_hidden_state"]
@@ -105,9 +119,13 @@ def test_masked_lm(peers: SimpleNamespace, pad: int) -> None:
     ids[2, 4] = 7 if pad == 4 else 4
     labels = np.where(np.random.default_rng(2).uniform(size=ids.shape) < 0.4, ids, -100)
     theirs = both.run(
-        both.model, input_ids=ids, attention_mask=both.mask(ids), labels=labels, output_attentions=True,
+        both.model,
+        input_ids=ids,
+        attention_mask=both.mask(ids),
+        labels=labels,
+        output_attentions=True,
         output_hidden_states=True,
-    )  # fmt: skip
+    )
     ours = roberta_masked_lm(
         both.state, both.config, ids, attention_mask=both.mask(ids), labels=labels, output_attentions=True
     )
@@ -198,14 +216,16 @@ def test_left_padding_changes_nothing_for_a_decoder(peers: SimpleNamespace) -> N
 @pytest.mark.parametrize(
     ("num_labels", "problem_type"),
     [
-        (1, None), (3, None), (3, "regression"), (3, "single_label_classification"),
-        (3, "multi_label_classification"), (1, "regression"),
+        (1, None),
+        (3, None),
+        (3, "regression"),
+        (3, "single_label_classification"),
+        (3, "multi_label_classification"),
+        (1, "regression"),
     ],
-)  # fmt: skip
+)
 def test_sequence_classification(peers: SimpleNamespace, num_labels: int, problem_type: str | None) -> None:
-    both = pair(
-        peers, "XLMRobertaForSequenceClassification", num_labels=num_labels, problem_type=problem_type
-    )  # fmt: skip
+    both = pair(peers, "XLMRobertaForSequenceClassification", num_labels=num_labels, problem_type=problem_type)
     ids, rng = both.ids(7), np.random.default_rng(8)
     if num_labels == 3 and problem_type in (None, "single_label_classification"):
         labels: np.ndarray = np.array([2, 0, 1])
@@ -214,9 +234,7 @@ def test_sequence_classification(peers: SimpleNamespace, num_labels: int, proble
     else:
         labels = rng.uniform(size=(3, 3)).round()
     theirs = both.run(both.model, input_ids=ids, attention_mask=both.mask(ids), labels=labels)
-    ours = roberta_sequence_classification(
-        both.state, both.config, ids, attention_mask=both.mask(ids), labels=labels
-    )  # fmt: skip
+    ours = roberta_sequence_classification(both.state, both.config, ids, attention_mask=both.mask(ids), labels=labels)
     logits = both.linear("classifier.out_proj", both.pooled(ids, "classifier.dense"))
     bound = sigma_bound(logits)
     assert_agree(theirs.logits, ours.logits, bound)

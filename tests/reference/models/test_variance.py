@@ -23,9 +23,12 @@ from trueband.reference.roberta import roberta_layer
 
 HEADS, HIDDEN, TOKENS, WINDOW, PADS, EPS, LAYERS = 4, 128, 96, 8, 5, 1e-5, 4
 CONFIG = LongformerConfig(
-    hidden_size=HIDDEN, num_attention_heads=HEADS, num_hidden_layers=LAYERS, layer_norm_eps=EPS,
+    hidden_size=HIDDEN,
+    num_attention_heads=HEADS,
+    num_hidden_layers=LAYERS,
+    layer_norm_eps=EPS,
     attention_window=2 * WINDOW,
-)  # fmt: skip
+)
 
 DTYPES = ("float32", "bfloat16", "float16")
 

@@ -169,9 +169,7 @@ class Launches:
 
 
 @pytest.fixture
-def emulated(
-    compiler: FaultyCompiler, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Runner]]:  # fmt: skip
+def emulated(compiler: FaultyCompiler, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Runner]]:
     """The package's kernels on an emulated GPU, as a target in this process; afterwards the CPU is a CPU again."""
     monkeypatch.setattr("trueband.gpu.ptx.launch", Launches(compiler).launch)
 

@@ -53,7 +53,7 @@ FAULTS: dict[str, Callable[[str], str | None]] = {
     "swapped factors": _replace(r"(wgmma\.mma_async\S+ \{[^}]*\}), (%rd\d+), (%rd\d+)", r"\1, \3, \2"),
     "wrong shuffle": _replace(r"(shfl\.sync\.bfly\S+\s+%\w+, %\w+, )(\d+)", lambda m: f"{m[1]}{int(m[2]) ^ 3}"),
     "no predicate of a store": _replace(r"@!?%p\d+ (st\.global)", r"\1"),
-}  # fmt: skip
+}
 
 
 def planted(ptx: str, faults: tuple[str, ...] = tuple(FAULTS)) -> Iterator[Planted]:

@@ -78,11 +78,12 @@ def test_integers(body: str, computed: Callable[..., Array]) -> None:
     assert computed(body, LEFT, RIGHT).view(np.int32).tolist() == expected
 
 
-FLOATS = np.array(
-    [0, -0.0, 1, -1, 1.5, 3.14159, 1e-3, -7.25e8, 1 + 2**-8, 1 + 2**-9, 1 + 3 * 2**-9, 1 + 2**-11, 65504, 65520, 1e-7,
-     2**-25, 3e38, -3e38, 1e-40, 2**-126, 2**-127, np.inf, -np.inf, np.nan, 0.1, 0.2, 0.3, 100, -100, 17, 1e5, -1e-5],
-    np.float32,
-)  # fmt: skip
+PLAIN: list[float] = [0, -0.0, 1, -1, 1.5, 3.14159, 1e-3, -7.25e8]
+# Ties and ends of narrower formats.
+NARROWED: list[float] = [1 + 2**-8, 1 + 2**-9, 1 + 3 * 2**-9, 1 + 2**-11, 65504, 65520, 1e-7, 2**-25]
+EXTREME: list[float] = [3e38, -3e38, 1e-40, 2**-126, 2**-127, np.inf, -np.inf, np.nan]
+MORE: list[float] = [0.1, 0.2, 0.3, 100, -100, 17, 1e5, -1e-5]
+FLOATS = np.array(PLAIN + NARROWED + EXTREME + MORE, np.float32)
 
 
 @pytest.mark.parametrize(("form", "dtype"), [("bf16", torch.bfloat16), ("f16", torch.float16)])

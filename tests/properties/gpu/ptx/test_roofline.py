@@ -40,9 +40,10 @@ def test_sectors_of_a_load(step: int, sectors: int, assemble: Callable[..., Kern
     assert found["distinct bytes"] == (128 if step else 4)
 
 
-@pytest.mark.parametrize(("step", "size", "passes", "needed"), [
-    (4, 4, 1, 1), (8, 4, 2, 1), (128, 4, 32, 1), (132, 4, 1, 1), (16, 16, 4, 4), (64, 16, 16, 4),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("step", "size", "passes", "needed"),
+    [(4, 4, 1, 1), (8, 4, 2, 1), (128, 4, 32, 1), (132, 4, 1, 1), (16, 16, 4, 4), (64, 16, 16, 4)],
+)
 def test_passes_over_banks(step: int, size: int, passes: int, needed: int, assemble: Callable[..., Kernel]) -> None:
     registers = "{ %r0 }" if size == 4 else "{ %r0, %r0, %r0, %r0 }"
     vector = "" if size == 4 else ".v4"
@@ -85,8 +86,13 @@ def test_what_a_processor_holds() -> None:
 
 def test_bounds_are_work_over_peaks() -> None:
     a100 = DEVICES["a100"]
-    work = {"tensor operations": 312e12, "special": 16 * 108 * 1.41e9, "distinct bytes": 4.078e12,
-            "float operations": 19.5e12, "shared load passes": 108 * 1.41e9}  # fmt: skip
+    work = {
+        "tensor operations": 312e12,
+        "special": 16 * 108 * 1.41e9,
+        "distinct bytes": 4.078e12,
+        "float operations": 19.5e12,
+        "shared load passes": 108 * 1.41e9,
+    }
     one = Count("one", 1, work, 16, 0, 4, "half")
     assert one.seconds(a100) == {"tensor": 1, "float32": 1, "exp2": 1, "memory": 2, "shared": 1}
     assert Count("one", 1, scaled(work, 2), 16, 0, 4, "half").seconds(a100)["memory"] == 4

@@ -172,9 +172,7 @@ def test_missing_sequences_are_the_prompt_alone() -> None:
 
 
 def test_sampling_takes_one_number_for_each_step() -> None:
-    rules = rules_for(
-        options(max_length=4, do_sample=True, num_return_sequences=2, top_k=0), XLMRobertaConfig(), 1
-    )  # fmt: skip
+    rules = rules_for(options(max_length=4, do_sample=True, num_return_sequences=2, top_k=0), XLMRobertaConfig(), 1)
     half = table({}, [0, 0.5, 0.25, 0.25, 0])
     uniforms = np.array([[0.4, 0.6, 0.9], [0.8, 0.0, 0.0]])
     result = decode([half], np.array([[START]]), rules, uniforms)

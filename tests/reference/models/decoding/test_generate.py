@@ -18,17 +18,39 @@ from trueband.reference.decoding_models import led_generate, roberta_generate
 from trueband.reference.embeddings import positions_from_ids
 
 LED_SIZES: dict[str, Any] = {
-    "vocab_size": 30, "d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 24, "max_encoder_position_embeddings": 40,
-    "max_decoder_position_embeddings": 24, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-    "decoder_start_token_id": 2, "init_std": 0.8, "attention_window": [4, 6],
-}  # fmt: skip
+    "vocab_size": 30,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 24,
+    "max_encoder_position_embeddings": 40,
+    "max_decoder_position_embeddings": 24,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "init_std": 0.8,
+    "attention_window": [4, 6],
+}
 ROBERTA_SIZES: dict[str, Any] = {
-    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 40, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0,
-    "eos_token_id": 2, "initializer_range": 0.8, "is_decoder": True,
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "initializer_range": 0.8,
+    "is_decoder": True,
     "attn_implementation": "eager",
-}  # fmt: skip
+}
 PAD, EOS = 1, 2
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -100,9 +122,7 @@ def test_led(peers: SimpleNamespace, options: dict[str, Any], seed: int) -> None
     model, config, state = led(peers.peer, peers.state_of, seed)
     ids, mask, flags = batch()
     expected = theirs(model, options, input_ids=ids, attention_mask=mask, global_attention_mask=flags)
-    ours = led_generate(
-        state, config, ids, generation(options), attention_mask=mask, global_attention_mask=flags
-    )  # fmt: skip
+    ours = led_generate(state, config, ids, generation(options), attention_mask=mask, global_attention_mask=flags)
     agree(ours, expected)
     assert (ours.sequences_scores is None) == (options.get("num_beams", 1) == 1)
 
@@ -158,13 +178,9 @@ def test_what_the_padding_of_a_prompt_holds_does_not_matter(peers: SimpleNamespa
         assert results[-1][:, :4].tolist() == prompt.tolist()  # one row begins with the start token: none is added
     assert results[0][:, 4:].tolist() == results[1][:, 4:].tolist()
     del options["decoder_attention_mask"]  # the wrong one: the padding is read
-    read = [
-        led_generate(
-            state, config, ids, generation({}), decoder_input_ids=np.where(mask == 1, [[2, 4, 2, 8]], filler), **options
-        ).sequences[:, 4:].tolist()
-        for filler in (PAD, 9)
-    ]  # fmt: skip
-    assert read[0] != read[1]
+    prompts = [np.where(mask == 1, [[2, 4, 2, 8]], filler) for filler in (PAD, 9)]
+    read = [led_generate(state, config, ids, generation({}), decoder_input_ids=prompt, **options) for prompt in prompts]
+    assert read[0].sequences[:, 4:].tolist() != read[1].sequences[:, 4:].tolist()
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -175,9 +191,7 @@ def test_roberta(peers: SimpleNamespace, options: dict[str, Any], seed: int) -> 
     prompts = np.array([[PAD, PAD, 0, 9], [PAD, 0, 12, 7], [0, 5, 6, 21]])
     mask = (prompts != PAD).astype(np.int64)
     positions = positions_from_ids(prompts, PAD)
-    expected = theirs(
-        model, options, input_ids=prompts, attention_mask=mask, position_ids=positions, use_cache=False
-    )  # fmt: skip
+    expected = theirs(model, options, input_ids=prompts, attention_mask=mask, position_ids=positions, use_cache=False)
     agree(roberta_generate(state, config, prompts, generation(options), attention_mask=mask), expected)
 
 
@@ -189,9 +203,7 @@ def test_left_padding_does_not_change_what_follows(peers: SimpleNamespace) -> No
     plain = roberta_generate(state, config, prompt, generation(options))
     ours = roberta_generate(state, config, padded, generation(options))
     assert judge_exact(ours.sequences[:, 3:], plain.sequences).passed
-    everything = roberta_generate(
-        state, config, padded, generation(options), attention_mask=np.ones_like(padded)
-    )  # fmt: skip
+    everything = roberta_generate(state, config, padded, generation(options), attention_mask=np.ones_like(padded))
     assert everything.sequences[:, 3:].tolist() != plain.sequences.tolist()  # the wrong one: padding is read
 
 

@@ -18,11 +18,23 @@ from trueband.properties.results.verdict import judge
 from trueband.reference.config import LEDConfig
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 30, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 24, "max_encoder_position_embeddings": 40,
-    "max_decoder_position_embeddings": 24, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-    "decoder_start_token_id": 2, "init_std": 0.5, "attention_window": [4, 6],
-}  # fmt: skip
+    "vocab_size": 30,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 24,
+    "max_encoder_position_embeddings": 40,
+    "max_decoder_position_embeddings": 24,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "init_std": 0.5,
+    "attention_window": [4, 6],
+}
 PAD, TOKENS, TARGETS = 1, 12, 7
 
 
@@ -58,9 +70,14 @@ class Pair:
     def decoder(self, ids: np.ndarray, mask: np.ndarray, encoded: Moments) -> dict[str, Moments]:
         """Of every output of the decoder."""
         return led_decoder_moments(
-            self.state, self.config, ids, self.precision, encoder_hidden_states=encoded, attention_mask=mask,
+            self.state,
+            self.config,
+            ids,
+            self.precision,
+            encoder_hidden_states=encoded,
+            attention_mask=mask,
             encoder_attention_mask=self.mask,
-        )  # fmt: skip
+        )
 
     def decoded(self, ids: np.ndarray, mask: np.ndarray, encoded: Moments) -> Moments:
         return self.decoder(ids, mask, encoded)["last_hidden_state"]

@@ -20,13 +20,23 @@ def decode_both(pair: Any, **change: Any) -> tuple[Any, Any, dict[str, Moments]]
     encoded = np.random.default_rng(3).standard_normal((3, TOKENS, 16))
     options = {"attention_mask": pair.target_mask, "encoder_attention_mask": pair.mask}
     theirs = pair.run(
-        pair.model.led.decoder, input_ids=pair.targets, encoder_hidden_states=encoded, **options, use_cache=False,
-        output_attentions=True, output_hidden_states=True,
-    )  # fmt: skip
+        pair.model.led.decoder,
+        input_ids=pair.targets,
+        encoder_hidden_states=encoded,
+        **options,
+        use_cache=False,
+        output_attentions=True,
+        output_hidden_states=True,
+    )
     ours = led_decoder(
-        pair.state, pair.config, pair.targets, encoder_hidden_states=encoded, output_attentions=True, prefix="led.",
+        pair.state,
+        pair.config,
+        pair.targets,
+        encoder_hidden_states=encoded,
+        output_attentions=True,
+        prefix="led.",
         **options | change,
-    )  # fmt: skip
+    )
     return theirs, ours, pair.decoder(pair.targets, pair.target_mask, known(encoded))
 
 
@@ -65,9 +75,16 @@ def test_head_masks_reach_their_head_of_their_layer(double: Any) -> None:
     encoded, own, cross = rng.standard_normal((3, TOKENS, 16)), rng.uniform(size=(2, 2)), rng.uniform(size=(2, 2))
     masks = {"attention_mask": double.target_mask, "encoder_attention_mask": double.mask}
     ours = led_decoder(
-        double.state, double.config, double.targets, encoder_hidden_states=encoded, head_mask=own,
-        cross_attn_head_mask=cross, output_attentions=True, prefix="led.", **masks,
-    )  # fmt: skip
+        double.state,
+        double.config,
+        double.targets,
+        encoder_hidden_states=encoded,
+        head_mask=own,
+        cross_attn_head_mask=cross,
+        output_attentions=True,
+        prefix="led.",
+        **masks,
+    )
     assert ours.attentions is not None
     assert ours.cross_attentions is not None
     for i, x in enumerate(ours.hidden_states[:2]):

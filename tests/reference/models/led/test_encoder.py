@@ -18,10 +18,13 @@ from trueband.reference.longformer import longformer_layer
 
 TOKENS = 12
 AS_LONGFORMER = {
-    "self_attn.longformer_self_attn": "attention.self", "self_attn.output": "attention.output.dense",
-    "self_attn_layer_norm": "attention.output.LayerNorm", "fc1": "intermediate.dense", "fc2": "output.dense",
+    "self_attn.longformer_self_attn": "attention.self",
+    "self_attn.output": "attention.output.dense",
+    "self_attn_layer_norm": "attention.output.LayerNorm",
+    "fc1": "intermediate.dense",
+    "fc2": "output.dense",
     "final_layer_norm": "output.LayerNorm",
-}  # fmt: skip
+}
 
 
 def encoder_verdicts(pair: Any, **change: Any) -> list[Verdict]:
@@ -45,9 +48,14 @@ def test_encoder_layers_agree_with_one_window_for_each(half: Any) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"window": 1}, {"window": 4}, {"attention_mask": None}, {"global_attention_mask": None},
-     {"head_mask": np.array([1.0, 1.0, 0.999, 1.0])}],
-)  # fmt: skip
+    [
+        {"window": 1},
+        {"window": 4},
+        {"attention_mask": None},
+        {"global_attention_mask": None},
+        {"head_mask": np.array([1.0, 1.0, 0.999, 1.0])},
+    ],
+)
 def test_a_wrong_encoder_would_not_agree(half: Any, change: dict[str, Any]) -> None:
     assert not all(verdict.passed for verdict in encoder_verdicts(half, **change))
 

@@ -99,9 +99,15 @@ def test_a_fully_masked_encoder_or_prompt_gives_no_nan(double: Any) -> None:
     mask, target_mask = double.mask.copy(), double.target_mask.copy()
     mask[0], target_mask[1] = 0, 0
     ours = led_model(
-        double.state, double.config, double.ids, attention_mask=mask, decoder_input_ids=double.targets,
-        decoder_attention_mask=target_mask, output_attentions=True, prefix="led.",
-    )  # fmt: skip
+        double.state,
+        double.config,
+        double.ids,
+        attention_mask=mask,
+        decoder_input_ids=double.targets,
+        decoder_attention_mask=target_mask,
+        output_attentions=True,
+        prefix="led.",
+    )
     assert np.isfinite(ours.last_hidden_state).all()
     assert ours.cross_attentions is not None
     assert ours.decoder_attentions is not None
