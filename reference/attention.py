@@ -140,12 +140,27 @@ def band_attention(  # type: ignore[misc]
     array([0.5, 1.5, 2. ])
     """
     arguments = check_arguments(
-        query, key, value, window=window, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, query_global=query_global, key_global=key_global,
-        value_global=value_global, dilation=dilation, causal=causal, head_mask=head_mask, scale=scale,
-        dropout_p=dropout_p, offset=offset, segments=segments, softcap=softcap, sinks=sinks, slopes=slopes,
+        query,
+        key,
+        value,
+        window=window,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        query_global=query_global,
+        key_global=key_global,
+        value_global=value_global,
+        dilation=dilation,
+        causal=causal,
+        head_mask=head_mask,
+        scale=scale,
+        dropout_p=dropout_p,
+        offset=offset,
+        segments=segments,
+        softcap=softcap,
+        sinks=sinks,
+        slopes=slopes,
         return_lse=return_lse,
-    )  # fmt: skip
+    )
     local, global_ = local_rows(arguments), global_rows(arguments)
     output = local.output + global_.output
     probabilities = (local.probabilities + global_.probabilities) * arguments.head_mask[:, None, None]

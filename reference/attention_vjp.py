@@ -105,12 +105,16 @@ def band_attention_vjp(
     query_, key_, value_ = split("query", 1), split("key", a.group), split("value", a.group)
     unweighted = local.probabilities @ a.value + global_.probabilities @ a.value_global
     return BandAttentionGradients(
-        query=query_[0], key=key_[0], value=value_[0],
-        query_global=query_[1], key_global=key_[1], value_global=value_[1],
+        query=query_[0],
+        key=key_[0],
+        value=value_[0],
+        query_global=query_[1],
+        key_global=key_[1],
+        value_global=value_[1],
         head_mask=(unweighted * grad_output).sum(axis=(0, 2, 3)),
         sinks=None if own.sinks is None else own.sinks.sum(axis=(0, 2)),
         slopes=None if a.slopes is None else -(own.scores * a.distances).sum(axis=(0, 2, 3)),
-    )  # fmt: skip
+    )
 
 
 def rows_vjp(

@@ -85,9 +85,14 @@ def led_generate(
             return EncoderOutput(encoder_outputs.last_hidden_state[part], hidden_states=())
         assert input_ids is not None
         return led_encoder(
-            state, config, input_ids[part], attention_mask=real[part], global_attention_mask=flagged[part],
-            head_mask=head_mask, prefix=PREFIX,
-        )  # fmt: skip
+            state,
+            config,
+            input_ids[part],
+            attention_mask=real[part],
+            global_attention_mask=flagged[part],
+            head_mask=head_mask,
+            prefix=PREFIX,
+        )
 
     def row_logits(row: int) -> NextLogits:
         part = slice(row, row + 1)
@@ -96,10 +101,15 @@ def led_generate(
         def next_logits(ids: Sequence[int]) -> Float:
             decoder_real = extended(real_prompts[part], len(ids))
             return led_conditional_generation(
-                state, config, encoder_outputs=states, attention_mask=real[part],
-                decoder_input_ids=np.array([ids]), decoder_attention_mask=decoder_real,
-                decoder_head_mask=decoder_head_mask, cross_attn_head_mask=cross_attn_head_mask,
-            ).logits[0, -1]  # fmt: skip
+                state,
+                config,
+                encoder_outputs=states,
+                attention_mask=real[part],
+                decoder_input_ids=np.array([ids]),
+                decoder_attention_mask=decoder_real,
+                decoder_head_mask=decoder_head_mask,
+                cross_attn_head_mask=cross_attn_head_mask,
+            ).logits[0, -1]
 
         return next_logits
 
@@ -141,10 +151,14 @@ def roberta_generate(
 
         def next_logits(ids: Sequence[int]) -> Float:
             return roberta_causal_lm(
-                state, config, np.array([ids]), attention_mask=extended(real[part], len(ids)), head_mask=head_mask,
+                state,
+                config,
+                np.array([ids]),
+                attention_mask=extended(real[part], len(ids)),
+                head_mask=head_mask,
                 encoder_hidden_states=None if encoder_hidden_states is None else encoder_hidden_states[part],
                 encoder_attention_mask=None if encoder_attention_mask is None else encoder_attention_mask[part],
-            ).logits[0, -1]  # fmt: skip
+            ).logits[0, -1]
 
         return next_logits
 

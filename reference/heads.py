@@ -62,9 +62,7 @@ def question_answering(
     """Logits (b, n) of the start and of the end of the answer. Positions (b,)."""
     start, end = span_logits(state, model.last_hidden_state)
     loss = span_loss(start, end, start_positions, end_positions)
-    return QuestionAnsweringOutput(
-        loss, start, end, model.hidden_states, model.attentions, model.global_attentions
-    )  # fmt: skip
+    return QuestionAnsweringOutput(loss, start, end, model.hidden_states, model.attentions, model.global_attentions)
 
 
 def span_logits(state: State, hidden_states: Float) -> tuple[Float, Float]:

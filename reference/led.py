@@ -63,15 +63,29 @@ def led_model(
         decoder_input_ids = shift_right(ids, config.pad_token_id, config.decoder_start_token_id)
     if encoder_outputs is None:
         encoder_outputs = led_encoder(
-            state, config, input_ids, attention_mask=attention_mask, global_attention_mask=global_attention_mask,
-            head_mask=head_mask, inputs_embeds=inputs_embeds, output_attentions=output_attentions, prefix=prefix,
-        )  # fmt: skip
+            state,
+            config,
+            input_ids,
+            attention_mask=attention_mask,
+            global_attention_mask=global_attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            prefix=prefix,
+        )
     decoder = led_decoder(
-        state, config, decoder_input_ids, encoder_hidden_states=encoder_outputs.last_hidden_state,
-        attention_mask=decoder_attention_mask, encoder_attention_mask=attention_mask, head_mask=decoder_head_mask,
-        cross_attn_head_mask=cross_attn_head_mask, inputs_embeds=decoder_inputs_embeds,
-        output_attentions=output_attentions, prefix=prefix,
-    )  # fmt: skip
+        state,
+        config,
+        decoder_input_ids,
+        encoder_hidden_states=encoder_outputs.last_hidden_state,
+        attention_mask=decoder_attention_mask,
+        encoder_attention_mask=attention_mask,
+        head_mask=decoder_head_mask,
+        cross_attn_head_mask=cross_attn_head_mask,
+        inputs_embeds=decoder_inputs_embeds,
+        output_attentions=output_attentions,
+        prefix=prefix,
+    )
     return Seq2SeqOutput(*decoder, *encoder_outputs)
 
 

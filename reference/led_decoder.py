@@ -116,18 +116,22 @@ def led_decoder(
     layers, heads = config.decoder_layers, config.decoder_attention_heads
     own_masks = check_head_mask("decoder_head_mask", head_mask, layers, heads)
     cross_masks = check_head_mask("cross_attn_head_mask", cross_attn_head_mask, layers, heads)
-    x = led_embed(
-        state, prefix, "decoder", config, input_ids, inputs_embeds, config.max_decoder_position_embeddings
-    )  # fmt: skip
+    x = led_embed(state, prefix, "decoder", config, input_ids, inputs_embeds, config.max_decoder_position_embeddings)
     hidden_states: list[Float] = [x]
     own: list[Float] = []
     cross: list[Float] = []
     for i in range(layers):
         layer = led_decoder_layer(
-            state, f"{prefix}decoder.layers.{i}", config, hidden_states[-1], encoder_hidden_states,
-            attention_mask=attention_mask, encoder_attention_mask=encoder_attention_mask, head_mask=own_masks[i],
+            state,
+            f"{prefix}decoder.layers.{i}",
+            config,
+            hidden_states[-1],
+            encoder_hidden_states,
+            attention_mask=attention_mask,
+            encoder_attention_mask=encoder_attention_mask,
+            head_mask=own_masks[i],
             cross_attn_head_mask=cross_masks[i],
-        )  # fmt: skip
+        )
         hidden_states.append(layer.hidden_states)
         if output_attentions:
             own.append(layer.self_attention.probabilities)

@@ -39,9 +39,15 @@ def led_encoder_layer(
     Arguments as in `trueband.reference.longformer.longformer_layer`.
     """
     return led_encoder_layer_output(
-        state, name, config, hidden_states, window=window, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, head_mask=head_mask,
-    )[0]  # fmt: skip
+        state,
+        name,
+        config,
+        hidden_states,
+        window=window,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        head_mask=head_mask,
+    )[0]
 
 
 def led_encoder_layer_output(
@@ -72,9 +78,7 @@ def led_encoder(
     """The encoder on one batch; arguments as in `led_model`. Keys under `prefix` + "encoder."."""
     check_activation(config)
     head_masks = check_head_mask("head_mask", head_mask, config.encoder_layers, config.encoder_attention_heads)
-    x = led_embed(
-        state, prefix, "encoder", config, input_ids, inputs_embeds, config.max_encoder_position_embeddings
-    )  # fmt: skip
+    x = led_embed(state, prefix, "encoder", config, input_ids, inputs_embeds, config.max_encoder_position_embeddings)
 
     def layer(i: int, x: Float, **options: Any) -> tuple[Float, SelfAttention]:
         return led_encoder_layer_output(state, f"{prefix}encoder.layers.{i}", config, x, **options)
@@ -129,6 +133,4 @@ def word_embeddings(state: State, prefix: str, side: str) -> Float:
 
 def check_activation(config: LEDConfig) -> None:
     if config.activation_function != "gelu":
-        raise ValueError(
-            f"activation_function: expected 'gelu' (the exact form), got {config.activation_function!r}"
-        )  # fmt: skip
+        raise ValueError(f"activation_function: expected 'gelu' (the exact form), got {config.activation_function!r}")

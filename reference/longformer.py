@@ -56,9 +56,15 @@ def longformer_layer(
         (b, n, D) float64.
     """
     return longformer_layer_output(
-        state, name, config, hidden_states, window=window, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, head_mask=head_mask,
-    )[0]  # fmt: skip
+        state,
+        name,
+        config,
+        hidden_states,
+        window=window,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        head_mask=head_mask,
+    )[0]
 
 
 def longformer_layer_output(
@@ -103,9 +109,14 @@ def longformer_model(
     check_activation(config)
     head_masks = check_head_mask("head_mask", head_mask, config.num_hidden_layers, config.num_attention_heads)
     x = embed(
-        state, config, input_ids, inputs_embeds=inputs_embeds, token_type_ids=token_type_ids,
-        position_ids=position_ids, prefix=prefix,
-    )  # fmt: skip
+        state,
+        config,
+        input_ids,
+        inputs_embeds=inputs_embeds,
+        token_type_ids=token_type_ids,
+        position_ids=position_ids,
+        prefix=prefix,
+    )
 
     def layer(i: int, x: Float, **options: Any) -> tuple[Float, SelfAttention]:
         return longformer_layer_output(state, f"{prefix}encoder.layer.{i}", config, x, **options)

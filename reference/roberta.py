@@ -86,7 +86,7 @@ def roberta_layer_output(
             raise ValueError("encoder_hidden_states: expected None without add_cross_attention, got an array")
         cross = roberta_cross_attention(
             state, name, config, x, encoder_hidden_states, encoder_attention_mask, head_mask
-        )  # fmt: skip
+        )
         x = attention_output(state, f"{name}.crossattention", x, cross.context, eps)
     return LayerOutput(feed_forward(state, name, x, eps), attention, cross)
 
@@ -131,17 +131,28 @@ def roberta_model(
     check_activation(config)
     head_masks = check_head_mask("head_mask", head_mask, config.num_hidden_layers, config.num_attention_heads)
     x = embed(
-        state, config, input_ids, inputs_embeds=inputs_embeds, token_type_ids=token_type_ids,
-        position_ids=position_ids, prefix=prefix,
-    )  # fmt: skip
+        state,
+        config,
+        input_ids,
+        inputs_embeds=inputs_embeds,
+        token_type_ids=token_type_ids,
+        position_ids=position_ids,
+        prefix=prefix,
+    )
     hidden_states: list[Float] = [x]
     attentions: list[Float] = []
     cross_attentions: list[Float] = []
     for i in range(config.num_hidden_layers):
         layer = roberta_layer_output(
-            state, f"{prefix}encoder.layer.{i}", config, hidden_states[-1], attention_mask, head_masks[i],
-            encoder_hidden_states, encoder_attention_mask,
-        )  # fmt: skip
+            state,
+            f"{prefix}encoder.layer.{i}",
+            config,
+            hidden_states[-1],
+            attention_mask,
+            head_masks[i],
+            encoder_hidden_states,
+            encoder_attention_mask,
+        )
         hidden_states.append(layer.hidden_states)
         if output_attentions:
             attentions.append(layer.attention.probabilities)

@@ -31,14 +31,27 @@ settings.load_profile("gate")
 # The files that take longest, the longest first: a file is run by one worker, and one that began last would leave the
 # others idle. What is not listed comes after, in the order of folders and names.
 LONGEST = (
-    "trueband/test_three_fronts.py", "faults/test_faults.py", "checks/test_machine_like.py",
-    "triton/test_interpreted.py", "trueband/test_check_command.py", "ptx/test_planted.py",
-    "models/test_model_faults.py", "gpu/test_compile_command.py", "attention/test_gradients.py",
-    "golden/test_sigma.py", "attention/test_addresses.py", "checks/test_legal_blas.py",
-    "trueband/test_pytest_plugin.py", "recordings/test_page.py", "trueband/test_bench_command.py",
-    "golden/test_witnesses.py", "trueband/test_faults_command.py", "gpu/test_sanitizer.py",
-    "reference/test_gradients.py", "docs/test_examples.py",
-)  # fmt: skip
+    "trueband/test_three_fronts.py",
+    "faults/test_faults.py",
+    "checks/test_machine_like.py",
+    "triton/test_interpreted.py",
+    "trueband/test_check_command.py",
+    "ptx/test_planted.py",
+    "models/test_model_faults.py",
+    "gpu/test_compile_command.py",
+    "attention/test_gradients.py",
+    "golden/test_sigma.py",
+    "attention/test_addresses.py",
+    "checks/test_legal_blas.py",
+    "trueband/test_pytest_plugin.py",
+    "recordings/test_page.py",
+    "trueband/test_bench_command.py",
+    "golden/test_witnesses.py",
+    "trueband/test_faults_command.py",
+    "gpu/test_sanitizer.py",
+    "reference/test_gradients.py",
+    "docs/test_examples.py",
+)
 NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
 NEEDS_TORCH = "needs_torch(version): a test of what an older torch, of those that the package allows, cannot do"
 

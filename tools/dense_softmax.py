@@ -14,10 +14,23 @@ from trueband.properties.candidate.target import Target
 
 
 def attention(  # type: ignore[no-untyped-def]
-    query, key, value, *, window, attention_mask=None, global_attention_mask=None, query_global=None, key_global=None,
-    value_global=None, dilation=1, causal=False, scale=None, head_mask=None, product=torch.matmul,
+    query,
+    key,
+    value,
+    *,
+    window,
+    attention_mask=None,
+    global_attention_mask=None,
+    query_global=None,
+    key_global=None,
+    value_global=None,
+    dilation=1,
+    causal=False,
+    scale=None,
+    head_mask=None,
+    product=torch.matmul,
     log_sum=torch.logsumexp,
-):  # fmt: skip
+):
     """(b, h, n, d): the contract's operator. `product` (of matrices) and `log_sum` are for `machine_like.py`."""
     batch, heads, tokens, size = query.shape
     wide = torch.promote_types(query.dtype, torch.float32)

@@ -30,14 +30,22 @@ PLANS, NEEDED, PUBLISHERS, LICENSES = (
 )
 STATED = "stated by the publisher's test"
 RENAMED = {
-    "token_ids": "input_ids", "padding_mask": "attention_mask", "encoder_token_ids": "input_ids",
-    "encoder_padding_mask": "attention_mask", "decoder_token_ids": "decoder_input_ids",
+    "token_ids": "input_ids",
+    "padding_mask": "attention_mask",
+    "encoder_token_ids": "input_ids",
+    "encoder_padding_mask": "attention_mask",
+    "decoder_token_ids": "decoder_input_ids",
     "decoder_padding_mask": "decoder_attention_mask",
-}  # fmt: skip
+}
 ARGUMENTS = {
-    "input_ids", "attention_mask", "global_attention_mask", "decoder_input_ids", "decoder_attention_mask", "labels",
+    "input_ids",
+    "attention_mask",
+    "global_attention_mask",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+    "labels",
     "token_type_ids",
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -101,7 +109,12 @@ def of_first_list(entry: Mapping[str, Any], tensors: Mapping[str, Any], repeated
         details = {"longest": 15, "contexts": [pair[1] for pair in entry["inputs"]["qa"]]}
     repository = entry["source_repo"]
     return make(
-        name, plan, expected, texts, inputs, details,
+        name,
+        plan,
+        expected,
+        texts,
+        inputs,
+        details,
         kind=entry["kind"],
         claim=f"{entry['output']} {entry['slice']} of {entry['checkpoint']}",
         checkpoint=plan.get("checkpoint", entry["checkpoint"]),
@@ -114,7 +127,7 @@ def of_first_list(entry: Mapping[str, Any], tensors: Mapping[str, Any], repeated
         license=LICENSES[repository],
         also_in=[*entry["also_in"], *repeated.get(name, [])],
         note=" ".join(filter(None, [entry["note"], plan.get("more_note")])),
-    )  # fmt: skip
+    )
 
 
 def make(
@@ -123,10 +136,17 @@ def make(
     if told["slice"] in ("[:]", "scalar") or (told["slice"] or "")[:1] not in ("[", "."):
         told["slice"] = None
     metadata = Metadata(
-        id=name, run=plan.get("run", "checkpoint"), inputs=inputs, expected=texts, details=details,
-        conversion=plan.get("conversion"), cannot_run=plan.get("cannot_run"), generator=f"trueband {__version__}",
-        inputs_sha256=inputs_sha256(inputs, {}), **told,
-    )  # fmt: skip
+        id=name,
+        run=plan.get("run", "checkpoint"),
+        inputs=inputs,
+        expected=texts,
+        details=details,
+        conversion=plan.get("conversion"),
+        cannot_run=plan.get("cannot_run"),
+        generator=f"trueband {__version__}",
+        inputs_sha256=inputs_sha256(inputs, {}),
+        **told,
+    )
     return Golden(metadata, {} if expected is None else {"expected": np.asarray(expected)})
 
 
@@ -221,7 +241,12 @@ def of_second_list(name: str, plan: Mapping[str, Any], entry: Mapping[str, Any])
     commit = plan.get("commit", source.get("commit"))
     repository = source["repository"]
     return make(
-        name, plan, expected, texts, inputs, dict(plan.get("details", {})),
+        name,
+        plan,
+        expected,
+        texts,
+        inputs,
+        dict(plan.get("details", {})),
         kind=plan.get("kind", "published"),
         claim=plan.get("claim", f"{entry['what']} of {plan.get('checkpoint', entry['checkpoint'])}"),
         checkpoint=plan.get("checkpoint", entry["checkpoint"]),
@@ -233,7 +258,7 @@ def of_second_list(name: str, plan: Mapping[str, Any], entry: Mapping[str, Any])
         source=Source(source["publisher"], repository, plan["path"], commit),
         license=plan.get("license") or LICENSES[repository],
         note=" ".join(filter(None, [plan.get("note"), entry.get("note")])),
-    )  # fmt: skip
+    )
 
 
 def needed_values(plan: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[Any, list[str] | None]:

@@ -67,13 +67,21 @@ def by_torch(dtype: str) -> Iterator[Verdict]:
             )
             old = torch.from_numpy(c)
             yield judged(left[0] @ right[0], a[0], b[0], 1, 0, nothing, "mm")
-            yield judged(torch.addmm(old[0], left[0], right[0], alpha=-0.5, beta=0.75), a[0], b[0], -0.5, 0.75, c[0],
-                         "addmm")  # fmt: skip
+            yield judged(
+                torch.addmm(old[0], left[0], right[0], alpha=-0.5, beta=0.75), a[0], b[0], -0.5, 0.75, c[0], "addmm"
+            )
             yield judged(left @ right, a, b, 1, 0, nothing, "bmm")
             yield judged(torch.baddbmm(old, left, right, alpha=2, beta=-1), a, b, 2, -1, c, "baddbmm")
             yield judged(left[0] @ right[0, :, 0], a[0], b[0, :, 0], 1, 0, nothing, "mv")
-            yield judged(torch.addmv(old[0, :, 0], left[0], right[0, :, 0], alpha=3, beta=0.5), a[0], b[0, :, 0], 3,
-                         0.5, c[0, :, 0], "addmv")  # fmt: skip
+            yield judged(
+                torch.addmv(old[0, :, 0], left[0], right[0, :, 0], alpha=3, beta=0.5),
+                a[0],
+                b[0, :, 0],
+                3,
+                0.5,
+                c[0, :, 0],
+                "addmv",
+            )
             yield judged(torch.dot(left[0, 0], right[0, :, 0]), a[0, 0], b[0, :, 0], 1, 0, nothing, "dot")
 
 
@@ -106,8 +114,22 @@ def by_name(dtype: str) -> Iterator[Verdict]:
         if beta == 0:
             given_c[...] = np.nan
         lda, ldb, ldc = (each.strides[0] // each.itemsize for each in (given_a, given_b, given_c))
-        call(f"{letter}gemm_", b"NT"[turn_a : turn_a + 1], b"NT"[turn_b : turn_b + 1], m, n, k, real(alpha), given_a,
-             lda, given_b, ldb, real(beta), given_c, ldc)  # fmt: skip
+        call(
+            f"{letter}gemm_",
+            b"NT"[turn_a : turn_a + 1],
+            b"NT"[turn_b : turn_b + 1],
+            m,
+            n,
+            k,
+            real(alpha),
+            given_a,
+            lda,
+            given_b,
+            ldb,
+            real(beta),
+            given_c,
+            ldc,
+        )
         what = f"gemm with alpha {alpha}, beta {beta} of {k} products"
         yield judged(given_c.T, a, b, alpha, beta, c, what)
         yield _untouched(given_c, what)
@@ -122,8 +144,20 @@ def by_name(dtype: str) -> Iterator[Verdict]:
             given_a[...] = given_x[...] = np.nan
         if beta == 0:
             given_y[...] = np.nan
-        call(f"{letter}gemv_", b"NT"[turn : turn + 1], m, n, real(alpha), given_a, m + 1, given_x, step_x, real(beta),
-             given_y, step_y)  # fmt: skip
+        call(
+            f"{letter}gemv_",
+            b"NT"[turn : turn + 1],
+            m,
+            n,
+            real(alpha),
+            given_a,
+            m + 1,
+            given_x,
+            step_x,
+            real(beta),
+            given_y,
+            step_y,
+        )
         what = f"gemv with alpha {alpha}, beta {beta}, steps {step_x} and {step_y}"
         yield judged(_taken(given_y, step_y), a.T if turn else a, x, alpha, beta, y, what)
         if turn == 0 and alpha and beta:
@@ -153,17 +187,32 @@ def by_batch(dtype: str) -> Iterator[Verdict]:
         def given(each: Array, turn: int, layout: int = layout) -> Array:
             return within(each.copy() if (turn == NO_TRANS) == (layout == ROW_MAJOR) else each.T.copy(), 3)
 
-        memory = [[given(each, turn) for each in every]
-                  for every, turn in ((all_a, turn_a), (all_b, turn_b), (all_c, NO_TRANS))]  # fmt: skip
+        memory = [
+            [given(each, turn) for each in every]
+            for every, turn in ((all_a, turn_a), (all_b, turn_b), (all_c, NO_TRANS))
+        ]
         pointers = [(ctypes.c_void_p * len(groups))(*(each.ctypes.data for each in every)) for every in memory]
         leading = [[every[groups.index(group)].strides[0] // every[0].itemsize for group in (0, 1)] for every in memory]
         ints = ctypes.c_int * 2
         m, k, n = (ints(*each) for each in zip(*shapes, strict=True))
         function(
-            layout, ints(turn_a, turn_a), ints(turn_b, turn_b), m, n, k, (real * 2)(*alphas), pointers[0],
-            ints(*leading[0]), pointers[1], ints(*leading[1]), (real * 2)(*betas), pointers[2], ints(*leading[2]), 2,
+            layout,
+            ints(turn_a, turn_a),
+            ints(turn_b, turn_b),
+            m,
+            n,
+            k,
+            (real * 2)(*alphas),
+            pointers[0],
+            ints(*leading[0]),
+            pointers[1],
+            ints(*leading[1]),
+            (real * 2)(*betas),
+            pointers[2],
+            ints(*leading[2]),
+            2,
             ints(*sizes),
-        )  # fmt: skip
+        )
         for group, a, b, c, got in zip(groups, all_a, all_b, all_c, memory[2], strict=True):
             got = got if layout == ROW_MAJOR else got.T
             yield judged(got, a, b, alphas[group], betas[group], c, f"gemm_batch {layout} {turn_a} {turn_b}")
@@ -174,8 +223,12 @@ def of_infinities(dtype: str) -> Iterator[Verdict]:
     a = torch.zeros(6, 40, dtype=getattr(torch, dtype))
     b = torch.full((40, 6), torch.inf, dtype=a.dtype)
     a[0] = 1
-    for what, got in (("mm", a @ b), ("mv", (a @ b[:, 0])[:, None]), ("dot", torch.dot(a[1], b[:, 0])[None, None]),
-                      ("bmm", torch.stack([a, a]) @ torch.stack([b, b]))):  # fmt: skip
+    for what, got in (
+        ("mm", a @ b),
+        ("mv", (a @ b[:, 0])[:, None]),
+        ("dot", torch.dot(a[1], b[:, 0])[None, None]),
+        ("bmm", torch.stack([a, a]) @ torch.stack([b, b])),
+    ):
         plain = got.numpy()
         right = np.isnan(plain)
         if what != "dot":
@@ -266,12 +319,16 @@ def main() -> None:
         calls[each.what] += now - before
         before = now
     verdicts += [each for dtype in LETTERS for part in (of_infinities, by_name, by_batch) for each in part(dtype)]
-    print(json.dumps({
-        "calls": calls,
-        "judged": len(verdicts),
-        "wrong": [str(each) for each in verdicts if not each.passed],
-        "moves": {name: found for dtype in LETTERS for name, found in moves(dtype).items()},
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "calls": calls,
+                "judged": len(verdicts),
+                "wrong": [str(each) for each in verdicts if not each.passed],
+                "moves": {name: found for dtype in LETTERS for name, found in moves(dtype).items()},
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -48,8 +48,12 @@ OWN = ("chunked", f"{HERE / 'dense_softmax.py'}:undeclared")
 CALL = "call"
 # What compares numbers of two runs, or with another library's.
 TESTS = (
-    "optimized", "reference/models", "golden", "properties/bounds/test_bounds.py", "trueband/test_adapters.py",
-)  # fmt: skip
+    "optimized",
+    "reference/models",
+    "golden",
+    "properties/bounds/test_bounds.py",
+    "trueband/test_adapters.py",
+)
 
 
 @dataclass(frozen=True)
@@ -332,8 +336,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the matrix; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--tier", choices=TIERS, default="nightly", help="ci: the rows that have ever found something, with few cases; "
-        "nightly: all, with those of `trueband check` (default)")  # fmt: skip
+    add(
+        "--tier",
+        choices=TIERS,
+        default="nightly",
+        help="ci: the rows that have ever found something, with few cases; "
+        "nightly: all, with those of `trueband check` (default)",
+    )
     add("--rows", nargs="+", metavar="NAME", help=f"some of: {', '.join(ROWS)} (default: those of the tier)")
     add("--columns", nargs="+", metavar="NAME", help=f"some of: {', '.join(COLUMNS)} (default: those of the tier)")
     add("--cases", type=int, metavar="N", help="random cases for each dtype, of operator and models")

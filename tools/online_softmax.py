@@ -14,9 +14,21 @@ KEYS = 7  # of a block: no divisor of the usual lengths
 
 
 def attention(  # type: ignore[no-untyped-def]
-    query, key, value, *, window, attention_mask=None, global_attention_mask=None, query_global=None, key_global=None,
-    value_global=None, dilation=1, causal=False, scale=None, head_mask=None,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    *,
+    window,
+    attention_mask=None,
+    global_attention_mask=None,
+    query_global=None,
+    key_global=None,
+    value_global=None,
+    dilation=1,
+    causal=False,
+    scale=None,
+    head_mask=None,
+):
     """(b, h, n, d): the contract's operator."""
     batch, heads, tokens, size = query.shape
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
@@ -30,8 +42,10 @@ def attention(  # type: ignore[no-untyped-def]
         """Wide, with zeros where a token is masked, whatever stood there."""
         return torch.where(real[:, None, :, None], tensor.to(wide), torch.zeros((), dtype=wide, device=query.device))
 
-    far = [own if other is None else other for own, other in
-           ((query, query_global), (key, key_global), (value, value_global))]  # fmt: skip
+    far = [
+        own if other is None else other
+        for own, other in ((query, query_global), (key, key_global), (value, value_global))
+    ]
     position = torch.arange(tokens, device=query.device)
 
     def near_keys(first, last):  # type: ignore[no-untyped-def]

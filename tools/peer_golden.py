@@ -15,11 +15,21 @@ def golden_of(name: str, told: dict[str, Any], arrays: dict[str, np.ndarray], wh
     version = told["transformers"]
     return Golden(
         Metadata(
-            id=name, kind="peer", claim=f"transformers {version}: {told['what']}", checkpoint=None, run="peer",
-            model_class=told["class"], inputs=recipe, output="hidden states, logits, loss", dtype="float64",
+            id=name,
+            kind="peer",
+            claim=f"transformers {version}: {told['what']}",
+            checkpoint=None,
+            run="peer",
+            model_class=told["class"],
+            inputs=recipe,
+            output="hidden states, logits, loss",
+            dtype="float64",
             source=Source("transformers, recorded here", "huggingface/transformers", None, f"v{version}"),
-            license="Apache-2.0; numbers only", generator="tools/record_peer.py", inputs_sha256=sha256, why=why,
+            license="Apache-2.0; numbers only",
+            generator="tools/record_peer.py",
+            inputs_sha256=sha256,
+            why=why,
             details=told,
         ),
         arrays,
-    )  # fmt: skip
+    )

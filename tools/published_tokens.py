@@ -22,25 +22,70 @@ def token_goldens(lists: Mapping[str, Any], version: str) -> list[Golden]:
     hub = "tests/models/xlm_roberta/test_modeling_xlm_roberta.py"
     folder = "packages/transformers/tests/models"
     made = [
-        ("xlmr_token_ids_transformers", XLMR_BASE, xlmr["cases"][5:6], True,
-         Source("Hugging Face", "huggingface/transformers", hub), "Apache-2.0", ""),
-        ("xlmr_token_ids_comet", XLMR_BASE, xlmr["cases"][6:], True, comet, "Apache-2.0",
-         "The source's pairs, split at </s></s>."),
-        ("xlmr_token_ids_js_bge", "BAAI/bge-reranker-base", bge, True,
-         Source("Hugging Face", JS, f"{folder}/xlm_roberta/test_tokenization_xlm_roberta.js", commit), "Apache-2.0",
-         "Keeps a final space as a token (id 6)."),
-        ("xlmr_token_ids_js_mpnet", "sentence-transformers/paraphrase-multilingual-mpnet-base-v2", mpnet, True,
-         Source("Hugging Face", JS, f"{folder}/xlm_roberta/test_tokenization_xlm_roberta.js", commit), "Apache-2.0",
-         "Drops final spaces."),
-        ("roberta_token_ids_fairseq", ROBERTA_BASE, roberta["cases"], True,
-         Source("Facebook AI", "facebookresearch/fairseq", "examples/roberta/README.md"), "MIT",
-         "The second and the third are of tests of huggingface/transformers."),
-        ("roberta_token_ids_llama_cpp", ROBERTA_BASE, roberta["llama_cpp_no_specials"], False,
-         Source("ggml", "ggml-org/llama.cpp", "models/ggml-vocab-roberta-bpe.gguf.out"), "MIT", ""),
-        ("roberta_token_ids_js", "sentence-transformers/all-distilroberta-v1",
-         [case[1:] for case in roberta["transformers_js"]["cases"]], True,
-         Source("Hugging Face", JS, f"{folder}/roberta/test_tokenization_roberta.js", commit), "Apache-2.0", ""),
-    ]  # fmt: skip
+        (
+            "xlmr_token_ids_transformers",
+            XLMR_BASE,
+            xlmr["cases"][5:6],
+            True,
+            Source("Hugging Face", "huggingface/transformers", hub),
+            "Apache-2.0",
+            "",
+        ),
+        (
+            "xlmr_token_ids_comet",
+            XLMR_BASE,
+            xlmr["cases"][6:],
+            True,
+            comet,
+            "Apache-2.0",
+            "The source's pairs, split at </s></s>.",
+        ),
+        (
+            "xlmr_token_ids_js_bge",
+            "BAAI/bge-reranker-base",
+            bge,
+            True,
+            Source("Hugging Face", JS, f"{folder}/xlm_roberta/test_tokenization_xlm_roberta.js", commit),
+            "Apache-2.0",
+            "Keeps a final space as a token (id 6).",
+        ),
+        (
+            "xlmr_token_ids_js_mpnet",
+            "sentence-transformers/paraphrase-multilingual-mpnet-base-v2",
+            mpnet,
+            True,
+            Source("Hugging Face", JS, f"{folder}/xlm_roberta/test_tokenization_xlm_roberta.js", commit),
+            "Apache-2.0",
+            "Drops final spaces.",
+        ),
+        (
+            "roberta_token_ids_fairseq",
+            ROBERTA_BASE,
+            roberta["cases"],
+            True,
+            Source("Facebook AI", "facebookresearch/fairseq", "examples/roberta/README.md"),
+            "MIT",
+            "The second and the third are of tests of huggingface/transformers.",
+        ),
+        (
+            "roberta_token_ids_llama_cpp",
+            ROBERTA_BASE,
+            roberta["llama_cpp_no_specials"],
+            False,
+            Source("ggml", "ggml-org/llama.cpp", "models/ggml-vocab-roberta-bpe.gguf.out"),
+            "MIT",
+            "",
+        ),
+        (
+            "roberta_token_ids_js",
+            "sentence-transformers/all-distilroberta-v1",
+            [case[1:] for case in roberta["transformers_js"]["cases"]],
+            True,
+            Source("Hugging Face", JS, f"{folder}/roberta/test_tokenization_roberta.js", commit),
+            "Apache-2.0",
+            "",
+        ),
+    ]
     return [_golden(*each, version) for each in made]
 
 
@@ -49,9 +94,20 @@ def _golden(
 ) -> Golden:
     inputs = {"input_ids": {"texts": [text for text, _ in cases], "special": special}}
     metadata = Metadata(
-        id=name, kind="published", claim=f"token ids of {len(cases)} texts", checkpoint=checkpoint, run="token_ids",
-        model_class=None, inputs=inputs, output="token ids", dtype="int64", source=source, license=license,
-        generator=f"trueband {version}", inputs_sha256=inputs_sha256(inputs, {}),
-        expected=[" ".join(map(str, ids)) for _, ids in cases], note=note,
-    )  # fmt: skip
+        id=name,
+        kind="published",
+        claim=f"token ids of {len(cases)} texts",
+        checkpoint=checkpoint,
+        run="token_ids",
+        model_class=None,
+        inputs=inputs,
+        output="token ids",
+        dtype="int64",
+        source=source,
+        license=license,
+        generator=f"trueband {version}",
+        inputs_sha256=inputs_sha256(inputs, {}),
+        expected=[" ".join(map(str, ids)) for _, ids in cases],
+        note=note,
+    )
     return Golden(metadata, {})

@@ -30,15 +30,32 @@ from trueband.golden.store import read_golden, write_golden
 from trueband.golden.store.store import FOLDER, write_index
 
 ROBERTA = {
-    "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24,
-    "max_position_embeddings": 20, "type_vocab_size": 1, "layer_norm_eps": 1e-5,
-}  # fmt: skip
+    "vocab_size": 30,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 24,
+    "max_position_embeddings": 20,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
 LED = {
-    "vocab_size": 30, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 20, "max_encoder_position_embeddings": 16,
-    "max_decoder_position_embeddings": 16, "attention_window": [4, 4], "pad_token_id": 1, "bos_token_id": 0,
-    "eos_token_id": 2, "decoder_start_token_id": 2,
-}  # fmt: skip
+    "vocab_size": 30,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "max_encoder_position_embeddings": 16,
+    "max_decoder_position_embeddings": 16,
+    "attention_window": [4, 4],
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+}
 HEAD_MASK = [[0.0, 1.0, 0.5, 1.0], [1.0, 0.25, 1.0, 0.0]]
 DECODER_HEAD_MASK, CROSS_HEAD_MASK = [[0.0, 1.0], [0.5, 1.0]], [[1.0, 0.5], [0.0, 1.0]]
 PRUNED = {0: [1], 1: [0, 3]}
@@ -116,37 +133,61 @@ KINDS = ("relative_key", "relative_key_query")
 # name: (what, class of the peer, configuration, further metadata, seed of the weights, recording)
 CASES_4: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
     "led_head_masks": (
-        "head masks of LED's encoder, decoder and cross-attention", "LEDForConditionalGeneration", LED, {}, 11,
+        "head masks of LED's encoder, decoder and cross-attention",
+        "LEDForConditionalGeneration",
+        LED,
+        {},
+        11,
         led_head_masks,
     ),
     "led_sequence_classification": (
-        "LED with a classification head on the last end token", "LEDForSequenceClassification",
-        LED | {"num_labels": 3}, {}, 12, led_sequence_classification,
+        "LED with a classification head on the last end token",
+        "LEDForSequenceClassification",
+        LED | {"num_labels": 3},
+        {},
+        12,
+        led_sequence_classification,
     ),
     "roberta_head_mask": ("head mask of XLM-RoBERTa", "XLMRobertaModel", ROBERTA, {}, 13, roberta_head_mask),
     "roberta_cross_head_mask": (
-        "head mask of a decoder with cross-attention", "XLMRobertaForCausalLM",
-        ROBERTA | DECODER | {"add_cross_attention": True}, {}, 14, roberta_cross_head_mask,
+        "head mask of a decoder with cross-attention",
+        "XLMRobertaForCausalLM",
+        ROBERTA | DECODER | {"add_cross_attention": True},
+        {},
+        14,
+        roberta_cross_head_mask,
     ),
     **{
         f"roberta_{kind}": (
-            f"positions of type {kind} in an encoder", "XLMRobertaModel", ROBERTA | {"position_embedding_type": kind},
-            {}, 15, lambda kind=kind: relative_encoder(kind),
+            f"positions of type {kind} in an encoder",
+            "XLMRobertaModel",
+            ROBERTA | {"position_embedding_type": kind},
+            {},
+            15,
+            lambda kind=kind: relative_encoder(kind),
         )
         for kind in KINDS
     },
     **{
         f"roberta_decoder_{kind}": (
-            f"positions of type {kind} in a decoder, with and without a cache", "XLMRobertaForCausalLM",
-            ROBERTA | DECODER | {"position_embedding_type": kind}, {}, 16, lambda kind=kind: relative_decoder(kind),
+            f"positions of type {kind} in a decoder, with and without a cache",
+            "XLMRobertaForCausalLM",
+            ROBERTA | DECODER | {"position_embedding_type": kind},
+            {},
+            16,
+            lambda kind=kind: relative_decoder(kind),
         )
         for kind in KINDS
     },
     "roberta_pruned": (
-        "heads taken out of XLM-RoBERTa", "XLMRobertaModel", ROBERTA,
-        {"heads": {str(layer): heads for layer, heads in PRUNED.items()}}, 17, pruned,
+        "heads taken out of XLM-RoBERTa",
+        "XLMRobertaModel",
+        ROBERTA,
+        {"heads": {str(layer): heads for layer, heads in PRUNED.items()}},
+        17,
+        pruned,
     ),
-}  # fmt: skip
+}
 
 LONGFORMER = ROBERTA | {"attention_window": [4, 4]}  # the peer fails for windows that differ
 GENERATION = {"max_length": 10, "num_beams": 3, "length_penalty": 2.0}
@@ -199,17 +240,27 @@ def encoder_case(
 
 
 HEADS = {
-    "MaskedLM": ("language model", {}), "SequenceClassification": ("classes of texts", {"num_labels": 3}),
-    "TokenClassification": ("classes of tokens", {"num_labels": 3}), "QuestionAnswering": ("answers", {}),
-}  # fmt: skip
+    "MaskedLM": ("language model", {}),
+    "SequenceClassification": ("classes of texts", {"num_labels": 3}),
+    "TokenClassification": ("classes of tokens", {"num_labels": 3}),
+    "QuestionAnswering": ("answers", {}),
+}
 CASES_5: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = {
     "led_language_model": (
         "LED: labels, loss, and the ids of a beam search; padding and ragged global tokens",
-        "LEDForConditionalGeneration", LED, {"generation": GENERATION}, 31, led_language_model,
+        "LEDForConditionalGeneration",
+        LED,
+        {"generation": GENERATION},
+        31,
+        led_language_model,
     ),
     "led_question_answering": (
-        "LED with a head for answers: positions and loss; padding on both sides", "LEDForQuestionAnswering", LED, {},
-        32, led_answers,
+        "LED with a head for answers: positions and loss; padding on both sides",
+        "LEDForQuestionAnswering",
+        LED,
+        {},
+        32,
+        led_answers,
     ),
     **{
         f"{family.lower()}_{head.lower()}": encoder_case(
@@ -220,10 +271,14 @@ CASES_5: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], int, Any]] = 
         )
     },
     "xlmroberta_causallm": (
-        "XLM-RoBERTa as a decoder: labels that are shifted, and their loss", "XLMRobertaForCausalLM", ROBERTA | DECODER,
-        {}, 50, lambda: encoder("XLMRobertaForCausalLM", 50, config=ROBERTA | DECODER | {"use_cache": False}),
+        "XLM-RoBERTa as a decoder: labels that are shifted, and their loss",
+        "XLMRobertaForCausalLM",
+        ROBERTA | DECODER,
+        {},
+        50,
+        lambda: encoder("XLMRobertaForCausalLM", 50, config=ROBERTA | DECODER | {"use_cache": False}),
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:

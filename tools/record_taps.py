@@ -83,28 +83,54 @@ def checkpoint_of(case: Case) -> Checkpoint:
 def cases() -> dict[str, Case]:
     return {
         "taps_sapiens_roberta": Case(
-            "every layer of a trained RoBERTa, two antibodies, one padded", "sapiens_vh", "", (), 0,
-            sapiens_texts(90, 61), None,
+            "every layer of a trained RoBERTa, two antibodies, one padded",
+            "sapiens_vh",
+            "",
+            (),
+            0,
+            sapiens_texts(90, 61),
+            None,
         ),
         "taps_sapiens_longformer": Case(
             "the same weights as a Longformer, two-sided windows 64, 32, 16, 8, ragged global tokens, padding",
-            "sapiens_vh", "longformer", (64, 32, 16, 8), 512, sapiens_texts(75, 52), [[0, 60], [0, 7, 33]],
+            "sapiens_vh",
+            "longformer",
+            (64, 32, 16, 8),
+            512,
+            sapiens_texts(75, 52),
+            [[0, 60], [0, 7, 33]],
         ),
         "taps_sapiens_longformer_narrow": Case(
-            "the same weights as a Longformer, two-sided windows 2, 6, 4, 10, no global token", "sapiens_vh",
-            "longformer", (2, 6, 4, 10), 512, sapiens_texts(121), None,
+            "the same weights as a Longformer, two-sided windows 2, 6, 4, 10, no global token",
+            "sapiens_vh",
+            "longformer",
+            (2, 6, 4, 10),
+            512,
+            sapiens_texts(121),
+            None,
         ),
         "taps_sapiens_led": Case(
             "the same weights as the encoder of an LED, two-sided windows 8, 64, 16, 32, ragged global tokens, padding",
-            "sapiens_vh", "led", (8, 64, 16, 32), 512, sapiens_texts(75, 52), [[0, 74], [1, 40, 41]],
+            "sapiens_vh",
+            "led",
+            (8, 64, 16, 32),
+            512,
+            sapiens_texts(75, 52),
+            [[0, 74], [1, 40, 41]],
             [[2], [2]],
         ),
         "taps_bart_led": Case(
             "encoder and decoder of a trained BART as an LED, two-sided window 4, three words, ragged global tokens, "
-            "padding on both sides", "bart_g2p_us", "led", (4,), 128,
-            [encode_word(word)[0].tolist() for word in WORDS], [[0], [], [0, 5]], [spoken(word) for word in WORDS],
+            "padding on both sides",
+            "bart_g2p_us",
+            "led",
+            (4,),
+            128,
+            [encode_word(word)[0].tolist() for word in WORDS],
+            [[0], [], [0, 5]],
+            [spoken(word) for word in WORDS],
         ),
-    }  # fmt: skip
+    }
 
 
 def padded(rows: list[list[int]], pad: int) -> np.ndarray:
@@ -150,16 +176,28 @@ def record(name: str, case: Case, why: list[str]) -> Golden:
     weights = {name: sha for name, sha in wheel.sha256.items() if name.endswith((".npz", "_vh.pt"))}
     return Golden(
         Metadata(
-            id=name, kind="taps", claim=case.claim, checkpoint=case.checkpoint, run=RUN,
-            model_class=model.model_class, inputs=recipe, output="taps", dtype="float64",
+            id=name,
+            kind="taps",
+            claim=case.claim,
+            checkpoint=case.checkpoint,
+            run=RUN,
+            model_class=model.model_class,
+            inputs=recipe,
+            output="taps",
+            dtype="float64",
             source=Source("trueband, from its reference"),
             license=LICENSE.format("MIT" if sapiens else "Apache-2.0"),
-            generator=f"trueband {__version__}", inputs_sha256=sha256, conversion=conversion,
-            revision=wheel.requirement, weights_sha256=weights, why=why,
-            note="tools/record_taps.py wrote it", details={"config": config, "taps": taps, "weights": "float32"},
+            generator=f"trueband {__version__}",
+            inputs_sha256=sha256,
+            conversion=conversion,
+            revision=wheel.requirement,
+            weights_sha256=weights,
+            why=why,
+            note="tools/record_taps.py wrote it",
+            details={"config": config, "taps": taps, "weights": "float32"},
         ),
         arrays,
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

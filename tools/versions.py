@@ -127,9 +127,14 @@ class Environment:
         inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         kept = {"TRITON_CACHE_DIR": str(self.folder / "triton"), "XDG_CACHE_HOME": str(self.folder / "cache")}
         done = subprocess.run(
-            command, cwd=CHECKOUT, env={**inherited, **kept}, text=True, check=False, stdout=subprocess.PIPE,
+            command,
+            cwd=CHECKOUT,
+            env={**inherited, **kept},
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        )
         with self.log.open("a", encoding="utf-8") as log:
             print("$", *command, f"\n{done.stdout}", file=log)
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()] or ["nothing was printed"]
@@ -194,8 +199,10 @@ def cells(folder: Path, name: str, pythons: Sequence[str], tests: Sequence[str])
         return ["FAILED", "-", "-"], f"expected python {ROWS[name].python}, got none: see --python"
     environment = Environment(folder, name, python)
     steps: list[Callable[[], str]] = [
-        environment.install, environment.check, lambda: environment.tests(tests or ROWS[name].tests)
-    ]  # fmt: skip
+        environment.install,
+        environment.check,
+        lambda: environment.tests(tests or ROWS[name].tests),
+    ]
     told, failures = [], []
     for column, step in zip(COLUMNS, steps, strict=True):
         try:

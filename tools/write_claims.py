@@ -58,13 +58,19 @@ def page() -> str:
     runners = [(name, "what was published is met", _argument(function)) for name, function in RUNNERS.items()]
     return "".join(
         [
-            HEAD, features, said,
-            "\n## Checks of kernels\n\n", *_table(operator, "operator"),
-            "\n## Checks of models\n\n", *_table(models, "model"),
-            "\n## Checks on published weights\n\n", *_table(golden),
-            "\n## Published outputs, by how they are computed\n\n", *_table(runners),
+            HEAD,
+            features,
+            said,
+            "\n## Checks of kernels\n\n",
+            *_table(operator, "operator"),
+            "\n## Checks of models\n\n",
+            *_table(models, "model"),
+            "\n## Checks on published weights\n\n",
+            *_table(golden),
+            "\n## Published outputs, by how they are computed\n\n",
+            *_table(runners),
         ]
-    )  # fmt: skip
+    )
 
 
 def _argument(function: Callable[..., Any]) -> str:

@@ -76,9 +76,7 @@ def run_roberta_layer(
         seen = visible_keys(keys, tokens, causal=False)
     visible = {"": visible_keys(real, tokens, config.is_decoder)}
     kept = None if head_mask is None else head_mask[kept_heads(config, name)]
-    return layer.run(
-        x, visible, encoded, seen, head_mask=kept, cross_head_mask=head_mask, relative=relative
-    )  # fmt: skip
+    return layer.run(x, visible, encoded, seen, head_mask=kept, cross_head_mask=head_mask, relative=relative)
 
 
 def relative_positions(

@@ -45,10 +45,12 @@ def head_mask_gradient_bound(arguments: Arguments, grad_output: Float, precision
         exact += sums.delta.sum(axis=ROWS)
         products += np.abs(grad_output * rows.output).sum(axis=ROWS)
         pairs += (rows.probabilities * np.abs(sums.grad_p)).sum(axis=ROWS)
-    return Bound({
-        "row sums": errors * (1 + count * u),
-        "sum": (count + 1) * u * np.maximum(products, pairs),
-        "stored products": precision.output * products,
-        "output": precision.output * np.abs(exact),
-        "underflow": np.full(heads, (count + 1) * precision.tiny_output + count * precision.tiny_accumulator),
-    })  # fmt: skip
+    return Bound(
+        {
+            "row sums": errors * (1 + count * u),
+            "sum": (count + 1) * u * np.maximum(products, pairs),
+            "stored products": precision.output * products,
+            "output": precision.output * np.abs(exact),
+            "underflow": np.full(heads, (count + 1) * precision.tiny_output + count * precision.tiny_accumulator),
+        }
+    )

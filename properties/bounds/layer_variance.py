@@ -69,9 +69,12 @@ def _led_encoder_attention(name: str) -> AttentionParts:
 
 _LED_FEED_FORWARD = ("fc1", "fc2", "final_layer_norm")
 ROBERTA = Parts(
-    _roberta_attention("attention"), "intermediate.dense", "output.dense", "output.LayerNorm",
+    _roberta_attention("attention"),
+    "intermediate.dense",
+    "output.dense",
+    "output.LayerNorm",
     _roberta_attention("crossattention"),
-)  # fmt: skip
+)
 LED_ENCODER = Parts(_led_encoder_attention("self_attn"), *_LED_FEED_FORWARD)
 LED_DECODER = Parts(_led_decoder_attention("self_attn"), *_LED_FEED_FORWARD, _led_decoder_attention("encoder_attn"))
 

@@ -56,10 +56,16 @@ def roberta_moments(
     found = {"hidden_states.0": x}
     for i, weights in enumerate(head_masks):
         layer = run_roberta_layer(
-            state, f"{prefix}encoder.layer.{i}", config, x, attention_mask, precision,
-            head_mask=None if head_mask is None else weights, encoder_hidden_states=encoder_hidden_states,
+            state,
+            f"{prefix}encoder.layer.{i}",
+            config,
+            x,
+            attention_mask,
+            precision,
+            head_mask=None if head_mask is None else weights,
+            encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
-        )  # fmt: skip
+        )
         x = layer.output
         found |= {f"hidden_states.{i + 1}": x, f"attentions.{i}": layer.attention.probabilities()}
         if layer.cross_attention is not None:
@@ -86,9 +92,15 @@ def longformer_moments(
     for i, weights in enumerate(head_masks):
         window, masks = config.window(i), (attention_mask, global_attention_mask)
         layer = run_longformer_layer(
-            state, f"{prefix}encoder.layer.{i}", config, x, window, *masks, precision,
+            state,
+            f"{prefix}encoder.layer.{i}",
+            config,
+            x,
+            window,
+            *masks,
+            precision,
             head_mask=None if head_mask is None else weights,
-        )  # fmt: skip
+        )
         x = layer.output
         found |= {f"hidden_states.{i + 1}": x} | compact_moments(layer, i, window, *masks)
     return found | {"last_hidden_state": x}
@@ -114,9 +126,13 @@ def led_encoder_moments(
     found = {"hidden_states.0": x}
     for i, weights in enumerate(head_masks):
         layer = run_led_encoder_layer(
-            Layer(state, f"{prefix}encoder.layers.{i}", heads, precision), x, config.window(i), real, flagged,
+            Layer(state, f"{prefix}encoder.layers.{i}", heads, precision),
+            x,
+            config.window(i),
+            real,
+            flagged,
             head_mask=None if head_mask is None else weights,
-        )  # fmt: skip
+        )
         x = layer.output
         found |= {f"hidden_states.{i + 1}": x} | compact_moments(layer, i, config.window(i), real, flagged)
     return found | {"last_hidden_state": x}
@@ -145,10 +161,14 @@ def led_decoder_moments(
     found = {"hidden_states.0": x}
     for i in range(layers):
         layer = run_led_decoder_layer(
-            Layer(state, f"{prefix}decoder.layers.{i}", heads, precision), x, keys, real, seen,
+            Layer(state, f"{prefix}decoder.layers.{i}", heads, precision),
+            x,
+            keys,
+            real,
+            seen,
             head_mask=None if head_mask is None else own_masks[i],
             cross_attn_head_mask=None if cross_attn_head_mask is None else cross_masks[i],
-        )  # fmt: skip
+        )
         x = layer.output
         assert layer.cross_attention is not None
         found |= {
@@ -180,14 +200,27 @@ def led_moments(
     encoder_precision: of an encoder that is computed in another one.
     """
     encoder = led_encoder_moments(
-        state, config, input_ids, encoder_precision or precision, attention_mask=attention_mask,
-        global_attention_mask=global_attention_mask, head_mask=head_mask, prefix=prefix,
-    )  # fmt: skip
+        state,
+        config,
+        input_ids,
+        encoder_precision or precision,
+        attention_mask=attention_mask,
+        global_attention_mask=global_attention_mask,
+        head_mask=head_mask,
+        prefix=prefix,
+    )
     decoder = led_decoder_moments(
-        state, config, decoder_input_ids, precision, encoder_hidden_states=encoder["last_hidden_state"],
-        attention_mask=decoder_attention_mask, encoder_attention_mask=attention_mask, head_mask=decoder_head_mask,
-        cross_attn_head_mask=cross_attn_head_mask, prefix=prefix,
-    )  # fmt: skip
+        state,
+        config,
+        decoder_input_ids,
+        precision,
+        encoder_hidden_states=encoder["last_hidden_state"],
+        attention_mask=decoder_attention_mask,
+        encoder_attention_mask=attention_mask,
+        head_mask=decoder_head_mask,
+        cross_attn_head_mask=cross_attn_head_mask,
+        prefix=prefix,
+    )
     return {f"encoder_{name}": moments for name, moments in encoder.items()} | whole_model_names(decoder)
 
 

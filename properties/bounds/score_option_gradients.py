@@ -60,9 +60,11 @@ def _summed(
 ) -> Bound:
     """Of a sum over all rows (and keys) of a head, of so many terms."""
     u = precision.accumulator
-    return Bound({
-        "score gradient": (1 + terms * u) * error.sum(axis=ROWS),
-        "sum": (terms + more) * u * size.sum(axis=ROWS),
-        "output": precision.output * result,
-        "underflow": lost + (terms + 1) * precision.tiny_output + terms * precision.tiny_accumulator,
-    })  # fmt: skip
+    return Bound(
+        {
+            "score gradient": (1 + terms * u) * error.sum(axis=ROWS),
+            "sum": (terms + more) * u * size.sum(axis=ROWS),
+            "output": precision.output * result,
+            "underflow": lost + (terms + 1) * precision.tiny_output + terms * precision.tiny_accumulator,
+        }
+    )

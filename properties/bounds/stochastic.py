@@ -234,9 +234,20 @@ def _eight(y: Float, *_: Float) -> Float:
 
 
 ROUNDED: dict[Any, Callable[..., Float]] = {
-    np.add: _once, np.subtract: _once, np.multiply: _once, np.true_divide: _once, np.power: _once, np.square: _once,
-    np.sqrt: _once, np.matmul: _matmul, np.exp: _exp, np.log: _eight, np.log1p: _eight, np.tanh: _eight, ERF: _eight,
-}  # fmt: skip
+    np.add: _once,
+    np.subtract: _once,
+    np.multiply: _once,
+    np.true_divide: _once,
+    np.power: _once,
+    np.square: _once,
+    np.sqrt: _once,
+    np.matmul: _matmul,
+    np.exp: _exp,
+    np.log: _eight,
+    np.log1p: _eight,
+    np.tanh: _eight,
+    ERF: _eight,
+}
 STORED = (np.exp, np.tanh, ERF)  # of what comes from products
 EXACT = (np.negative, np.absolute, np.maximum)
 COMPARED = (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isfinite)

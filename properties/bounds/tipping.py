@@ -37,9 +37,9 @@ def gradients_may_tip(arguments: Arguments, grad_output: Float, precision: Preci
     weight = float(least_weights(a).min())
     grad = _least(grad_output * a.head_mask[:, None, None])
     grad_scores = u**2 * weight**2 * grad * min(_least(a.value), _least(a.value_global))
-    of_query, of_key = (abs(a.scale) * min(_least(one), _least(two)) for one, two in (
-        (a.key, a.key_global), (a.query, a.query_global)
-    ))  # fmt: skip
+    of_query, of_key = (
+        abs(a.scale) * min(_least(one), _least(two)) for one, two in ((a.key, a.key_global), (a.query, a.query_global))
+    )
     narrow = grad_scores * u < precision.tiny_stored
     least = precision.tiny_accumulator / u**2
     return {

@@ -68,9 +68,11 @@ class Family:
 
 
 _TASKS = {
-    "sequence": "SequenceClassification", "token": "TokenClassification", "choice": "MultipleChoice",
+    "sequence": "SequenceClassification",
+    "token": "TokenClassification",
+    "choice": "MultipleChoice",
     "qa": "QuestionAnswering",
-}  # fmt: skip
+}
 # RoBERTa computes the same as XLM-RoBERTa.
 FAMILIES: dict[str, Family] = {
     family.name: family

@@ -62,9 +62,16 @@ class _EncoderConfig(_Config):
 
     def __post_init__(self) -> None:
         _check_sizes(
-            self, "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-            "max_position_embeddings", "type_vocab_size", "num_labels",
-        )  # fmt: skip
+            self,
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+            "num_labels",
+        )
         _check_padding(self.pad_token_id, self.vocab_size)
         if self.max_position_embeddings <= self.pad_token_id:
             raise ValueError(
@@ -199,10 +206,19 @@ class LEDConfig(_Config):
 
     def __post_init__(self) -> None:
         _check_sizes(
-            self, "vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads",
-            "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim", "max_encoder_position_embeddings",
-            "max_decoder_position_embeddings", "num_labels",
-        )  # fmt: skip
+            self,
+            "vocab_size",
+            "d_model",
+            "encoder_layers",
+            "decoder_layers",
+            "encoder_attention_heads",
+            "decoder_attention_heads",
+            "encoder_ffn_dim",
+            "decoder_ffn_dim",
+            "max_encoder_position_embeddings",
+            "max_decoder_position_embeddings",
+            "num_labels",
+        )
         _check_padding(self.pad_token_id, self.vocab_size)
         _check_multiple("d_model", self.d_model, "encoder_attention_heads", self.encoder_attention_heads)
         _check_multiple("d_model", self.d_model, "decoder_attention_heads", self.decoder_attention_heads)

@@ -159,9 +159,21 @@ def _run_child(mutant: Mutant, rounds: list[list[str]], writing: int) -> None:
     told = SURVIVED
     for tests in rounds:
         first = _First()
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-n", "0",
-                     "-W", "ignore::pytest.PytestAssertRewriteWarning", "--rootdir", str(ROOT), "-c",
-                     str(ROOT / "pyproject.toml"), *(str(ROOT / test) for test in tests)]  # fmt: skip
+        arguments = [
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            "--rootdir",
+            str(ROOT),
+            "-c",
+            str(ROOT / "pyproject.toml"),
+            *(str(ROOT / test) for test in tests),
+        ]
         if pytest.main(arguments, plugins=[first]) != 0:
             told = f"{KILLED} {first.failed or 'pytest'}"
             break
@@ -214,9 +226,13 @@ def run(files: list[str], report: Path, part: str, again: bool = False) -> None:
                 start = time.monotonic()
                 outcome, test = try_mutant(mutant, rounds)
                 row = {
-                    "key": mutant.key, **mutant.to_dict(), "digest": digest, "outcome": outcome, "test": test,
+                    "key": mutant.key,
+                    **mutant.to_dict(),
+                    "digest": digest,
+                    "outcome": outcome,
+                    "test": test,
                     "seconds": round(time.monotonic() - start, 1),
-                }  # fmt: skip
+                }
                 out.write(json.dumps(row) + "\n")
                 out.flush()
                 if outcome == SURVIVED:

@@ -179,10 +179,17 @@ def batch() -> Batch:
 
 
 LED_SIZES: dict[str, Any] = {
-    "vocab_size": 40, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 24, "max_encoder_position_embeddings": 64,
+    "vocab_size": 40,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 24,
+    "max_encoder_position_embeddings": 64,
     "max_decoder_position_embeddings": 48,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")

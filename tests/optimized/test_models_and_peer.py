@@ -62,9 +62,15 @@ def test_xlm_roberta(small: dict[str, Any], randomize: Fill, state_of: Any, batc
 @pytest.mark.parametrize("with_global", [False, True], ids=["local", "global"])
 @pytest.mark.parametrize("window", [4, 6, 40])
 def test_longformer(
-    small: dict[str, Any], randomize: Fill, state_of: Any, batch: Any, same: Any, flat: Any, window: int,
+    small: dict[str, Any],
+    randomize: Fill,
+    state_of: Any,
+    batch: Any,
+    same: Any,
+    flat: Any,
+    window: int,
     with_global: bool,
-) -> None:  # fmt: skip
+) -> None:
     config = LongformerConfig(**small, attention_window=window)
     peer = randomize(
         transformers.LongformerForMaskedLM(transformers.LongformerConfig(**small, attention_window=[window] * 2))

@@ -68,9 +68,7 @@ EXAMPLES = {
     "causal": draw("causal", 5, (1, 2, 7, 2), window=3, causal=True),
     "dilation": draw("dilation", 6, (1, 1, 8, 2), window=2, dilation=2),
     "dilation of each head": draw("dilations", 7, (1, 3, 8, 2), window=2, dilation=(1, 2, 3)),
-    "padding": draw(
-        "padding", 8, (3, 1, 6, 2), window=2, attention_mask=flags("xxxxxx", "xxxx..", "..xx.x")
-    ),
+    "padding": draw("padding", 8, (3, 1, 6, 2), window=2, attention_mask=flags("xxxxxx", "xxxx..", "..xx.x")),
     "globals": draw("globals", 9, (2, 1, 7, 2), window=1, global_attention_mask=flags("x..x...", ".......")),
     "globals inside the window": draw("near", 10, (1, 1, 6, 2), window=3, global_attention_mask=flags(".xx...")),
     "globals without inputs of their own": draw(
@@ -86,8 +84,15 @@ EXAMPLES = {
     "scale": draw("scale", 15, (1, 1, 6, 2), window=2, scale=-1.7),
     "a fully masked sequence": draw("masked", 16, (2, 1, 4, 2), window=1, attention_mask=flags("....", "xxx.")),
     "everything at once": draw(
-        "everything", 17, (2, 2, 8, 3), window=1, dilation=[2, 1], head_mask=np.array([0.5, -2.0]), scale=0.4,
-        attention_mask=flags("xxxxxx..", ".xxxxxxx"), global_attention_mask=flags("x......x", "x..xx..."),
+        "everything",
+        17,
+        (2, 2, 8, 3),
+        window=1,
+        dilation=[2, 1],
+        head_mask=np.array([0.5, -2.0]),
+        scale=0.4,
+        attention_mask=flags("xxxxxx..", ".xxxxxxx"),
+        global_attention_mask=flags("x......x", "x..xx..."),
     ),
     "grouped heads": draw("grouped", 18, (1, 4, 3, 2), separate=False, key_heads=2, window=1, causal=True),
     "one head of keys and globals": draw(
@@ -102,25 +107,57 @@ EXAMPLES = {
     ),
     "more queries than keys": draw("more", 25, (1, 1, 6, 2), separate=False, keys=3, window=(1, 1), offset=-2),
     "an offset for each sequence": draw(
-        "offsets", 26, (3, 1, 2, 2), separate=False, keys=4, window=1, causal=True, dilation=2,
-        offset=np.array([2, -1, 4])
+        "offsets",
+        26,
+        (3, 1, 2, 2),
+        separate=False,
+        keys=4,
+        window=1,
+        causal=True,
+        dilation=2,
+        offset=np.array([2, -1, 4]),
     ),
     "segments": draw(
-        "segments", 27, (2, 1, 5, 2), separate=False, window=(2, 1),
-        segments=np.array([[0, 0, 7, 7, 7], [3, 1, 1, 3, 3]]), attention_mask=flags("xxxx.", "xxxxx")
+        "segments",
+        27,
+        (2, 1, 5, 2),
+        separate=False,
+        window=(2, 1),
+        segments=np.array([[0, 0, 7, 7, 7], [3, 1, 1, 3, 3]]),
+        attention_mask=flags("xxxx.", "xxxxx"),
     ),
     "segments, later queries": draw(
-        "later", 28, (1, 1, 2, 2), separate=False, keys=5, window=(None, 0), offset=2,
-        segments=np.array([[0, 1, 1, 1, 2]])
+        "later",
+        28,
+        (1, 1, 2, 2),
+        separate=False,
+        keys=5,
+        window=(None, 0),
+        offset=2,
+        segments=np.array([[0, 1, 1, 1, 2]]),
     ),
     "softcap": draw("softcap", 29, (1, 2, 4, 3), separate=False, window=2, softcap=0.7, scale=1.3, return_lse=True),
     "softcap with globals": draw(
-        "capped globals", 30, (1, 1, 4, 2), window=(1, 0), softcap=1.5, value_dim=3, return_lse=True,
-        global_attention_mask=flags(".x..")
+        "capped globals",
+        30,
+        (1, 1, 4, 2),
+        window=(1, 0),
+        softcap=1.5,
+        value_dim=3,
+        return_lse=True,
+        global_attention_mask=flags(".x.."),
     ),
     "sinks": draw(
-        "sinks", 31, (2, 2, 3, 2), separate=False, window=1, causal=True, sinks=np.array([0.3, -2.0]), return_lse=True,
-        attention_mask=flags("xxx", ".xx"), head_mask=np.array([0.5, -2.0])
+        "sinks",
+        31,
+        (2, 2, 3, 2),
+        separate=False,
+        window=1,
+        causal=True,
+        sinks=np.array([0.3, -2.0]),
+        return_lse=True,
+        attention_mask=flags("xxx", ".xx"),
+        head_mask=np.array([0.5, -2.0]),
     ),
     "slopes": draw(
         "slopes", 32, (1, 2, 4, 2), separate=False, window=(3, 1), slopes=np.array([0.5, 0.0625]), return_lse=True
@@ -129,12 +166,24 @@ EXAMPLES = {
         "lse", 33, (2, 1, 4, 2), separate=False, window=1, attention_mask=flags("xxxx", "x.x."), return_lse=True
     ),
     "all that is new": draw(
-        "new", 34, (2, 4, 3, 3), separate=False, keys=4, key_heads=2, value_dim=2, window=(2, None), scale=0.9,
-        offset=np.array([1, 3]), softcap=1.1, sinks=np.array([0.2, -1.0, 2.0, 0.0]), return_lse=True,
-        slopes=np.array([0.5, 0.25, 0.0, -0.125]), attention_mask=flags("x.xx", "xxxx"),
-        head_mask=np.array([1.0, 0.5, -1.0, 2.0])
+        "new",
+        34,
+        (2, 4, 3, 3),
+        separate=False,
+        keys=4,
+        key_heads=2,
+        value_dim=2,
+        window=(2, None),
+        scale=0.9,
+        offset=np.array([1, 3]),
+        softcap=1.1,
+        sinks=np.array([0.2, -1.0, 2.0, 0.0]),
+        return_lse=True,
+        slopes=np.array([0.5, 0.25, 0.0, -0.125]),
+        attention_mask=flags("x.xx", "xxxx"),
+        head_mask=np.array([1.0, 0.5, -1.0, 2.0]),
     ),
-}  # fmt: skip
+}
 
 
 def token_of(example: Example, b: int, i: int) -> int:

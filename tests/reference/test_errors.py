@@ -252,30 +252,42 @@ def test_grad_lse_refused(what: str) -> None:
 TOGETHER: dict[str, tuple[dict[str, Any], str, str]] = {
     "causal with globals": ({"causal": True, "global_attention_mask": flags()}, "causal", "global_attention_mask"),
     "fewer queries with globals": (
-        {"query": array((2, 3, 4, 4)), "global_attention_mask": flags()}, "query", "global_attention_mask"
+        {"query": array((2, 3, 4, 4)), "global_attention_mask": flags()},
+        "query",
+        "global_attention_mask",
     ),
     "more queries with globals": (
-        {"query": array((2, 3, 6, 4)), "global_attention_mask": flags()}, "query", "global_attention_mask"
+        {"query": array((2, 3, 6, 4)), "global_attention_mask": flags()},
+        "query",
+        "global_attention_mask",
     ),
     "offset with globals": ({"offset": 1, "global_attention_mask": flags()}, "offset", "global_attention_mask"),
     "offset of one sequence with globals": (
-        {"offset": np.array([0, -1]), "global_attention_mask": flags()}, "offset", "global_attention_mask"
+        {"offset": np.array([0, -1]), "global_attention_mask": flags()},
+        "offset",
+        "global_attention_mask",
     ),
     "segments with globals": (
-        {"segments": flags().astype(int), "global_attention_mask": flags()}, "segments", "global_attention_mask"
+        {"segments": flags().astype(int), "global_attention_mask": flags()},
+        "segments",
+        "global_attention_mask",
     ),
     "sinks with globals": ({"sinks": np.ones(3), "global_attention_mask": flags()}, "sinks", "global_attention_mask"),
     "slopes with globals": (
-        {"slopes": np.ones(3), "global_attention_mask": flags()}, "slopes", "global_attention_mask"
+        {"slopes": np.ones(3), "global_attention_mask": flags()},
+        "slopes",
+        "global_attention_mask",
     ),
     "slopes with dilation": ({"slopes": np.ones(3), "dilation": 2}, "slopes", "dilation"),
     "slopes with dilation of one head": ({"slopes": np.ones(3), "dilation": (1, 1, 2)}, "slopes", "dilation"),
     "segments with queries after the last": ({"segments": flags().astype(int), "offset": 1}, "offset", "segments"),
     "segments with all queries far behind": ({"segments": flags().astype(int), "offset": 9}, "offset", "segments"),
     "segments with queries before the first": (
-        {"segments": flags().astype(int), "offset": np.array([0, -1])}, "offset", "segments"
+        {"segments": flags().astype(int), "offset": np.array([0, -1])},
+        "offset",
+        "segments",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.usefixtures("no_work")

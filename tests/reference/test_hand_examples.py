@@ -119,9 +119,17 @@ def test_gradients(name: str) -> None:
 def test_gradients_of_a_global_row_go_to_its_own_inputs() -> None:
     zero, one = tokens(0, 0), tokens(1, 3)
     gradients = band_attention_vjp(
-        zero, zero, one, tokens(1, 8), window=0, scale=1.0, global_attention_mask=mask("x."),
-        query_global=zero, key_global=tokens(2, 6), value_global=one,
-    )  # fmt: skip
+        zero,
+        zero,
+        one,
+        tokens(1, 8),
+        window=0,
+        scale=1.0,
+        global_attention_mask=mask("x."),
+        query_global=zero,
+        key_global=tokens(2, 6),
+        value_global=one,
+    )
     # row 0 is global: as in "equal scores from queries 0"; row 1 is local and sees both: p = 1/2
     assert gradients.query_global is not None
     assert gradients.key_global is not None

@@ -39,7 +39,8 @@ SEEN: dict[str, tuple[dict[str, Any], list[float]]] = {
     "one to the right": ({"window": (0, 1)}, [1.5, 3, 6, 8]),
     "one step of two to the right": ({"window": (0, 1), "dilation": 2}, [2.5, 5, 4, 8]),
     "all to the left": (
-        {"window": (None, 0), "attention_mask": np.array([[True, True, False, True]])}, [1, 1.5, 0, 11 / 3]
+        {"window": (None, 0), "attention_mask": np.array([[True, True, False, True]])},
+        [1, 1.5, 0, 11 / 3],
     ),
     "all to the right": ({"window": (0, None)}, [3.75, 14 / 3, 6, 8]),
     "all": ({"window": (None, None)}, [3.75] * 4),
@@ -48,11 +49,13 @@ SEEN: dict[str, tuple[dict[str, Any], list[float]]] = {
     "the last two tokens": ({"queries": 2, "window": 1, "causal": True, "offset": 2}, [3, 6]),
     "the window ends with the keys": ({"queries": 2, "window": 1, "offset": 3}, [6, 8]),
     "before the keys and behind them": (
-        {"queries": 7, "window": (1, 1), "offset": -2}, [0, 1, 1.5, 7 / 3, 14 / 3, 6, 8]
+        {"queries": 7, "window": (1, 1), "offset": -2},
+        [0, 1, 1.5, 7 / 3, 14 / 3, 6, 8],
     ),
     "far from the keys": ({"queries": 2, "window": 3, "offset": 2**62}, [0, 0]),
     "a query behind the keys is real": (
-        {"queries": 2, "window": (2, 0), "offset": 3, "attention_mask": np.array([[True, True, True, False]])}, [0, 4]
+        {"queries": 2, "window": (2, 0), "offset": 3, "attention_mask": np.array([[True, True, True, False]])},
+        [0, 4],
     ),
     "two documents": ({"window": (None, 0), "segments": np.array([[5, 5, 0, 0]])}, [1, 1.5, 4, 6]),
     "one document in two places": ({"window": 3, "segments": np.array([[1, 0, 0, 1]])}, [4.5, 3, 3, 4.5]),
@@ -61,7 +64,7 @@ SEEN: dict[str, tuple[dict[str, Any], list[float]]] = {
     "a sink takes the weight of one key": ({"window": 0, "sinks": np.zeros(1)}, [0.5, 1, 2, 4]),
     "a sink takes the weight of three keys": ({"window": 0, "sinks": np.array([math.log(3)])}, [0.25, 0.5, 1, 2]),
     "a sink so large that nothing is left": ({"window": 3, "sinks": np.array([1e4])}, [0] * 4),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SEEN)
@@ -207,10 +210,20 @@ def plain_formula(example: Any) -> tuple[Array, Array]:
 
 
 FIRST_EDITION = (
-    "window", "window 0", "window wider than the sequence", "causal", "dilation of each head", "padding", "globals",
-    "globals inside the window", "all tokens global", "head mask", "scale", "a fully masked sequence",
+    "window",
+    "window 0",
+    "window wider than the sequence",
+    "causal",
+    "dilation of each head",
+    "padding",
+    "globals",
+    "globals inside the window",
+    "all tokens global",
+    "head mask",
+    "scale",
+    "a fully masked sequence",
     "everything at once",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("name", FIRST_EDITION)
@@ -251,8 +264,13 @@ def test_many_queries_at_once_are_the_same_as_each_alone() -> None:
     whole = band_attention(query, key, value, window=(3, 0), scale=1.0, return_lse=True)
     for i in range(7):
         step = band_attention(
-            query[:, :, i : i + 1], key[:, :, : i + 1], value[:, :, : i + 1], window=(3, None), offset=i, scale=1.0,
+            query[:, :, i : i + 1],
+            key[:, :, : i + 1],
+            value[:, :, : i + 1],
+            window=(3, None),
+            offset=i,
+            scale=1.0,
             return_lse=True,
-        )  # fmt: skip
+        )
         seen = whole.probabilities[:, :, i : i + 1, : i + 1]
         assert np.array_equal(seen != 0, step.probabilities != 0)

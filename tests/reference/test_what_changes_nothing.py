@@ -15,8 +15,15 @@ Array = NDArray[Any]
 POISON = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf, "the largest number": np.finfo(np.float64).max}
 PER_HEAD = ("head_mask", "sinks", "slopes")
 OF_SEQUENCES = ("attention_mask", "global_attention_mask", "offset", "segments")
-PADDED = ("padding", "a global flag on a masked token", "a fully masked sequence", "everything at once",
-          "segments", "sinks", "lse")  # fmt: skip
+PADDED = (
+    "padding",
+    "a global flag on a masked token",
+    "a fully masked sequence",
+    "everything at once",
+    "segments",
+    "sinks",
+    "lse",
+)
 
 
 def everything(example: Any, grad_output: Array | None = None) -> dict[str, Array]:

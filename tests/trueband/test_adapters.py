@@ -64,8 +64,13 @@ def is_far(record: Record) -> bool:
 
 def test_a_failure_of_last_bits_is_not_far() -> None:
     made = Record("operator", "a", "claim", "kernel", "float32", "cpu", "failed", 1, 0.0, 0.0, 3)
-    for actual, bound, far in ((1 + 2**-22, 0.0, False), (1.5, 0.0, True), (1.5, 0.3, False), (1.5, 0.2, True),
-                               (math.nan, 1.0, True)):  # fmt: skip
+    for actual, bound, far in (
+        (1 + 2**-22, 0.0, False),
+        (1.5, 0.0, True),
+        (1.5, 0.3, False),
+        (1.5, 0.2, True),
+        (math.nan, 1.0, True),
+    ):
         verdict = judge(np.array([actual]), np.ones(1), Bound({"all": np.array([bound])}))
         assert is_far(replace(made, verdict=verdict.to_dict())) == far
     assert is_far(made)  # it raised
@@ -210,9 +215,15 @@ def test_sdpas_float16_gradients_are_summed_in_float16_over_blocks_of_queries() 
 def test_the_limits_of_the_peers_models_are_real() -> None:
     declared = load_model_target(resolve("hf", "models").spec)
     assert declared == ModelTarget(
-        declared.factory, name=declared.name, least_window=2, one_window=True, whole_windows=True,
-        positions=("absolute",), pruned=False, uneven_chunks=False,
-    )  # fmt: skip
+        declared.factory,
+        name=declared.name,
+        least_window=2,
+        one_window=True,
+        whole_windows=True,
+        positions=("absolute",),
+        pruned=False,
+        uneven_chunks=False,
+    )
     models, check = HubModels(declared), MODEL_CHECKS["encoder_layers"]
     for wrong in (
         {"tokens": 8, "windows": (1,)},  # attention_window 2

@@ -55,7 +55,7 @@ def test_the_targets_are_listed_with_what_they_can_do_and_whether_they_are_there
     assert (told["theirs"]["origin"], told["theirs"]["features"]) == (
         "their-kernels",
         ["any_window", "deterministic", "deterministic_gradients", "globals", "padding", "strided"],
-    )  # fmt: skip
+    )
     assert "none of that name" in told["lost"]["problem"]
     plain = trueband("targets", path=plugin)
     assert plain.returncode == 0
@@ -137,8 +137,9 @@ def test_a_shipped_target_is_checked_against_its_file(tmp_path: Path, trueband_h
     assert "1 checks passed, 1 failed as expected" in run.stdout
     none = tmp_path / "none.json"
     none.write_text("{}")
-    run = trueband_here("check", "local-attention", "--cases", 20, "--dtype", "float32", "-k", pattern,
-                        "--expected-failures", none)  # fmt: skip
+    run = trueband_here(
+        "check", "local-attention", "--cases", 20, "--dtype", "float32", "-k", pattern, "--expected-failures", none
+    )
     assert run.returncode == 1
     assert "FAILED masked_content_is_ignored [float32]" in run.stdout
 

@@ -120,8 +120,11 @@ def measured(name: str, tokens: int, time: float, memory: int | None) -> Measure
 
 
 def test_the_plot_is_a_document_with_every_contender() -> None:
-    found = [measured(name, n, 1e-6 * n * (1 + i), None if name == CEILING else 1000 * n)
-             for i, name in enumerate(NAMES) for n in (1024, 4096)]  # fmt: skip
+    found = [
+        measured(name, n, 1e-6 * n * (1 + i), None if name == CEILING else 1000 * n)
+        for i, name in enumerate(NAMES)
+        for n in (1024, 4096)
+    ]
     root = ElementTree.fromstring(plot(found))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert set(NAMES) <= set(texts)

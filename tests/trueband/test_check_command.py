@@ -75,8 +75,16 @@ def test_a_dying_kernel_is_told_apart(trueband_here: Callable[..., Any]) -> None
 
 def test_junit_has_every_check_and_every_failure(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     report = tmp_path / "junit.xml"
-    run = trueband_here("check", f"{KERNELS}:window_one_short", "--cases", 60, "--junit", report,
-                   "-k", "mask_decoding or masked_rows_are")  # fmt: skip
+    run = trueband_here(
+        "check",
+        f"{KERNELS}:window_one_short",
+        "--cases",
+        60,
+        "--junit",
+        report,
+        "-k",
+        "mask_decoding or masked_rows_are",
+    )
     assert run.returncode == 1
     suites = ElementTree.parse(report).getroot()
     cases = {case.get("name"): case for case in suites.iter("testcase")}

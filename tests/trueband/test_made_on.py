@@ -26,12 +26,32 @@ OF_NUMPY = Path(__file__).with_name("array_kernels.py")
 HERE: Machine = {"processor": "A", "numpy": "2", "MKL_CBWR": "AVX2"}
 THERE: Machine = {"processor": "B <i>", "numpy": "2"}
 HEAD: dict[str, Any] = {
-    "record": "campaign", "trueband": "1", "target": "kernel", "features": [], "dtypes": ["float32"], "device": "cpu",
-    "cases": 2, "small_world_dtypes": [], "checks": ["single_token"], "seed": 0, "block": 500, "shard": "1/2",
-    "expected_failures": {}, "machine": HERE,
-}  # fmt: skip
-BLOCK = Block(check="single_token", dtype="float32", number=0, total=6, digest="d", cases=3, alarms=0, seconds=1.0,
-              histogram=(3, *empty()[1:]))  # fmt: skip
+    "record": "campaign",
+    "trueband": "1",
+    "target": "kernel",
+    "features": [],
+    "dtypes": ["float32"],
+    "device": "cpu",
+    "cases": 2,
+    "small_world_dtypes": [],
+    "checks": ["single_token"],
+    "seed": 0,
+    "block": 500,
+    "shard": "1/2",
+    "expected_failures": {},
+    "machine": HERE,
+}
+BLOCK = Block(
+    check="single_token",
+    dtype="float32",
+    number=0,
+    total=6,
+    digest="d",
+    cases=3,
+    alarms=0,
+    seconds=1.0,
+    histogram=(3, *empty()[1:]),
+)
 
 
 def trueband(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -150,8 +170,19 @@ def test_a_real_campaign_goes_on_under_other_variables(
     tmp_path: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, out = tmp_path / "campaign.jsonl", tmp_path / "sum.jsonl"
-    command = ("check", f"{OF_NUMPY}:right", "--tier", "nightly", "-k", "single_token", "--cases", 6, "--json", file,
-               "--resume")  # fmt: skip
+    command = (
+        "check",
+        f"{OF_NUMPY}:right",
+        "--tier",
+        "nightly",
+        "-k",
+        "single_token",
+        "--cases",
+        6,
+        "--json",
+        file,
+        "--resume",
+    )
     assert trueband_here(*command).returncode == 0
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     moved = trueband_here(*command)

@@ -95,8 +95,20 @@ def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(
     tmp_path: Path, trueband_here: Callable[..., Any]
 ) -> None:
     file, report = tmp_path / "wrong.jsonl", tmp_path / "junit.xml"
-    run = trueband_here("check", f"{KERNELS}:window_one_short", "--tier", "nightly", "-k", "matches_reference",
-                   "--cases", 60, "--json", file, "--junit", report)  # fmt: skip
+    run = trueband_here(
+        "check",
+        f"{KERNELS}:window_one_short",
+        "--tier",
+        "nightly",
+        "-k",
+        "matches_reference",
+        "--cases",
+        60,
+        "--json",
+        file,
+        "--junit",
+        report,
+    )
     assert run.returncode == 1
     assert "trueband repro" in run.stdout
     assert "trueband repro" in report.read_text()
@@ -106,8 +118,16 @@ def test_alarms_of_a_campaign_are_told_with_a_way_to_see_them(
     assert "alarms in 60 cases" in merged.stdout
 
 
-WRONG = ("check", f"{KERNELS}:window_one_short", "--tier", "nightly", "--cases", 6,
-         "-k", "matches_reference or single_token")  # fmt: skip
+WRONG = (
+    "check",
+    f"{KERNELS}:window_one_short",
+    "--tier",
+    "nightly",
+    "--cases",
+    6,
+    "-k",
+    "matches_reference or single_token",
+)
 CASE = {"tokens": 2, "window": 1, "seed": 3}
 
 
@@ -141,8 +161,9 @@ def test_a_known_case_is_tried_once_in_one_shard(
     counts = []
     for index in (1, 2):
         file = tmp_path / f"{index}.jsonl"
-        trueband_here(*WRONG[:-1], "matches_reference", "--shard", f"{index}/2", "--json", file,
-                 "--expected-failures", known)  # fmt: skip
+        trueband_here(
+            *WRONG[:-1], "matches_reference", "--shard", f"{index}/2", "--json", file, "--expected-failures", known
+        )
         (block,) = read_campaign(file)[1]
         assert block.total == 7  # six and the known one
         counts.append(block.cases)
@@ -226,18 +247,35 @@ def test_a_users_error_is_one_line_and_exit_code_2(
 
 PLAN = Plan("kernel", ("float32",), 2, (), ("single_token",))
 HEAD = {
-    "record": "campaign", "trueband": "1", "target": "kernel", "features": [], "dtypes": ["float32"], "device": "cpu",
-    "cases": 2, "small_world_dtypes": [], "checks": ["single_token"], "seed": 0, "block": 500, "shard": "1/2",
+    "record": "campaign",
+    "trueband": "1",
+    "target": "kernel",
+    "features": [],
+    "dtypes": ["float32"],
+    "device": "cpu",
+    "cases": 2,
+    "small_world_dtypes": [],
+    "checks": ["single_token"],
+    "seed": 0,
+    "block": 500,
+    "shard": "1/2",
     "expected_failures": {},
-}  # fmt: skip
+}
 SECOND = {**HEAD, "shard": "2/2"}
 
 
 def block(**changes: Any) -> Block:
     values: dict[str, Any] = {
-        "check": "single_token", "dtype": "float32", "number": 0, "total": 6, "digest": "d", "cases": 3, "alarms": 0,
-        "seconds": 1.0, "histogram": (3, *empty()[1:]),
-    }  # fmt: skip
+        "check": "single_token",
+        "dtype": "float32",
+        "number": 0,
+        "total": 6,
+        "digest": "d",
+        "cases": 3,
+        "alarms": 0,
+        "seconds": 1.0,
+        "histogram": (3, *empty()[1:]),
+    }
     return Block(**{**values, **changes})
 
 

@@ -54,9 +54,19 @@ def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: 
     known = suite / "known.json"
     case = '{"tokens": 2, "window": 1, "family": "integer"}'
     known.write_text(f'{{"reachability": {{"reason": "the window is one short", "case": {case}}}}}', encoding="utf-8")
-    made = run_pytest(suite, "--trueband-target=own_kernels.py:window_one_short", "--trueband-cases=30",
-        f"--trueband-expected-failures={known}", "--trueband-dtype=float32", "-m", "trueband", "-rA",
-        "--deselect=test_own.py", "-k", "mask_decoding or reachability or masked_rows_are")  # fmt: skip
+    made = run_pytest(
+        suite,
+        "--trueband-target=own_kernels.py:window_one_short",
+        "--trueband-cases=30",
+        f"--trueband-expected-failures={known}",
+        "--trueband-dtype=float32",
+        "-m",
+        "trueband",
+        "-rA",
+        "--deselect=test_own.py",
+        "-k",
+        "mask_decoding or reachability or masked_rows_are",
+    )
     assert made.returncode == pytest.ExitCode.TESTS_FAILED, made.stdout
     assert "1 failed, 1 passed" in made.stdout
     assert "1 xfailed" in made.stdout
@@ -67,8 +77,13 @@ def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: 
 
 @pytest.mark.parametrize("workers", [("-n", "2"), ("-p", "no:xdist")])
 def test_a_gate_tells_its_seed_when_all_is_over(suite: Path, workers: tuple[str, ...]) -> None:
-    some = ("--trueband-target=own_kernels.py:right", "--trueband-cases=30", "--trueband-dtype=float32",
-        "--trueband-select=mask_decoding or single_token", "--deselect=test_own.py")  # fmt: skip
+    some = (
+        "--trueband-target=own_kernels.py:right",
+        "--trueband-cases=30",
+        "--trueband-dtype=float32",
+        "--trueband-select=mask_decoding or single_token",
+        "--deselect=test_own.py",
+    )
     made = run_pytest(suite, *some, "--trueband-gate", "-v", *workers)
     assert made.returncode == pytest.ExitCode.OK, made.stdout
     assert "trueband::own_kernels.py:right::second_process[float32]" in made.stdout

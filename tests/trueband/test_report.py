@@ -64,10 +64,23 @@ def record(check: str, status: str = "passed", **fields: object) -> Record:
 def test_the_page_of_a_wrong_kernel(tmp_path: Path) -> None:
     report, summary = tmp_path / "report.html", tmp_path / "summary.md"
     made = subprocess.run(
-        [sys.executable, "-m", "trueband", "check", f"{OF_TORCH}:window_one_short", "--cases", "40", "--html",
-         str(report), "-k", "mask_decoding or matches_reference or single_token or gradients_match"],
-        capture_output=True, text=True, env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "trueband",
+            "check",
+            f"{OF_TORCH}:window_one_short",
+            "--cases",
+            "40",
+            "--html",
+            str(report),
+            "-k",
+            "mask_decoding or matches_reference or single_token or gradients_match",
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
+    )
     assert made.returncode == 1, made.stdout + made.stderr
     text = report.read_text(encoding="utf-8")
     read = Page(text)
@@ -178,9 +191,17 @@ def test_the_histogram_counts_every_case_once() -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "name"),
-    [(0.0, "0"), (1e-9, "0 to 1e-06"), (1e-6, "0 to 1e-06"), (0.1, "0.056 to 0.1"), (0.11, "0.1 to 0.18"),
-     (1.0, "0.56 to 1"), (1.0000001, "> 1"), (float("inf"), "> 1")],
-)  # fmt: skip
+    [
+        (0.0, "0"),
+        (1e-9, "0 to 1e-06"),
+        (1e-6, "0 to 1e-06"),
+        (0.1, "0.056 to 0.1"),
+        (0.11, "0.1 to 0.18"),
+        (1.0, "0.56 to 1"),
+        (1.0000001, "> 1"),
+        (float("inf"), "> 1"),
+    ],
+)
 def test_the_bins(ratio: float, name: str) -> None:
     assert histogram.name_of(histogram.bin_of(ratio)) == name
     assert len(set(map(histogram.name_of, range(histogram.BINS)))) == histogram.BINS
@@ -225,7 +246,9 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch:
 def test_a_summary_that_cannot_be_written_changes_no_verdict(tmp_path: Path) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "trueband", "check", f"{KERNELS}:right", "--cases", "6", "-k", "single_token"],
-        capture_output=True, text=True, env={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "file")},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "file")},
+    )
     assert made.returncode == 0
     assert re.search("GITHUB_STEP_SUMMARY: expected a file to append to, got", made.stderr)

@@ -49,8 +49,22 @@ def by_pytest(target: str, folder: Path, *options: str) -> list[dict[str, object
 
 def collected(target: str, folder: Path, *options: str) -> list[dict[str, object]]:
     report = folder / "junit.xml"
-    made = run("pytest", "-q", f"--rootdir={folder}", "-c", folder / "none.ini", "-p", "no:cacheprovider", target,
-        "-W", "error", f"--trueband-cases={CASES}", f"--junitxml={report}", *options, folder)  # fmt: skip
+    made = run(
+        "pytest",
+        "-q",
+        f"--rootdir={folder}",
+        "-c",
+        folder / "none.ini",
+        "-p",
+        "no:cacheprovider",
+        target,
+        "-W",
+        "error",
+        f"--trueband-cases={CASES}",
+        f"--junitxml={report}",
+        *options,
+        folder,
+    )
     assert "warning" not in made.stdout
     properties = ElementTree.parse(report).getroot().iter("property")
     return told([each.get("value") or "" for each in properties if each.get("name") == "trueband"])
@@ -88,8 +102,9 @@ def test_the_fronts_agree_on_models(models: str, tmp_path: Path, monkeypatch: py
     )
     status = "passed" if models == "right" else "failed"
     assert [(each["check"], each["dtype"], each["status"]) for each in called] == [
-        ("default_globals", "longformer float32", status), ("encoder_layers", "longformer float32", status)
-    ]  # fmt: skip
+        ("default_globals", "longformer float32", status),
+        ("encoder_layers", "longformer float32", status),
+    ]
     report, target = tmp_path / "records.jsonl", f"{MODELS}:{models}"
     run(
         "trueband",
@@ -134,17 +149,26 @@ def test_an_unknown_name_is_an_error(tmp_path: Path) -> None:
         trueband.check(f"{KERNELS}:right", expected_failures={"mask_decodin": "no reason"})
     known = tmp_path / "known.json"
     known.write_text('{"single_tokens": "no reason"}', encoding="utf-8")
-    made = run("pytest", f"--rootdir={tmp_path}", "-c", "/dev/null", f"--trueband-target={KERNELS}:right",
-        f"--trueband-expected-failures={known}", tmp_path)  # fmt: skip
+    made = run(
+        "pytest",
+        f"--rootdir={tmp_path}",
+        "-c",
+        "/dev/null",
+        f"--trueband-target={KERNELS}:right",
+        f"--trueband-expected-failures={known}",
+        tmp_path,
+    )
     assert made.returncode == pytest.ExitCode.INTERRUPTED
     assert "known.json: expected names of checks that apply to the target, got 'single_tokens'" in made.stdout
 
 
 def test_functions_and_targets_are_found_where_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "found_kernels.py").write_text(
-        "import functools\nimport trueband\n" + KERNELS.read_text(encoding="utf-8").replace("from __future__", "# ")
-        + "\ntarget = trueband.Target(right, name='mine', features={'padding'})\n", encoding="utf-8",
-    )  # fmt: skip
+        "import functools\nimport trueband\n"
+        + KERNELS.read_text(encoding="utf-8").replace("from __future__", "# ")
+        + "\ntarget = trueband.Target(right, name='mine', features={'padding'})\n",
+        encoding="utf-8",
+    )
     monkeypatch.syspath_prepend(tmp_path)
     import found_kernels  # type: ignore[import-not-found]
 

@@ -96,9 +96,15 @@ class LEDMoments:
         arrays = {name: value.numpy() for name, value in given.items()}
         ids, mask = arrays.pop("decoder_input_ids"), arrays.pop("attention_mask", None)
         found = led_decoder_moments(
-            self.state, self.config, ids, Precision.of(dtype), encoder_hidden_states=states.numpy(),
-            encoder_attention_mask=mask, prefix=self.prefix, **arrays,
-        )  # fmt: skip
+            self.state,
+            self.config,
+            ids,
+            Precision.of(dtype),
+            encoder_hidden_states=states.numpy(),
+            encoder_attention_mask=mask,
+            prefix=self.prefix,
+            **arrays,
+        )
         return self.with_head(whole_model_names(found), dtype)
 
     def with_head(self, found: dict[str, Moments], dtype: str) -> dict[str, Moments]:

@@ -21,10 +21,15 @@ def in_steps(model: Any, batch: Any, steps: list[int], rows: torch.Tensor | None
     for count in steps:
         part = slice(start, start := start + count)
         output = model(
-            batch.ids, batch.mask, global_attention_mask=batch.global_mask, decoder_input_ids=batch.read[:, part],
-            decoder_attention_mask=batch.read_mask[:, :start], past_key_values=cache, use_cache=True,
+            batch.ids,
+            batch.mask,
+            global_attention_mask=batch.global_mask,
+            decoder_input_ids=batch.read[:, part],
+            decoder_attention_mask=batch.read_mask[:, :start],
+            past_key_values=cache,
+            use_cache=True,
             output_attentions=True,
-        )  # fmt: skip
+        )
         cache = output.past_key_values
         outputs.append(output)
     return torch.cat([each.logits for each in outputs], dim=1), cache, outputs

@@ -234,7 +234,7 @@ WRONG: list[tuple[type[Exception], dict[str, Any], str]] = [
     (ValueError, {"inputs_embeds": torch.ones(2, 5, 16)}, "input_ids: expected exactly one of .*, got both"),
     (TypeError, {"past_key_values": ((IDS,),)}, "past_key_values: expected a DecoderCache or None, got tuple"),
     (TypeError, {"encoder_outputs": IDS}, "encoder_outputs: expected a LEDEncoderBaseModelOutput .*, got Tensor"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

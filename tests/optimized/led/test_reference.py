@@ -55,7 +55,7 @@ def test_conditional_generation(
     flat: Any,
     masked_heads: bool,
     dtype: str,
-) -> None:  # fmt: skip
+) -> None:
     model = led(LEDForConditionalGeneration)
     if dtype == "float32":
         model = model.float().double()  # weights of its grid
@@ -66,8 +66,9 @@ def test_conditional_generation(
     expected = named(
         led_conditional_generation(
             state_of(model), model.config, ids.numpy(), **arrays(options), output_attentions=True
-        ), flat,
-    )  # fmt: skip
+        ),
+        flat,
+    )
 
     def run(model: Any) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = flat(model(ids, **options, **asked))

@@ -77,9 +77,17 @@ def rows(family: str, name: str, given: dict[str, torch.Tensor]) -> dict[str, to
 @pytest.mark.parametrize("family", ["XLMRoberta", "Longformer"])
 @pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
 def test_a_head(
-    small: Any, make: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any, flat: Any, classification_bound: Any,
-    family: str, name: str,
-) -> None:  # fmt: skip
+    small: Any,
+    make: Any,
+    batch: Any,
+    moments_of: Any,
+    sigmas: Any,
+    same: Any,
+    flat: Any,
+    classification_bound: Any,
+    family: str,
+    name: str,
+) -> None:
     (model, peer), labels, given = make_pair(small, make, family, name), CASES[name][2], inputs(batch, name)
     dtypes = ("float64", "float32" if family == "Longformer" else "float64")
     moments = [moments_of(model, rows(family, name, given), dtype) for dtype in dtypes]

@@ -20,15 +20,20 @@ from trueband.properties.running.engine import reproduce
 pytestmark = pytest.mark.evidence
 
 # Three keys of which one weighs e^-67, and one 0.881: -3 times that lies halfway between two numbers of float32.
-HALFWAY = Case(
-    tokens=8, window=4, head_dim=64, heads=2, causal=True, scale=1.0, family="integer", seed=1000000300
-)  # fmt: skip
+HALFWAY = Case(tokens=8, window=4, head_dim=64, heads=2, causal=True, scale=1.0, family="integer", seed=1000000300)
 
 
 def in_order(
-    query: Any, key: Any, value: Any, *, window: int, attention_mask: Any = None, causal: bool = False,
-    scale: float | None = None, rounded: float = 0.0,
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    *,
+    window: int,
+    attention_mask: Any = None,
+    causal: bool = False,
+    scale: float | None = None,
+    rounded: float = 0.0,
+) -> Any:
     """A correct kernel in float32: products are added one after the other, the lightest key first."""
     batch, heads, tokens, head_dim = query.shape
     output = np.zeros_like(value)
@@ -81,9 +86,16 @@ def test_gradients_of_two_kinds_of_rows_are_rounded_apart() -> None:
     kernel = Path(__file__).parents[3] / "tools/dense_softmax.py"
     runner = Runner(load_target(f"{kernel}:kernel"))
     case = Case(
-        tokens=259, window=56, head_dim=4, batch=3, heads=2, global_=((181, 196), tuple(range(259)), ()),
-        family="integer", seed=1000000143, dtype="float16",
-    )  # fmt: skip
+        tokens=259,
+        window=56,
+        head_dim=4,
+        batch=3,
+        heads=2,
+        global_=((181, 196), tuple(range(259)), ()),
+        family="integer",
+        seed=1000000143,
+        dtype="float16",
+    )
     inputs, grad_output = case.inputs(), case.grad_output()
     once, twice = (
         runner.gradients(inputs.arrays, inputs.options, "float16", times * grad_output, ["value"]) for times in (1, 2)

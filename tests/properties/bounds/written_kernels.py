@@ -206,8 +206,9 @@ class _Kernel:
             "query": grad_t @ self.key * a.scale,
             "key": self._grouped(grad_t.transpose(-1, -2) @ self.query * a.scale, from_output),
             "value": self._grouped(self._stored(p).transpose(-1, -2) @ upstream, from_output),
-            "sinks": None, "slopes": None,
-        }  # fmt: skip
+            "sinks": None,
+            "slopes": None,
+        }
         if a.sinks is not None:
             of_sinks = torch.zeros_like(grad_lse) if self.sinks is None else torch.exp(self.sinks - shift)
             grads["sinks"] = -(of_sinks * (delta - grad_lse)).sum((0, 2, 3))

@@ -18,11 +18,15 @@ KERNELS = Path(__file__).resolve().parents[2] / "trueband" / "sized_kernels.py"
 @pytest.mark.parametrize(
     "sizes",
     [
-        Sizes(multiple=16), Sizes(least=1), Sizes(least=8, multiple=8), Sizes(only=(32, 64, 80)), Sizes(most=64),
+        Sizes(multiple=16),
+        Sizes(least=1),
+        Sizes(least=8, multiple=8),
+        Sizes(only=(32, 64, 80)),
+        Sizes(most=64),
         Sizes(least=16, most=128, multiple=16),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_found_takes_what_is_taken(sizes: Sizes) -> None:
     for values in VALUES.values():
         taken = [value for value in values if sizes.takes(value)]
@@ -63,6 +67,7 @@ def test_the_same_kernel_with_its_declaration_passes() -> None:
         assert not candidate.undeclared
         records = list(run(make_plan("blocks", candidate, cases=60, pattern="declared or refused"), candidate))
     assert {record.check: record.status for record in records} == {
-        "sizes_are_declared": "passed", "undeclared_is_refused": "passed",
-    }  # fmt: skip
+        "sizes_are_declared": "passed",
+        "undeclared_is_refused": "passed",
+    }
     assert merged(Limits(), candidate.limits) == candidate.limits

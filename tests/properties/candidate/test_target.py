@@ -147,8 +147,13 @@ def test_a_backward_pass_that_fails_is_claimed_and_one_that_is_missing_is_not() 
 @pytest.mark.parametrize("accumulator", ACCUMULATORS)
 def test_precision_of_any_accumulator(dtype: str, accumulator: str) -> None:
     precision = Precision.of(dtype, accumulator)
-    units = {"float64": 2.0**-52, "float32": 2.0**-24 + 2.0**-53, "tf32": 2.0**-24 + 2.0**-53,
-             "bfloat16": 2.0**-8 + 2.0**-53, "float16": 2.0**-11 + 2.0**-53}  # fmt: skip
+    units = {
+        "float64": 2.0**-52,
+        "float32": 2.0**-24 + 2.0**-53,
+        "tf32": 2.0**-24 + 2.0**-53,
+        "bfloat16": 2.0**-8 + 2.0**-53,
+        "float16": 2.0**-11 + 2.0**-53,
+    }
     assert precision.accumulator == units[accumulator]
     assert (precision.product > 0) == (accumulator == "tf32")
 
@@ -255,13 +260,20 @@ def fake_jax(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         config=types.SimpleNamespace(update=asked.__setitem__),
         core=types.SimpleNamespace(Tracer=type("Tracer", (), {})),
         numpy=types.SimpleNamespace(
-            bool_=np.bool_, float32=np.float32, float64=np.float64,
+            bool_=np.bool_,
+            float32=np.float32,
+            float64=np.float64,
             broadcast_to=lambda array, shape: FakeArray(np.broadcast_to(array.numbers, shape)),
         ),
-        Array=FakeArray, devices=devices, device_put=lambda array, device: FakeArray(array), asked=asked,
-        vjp=lambda function, inputs: (function(inputs), lambda upstream: ({n: FakeArray(np.full(a.shape, 7.0, a.dtype))
-                                                                         for n, a in inputs.items()},)),
-    )  # fmt: skip
+        Array=FakeArray,
+        devices=devices,
+        device_put=lambda array, device: FakeArray(array),
+        asked=asked,
+        vjp=lambda function, inputs: (
+            function(inputs),
+            lambda upstream: ({n: FakeArray(np.full(a.shape, 7.0, a.dtype)) for n, a in inputs.items()},),
+        ),
+    )
     monkeypatch.setitem(sys.modules, "jax", fake)
     return fake
 

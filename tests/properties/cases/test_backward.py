@@ -193,8 +193,9 @@ def test_calls_for_gradients_are_remembered_and_asked_again() -> None:
     with remote:
         records = list(run(plan, remote))
     assert [(each.check, each.status) for each in records] == [
-        ("value_gradient_mass", "passed"), ("second_process", "passed"),
-    ]  # fmt: skip
+        ("value_gradient_mass", "passed"),
+        ("second_process", "passed"),
+    ]
     assert records[1].cases > 0
 
 

@@ -183,8 +183,9 @@ def test_the_whole_model_is_for_the_first_dtype_and_the_checks_that_are_asked_fo
         for step in steps(plan)
     }
     assert {key for key, shapes_ in asked.items() if WHOLE in shapes_} == {
-        ("counts_at_size", "float32"), ("rows_match_reference", "float32"),
-    }  # fmt: skip
+        ("counts_at_size", "float32"),
+        ("rows_match_reference", "float32"),
+    }
 
 
 def test_shapes_of_a_target_must_be_asked_for_and_are_first() -> None:
@@ -209,8 +210,9 @@ def test_a_case_is_halved_to_the_size_where_it_begins_to_be_wrong() -> None:
     assert found == Case(513, 0, 1, 1, 9)
     assert len(tried) < 80
     assert boundaries(found, fails, Limits()) == [
-        "wrong from 9 heads on, right with 8", "wrong from 513 tokens on, right with 512",
-    ]  # fmt: skip
+        "wrong from 9 heads on, right with 8",
+        "wrong from 513 tokens on, right with 512",
+    ]
     blocks = Limits({"tokens": Sizes(multiple=64), "heads": Sizes(only=(1, 8, 16))})
     within = smallest(case.replace(heads=16), fails, blocks, 60.0)
     assert (within.tokens, within.heads) == (576, 16)

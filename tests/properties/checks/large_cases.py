@@ -7,9 +7,15 @@ from typing import Any
 from trueband.properties.cases.case import Case
 
 LONG = Case(
-    tokens=610, window=40, head_dim=16, heads=2, family="normal", seed=5, masked=((5, 6, *range(560, 600)),),
+    tokens=610,
+    window=40,
+    head_dim=16,
+    heads=2,
+    family="normal",
+    seed=5,
+    masked=((5, 6, *range(560, 600)),),
     global_=((0, 300),),
-)  # fmt: skip
+)
 SHORTER = {"tokens": 500, "masked": ((5, 6, *range(460, 500)),)}
 BATCH = Case(tokens=600, window=20, head_dim=8, batch=2, masked=((), (7, 599)), family="normal", seed=5)
 SHORTER_BATCH = {"tokens": 500, "masked": ((), (7, 499))}
@@ -35,7 +41,8 @@ SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
     "padding_of_the_first_sequence": (BATCH, SHORTER_BATCH),
     "mask_of_512_tokens": (LONG, SHORTER),
     "tile_behind_padding_skipped": (
-        LONG.replace(masked=(tuple(range(400)),), global_=None), {"masked": (tuple(range(300)),)},
+        LONG.replace(masked=(tuple(range(400)),), global_=None),
+        {"masked": (tuple(range(300)),)},
     ),
     "total_in_half": (WIDE, NARROWER),
     "additive_mask_at_size": (BATCH, SHORTER_BATCH),
@@ -85,11 +92,12 @@ SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
     "huge_window_lost": (NARROW.replace(window=10_000), {"window": 9_999}),
     "no_window_is_one_at_size": (NARROW.replace(tokens=400, window=0), {"tokens": 300}),
     "globals_of_padded_batch_lost": (
-        BATCH.replace(global_=((0, 300), (1,))), {**SHORTER_BATCH, "global_": ((0, 300), (1,))},
+        BATCH.replace(global_=((0, 300), (1,))),
+        {**SHORTER_BATCH, "global_": ((0, 300), (1,))},
     ),
     "transposed_queries_of_a_batch_mixed": (BATCH.replace(heads=2), SHORTER_BATCH),
     "output_sum_in_half": (DENSE, FEWER),
     "query_gradient_tiles_in_half": (DENSE, FEWER),
     "key_gradient_tiles_in_half": (DENSE, FEWER),
     "value_gradient_tiles_in_half": (DENSE, FEWER),
-}  # fmt: skip
+}

@@ -42,9 +42,11 @@ def not_causal_from_64(query: Any, key: Any, value: Any, *, window: int, **optio
 
 
 KERNEL = Target(
-    attention, features=frozenset({"padding", "causal_only", "scale", "head_mask", "dilation", "deterministic"}),
-    library="numpy", name="always causal",
-)  # fmt: skip
+    attention,
+    features=frozenset({"padding", "causal_only", "scale", "head_mask", "dilation", "deterministic"}),
+    library="numpy",
+    name="always causal",
+)
 
 
 def records(function: Any, pattern: str | None = None, cases: int = 200) -> list[Record]:

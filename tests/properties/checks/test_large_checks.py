@@ -37,22 +37,37 @@ LARGE = [name for name, one in CHECKS.items() if one.structure.production]
 REJECTED = [(name, check) for name in SHOWN for check in FAULTS[name].killed_by if check in LARGE]
 WAYS = [
     *(Way(**{name: level}).seed(5) for name in ("layout", "grad_layout") for level in DIGITS[name]),
-    Way(grad_layout="expanded").seed(6), Way(grad_layout="expanded").seed(7), Way(wanted="query").seed(5),
-]  # fmt: skip
+    Way(grad_layout="expanded").seed(6),
+    Way(grad_layout="expanded").seed(7),
+    Way(wanted="query").seed(5),
+]
 # Which layout, which content of masked tokens, which rows.
 SEEDS = {SHAPES: [*range(5, 9)], COMBINED: WAYS, DENSE: [5]}
 PADDED: dict[str, Any] = {"masked": ((3, *range(1400, 1500)),), "global_": ((0, 1, 700, 1450),)}
 CASES = {
     "padding, globals": Case(tokens=1500, window=100, head_dim=64, heads=3, family="normal", **PADDED),
     "projections, dilation": Case(
-        tokens=1500, window=40, head_dim=40, heads=2, separate_globals=True, dilation=(1, 3), head_mask=True,
-        family="peaked", **PADDED,
+        tokens=1500,
+        window=40,
+        head_dim=40,
+        heads=2,
+        separate_globals=True,
+        dilation=(1, 3),
+        head_mask=True,
+        family="peaked",
+        **PADDED,
     ),
     "causal, two sequences": Case(
-        tokens=777, window=130, head_dim=72, batch=2, masked=((), tuple(range(100))), causal=True, scale=0.3,
+        tokens=777,
+        window=130,
+        head_dim=72,
+        batch=2,
+        masked=((), tuple(range(100))),
+        causal=True,
+        scale=0.3,
         family="adversarial",
     ),
-}  # fmt: skip
+}
 
 
 def correct_kernels() -> dict[str, Target]:
@@ -61,9 +76,12 @@ def correct_kernels() -> dict[str, Target]:
     chunked = target() if callable(target) else target
     assert isinstance(chunked, Target)
     return {
-        "dense": dense_softmax.kernel, "online": online_softmax.kernel, "chunked": chunked,
-        "banded": target_of(Banded(), "banded"), "undeclared": dense_softmax.undeclared,
-    }  # fmt: skip
+        "dense": dense_softmax.kernel,
+        "online": online_softmax.kernel,
+        "chunked": chunked,
+        "banded": target_of(Banded(), "banded"),
+        "undeclared": dense_softmax.undeclared,
+    }
 
 
 CORRECT = correct_kernels()

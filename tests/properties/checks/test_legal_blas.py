@@ -25,13 +25,15 @@ WRONG = {
     "reads what beta 0 forbids": ("beta == 0 ? alpha * sum :", "0 ? alpha * sum :"),
     "reads what alpha 0 forbids": ("alpha == 0 ? 0 : k, order", "k, order"),
     "drops the last product": ("for (long p = k - 1; p >= 0; p--)", "for (long p = k - 2; p >= 0; p--)"),
-    "skips products with 0": ("lanes[p % 2] += a[p * step_a] * b[p * step_b]",
-                              "lanes[p % 2] += a[p * step_a] ? a[p * step_a] * b[p * step_b] : 0"),
+    "skips products with 0": (
+        "lanes[p % 2] += a[p * step_a] * b[p * step_b]",
+        "lanes[p % 2] += a[p * step_a] ? a[p * step_a] * b[p * step_b] : 0",
+    ),
     "never turns the second of a batch": ("turn_b = op_b[g] != NO_TRANS", "turn_b = 0"),
     "begins backwards at the front": ("*step_x < 0 ? x - (k - 1) * (long)*step_x : x", "x"),
     "adds in single precision": ("PRECISION(double, d)", "#define double float\nPRECISION(double, d)\n#undef double"),
     "clears y for no products": ("if (k == 0) return;", ""),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,13 @@ DECLARED, UNDECLARED = ("address", "shape", "place"), ("call", "threads")
 BACKWARD = "backward_call"  # whose gradients alone are other bits in every call
 # A kernel turns its sums in the same way in all dtypes: each is tried in one more than float32, and each dtype by two.
 OTHER = {
-    "address": "float64", "shape": "float16", "place": "float64", "call": "float16", "threads": "float64",
+    "address": "float64",
+    "shape": "float16",
+    "place": "float64",
+    "call": "float16",
+    "threads": "float64",
     BACKWARD: "float16",
-}  # fmt: skip
+}
 BITS = " or ".join(name for name, one in CHECKS.items() if one.exact_with)
 
 

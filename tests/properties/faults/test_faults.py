@@ -109,9 +109,10 @@ def test_what_size_alone_shows_is_found_early_and_made_smaller(name: str) -> Non
 
 def test_shapes_of_production_are_walked_each_once_the_dear_at_last() -> None:
     (trial,) = (
-        trial for trial in operator_trials(target_of(Banded(), "banded"), ("float32",), "quick")
+        trial
+        for trial in operator_trials(target_of(Banded(), "banded"), ("float32",), "quick")
         if trial.check == "gradients_of_keys"
-    )  # fmt: skip
+    )
     counts = [trial.search(number, 1, True).cases for number in range(len(trial.cases))]
     plan = make_plan("banded", Runner(target_of(Banded(), "banded")), dtypes=("float32",))
     assert sum(counts) == len(walked(plan, "float32", CHECKS["gradients_of_keys"]))

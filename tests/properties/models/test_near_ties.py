@@ -128,9 +128,20 @@ def test_errors_below_the_margin_change_no_search_and_larger_ones_do(options: di
 def test_the_margins_of_a_row_are_those_of_its_prompt_in_the_batch(candidate: Any) -> None:
     """Another row begins with the start token, so that none is put in front of this one."""
     case = ModelCase(
-        architecture="led", tokens=5, batch=3, layers=1, heads=2, windows=(1,), masked=((0, 1, 2), (3, 4), (3, 4)),
-        global_=((3, 4), (0, 4), (0,)), target_tokens=1, target_masked=((), (), ()), seed=36875, dtype="float64",
-        head="lm", causal=False,
-    )  # fmt: skip
+        architecture="led",
+        tokens=5,
+        batch=3,
+        layers=1,
+        heads=2,
+        windows=(1,),
+        masked=((0, 1, 2), (3, 4), (3, 4)),
+        global_=((3, 4), (0, 4), (0,)),
+        target_tokens=1,
+        target_masked=((), (), ()),
+        seed=36875,
+        dtype="float64",
+        head="lm",
+        causal=False,
+    )
     found = tried("constrained_tokens", candidate, case)
     assert (found.status, found.evidence > 0) == ("passed", True), found.message

@@ -233,9 +233,15 @@ def test_a_target_says_what_its_training_can_do() -> None:
     none = model_names(None, HubModels(ModelTarget(print, training=())).features)
     some = model_names(None, HubModels(ModelTarget(print, training=("gradients",))).features)
     assert set(some) - set(none) == {
-        "training_outputs", "gradients", "head_gradients", "frozen_weights", "overwritten_weights", "training_course",
-        "accumulated_gradients", "padding_gradients",
-    }  # fmt: skip
+        "training_outputs",
+        "gradients",
+        "head_gradients",
+        "frozen_weights",
+        "overwritten_weights",
+        "training_course",
+        "accumulated_gradients",
+        "padding_gradients",
+    }
     with pytest.raises(TargetError, match=r"training: expected some of gradients, .*, got dropouts"):
         ModelTarget(print, training=("gradients", "dropouts"))
     with pytest.raises(TargetError, match="training: expected gradients beside dropout, got none"):

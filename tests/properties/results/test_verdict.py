@@ -31,8 +31,11 @@ def test_one_element_beyond_its_bound_fails() -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, 1.0), (1.0, np.nan), (np.nan, np.nan), (np.inf, 1.0)])
 def test_what_is_not_a_number_never_passes(value: float, expected: float) -> None:
-    verdict = judge([value, 0.0, 0.0], [expected, 0.0, 0.0], bound_of(np.inf, 1.0, 1.0) if np.isinf(value) else
-                    bound_of(1.0, 1.0, 1.0))  # fmt: skip
+    verdict = judge(
+        [value, 0.0, 0.0],
+        [expected, 0.0, 0.0],
+        bound_of(np.inf, 1.0, 1.0) if np.isinf(value) else bound_of(1.0, 1.0, 1.0),
+    )
     assert not verdict.passed
     assert verdict.ratio == np.inf
 

@@ -64,8 +64,9 @@ def outcomes(blocks: list[Block]) -> list[tuple[object, ...]]:
 def test_shards_together_run_every_case_exactly_once(good: Runner, tried: Counter[tuple[str, str]]) -> None:
     expected = {
         (step.check, case_of(PLAN, step, good.features, number).id)
-        for step in steps(PLAN) for number in range(step.examples)
-    }  # fmt: skip
+        for step in steps(PLAN)
+        for number in range(step.examples)
+    }
     parts = [list(run_campaign(PLAN, good, Shard(index, 3))) for index in (1, 2, 3)]
     assert set(tried) == expected
     assert set(tried.values()) == {1}
@@ -126,8 +127,9 @@ def test_a_known_case_is_the_first_of_its_check() -> None:
     plan = Plan("wrong", ("float32",), 8, (), ("matches_reference",))
     (random,) = run_campaign(plan, candidate)
     case = Case(tokens=61, window=3)
-    parts = [next(run_campaign(plan, candidate, Shard(i, 2), known={("matches_reference", "float32"): case}))
-             for i in (1, 2)]  # fmt: skip
+    parts = [
+        next(run_campaign(plan, candidate, Shard(i, 2), known={("matches_reference", "float32"): case})) for i in (1, 2)
+    ]
     assert (random.alarms, random.cases) == (0, 8)
     assert sorted(part.alarms for part in parts) == [0, 1]
     assert sum(part.cases for part in parts) == parts[0].total == parts[1].total == 9
@@ -152,11 +154,14 @@ def test_cases_are_the_same_in_any_process() -> None:
     told = {
         subprocess.run(
             [sys.executable, "-c", loaded + code, "all"],
-            capture_output=True, text=True, check=True, cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
             env={"PYTHONHASHSEED": hashing},
         ).stdout
         for loaded, hashing in (("", "1"), ("import torch, trueband.optimized\n", "2"))
-    }  # fmt: skip
+    }
     assert len(told) == 1
     assert len(eval(told.pop())) == 90
 

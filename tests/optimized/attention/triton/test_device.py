@@ -86,9 +86,15 @@ def test_models_choose_the_same(
     """Each layer of a model on a device, in training with dropout."""
     device(monkeypatch, major)
     config = LongformerConfig(
-        vocab_size=40, hidden_size=8, num_attention_heads=2, num_hidden_layers=2, intermediate_size=8,
-        max_position_embeddings=40, attention_window=(4, 6), attention_probs_dropout_prob=0.1,
-    )  # fmt: skip
+        vocab_size=40,
+        hidden_size=8,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        intermediate_size=8,
+        max_position_embeddings=40,
+        attention_window=(4, 6),
+        attention_probs_dropout_prob=0.1,
+    )
     with torch.device("meta"):
         model = LongformerForMaskedLM(config).train(train)
     named = [*model.named_parameters(), *model.named_buffers()]

@@ -55,18 +55,20 @@ FAULTS = {
     "accumulator not rescaled": ("tiles", "mean * shrink[:, None]", "mean"),
     "sum not rescaled": ("tiles", "total * shrink + ", "total + "),
     "exp for exp2": ("tiles", "p = tl.math.exp2(", "p = tl.exp("),
-    "guard of rows without keys removed": (
-        "tiles", 'tl.where(new_top == float("-inf"), 0.0, new_top)', "new_top"
-    ),
+    "guard of rows without keys removed": ("tiles", 'tl.where(new_top == float("-inf"), 0.0, new_top)', "new_top"),
     "loop starts a tile late": (
-        "forward", "(tl.maximum(start - window, 0) // KEYS)", "((tl.maximum(start - window, 0) + KEYS - 1) // KEYS)"
+        "forward",
+        "(tl.maximum(start - window, 0) // KEYS)",
+        "((tl.maximum(start - window, 0) + KEYS - 1) // KEYS)",
     ),
     "loop ends at the diagonal": ("forward", "(0 if CAUSAL else window), length)", "0, length)"),
     "future keys seen": ("forward", "(back >= (0 if CAUSAL else -window))", "(back >= -window)"),
     "strip forgotten": ("forward", "key_rows = strip + key_steps", "key_rows = key_steps"),
     "window one short to the right": ("forward", "(back >= (0 if CAUSAL else -window))", "(back > -window)"),
     "globals of the first row for all": (
-        "forward", "tl.load(positions + b * most + places", "tl.load(positions + places"
+        "forward",
+        "tl.load(positions + b * most + places",
+        "tl.load(positions + places",
     ),
     "number of globals taken for the largest": ("forward", "count = tl.load(counts + b)", "count = most"),
     "what masked rows are is not told": ("forward", "tl.where(is_local[:, None], result, 0.0)", "result"),
@@ -74,22 +76,25 @@ FAULTS = {
     "weight of the head forgotten": ("forward", "total[:, None] * tl.load(weights + h)", "total[:, None]"),
     "last global keys dropped": ("forward", "range(0, count, GLOBALS)", "range(0, count - 1, GLOBALS)"),
     "parts averaged": (
-        "global_rows", "tl.math.exp2(tl.load(part_log_sums + of_part, mask=is_row, other=0.0) - top)",
+        "global_rows",
+        "tl.math.exp2(tl.load(part_log_sums + of_part, mask=is_row, other=0.0) - top)",
         "tl.full([GLOBALS], 1.0, tl.float32)",
     ),
     "global rows see masked keys": ("global_rows", 'tl.where(is_real[None, :], scores, float("-inf"))', "scores"),
-    "each part reads the whole row": (
-        "global_rows", "range(part * part_tokens, last, KEYS)", "range(0, last, KEYS)"
-    ),
+    "each part reads the whole row": ("global_rows", "range(part * part_tokens, last, KEYS)", "range(0, last, KEYS)"),
     "weight forgotten in global rows": ("global_rows", "total[:, None] * tl.load(weights + h)", "total[:, None]"),
     "log-sum of a part for that of the row": (
-        "global_rows", "tokens + rows, top + tl.math.log2(total)", "tokens + rows, top"
+        "global_rows",
+        "tokens + rows, top + tl.math.log2(total)",
+        "tokens + rows, top",
     ),
     "strip forgotten in dQ": ("backward_query", "key_rows = strip + key_steps", "key_rows = key_steps"),
     "future keys in dQ": ("backward_query", "(back >= (0 if CAUSAL else -window))", "(back >= -window)"),
     "last global keys dropped in dQ": ("backward_query", "range(0, count, GLOBALS)", "range(0, count - 1, GLOBALS)"),
     "gradient of the head mask weighted": (
-        "backward_query", "tl.where(seen, p * dp, 0.0)", "tl.where(seen, p * dp * weight, 0.0)"
+        "backward_query",
+        "tl.where(seen, p * dp, 0.0)",
+        "tl.where(seen, p * dp * weight, 0.0)",
     ),
     "row's mean gradient forgotten": ("backward_query", "p * (dp * weight - delta[:, None])", "p * (dp * weight)"),
     "weight missing in dQ": ("backward_query", "(dp * weight - delta", "(dp - delta"),
@@ -100,31 +105,39 @@ FAULTS = {
     "future rows left out of dK": ("backward_key", "start - (0 if CAUSAL else window), 0)", "start, 0)"),
     "past rows in causal dK": ("backward_key", "(back >= (0 if CAUSAL else -window))", "(back >= -window)"),
     "last rows dropped in dK of global keys": (
-        "backward_key", "range(part * part_tokens, last, QUERIES)", "range(part * part_tokens, last - 1, QUERIES)"
+        "backward_key",
+        "range(part * part_tokens, last, QUERIES)",
+        "range(part * part_tokens, last - 1, QUERIES)",
     ),
-    "weight missing in dV of global keys": (
-        "backward_key", "HEAD_DIM, is_key, dv * weight", "HEAD_DIM, is_key, dv"
-    ),
+    "weight missing in dV of global keys": ("backward_key", "HEAD_DIM, is_key, dv * weight", "HEAD_DIM, is_key, dv"),
     "weight missing in dV": ("backward_key", "rows, result_n, inside, dv * weight", "rows, result_n, inside, dv"),
     "dK window one short": ("backward_key", "seen & (back <= window)", "seen & (back < window)"),
     "dK loop ends early": ("backward_key", "start + KEYS + window", "start + KEYS"),
     "last part dropped": ("add_parts", "range(0, parts)", "range(0, parts - 1)"),
     "scale missing in dQ of global rows": (
-        "global_rows_backward", "HEAD_DIM, is_row, dq * scale", "HEAD_DIM, is_row, dq"
+        "global_rows_backward",
+        "HEAD_DIM, is_row, dq * scale",
+        "HEAD_DIM, is_row, dq",
     ),
     "scale missing in dK of global rows": ("global_rows_backward", "inside, dk * scale", "inside, dk"),
     "weight missing in dV of global rows": ("global_rows_backward", "inside, dv * weight", "inside, dv"),
     "masked keys in dK of global rows": (
-        "global_rows_backward", "seen = is_real[:, None] & is_row[None, :]", "seen = inside[:, None] & is_row[None, :]"
+        "global_rows_backward",
+        "seen = is_real[:, None] & is_row[None, :]",
+        "seen = inside[:, None] & is_row[None, :]",
     ),
     "mean gradient of global rows not stored": ("global_rows_backward", "is_row & (part == 0)", "is_row & (part < 0)"),
     "last parts of dQ of global rows are the first": (
-        "global_rows_backward", "range(part * part_tokens, last, KEYS)", "range(0, last, KEYS)"
+        "global_rows_backward",
+        "range(part * part_tokens, last, KEYS)",
+        "range(0, last, KEYS)",
     ),
     "row's mean gradient forgotten in dK of global rows": (
-        "global_rows_backward", "delta = tl.load(deltas + of_row, mask=is_row, other=0.0)", "delta = 0.0 * log_sum"
+        "global_rows_backward",
+        "delta = tl.load(deltas + of_row, mask=is_row, other=0.0)",
+        "delta = 0.0 * log_sum",
     ),
-}  # fmt: skip
+}
 NO_FAULT = {"no fault": ("add_parts", "range(0, parts)", "range(0, parts)")}
 
 
