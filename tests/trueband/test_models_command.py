@@ -51,3 +51,11 @@ def test_a_users_error_is_one_line(arguments: list[str], message: str, trueband_
     assert run.returncode == 2
     assert message in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_a_line_of_an_earlier_version_still_runs(trueband_here: Callable[..., Any]) -> None:
+    """The package's models stood in another module before; the old name is known in this release."""
+    line = '{"check":"encoder_layers","case":{"architecture":"led","tokens":2}}'
+    run = trueband_here("repro", line, "trueband.model_witness:OptimizedModels")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.startswith("passed: encoder_layers [led float32]")
