@@ -182,11 +182,15 @@ def bound_of_sums(sums: Sums, head_mask: Float, precision: Precision) -> Bound:
         "underflow": precision.tiny_stored * sums.smallest,
     }
     terms = {name: weights * np.where(seen, term, 0.0) for name, term in terms.items()}
-    # Where p_ij is stored times the head mask, what underflows is not made smaller by it.
-    lost = np.where((weights > 0) & (weights < 1), 1 - weights, 0.0)
-    terms["underflow"] += lost * np.where(seen, precision.tiny_stored * sums.smallest, 0.0)
+    terms["underflow"] += not_damped(head_mask) * np.where(seen, precision.tiny_stored * sums.smallest, 0.0)
     terms["underflow"] += seen * (precision.tiny_output + sums.keys * precision.tiny_accumulator)
     return Bound(terms)
+
+
+def not_damped(head_mask: Float | float) -> Float:
+    """How much of what underflows of p_ij a head mask takes away; it stays where p_ij is stored times the head mask."""
+    weights = np.abs(head_mask)
+    return np.where((weights > 0) & (weights < 1), 1 - weights, 0.0)
 
 
 def softmax_errors(

@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.bounds.attention import Softmax, rows_bound, softmax_errors
+from trueband.properties.bounds.attention import Softmax, not_damped, rows_bound, softmax_errors
 from trueband.properties.bounds.bound import Bound, Float
 from trueband.properties.bounds.precision import Precision
 from trueband.reference.arguments import Arguments
@@ -249,9 +249,7 @@ def gradient_parts(
     scale, p, tiny = abs(arguments.scale), rows.probabilities, precision.tiny_stored
     gradients = score_gradients(rows, inputs, arguments, grad_output, precision, grad_lse)
     softmax, p_error = gradients.sums.softmax, gradients.sums.p_error
-    weights = np.abs(arguments.head_mask[:, None, None])
-    # What underflows of p_ij that is stored times the head mask is not made smaller by it.
-    not_damped = np.abs(grad_output) * np.where((weights > 0) & (weights < 1), 1 - weights, 0.0)
+    stays = np.abs(grad_output) * not_damped(arguments.head_mask[:, None, None])
     grad_output = grad_output * arguments.head_mask[:, None, None]
     size = np.abs(grad_output)
     grad_t, grad_t_error = gradients.exact, gradients.error
@@ -289,7 +287,7 @@ def gradient_parts(
             exact.value,
             p_error.swapaxes(-1, -2) @ size,
             p.swapaxes(-1, -2) @ size,
-            tiny * (seen.swapaxes(-1, -2) @ not_damped),
+            tiny * (seen.swapaxes(-1, -2) @ stays),
             attended_by,
         ),
     )

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.bounds.attention import not_damped
 from trueband.properties.bounds.attention_gradients import INPUTS, Part, bounds_of_parts
 from trueband.properties.bounds.precision import round_to
 from trueband.properties.bounds.uniform import uniform_row_errors
@@ -142,7 +143,7 @@ class UniformCall:
                 terms=rows_of_code,
                 error=float((errors.probability * grad).max()) * size,
                 size=float(share.max()) * size,
-                lost=0.0,
+                lost=precision.tiny_stored * float(grad.max()) * float(not_damped(weight)),
                 rounding=size * _rounding(shares),
                 number=sight.seen_by,
             )

@@ -153,7 +153,7 @@ def test_an_index_that_tells_otherwise_than_the_file_is_refused(index: Path, ope
     content = json.loads(index.read_text())
     content["goldens"]["sapiens_accuracy"]["claim"] = "another"
     index.write_text(json.dumps(content))
-    with pytest.raises(GoldenFileError, match="expected sapiens_accuracy as the index tells, got sapiens_accuracy as"):
+    with pytest.raises(GoldenFileError, match="expected sapiens_accuracy as in the index, got sapiens_accuracy as"):
         opened().check()
 
 
