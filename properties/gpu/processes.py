@@ -20,7 +20,7 @@ from trueband.properties.gpu.triton_version import COMPILE, SANITIZE, require
 BETWEEN_LOOKS = 0.05  # seconds
 KILLED = "the process was killed (out of memory?)"
 OVER_THE_LIMIT = (
-    "it held more than {limit:,} MiB of memory, the limit (--memory-limit). Memory that is allocated and never written "
+    "it held more than {limit:,} MiB of memory, the memory limit. Memory that is allocated and never written "
     "does not count, nor what torch.zeros, ones and full give; what is filled otherwise, and shadow memory of what "
     "kernels touch, does"
 )
