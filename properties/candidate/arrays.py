@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+PLAIN = "biu"  # kinds of numpy's dtypes that are handed over as they are: masks, segments, offsets
 Backwards = Callable[..., dict[str, Any]]  # (upstream, again=False) -> gradients by name, None where there is none
 
 
@@ -52,6 +53,8 @@ class Library(Protocol):
     ) -> tuple[Any, Backwards]:
         """Return `function(**inputs)`, with gradients of the named inputs, and its backward pass.
 
+        Where the function returns a tuple, the backward pass takes one of upstream gradients.
+
         Args:
             grads: what a `.grad` holds for each name, to which the backward pass adds; None: there is no `.grad`.
 
@@ -68,7 +71,7 @@ class NumpyLibrary:
             raise ValueError(f"device: expected 'cpu' for a numpy target, got {device!r}")
 
     def to(self, array: Array, dtype: str) -> Array:
-        if array.dtype == np.bool_:
+        if array.dtype.kind in PLAIN:
             return array.copy()
         if dtype == "bfloat16":
             raise ValueError("dtype: expected one that numpy has, got 'bfloat16'")
@@ -121,8 +124,9 @@ class TorchLibrary:
             raise ValueError(f"device: expected one that torch can use, got {device!r} ({error})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
-        wanted = self.torch.bool if array.dtype == np.bool_ else getattr(self.torch, dtype)
-        return self.as_is(array).to(dtype=wanted)
+        return (
+            self.as_is(array) if array.dtype.kind in PLAIN else self.as_is(array).to(dtype=getattr(self.torch, dtype))
+        )
 
     def as_is(self, array: Array) -> Any:
         return self.torch.from_numpy(np.ascontiguousarray(array).copy()).to(device=self.device)
@@ -159,7 +163,8 @@ class TorchLibrary:
             inputs[name].requires_grad_()
             inputs[name].grad = None if grads is None else grads[name]
         output = function(**inputs)
-        if not getattr(output, "requires_grad", False):
+        parts = output if isinstance(output, tuple) else (output,)
+        if not any(getattr(part, "requires_grad", False) for part in parts):
             # One argument alone may be one that the output does not depend on, such as the global key of no token.
             if {"query", "key", "value"} <= set(names):
                 raise NotDifferentiable("an output that does not require grad")
@@ -167,10 +172,13 @@ class TorchLibrary:
         chosen = [inputs[name] for name in names]
 
         def backward(upstream: Any, again: bool = False) -> dict[str, Any]:
+            upstreams = upstream if isinstance(upstream, tuple) else (upstream,)
+            pairs = zip(parts, upstreams, strict=True)
+            varying, of_them = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
             if grads is not None:
-                output.backward(upstream, retain_graph=again)
+                self.torch.autograd.backward(varying, of_them, retain_graph=again)
                 return {name: inputs[name].grad for name in names}
-            gradients = self.torch.autograd.grad(output, chosen, upstream, retain_graph=again, allow_unused=True)
+            gradients = self.torch.autograd.grad(varying, chosen, of_them, retain_graph=again, allow_unused=True)
             return dict(zip(names, gradients, strict=True))
 
         return output, backward
@@ -192,8 +200,9 @@ class JaxLibrary:
             raise ValueError(f"device: expected one that jax can use, got {device!r} ({error})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
-        wanted = self.jax.numpy.bool_ if array.dtype == np.bool_ else getattr(self.jax.numpy, dtype)
-        return self.as_is(array).astype(wanted)
+        if array.dtype.kind in PLAIN:
+            return self.as_is(array)
+        return self.as_is(array).astype(getattr(self.jax.numpy, dtype))
 
     def as_is(self, array: Array) -> Any:
         return self.jax.device_put(np.array(array, order="C"), self.device)

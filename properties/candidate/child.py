@@ -79,14 +79,21 @@ class Child:
         """The id of the process."""
         return self._process.pid
 
-    def ask(self, request: dict[str, Any], arrays: dict[str, Array], seconds: float) -> tuple[dict[str, Any], Any]:
-        """Ask one question and return the answer."""
+    def ask(
+        self, request: dict[str, Any], arrays: dict[str, Array], seconds: float, numbers: int = 0
+    ) -> tuple[dict[str, Any], Any]:
+        """Ask one question and return the answer.
+
+        Args:
+            seconds: the time limit, as of `answer`.
+            numbers: how many an honest answer has.
+        """
         if not self._answers.empty() and self._answers.queue[0] is not None:
             raise ChildForges("one to no question")
         token = secrets.token_hex(8)
         self._read_all()
         self._words.clear()
-        self._most_bytes = (1 << 16) + 16 * sum(array.size for array in arrays.values())
+        self._most_bytes = (1 << 16) + 16 * max(sum(array.size for array in arrays.values()), numbers)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # a dead child is noticed by its missing answer
             send(self._process.stdin, {**request, "token": token}, arrays)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trueband.properties.cases.windows import limited
+
 ORDER = ("tokens", "heads", "head_dim", "window", "layers", "batch", "dilation", "globals", "scale")
 NAMES = {"window": "windows", "batch": "batches", "dilation": "dilations", "scale": "scales"}
 MOST_SAMPLES = 3  # of the largest calls that are named
@@ -77,8 +79,11 @@ class Calls(Ranges):
 
     def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         """A call that gave a result."""
-        batch, heads, tokens, head_dim = arrays["query"].shape
-        self.widen(tokens=tokens, heads=heads, head_dim=head_dim, batch=batch, window=options["window"])
+        batch, heads, _, head_dim = arrays["query"].shape
+        tokens = arrays["key"].shape[2]
+        self.widen(tokens=tokens, heads=heads, head_dim=head_dim, batch=batch)
+        for limit in limited(options["window"]):
+            self.widen(window=limit)
         dilation = options.get("dilation")
         for factor in dilation if isinstance(dilation, tuple | list) else () if dilation is None else (dilation,):
             self.widen(dilation=factor)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trueband.properties.cases.windows import widest
+
 if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
     from trueband.properties.cases.case import Case
 
@@ -99,7 +101,7 @@ def _kibibytes(file: Path, name: str) -> int:
 
 
 def _sizes(case: Case) -> tuple[int, ...]:
-    return case.tokens, case.heads * case.batch, case.head_dim, min(case.window, case.tokens)
+    return case.tokens, case.heads * case.batch, case.head_dim, min(widest(case.window, case.tokens), case.tokens)
 
 
 def _scores(case: Case) -> int:

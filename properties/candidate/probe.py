@@ -49,6 +49,9 @@ class Candidate(Protocol):
 
     def memory(self, begin: bool = False) -> float: ...
 
+    @property
+    def stored_scores(self) -> str | None: ...
+
     def call(
         self,
         arrays: dict[str, Array],
@@ -58,6 +61,15 @@ class Candidate(Protocol):
         of: tuple[str, ...] = (),
     ) -> Array: ...
 
+    def results(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> dict[str, Array]: ...
+
     def gradients(
         self,
         arrays: dict[str, Array],
@@ -66,6 +78,7 @@ class Candidate(Protocol):
         grad_output: Array,
         names: list[str],
         how: Backward = ONCE,
+        grad_lse: Array | None = None,
     ) -> Gradients: ...
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]: ...
@@ -89,26 +102,47 @@ class Probe:
         return self.inputs_of(self.case)
 
     def inputs_of(self, case: Case) -> Inputs:
-        """Return the inputs of any case, with the accumulator that the candidate declares."""
-        return replace(case.inputs(), accumulator=self.candidate.accumulators.get(case.dtype))
+        """Return the inputs of any case, with the formats that the candidate declares."""
+        candidate = self.candidate
+        accumulator = candidate.accumulators.get(case.dtype)
+        return replace(case.inputs(), accumulator=accumulator, stored_scores=candidate.stored_scores)
 
     def has(self, feature: str) -> bool:
         return feature in self.candidate.features
 
     def run(self, inputs: Inputs | None = None, layout: str = "contiguous", of: tuple[str, ...] = ()) -> Array:
-        """Return the candidate's output, (b, h, n, d) float64; see `Runner.call` for the layouts of the inputs."""
+        """Return the candidate's output, (b, h, m, e) float64; see `Runner.call` for the layouts of the inputs."""
         inputs = self._taken(inputs)
         self.calls.add(Call(inputs, layout, of))
         return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout, of)
 
+    def with_lse(self, inputs: Inputs | None = None) -> tuple[Array, Array]:
+        """Return the candidate's output (b, h, m, e) and lse (b, h, m), float64."""
+        inputs = self._taken(inputs).with_options(return_lse=True)
+        self.calls.add(Call(inputs))
+        found = self.candidate.results(inputs.arrays, inputs.options, inputs.dtype)
+        return found["output"], found["lse"]
+
     def gradients(
-        self, grad_output: Array, inputs: Inputs | None = None, names: list[str] | None = None, how: Backward = ONCE
+        self,
+        grad_output: Array,
+        inputs: Inputs | None = None,
+        names: list[str] | None = None,
+        how: Backward = ONCE,
+        grad_lse: Array | None = None,
     ) -> Gradients:
-        """Return the candidate's gradients of the named arguments; None: of all floating ones that are passed."""
+        """Return the candidate's gradients of the named arguments; None: of all projections that are passed.
+
+        Args:
+            grad_lse: the gradient of lse, which is asked for then.
+        """
         inputs = self._taken(inputs)
         self.calls.add(Call(inputs, how.layout, how.of, grad_output))
         names = inputs.floating if names is None else names
-        return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
+        if grad_lse is None:
+            return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
+        options = {**inputs.options, "return_lse": True}
+        return self.candidate.gradients(inputs.arrays, options, inputs.dtype, grad_output, names, how, grad_lse)
 
     def _taken(self, inputs: Inputs | None) -> Inputs:
         """Return the inputs of a call, by default the case's. Raises NotTaken if the candidate does not take them."""

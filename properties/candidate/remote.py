@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from trueband.properties.candidate.errors import (
 )
 from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.protocol import Array
+from trueband.properties.candidate.runner import output_shape
 from trueband.properties.candidate.survey import merged
 from trueband.properties.candidate.target import TargetError
 from trueband.properties.candidate.watch import is_own
@@ -102,6 +104,7 @@ class RemoteRunner:
         self.dtypes: tuple[str, ...] = tuple(hello["dtypes"])
         self.features = frozenset(hello["features"])
         self.accumulators: dict[str, str] = hello["accumulators"]
+        self.stored_scores: str | None = hello["stored_scores"]
         self.limits = Limits.from_dict(hello["limits"])
         self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
         self.undeclared, self.refusal = self._finds_limits()
@@ -121,11 +124,25 @@ class RemoteRunner:
         of: tuple[str, ...] = (),
     ) -> Array:
         """See `Runner.call`. Also raises the exceptions above."""
+        return self.results(arrays, options, dtype, layout, of)["output"]
+
+    def results(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> dict[str, Array]:
+        """See `Runner.results`. Also raises the exceptions above."""
         request = {"do": "call", "options": options, "dtype": dtype, "layout": layout, "of": of}
-        _, result = self._ask(request, arrays, {"output": arrays["query"].shape})
+        expected = {"output": output_shape(arrays)}
+        if options.get("return_lse"):
+            expected["lse"] = output_shape(arrays)[:3]
+        _, result = self._ask(request, arrays, expected)
         self.covered.add(arrays, options)
         self.on_call(PastCall(arrays, options, dtype, layout, of, result["output"]))
-        return result["output"]
+        return result
 
     def gradients(
         self,
@@ -135,17 +152,22 @@ class RemoteRunner:
         grad_output: Array,
         names: list[str],
         how: Backward = ONCE,
+        grad_lse: Array | None = None,
     ) -> Gradients:
         """See `Runner.gradients`. Also raises the exceptions above."""
         request = {"do": "gradients", "options": options, "dtype": dtype, "names": names, "how": how.to_dict()}
         expected = {name: arrays[name].shape for name in names}
         if "autograd" in self.features:
-            expected["output"] = arrays["query"].shape
-        _, result = self._ask(request, {**arrays, "grad_output": grad_output}, expected)
+            expected["output"] = output_shape(arrays)
+        upstream = (
+            {"grad_output": grad_output} if grad_lse is None else {"grad_output": grad_output, "grad_lse": grad_lse}
+        )
+        _, result = self._ask(request, {**arrays, **upstream}, expected)
         output = result.pop("output", None)
         gradients = Gradients(result, output)
         self.covered.add(arrays, options, with_gradients=True)
-        self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, gradients))
+        if grad_lse is None:
+            self.on_call(PastGradients(arrays, options, dtype, grad_output, names, how, gradients))
         return gradients
 
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
@@ -218,7 +240,8 @@ class RemoteRunner:
             self._start()
         start = time.monotonic()
         try:
-            header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit))
+            numbers = sum(math.prod(shape) for shape in expected.values())
+            header, result = self._judged(lambda child: child.ask(request, arrays, self.time_limit, numbers))
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
         if "ended" in header:

@@ -32,7 +32,7 @@ class Runner:
     """One target on one device.
 
     Attributes:
-        features, accumulators, limits, shapes: what the target declares.
+        features, accumulators, stored_scores, limits, shapes: what the target declares.
         undeclared, refusal: the limits that it has without declaring them, and the error; set by `RemoteRunner` only.
         covered: the calls that gave a result.
         slowest: seconds of the slowest call since it was last set to 0.
@@ -51,6 +51,7 @@ class Runner:
         self.dtypes = self.target.dtypes
         self.features = self.target.features
         self.accumulators: Mapping[str, str] = self.target.accumulators
+        self.stored_scores = self.target.stored_scores
         self.limits = self.target.limits
         self.shapes = self.target.shapes
         self.undeclared, self.refusal = Limits(), ""
@@ -66,7 +67,18 @@ class Runner:
         layout: str = "contiguous",
         of: tuple[str, ...] = (),
     ) -> Array:
-        """Call the target and return its output as float64.
+        """Return the output of `results`, with the same arguments."""
+        return self.results(arrays, options, dtype, layout, of)["output"]
+
+    def results(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+    ) -> dict[str, Array]:
+        """Call the target and return its output, and with return_lse its lse, as float64.
 
         Args:
             layout: how the floating inputs lie in memory: "contiguous"; "transposed", (b, n, h, d) memory; "offset", a
@@ -81,13 +93,29 @@ class Runner:
             CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
         inputs = self._inputs(arrays, dtype, Backward(layout, of))
-        self.desk.poison(arrays["query"].shape, dtype)
-        output = self._run(self.target.function, inputs, options)
-        self._check_result("output", output, arrays["query"], dtype)
-        self.desk.check_own_memory("output", output)
+        self.desk.poison(output_shape(arrays), dtype)
+        result = self._run(self.target.function, inputs, options)
+        output, lse = self._checked(result, arrays, options, dtype)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
-        return self._turn(self.desk.take(output))
+        results = {} if lse is None else {"lse": np.array(self.library.back(lse))}
+        results["output"] = self._turn(self.desk.take(output))
+        self.desk.burn({} if lse is None else {"lse": lse})
+        return results
+
+    def _checked(self, result: Any, arrays: dict[str, Array], options: dict[str, Any], dtype: str) -> tuple[Any, Any]:
+        """Return output and lse, None where it was not asked for, after a check of their form."""
+        output, lse = result, None
+        if options.get("return_lse"):
+            if not isinstance(result, tuple) or len(result) != 2:
+                kind = f"{len(result)} results" if isinstance(result, tuple) else type(result).__name__
+                raise CandidateEnded(f"output: expected (output, lse) with return_lse, got {kind}")
+            output, lse = result
+            self._check_result("lse", lse, output_shape(arrays)[:3], "float64" if dtype == "float64" else "float32")
+            self.desk.check_own_memory("lse", lse)
+        self._check_result("output", output, output_shape(arrays), dtype)
+        self.desk.check_own_memory("output", output)
+        return output, lse
 
     def memory(self, begin: bool = False) -> float:
         """Return the memory of the target's process in mebibytes, see `resident`."""
@@ -101,10 +129,12 @@ class Runner:
         grad_output: Array,
         names: list[str],
         how: Backward = ONCE,
+        grad_lse: Array | None = None,
     ) -> Gradients:
         """Return the gradients of the named arguments as float64; one that the result does not depend on is 0.
 
         Args:
+            grad_lse: the gradient of lse, with the option return_lse only.
             names: the arguments that require gradients; no other does.
             how: how the passes are run, and how the arrays lie in memory.
 
@@ -116,11 +146,15 @@ class Runner:
         """
         inputs = self._inputs(arrays, dtype, how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
-        self.desk.poison(arrays["query"].shape, dtype)
+        upstreams = {"grad_output": upstream}
+        if grad_lse is not None:
+            upstreams["grad_lse"] = self.desk.put("grad_lse", grad_lse, "float64" if dtype == "float64" else "float32")
+            upstream = upstream, upstreams["grad_lse"]
+        self.desk.poison(output_shape(arrays), dtype)
         if self.target.gradients is not None:
             if how.way != "once":
                 raise ValueError(f"way: expected 'once' for a target with gradients of its own, got {how.way!r}")
-            returned = self._run(self.target.gradients, {**inputs, "grad_output": upstream}, options)
+            returned = self._run(self.target.gradients, {**inputs, **upstreams}, options)
             gradients, raw = self._read_gradients(returned, arrays, names, dtype)
             self.desk.check_last()
             self.desk.forget_last()
@@ -132,9 +166,8 @@ class Runner:
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
         with _differentiating():
-            output, backward = self.library.forward(function, inputs, names, before)
-        self._check_result("output", output, arrays["query"], dtype)
-        self.desk.check_own_memory("output", output)
+            result, backward = self.library.forward(function, inputs, names, before)
+        output, _ = self._checked(result, arrays, options, dtype)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
         with _differentiating():
             returned = self._backward(function, backward, inputs, names, upstream, how.way)
@@ -155,7 +188,7 @@ class Runner:
     ) -> dict[str, Any]:
         """Return the gradients as the library gives them."""
         if way == "after another":
-            floating = {name for name in inputs if not name.endswith("_mask")} | {"head_mask"}
+            floating = {name for name in inputs if not name.endswith("_mask")} - {"segments", "offset"} | {"head_mask"}
             other = {
                 name: self.library.negative(array) if name in floating else array for name, array in inputs.items()
             }
@@ -178,7 +211,7 @@ class Runner:
             if gradient is None:
                 result[name] = np.zeros(arrays[name].shape)
                 continue
-            self._check_result(f"gradient of {name}", gradient, arrays[name], dtype)
+            self._check_result(f"gradient of {name}", gradient, arrays[name].shape, dtype)
             result[name] = self._turn(np.array(self.library.back(gradient)))
             raw[f"gradient of {name}"] = gradient
         self.desk.check_inputs()
@@ -208,9 +241,10 @@ class Runner:
             if array.ndim != 4 or how.layout_of(name) not in PACKED
         }
         for end in ("", "_global"):
-            together = [f"{name}{end}" for name in ("query", "key", "value")]
-            together = [name for name in together if name in arrays and name not in inputs]
-            if together:
+            names = [f"{name}{end}" for name in ("query", "key", "value")]
+            names = [name for name in names if name in arrays and name not in inputs]
+            for shape in dict.fromkeys(arrays[name].shape for name in names):  # only equal ones share a storage
+                together = [name for name in names if arrays[name].shape == shape]
                 inputs |= self._pack(together, [self._turn(arrays[name]) for name in together], dtype, how.layout)
         return {name: inputs[name] for name in arrays}
 
@@ -255,7 +289,8 @@ class Runner:
         """Lay out a mask (b, n) in (n, b) memory, or as a slice of a larger mask that says the opposite."""
         if layout == "transposed":
             return self.library.transpose(self.desk.put(name, mask.T, dtype), (1, 0))
-        larger = np.repeat(~mask[:1, :1], len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
+        other = ~mask[:1, :1] if mask.dtype == np.bool_ else mask[:1, :1] + 1
+        larger = np.repeat(other, len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
         larger[1:, 2:-1] = mask
         return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
@@ -271,8 +306,10 @@ class Runner:
             self.slowest = max(self.slowest, time.monotonic() - start)
 
     def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the options as the target takes them: a target that is always causal takes no `causal`."""
-        return {k: v for k, v in options.items() if k != "causal" or "causal_only" not in self.features}
+        """Return the options as the target takes them: it is not told what it always does."""
+        untold = {"causal"} if "causal_only" in self.features else set()
+        untold |= {"offset"} if "offset" not in self.features else set()  # at the bottom right
+        return {name: value for name, value in options.items() if name not in untold}
 
     def find_gradients(self) -> bool:
         """Return whether the target can be differentiated in a tiny call."""
@@ -310,8 +347,9 @@ class Runner:
         """Convert between (b, h, n, d) and the layout of the target; the same in both directions."""
         return array.swapaxes(1, 2) if self.target.layout == "bnhd" and array.ndim == 4 else array
 
-    def _check_result(self, what: str, result: Any, like: Array, dtype: str) -> None:
-        shape = self._turn(like).shape
+    def _check_result(self, what: str, result: Any, shape: tuple[int, ...], dtype: str) -> None:
+        if len(shape) == 4 and self.target.layout == "bnhd":
+            shape = (shape[0], shape[2], shape[1], shape[3])
         kind, got_shape, got_dtype = self.library.describe(result)
         if not got_dtype:
             self.desk.check_kind(what, result)
@@ -321,6 +359,11 @@ class Runner:
         if got_dtype != dtype:
             raise CandidateEnded(f"{what}: expected dtype {dtype}, got {got_dtype}")
         self.desk.check_form(what, result)
+
+
+def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
+    """(b, h, m, e) of the output of a call."""
+    return (*arrays["query"].shape[:3], arrays["value"].shape[-1])
 
 
 @contextlib.contextmanager

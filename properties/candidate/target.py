@@ -42,6 +42,22 @@ FEATURES = {
     "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
     "accumulates": "adds gradients to those that are there (follows from its library: torch)",
     "validation": "rejects bad input with the contract's errors",
+    "nan_padding": "takes NaN and infinity in masked tokens, which change nothing (every target takes finite numbers)",
+    "gqa": "takes fewer heads of keys and values than of queries, of which each serves a group",
+    "value_dim": "takes values of another head dim than that of queries and keys",
+    "asymmetric": "takes a window of two limits, (left, right)",
+    "unlimited_side": "takes a window of two limits in which None is no limit",
+    "offset": "takes offset, an int: queries that stand elsewhere than at the first keys, more or fewer than these",
+    "offset_per_row": "takes one offset for each row of the batch",
+    "bottom_right": "takes fewer queries than keys: they are the last ones, and it is never given an offset to say so",
+    "segments": "takes segments",
+    "softcap": "takes softcap",
+    "sinks": "takes sinks",
+    "sinks_gradient": "has the gradient of sinks, too",
+    "slopes": "takes slopes",
+    "slopes_gradient": "has the gradient of slopes, too",
+    "lse": "takes return_lse, and returns (output, lse) then",
+    "lse_gradient": "has gradients through lse, too",
 }
 # What a plain callable claims by taking an argument of the contract.
 BY_ARGUMENT = {
@@ -52,15 +68,30 @@ BY_ARGUMENT = {
     "dilation": ("dilation", "dilation_per_head"),
     "head_mask": ("head_mask", "head_mask_gradient"),
     "scale": ("scale",),
+    "offset": ("offset", "offset_per_row"),
+    "segments": ("segments",),
+    "softcap": ("softcap",),
+    "sinks": ("sinks", "sinks_gradient"),
+    "slopes": ("slopes", "slopes_gradient"),
+    "return_lse": ("lse", "lse_gradient"),
 }
+# What the second edition of the contract has added. A target may have any of it.
+EXTENSIONS = frozenset(
+    {
+        *("gqa", "value_dim", "asymmetric", "unlimited_side", "offset", "offset_per_row", "bottom_right", "segments"),
+        *("softcap", "sinks", "sinks_gradient", "slopes", "slopes_gradient", "lse", "lse_gradient"),
+    }
+)
 # What follows from the library, declared or not.
 _BY_LIBRARY = {
     "torch": frozenset({"strided", "autograd", "accumulates"}),
     "numpy": frozenset({"strided"}),
     "jax": frozenset({"autograd"}),
 }
-# The features of a kernel that implements the whole contract; one that is `causal_only` implements less.
-WHOLE_CONTRACT = frozenset(FEATURES) - {"causal_only"}
+# The features of a kernel that implements the contract but for its extensions; one that is `causal_only` has less.
+WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - {"causal_only"}
+# A kernel that implements all of it.
+SECOND_EDITION = WHOLE_CONTRACT | EXTENSIONS - {"bottom_right"}
 # Causal attention has no global tokens: a target that is always causal cannot have these features.
 NOT_CAUSAL = ("globals", "separate_globals")
 LIBRARIES = tuple(_BY_LIBRARY)
@@ -90,6 +121,8 @@ class Target:
         layout: the layout of query, key, value, their global counterparts, the output and the gradients: "bhnd" or
             "bnhd".
         devices: the devices that it runs on, such as ("cpu", "cuda"); None: any.
+        stored_scores: the format in which it stores its scores between the operations on them, such as "bfloat16" for
+            an eager model; None: it does not. The bound is computed from it.
         accumulators: {dtype: format of its sums and its softmax}, one of float64, float32, tf32, bfloat16, float16,
             for the dtypes where it is not the contract's: float32, and float64 for float64. It says what is rounded;
             the bound is computed from it. "tf32": float32, with the factors of matrix products cut to tf32.
@@ -113,6 +146,7 @@ class Target:
     sizes: Mapping[str, Sizes] = field(default_factory=dict, hash=False)
     padding: str = "any"
     shapes: tuple[Shape, ...] = ()
+    stored_scores: str | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -135,6 +169,8 @@ class Target:
             raise TargetError(f"accumulators: expected {{dtype: format}}, got {type(self.accumulators).__name__}")
         _names("accumulators", self.accumulators, self.dtypes)
         _names("accumulators", self.accumulators.values(), ACCUMULATORS)
+        if self.stored_scores is not None:
+            _names("stored_scores", (self.stored_scores,), DTYPES)
         try:
             object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
         except ValueError as error:
@@ -158,6 +194,8 @@ class Target:
         features = features - derived.keys() | {name for name, holds in derived.items() if holds}
         of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
         features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
+        features = features | {"asymmetric"} if "unlimited_side" in features else features
+        features = features | {"offset"} if "offset_per_row" in features else features
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         return replace(self, library=library, features=features, name=name)
 
@@ -211,14 +249,13 @@ def _module(place: str) -> ModuleType:
 
 
 def _features(function: Callable[..., Any]) -> frozenset[str]:
-    """Return the features that a signature claims; `**kwargs` claims them all."""
+    """Return the features that a signature claims; `**kwargs` claims none."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return frozenset()
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    names = {parameter.name for parameter in parameters}
-    claimed = [features for name, features in BY_ARGUMENT.items() if takes_all or name in names]
+    names = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+    claimed = [features for name, features in BY_ARGUMENT.items() if name in names]
     return frozenset(feature for features in claimed for feature in features)
 
 

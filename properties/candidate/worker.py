@@ -75,6 +75,7 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
         "dtypes": list(runner.dtypes),
         "features": sorted(runner.features),
         "accumulators": dict(runner.accumulators),
+        "stored_scores": runner.stored_scores,
         "limits": runner.limits.to_dict(),
         "shapes": [shape.to_dict() for shape in runner.shapes],
         "may_have_gradients": runner.may_have_gradients,
@@ -88,7 +89,7 @@ def answer(
     """Serve one request; return the header of the answer, and its arrays."""
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in request.get("options", {}).items()}
     serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
-        "call": lambda: ({}, {"output": _output(runner, request, arrays, options)}),
+        "call": lambda: ({}, _results(runner, request, arrays, options)),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
         "find limits": lambda: (_limits(runner), {}),
@@ -101,16 +102,19 @@ def answer(
         return {**ended, "traceback": error.traceback}, {}
 
 
-def _output(runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]) -> Array:
-    return runner.call(arrays, options, request["dtype"], request["layout"], tuple(request["of"]))
+def _results(
+    runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
+) -> dict[str, Array]:
+    return runner.results(arrays, options, request["dtype"], request["layout"], tuple(request["of"]))
 
 
 def _gradients(
     runner: Runner, request: dict[str, Any], arrays: dict[str, Array], options: dict[str, Any]
 ) -> dict[str, Array]:
-    inputs = {name: array for name, array in arrays.items() if name != "grad_output"}
-    how = Backward.from_dict(request["how"])
-    gradients = runner.gradients(inputs, options, request["dtype"], arrays["grad_output"], request["names"], how)
+    inputs = {name: array for name, array in arrays.items() if not name.startswith("grad_")}
+    how, dtype, names = Backward.from_dict(request["how"]), request["dtype"], request["names"]
+    upstream, of_lse = arrays["grad_output"], arrays.get("grad_lse")
+    gradients = runner.gradients(inputs, options, dtype, upstream, names, how, of_lse)
     return {**gradients} if gradients.output is None else {**gradients, "output": gradients.output}
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,10 +19,13 @@ import numpy as np
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.cases.families import FAMILIES, draw
 from trueband.properties.cases.inputs import Inputs
+from trueband.properties.cases.lists import as_written, positions_of, segments_of, written_positions, written_segments
+from trueband.properties.cases.windows import Window, check_window
 
 Positions = tuple[tuple[int, ...], ...]
-LONGEST_RUN = 8  # of positions that are written one by one
-MOST_POSITION = 1 << 24  # what is written may be anything
+PROJECTIONS = ("query", "key", "value")
+SINKS = (0.0, 1.5, -2.0, 4.0, -8.0)  # on the grid of every dtype
+SLOPES = (0.5, 0.25, 0.0, 0.125, 1.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Case:
     """One input of the operator.
 
     Attributes:
-        tokens, window, head_dim, batch, heads: sizes; the window is one-sided.
+        tokens, head_dim, batch, heads: sizes; tokens are those of the keys.
+        window: one-sided; or (left, right), where None is no limit.
         masked: positions of masked tokens, for each row of the batch; None: no attention_mask is passed.
         global_: positions flagged global, for each row of the batch; None: no global_attention_mask is passed.
         separate_globals: query_global, key_global, value_global are passed.
@@ -41,10 +44,17 @@ class Case:
         family: where the numbers come from, one of `FAMILIES`.
         seed: of the numbers.
         dtype: whose grid the numbers lie on.
+        key_heads: heads of keys and values; None: as many as of the queries.
+        value_dim: head dim of the values; None: that of the queries.
+        queries: how many there are; None: one for each token.
+        offset: query i stands at token offset + i; one for all sequences, or one for each.
+        segments: the segment of each token, for each row of the batch; None: no segments are passed.
+        softcap: as in the contract.
+        sinks, slopes: some are passed; those of `SINKS` and `SLOPES`, from another one on for another seed.
     """
 
     tokens: int
-    window: int
+    window: Window
     head_dim: int = 1
     batch: int = 1
     heads: int = 1
@@ -58,12 +68,22 @@ class Case:
     family: str = "uniform"
     seed: int = 0
     dtype: str = "float32"
+    key_heads: int | None = None
+    value_dim: int | None = None
+    queries: int | None = None
+    offset: int | tuple[int, ...] = 0
+    segments: Positions | None = None
+    softcap: float | None = None
+    sinks: bool = False
+    slopes: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("tokens", 1), ("window", 0), ("head_dim", 1), ("batch", 1), ("heads", 1), ("seed", 0)):
+        for name, least in (("tokens", 1), ("head_dim", 1), ("batch", 1), ("heads", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}: expected an int >= {least}, got {value!r}")
+        check_window(self.window)
+        self._check_extensions()
         for name, allowed in (("family", tuple(FAMILIES)), ("dtype", DTYPES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -83,6 +103,32 @@ class Case:
             if any(type(position) is not int or not 0 <= position < self.tokens for row in rows for position in row):
                 raise ValueError(f"{name}: expected positions in 0..{self.tokens - 1}, got {rows!r}")
 
+    def _check_extensions(self) -> None:
+        """The fields of the second edition."""
+        for name in ("key_heads", "value_dim", "queries"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"{name}: expected an int >= 1 or none, got {value!r}")
+        if self.key_heads is not None and self.heads % self.key_heads:
+            raise ValueError(f"key_heads: expected a divisor of the {self.heads} heads, got {self.key_heads}")
+        for name in ("sinks", "slopes"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: expected true or false, got {getattr(self, name)!r}")
+        offsets = self.offset if isinstance(self.offset, tuple) else (self.offset,)
+        if any(type(each) is not int for each in offsets) or len(offsets) not in (
+            1 if isinstance(self.offset, int) else self.batch,
+        ):
+            raise ValueError(f"offset: expected an int, or one for each of {self.batch} rows, got {self.offset!r}")
+        if self.segments is not None and (
+            not isinstance(self.segments, tuple)
+            or len(self.segments) != self.batch
+            or any(not isinstance(row, tuple) or len(row) != self.tokens for row in self.segments)
+            or any(type(each) is not int for row in self.segments for each in row)
+        ):
+            raise ValueError(
+                f"segments: expected {self.tokens} ints for each of {self.batch} rows, got {self.segments!r}"
+            )
+
     @property
     def id(self) -> str:
         """Stable identifier: the beginning of the SHA-256 of the JSON line."""
@@ -93,7 +139,9 @@ class Case:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
         for name in ("masked", "global_"):
             if fields.get(name) is not None:
-                fields[name] = tuple(_runs(row) for row in fields[name])
+                fields[name] = tuple(written_positions(row) for row in fields[name])
+        if self.segments is not None:
+            fields["segments"] = tuple(written_segments(row) for row in self.segments)
         return fields
 
     def to_json(self) -> str:
@@ -111,10 +159,10 @@ class Case:
         missing = sorted({"tokens", "window"} - set(values))
         if missing:
             raise ValueError(f"case: expected the fields tokens and window, got no {', '.join(missing)}")
-        written = {name: _tuples(value) for name, value in values.items()}
-        for name in ("masked", "global_"):
+        written = {name: as_written(value) for name, value in values.items()}
+        for name, read in (("masked", positions_of), ("global_", positions_of), ("segments", segments_of)):
             if isinstance(written.get(name), tuple):
-                written[name] = tuple(_positions(name, row) for row in written[name])
+                written[name] = tuple(read(name, row) for row in written[name])
         return cls(**written)
 
     def replace(self, **changes: Any) -> Self:
@@ -131,22 +179,42 @@ class Case:
                 changes[field] = tuple(rows[row % len(rows)] for row in range(value))
             elif rows is not None and name == "tokens":
                 changes[field] = tuple(tuple(i for i in row if i < value) for row in rows)
-        return self.replace(**changes)
+        return self.replace(**changes, **resized_extensions(self, name, value))
 
     def inputs(self) -> Inputs:
         """The arrays and options of the case. Arguments that the case leaves out are left out."""
-        shape = (self.batch, self.heads, self.tokens, self.head_dim)
-        names = ["query", "key", "value"]
+        arrays = {name: draw(self.family, name, self.shape_of(name), self.seed, self.dtype) for name in PROJECTIONS}
         if self.separate_globals:
-            names += ["query_global", "key_global", "value_global"]
-        arrays = {name: draw(self.family, name, shape, self.seed, self.dtype) for name in names}
+            names = [f"{name}_global" for name in PROJECTIONS]
+            arrays |= {name: draw(self.family, name, self.shape_of(name), self.seed, self.dtype) for name in names}
         if self.masked is not None:
             arrays["attention_mask"] = ~self._flags(self.masked)
         if self.global_ is not None:
             arrays["global_attention_mask"] = self._flags(self.global_)
+        turn = np.arange(self.heads) + self.seed
         if self.head_mask:
-            arrays["head_mask"] = np.array([0.5, 0.0, 1.0])[(np.arange(self.heads) + self.seed) % 3]
+            arrays["head_mask"] = np.array([0.5, 0.0, 1.0])[turn % 3]
+        if self.sinks:
+            arrays["sinks"] = np.array(SINKS)[turn % len(SINKS)]
+        if self.slopes:
+            arrays["slopes"] = np.array(SLOPES)[turn % len(SLOPES)]
+        if self.segments is not None:
+            arrays["segments"] = np.array(self.segments, dtype=np.int64)
+        if isinstance(self.offset, tuple):
+            arrays["offset"] = np.array(self.offset, dtype=np.int64)
         return Inputs(arrays, self.options(), self.dtype)
+
+    def shape_of(self, name: str) -> tuple[int, int, int, int]:
+        """Of query, key or value, or of its global counterpart."""
+        if name.startswith("query"):
+            return self.batch, self.heads, self.queries or self.tokens, self.head_dim
+        channels = (self.value_dim or self.head_dim) if name.startswith("value") else self.head_dim
+        return self.batch, self.key_heads or self.heads, self.tokens, channels
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """(b, h, m, e)."""
+        return self.batch, self.heads, self.queries or self.tokens, self.value_dim or self.head_dim
 
     def options(self) -> dict[str, Any]:
         """The options that the case passes."""
@@ -157,12 +225,19 @@ class Case:
             options["causal"] = True
         if self.scale is not None:
             options["scale"] = self.scale
+        if isinstance(self.offset, int) and self.offset:
+            options["offset"] = self.offset
+        if self.softcap is not None:
+            options["softcap"] = self.softcap
         return options
 
     def grad_output(self) -> np.ndarray:
-        """(b, h, n, d): a gradient of the output, on the grid of the dtype."""
-        shape = (self.batch, self.heads, self.tokens, self.head_dim)
-        return draw("normal", "grad_output", shape, self.seed, self.dtype)
+        """(b, h, m, e): a gradient of the output, on the grid of the dtype."""
+        return draw("normal", "grad_output", self.output_shape, self.seed, self.dtype)
+
+    def grad_lse(self) -> np.ndarray:
+        """(b, h, m): a gradient of lse, on the grid of the dtype."""
+        return draw("normal", "grad_lse", self.output_shape, self.seed, self.dtype)[..., 0]
 
     def _flags(self, rows: Positions) -> np.ndarray:
         flags = np.zeros((self.batch, self.tokens), dtype=bool)
@@ -171,29 +246,21 @@ class Case:
         return flags
 
 
-def _runs(row: tuple[int, ...]) -> tuple[int | str, ...]:
-    """Positions in order, runs of more than `LONGEST_RUN` as "first..last"."""
-    found: list[int | str] = []
-    for _, run in itertools.groupby(enumerate(row), lambda each: each[1] - each[0]):
-        positions = [position for _, position in run]
-        long = len(positions) > LONGEST_RUN
-        found += [f"{positions[0]}..{positions[-1]}"] if long else positions
-    return tuple(found)
-
-
-def _positions(name: str, row: Any) -> Any:
-    """What `_runs` has written; anything else as it is, to be refused by the case."""
-    if not isinstance(row, tuple):
-        return row
-    found: list[Any] = []
-    for each in row:
-        match = re.fullmatch(r"(\d+)\.\.(\d+)", each) if isinstance(each, str) else None
-        if isinstance(each, str) and match is None:
-            raise ValueError(f'{name}: expected positions, or runs of them as "3..20", got {each!r}')
-        found += [each] if match is None else range(int(match[1]), min(int(match[2]), MOST_POSITION) + 1)
-    return tuple(found)
-
-
-def _tuples(value: Any) -> Any:
-    """A JSON value with tuples for its lists."""
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def resized_extensions(case: Case, name: str, value: int) -> dict[str, Any]:
+    """What depends on a size of a case, of the fields of the second edition."""
+    changes: dict[str, Any] = {}
+    if name == "heads" and case.key_heads is not None:
+        changes["key_heads"] = math.gcd(value, case.key_heads)
+    if name == "batch":
+        for field in ("segments", "offset"):
+            rows = getattr(case, field)
+            if isinstance(rows, tuple):
+                changes[field] = tuple(rows[row % len(rows)] for row in range(value))
+    if name == "tokens" and case.segments is not None:
+        changes["segments"] = tuple((row + row[-1:] * value)[:value] for row in case.segments)
+        if case.queries is not None or case.offset:
+            queries = min(case.queries or case.tokens, value)
+            first = lambda offset: max(min(offset, value - queries), 0)  # noqa: E731
+            offset = tuple(map(first, case.offset)) if isinstance(case.offset, tuple) else first(case.offset)
+            changes |= {"queries": queries, "offset": offset}
+    return changes

@@ -27,7 +27,7 @@ def digits_of(inputs: Inputs, limits: Limits) -> Iterator[int]:
     base = base_of(inputs, limits)
     for digit in itertools.count():
         yield digit
-        if base ** (digit + 1) >= inputs.shape[2]:
+        if base ** (digit + 1) >= inputs.real.shape[1]:
             return
 
 
@@ -37,16 +37,17 @@ def decoding_inputs(inputs: Inputs, limits: Limits, digit: int = 0) -> Inputs:
     With projections of their own, rows of global tokens find their count in a second table of the channels: which
     table a row has read can be seen. Channels that a declared head_dim has beyond are 0.
     """
-    batch, heads, tokens, _ = inputs.shape
+    batch, key_heads, tokens, _ = inputs.arrays["key"].shape
     base, separate = base_of(inputs, limits), "value_global" in inputs.arrays
     channels = limits.fit("head_dim", base * (2 if separate else 1))
     number = (np.arange(tokens) // base**digit) % base
-    one_hot = np.zeros((batch, heads, tokens, channels))
+    one_hot = np.zeros((batch, key_heads, tokens, channels))
     one_hot[:, :, np.arange(tokens), number] = 1.0
-    arrays = {"query": np.zeros_like(one_hot), "key": np.ones_like(one_hot), "value": one_hot}
+    queries = np.zeros((*inputs.shape[:3], channels))
+    arrays = {"query": queries, "key": np.ones_like(one_hot), "value": one_hot}
     if separate:
         arrays |= {
-            "query_global": np.zeros_like(one_hot),
+            "query_global": queries,
             "key_global": np.ones_like(one_hot),
             "value_global": np.roll(one_hot, base, axis=-1),
         }
@@ -71,9 +72,9 @@ def countable(output: np.ndarray, inputs: Inputs, counts: np.ndarray) -> np.ndar
 
 
 def expected_counts(inputs: Inputs) -> np.ndarray:
-    """(b, h, n, channels): how many attended keys have each digit, exactly."""
-    value = inputs.arrays["value"]
-    value_global = inputs.arrays.get("value_global", value)
+    """(b, h, m, channels): how many attended keys have each digit, exactly."""
+    value = inputs.of_query_heads("value")
+    value_global = inputs.of_query_heads("value_global") if "value_global" in inputs.arrays else value
     visible = inputs.visible.astype(float)
-    rows_global = inputs.is_global[:, None, :, None]
+    rows_global = inputs.global_rows[:, None, :, None]
     return np.where(rows_global, visible @ value_global, visible @ value)

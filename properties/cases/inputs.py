@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trueband.properties.bounds import Bound, Precision, attention_bound, attention_gradient_bounds
+from trueband.properties.bounds import (
+    Bound,
+    Precision,
+    attention_bound,
+    attention_gradient_bounds,
+    lse_bound,
+    score_option_gradient_bounds,
+)
 from trueband.properties.bounds.head_mask_gradient import head_mask_gradient_bound
 from trueband.reference.arguments import Arguments, check_arguments
 from trueband.reference.attention import band_attention, global_rows, local_rows
@@ -18,6 +25,8 @@ from trueband.reference.attention_vjp import BandAttentionGradients, band_attent
 
 Float = NDArray[np.float64]
 MASKS = ("attention_mask", "global_attention_mask")
+PER_HEAD = ("head_mask", "sinks", "slopes")
+PLACES = ("segments", "offset")  # integers
 
 
 @dataclass(frozen=True)
@@ -25,26 +34,44 @@ class Inputs:
     """Arguments of one call.
 
     Attributes:
-        arrays: by argument name; float64 values on the grid of `dtype`, and bool masks. Absent means not passed.
-        options: window, and dilation, causal, scale where they are passed.
+        arrays: by argument name; float64 values on the grid of `dtype`, bool masks, and segments and offset of int64.
+            Absent means not passed.
+        options: window, and dilation, causal, scale, offset, softcap, return_lse where they are passed.
         dtype: what the floating arrays are handed over as.
         accumulator: that the kernel declares for this dtype; None: the contract's.
+        stored_scores: the format in which the kernel declares to store its scores; None: it does not.
     """
 
     arrays: dict[str, NDArray[Any]]
     options: dict[str, Any] = field(default_factory=dict)
     dtype: str = "float32"
     accumulator: str | None = None
+    stored_scores: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """That of query, (b, h, m, d)."""
         batch, heads, tokens, head_dim = self.arrays["query"].shape
         return batch, heads, tokens, head_dim
 
     @property
     def floating(self) -> list[str]:
-        """Names of the floating arguments but the head mask."""
-        return [name for name in self.arrays if name not in (*MASKS, "head_mask")]
+        """Names of the projections that are passed: the floating arguments with four axes."""
+        return [name for name in self.arrays if name not in (*MASKS, *PER_HEAD, *PLACES)]
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """(b, h, m, e)."""
+        return (*self.shape[:3], self.arrays["value"].shape[-1])
+
+    def of_query_heads(self, name: str) -> NDArray[Any]:
+        """An array of keys or values with a head for each head of the queries."""
+        array = self.arrays[name]
+        return np.repeat(array, self.shape[1] // array.shape[1], axis=1)
+
+    def rows(self, rows: Any) -> Inputs:
+        """Some rows of the batch, in the given order."""
+        return self.map_arrays(lambda array: array[rows], [name for name in self.arrays if name not in PER_HEAD])
 
     def with_arrays(self, **changes: NDArray[Any] | None) -> Inputs:
         """The same call with other arrays; None leaves the argument out."""
@@ -79,7 +106,7 @@ class Inputs:
 
     @cached_property
     def precision(self) -> Precision:
-        return Precision.of(self.dtype, self.accumulator)
+        return Precision.of(self.dtype, self.accumulator, self.stored_scores)
 
     @cached_property
     def real(self) -> NDArray[np.bool_]:
@@ -92,8 +119,22 @@ class Inputs:
         return self.structure.is_global
 
     @cached_property
+    def real_rows(self) -> NDArray[np.bool_]:
+        """(b, m): queries that are not masked."""
+        return self.structure.real_queries
+
+    @cached_property
+    def global_rows(self) -> NDArray[np.bool_]:
+        """(b, m): queries of global tokens."""
+        return self.structure.global_queries
+
+    def real_of(self, name: str) -> NDArray[np.bool_]:
+        """(b, m) or (b, n): which tokens of a projection are real."""
+        return self.real_rows if name.startswith("query") else self.real
+
+    @cached_property
     def visible(self) -> NDArray[np.bool_]:
-        """(b, h, n, n): keys that each row attends."""
+        """(b, h, m, n): keys that each row attends."""
         return local_rows(self.arguments).visible | global_rows(self.arguments).visible
 
     @cached_property
@@ -106,14 +147,34 @@ class Inputs:
         """Bound on the error of the output."""
         return attention_bound(self.arguments, self.precision)
 
-    def gradients(self, grad_output: Float) -> BandAttentionGradients:
-        """The reference's gradients."""
-        return band_attention_vjp(grad_output=grad_output, **self._call)
+    @cached_property
+    def lse(self) -> Float:
+        """The reference's lse."""
+        return band_attention(**{**self._call, "return_lse": True}).lse
 
-    def gradient_bounds(self, grad_output: Float) -> dict[str, Bound]:
-        """Bounds on the errors of the gradients of the floating arguments that are passed."""
+    @cached_property
+    def lse_bound(self) -> Bound:
+        """Bound on the error of the lse."""
+        return lse_bound(self.arguments, self.precision)
+
+    def gradients(self, grad_output: Float, grad_lse: Float | None = None) -> BandAttentionGradients:
+        """The reference's gradients."""
+        call = {name: value for name, value in self._call.items() if name != "return_lse"}
+        return band_attention_vjp(grad_output=grad_output, grad_lse=grad_lse, **call)
+
+    def gradient_bounds(self, grad_output: Float, grad_lse: Float | None = None) -> dict[str, Bound]:
+        """Bounds on the errors of the gradients of the projections that are passed, and of sinks and slopes."""
         separate = tuple(f"{name}_global" in self.arrays for name in ("query", "key", "value"))
-        return attention_gradient_bounds(self.arguments, grad_output, self.precision, separate)  # type: ignore[arg-type]
+        bounds = attention_gradient_bounds(
+            self.arguments,
+            grad_output,
+            self.precision,
+            separate,  # type: ignore[arg-type]
+            grad_lse,
+        )
+        if "sinks" in self.arrays or "slopes" in self.arrays:
+            bounds |= score_option_gradient_bounds(self.arguments, grad_output, self.precision, grad_lse)
+        return bounds
 
     def head_mask_gradient_bound(self, grad_output: Float) -> Bound:
         """Bound on the error of the gradient of the head mask."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from trueband.properties.cases.windows import limited, mapped
+
 if TYPE_CHECKING:  # the process of a target reads this, and must not have what knows the answers
     from trueband.properties.cases.case import Case
     from trueband.properties.cases.inputs import Inputs
@@ -173,8 +175,10 @@ class Limits:
         if not self:
             return case
         tokens, batch = self.fit("tokens", case.tokens), self.fit("batch", case.batch)
+        resized = case.with_size("heads", self.fit("heads", case.heads)).with_size("tokens", tokens)
+        resized = resized.with_size("batch", batch)
         dilation = case.dilation
-        heads = self.fit("heads", case.heads)
+        heads = resized.heads
         each = dilation if isinstance(dilation, tuple) else (dilation,) * case.heads
         fitting = tuple(self.fit("dilation", each[head % len(each)]) for head in range(heads))
         masked, flagged = (
@@ -190,11 +194,8 @@ class Limits:
                 masked = tuple(tuple(range(tokens - len(row), tokens)) for row in masked)
         if flagged is not None and "globals" in self.sizes:
             flagged = tuple(self._as_many(row, tokens) for row in flagged)
-        return case.replace(
-            tokens=tokens,
-            batch=batch,
-            heads=heads,
-            window=self.fit("window", case.window),
+        return resized.replace(
+            window=mapped(case.window, lambda limit: self.fit("window", limit)),
             head_dim=self.fit("head_dim", case.head_dim),
             dilation=fitting if isinstance(dilation, tuple) else fitting[0],
             masked=masked,
@@ -239,9 +240,10 @@ class Limits:
 
 def sizes_of(inputs: Inputs) -> list[tuple[str, int]]:
     """Every size of a call, by name; those that are one for each head or row are there more than once."""
-    batch, heads, tokens, head_dim = inputs.shape
+    batch, heads, _, head_dim = inputs.shape
+    tokens = inputs.arrays["key"].shape[2]
     found = [("batch", batch), ("heads", heads), ("tokens", tokens), ("head_dim", head_dim)]
-    found += [("window", inputs.options["window"])]
+    found += [("window", limit) for limit in limited(inputs.options["window"])]
     dilation = inputs.options.get("dilation", 1)
     found += [("dilation", each) for each in (dilation if isinstance(dilation, tuple) else (dilation,))]
     flagged = inputs.arrays.get("global_attention_mask")

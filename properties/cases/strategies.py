@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from trueband.properties.cases.case import Case, Positions
 from trueband.properties.cases.choices import Choices, HypothesisChoices
+from trueband.properties.cases.extensions import EVERY_KIND, extended, kinds_of, possible
 from trueband.properties.cases.families import FAMILIES
 from trueband.properties.cases.limits import Limits
+from trueband.properties.cases.windows import covers
 
 # The field of a case that has a value of its own where the case has the feature.
 _FIELDS = {
@@ -35,8 +37,10 @@ class Structure:
     """What cases a check asks for.
 
     Attributes:
-        require: features that every case has, of "padding", "globals", "causal", "dilation", "head_mask".
+        require: features that every case has, of "padding", "globals", "causal", "dilation", "head_mask", and of
+            `extensions.KINDS`.
         without: features that no case has, of the same and "separate_globals", "scale".
+        takes: what cases may have of the second edition of the contract, of `extensions.KINDS`.
         tokens: least and most tokens; `long` allows longer ones now and then, past the block sizes of kernels.
         batch: least and most rows of the batch.
         heads: least and most heads.
@@ -51,6 +55,7 @@ class Structure:
 
     require: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
     tokens: tuple[int, int] = (1, 40)
     long: bool = True
     batch: tuple[int, int] = (1, 3)
@@ -65,7 +70,7 @@ class Structure:
         """Whether the sizes of a case allow the claim."""
         least, most = self.tokens
         of_length = least != most or case.tokens == most
-        dense = not self.dense or case.window >= case.tokens - 1
+        dense = not self.dense or covers(case.window, case.tokens)
         return of_length and dense and (not self.exact_scale or case.head_dim in POWERS_OF_4)
 
     def at_most(self, tokens: int) -> Structure:
@@ -85,13 +90,18 @@ class Structure:
                 raise ValueError(f"{name}: expected one for this check, got none")
             if feature in self.without and name in given:
                 raise ValueError(f"{name}: expected none for this check, got {given[name]!r}")
+        kinds = kinds_of(case)
+        if beyond := sorted(kinds - self.takes - self.require):
+            raise ValueError(f"case: expected none with {beyond[0]} for this check, got one")
+        if missing := sorted((self.require & EVERY_KIND) - kinds):
+            raise ValueError(f"case: expected one with {missing[0]} for this check, got none")
         if self.production:
             return
         least, most = self.tokens
         if case.tokens < least or (case.tokens > most and not self.long):
             told = f"at least {least}" if self.long else f"{least}..{most}"
             raise ValueError(f"tokens: expected {told} for this check, got {case.tokens}")
-        if self.dense and case.window < case.tokens - 1:
+        if self.dense and not covers(case.window, case.tokens):
             raise ValueError(f"window: expected at least {case.tokens - 1} for this check, got {case.window}")
         if case.family not in self.families:
             raise ValueError(f"family: expected one of {', '.join(self.families)} for this check, got {case.family!r}")
@@ -134,7 +144,11 @@ def choose_case(
         ),
         dtype=dtype,
     )
-    return _fitted(dressed(choices, bare, features, structure), structure, limits)
+    dressed_case = dressed(choices, bare, features, structure)
+    required = structure.require & EVERY_KIND
+    if kinds := (structure.takes | required) & possible(features):
+        dressed_case = extended(choices, dressed_case, features, kinds, required)
+    return _fitted(dressed_case, structure, limits)
 
 
 def dressed(choices: Choices, bare: Case, features: Collection[str], structure: Structure = ANY) -> Case:
@@ -178,7 +192,7 @@ def dressed(choices: Choices, bare: Case, features: Collection[str], structure: 
 def _fitted(case: Case, structure: Structure, limits: Limits) -> Case:
     """A case with sizes that a target takes, dense and of an exact scale where there are such."""
     fitted = limits.fitted(case)
-    if structure.dense and fitted.window < fitted.tokens - 1:
+    if structure.dense and not covers(fitted.window, fitted.tokens):
         fitted = limits.fitted(fitted.replace(window=fitted.tokens - 1))
     if structure.exact_scale and fitted.head_dim not in POWERS_OF_4:
         taken = [size for size in POWERS_OF_4 if limits.of("head_dim").takes(size)]

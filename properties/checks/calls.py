@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from trueband.properties.candidate.probe import Array, Probe
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
@@ -20,7 +21,7 @@ from trueband.properties.checks.same import SAME_CALL, judge_same
 from trueband.properties.results.verdict import REPLAY, Verdict, judge
 
 LEAST_NUMBERS = 8
-LARGE = Structure(families=("normal",), head_dims=(LEAST_NUMBERS, 16, 64))
+LARGE = Structure(families=("normal",), head_dims=(LEAST_NUMBERS, 16, 64), takes=EVERY_KIND)
 
 
 @check("a call's result is its own, also when its numbers lie in the memory of the call before", LARGE)

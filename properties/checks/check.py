@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import possible
 from trueband.properties.cases.strategies import ANY, Structure
 from trueband.properties.results.verdict import CLAIM, Verdict
 
@@ -40,7 +41,9 @@ class Check:
 
     def applies_to(self, features: Collection[str]) -> bool:
         always_causal = "causal_only" in features and "causal" in self.structure.without
-        return self.needs <= set(features) and not always_causal
+        declared = self.needs - self.structure.require <= set(features)
+        drawn = self.structure.require <= {*features, *possible(features)}
+        return declared and drawn and not always_causal
 
 
 _REGISTERED: dict[str, Check] = {}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.candidate.probe import Probe
-from trueband.properties.cases.backward import Backward, Gradients, already_there
+from trueband.properties.cases.backward import Backward, Gradients
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
@@ -15,13 +16,14 @@ from trueband.properties.checks.right_gradients import RightGradients, represent
 from trueband.properties.checks.same import SAME_GRADIENTS, gradient_again, judge_same
 from trueband.properties.results.verdict import Verdict, judge
 
-SHORT = Structure(long=False)
+SHORT = Structure(long=False, takes=EVERY_KIND)
 AUTOGRAD = ["backward", "autograd"]
 
 
 @check(
     "the output is the same when gradients are asked for, of all inputs or of one",
-    needs=AUTOGRAD,
+    Structure(takes=EVERY_KIND),
+    AUTOGRAD,
     exact_with="deterministic",
 )
 def check_forward_with_gradients(probe: Probe) -> Iterator[Verdict]:
@@ -55,7 +57,8 @@ def check_gradient_subsets(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "the same call gives the same gradients, bit for bit",
-    needs=["backward", "deterministic_gradients"],
+    Structure(takes=EVERY_KIND),
+    ["backward", "deterministic_gradients"],
     exact_with="deterministic_gradients",
 )
 def check_deterministic_gradients(probe: Probe) -> Iterator[Verdict]:
@@ -105,7 +108,7 @@ def check_gradients_accumulate(probe: Probe) -> Iterator[Verdict]:
     inputs, grad_output = probe.inputs, probe.case.grad_output()
     right = RightGradients(inputs, grad_output)
     computed = probe.gradients(grad_output, how=Backward(way="added"))
-    yield from right.judge(computed, "less what .grad held", right.added_to(already_there(inputs.shape), inputs))
+    yield from right.judge(computed, "less what .grad held", right.added_to_there(inputs))
 
 
 @check("gradients are those of their own call, also when another one comes before its backward pass", SHORT, AUTOGRAD)

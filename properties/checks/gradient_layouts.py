@@ -8,6 +8,7 @@ import numpy as np
 
 from trueband.properties.candidate.probe import Array, Probe
 from trueband.properties.cases.backward import PLAIN_LAYOUTS, Backward
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import RightGradients
@@ -15,7 +16,7 @@ from trueband.properties.results.verdict import Verdict
 
 STRIDED = ["backward", "strided"]
 EQUAL = ("sequences", "heads", "rows", "channels")
-SEVERAL = Structure(tokens=(2, 40), heads=(2, 3))  # one head or token has one layout only
+SEVERAL = Structure(tokens=(2, 40), heads=(2, 3), takes=EVERY_KIND)  # one head or token has one layout only
 
 
 @check(
@@ -35,7 +36,7 @@ def check_gradient_layouts(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "gradients are right where an input is one row of the batch, or one head, expanded",
-    Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3)),
+    Structure(tokens=(2, 40), batch=(2, 3), heads=(2, 3), takes=EVERY_KIND),
     STRIDED,
 )
 def check_expanded_input_gradients(probe: Probe) -> Iterator[Verdict]:

@@ -9,10 +9,11 @@ import numpy as np
 from trueband.properties.bounds import Bound
 from trueband.properties.bounds.tipping import gradients_may_tip, sum_of_parts_may_tip
 from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
-from trueband.properties.checks.padding import fill_masked
+from trueband.properties.checks.padding import PADDED_EXTENDED, contents, fill_masked
 from trueband.properties.checks.right_gradients import RightGradients, representable
 from trueband.properties.checks.same import gradient_again, judge_same
 from trueband.properties.results.verdict import Verdict, judge, judge_exact
@@ -20,7 +21,12 @@ from trueband.properties.results.verdict import Verdict, judge, judge_exact
 BACKWARD = ["backward"]
 
 
-@check("the gradients of all inputs equal the reference's within the bounds of the case", needs=BACKWARD, weight=8)
+@check(
+    "the gradients of all inputs equal the reference's within the bounds of the case",
+    Structure(takes=EVERY_KIND),
+    BACKWARD,
+    weight=8,
+)
 def check_gradients_match_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case."""
     grad_output = probe.case.grad_output()
@@ -49,35 +55,34 @@ def check_head_mask_gradient(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "gradients at masked tokens are exactly 0, whatever they hold",
-    Structure(require=frozenset({"padding"})),
+    PADDED_EXTENDED,
     BACKWARD,
     weight=2,
 )
 def check_masked_gradients_are_zero(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract's definition, 0 is stored and not computed."""
     grad_output = probe.case.grad_output()
-    masked = ~probe.inputs.real[:, None, :, None]
-    for content in (1.0, np.nan):
+    for content in (1.0, np.nan) if probe.has("nan_padding") else (1.0,):
         for name, gradient in probe.gradients(grad_output, fill_masked(probe.inputs, content)).items():
-            at_masked = np.where(masked, gradient, 0.0)
+            at_masked = np.where(probe.inputs.real_of(name)[:, None, :, None], 0.0, gradient)
             yield judge_exact(at_masked, np.zeros_like(at_masked), f"gradient of {name} at a masked token")
 
 
 @check(
     "what masked tokens hold, and the gradient that reaches their rows, changes no gradient",
-    Structure(require=frozenset({"padding"})),
+    PADDED_EXTENDED,
     BACKWARD,
     exact_with="deterministic_gradients",
 )
 def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic_gradients: what counts is the same in both calls; bounded without: NaN is never within a
-    bound.
+    """Exact with deterministic_gradients: what counts is the same in both calls; bounded without, where infinity, or a
+    large number where nan_padding is not declared, is still seen.
     """
     grad_output = probe.case.grad_output()
-    real = probe.inputs.real[:, None, :, None]
+    real = probe.inputs.real_rows[:, None, :, None]
     counted = np.where(real, grad_output, 0.0)
     before, bounds = probe.gradients(counted), probe.inputs.gradient_bounds(counted)
-    after = probe.gradients(np.where(real, grad_output, 8.0), fill_masked(probe.inputs, np.inf))
+    after = probe.gradients(np.where(real, grad_output, 8.0), fill_masked(probe.inputs, contents(probe)[-2]))
     for name, gradient in after.items():
         what, compared = f"gradient of {name}", "the same gradient with other numbers in masked tokens"
         yield judge_same(
@@ -92,7 +97,11 @@ def check_masked_rows_give_no_gradient(probe: Probe) -> Iterator[Verdict]:
         )
 
 
-@check("a row's gradient reaches exactly no token that the row does not attend", needs=BACKWARD)
+@check(
+    "a row's gradient reaches exactly no token that the row does not attend",
+    Structure(takes=EVERY_KIND - {"gqa", "offset"}),
+    BACKWARD,
+)
 def check_gradient_support(probe: Probe) -> Iterator[Verdict]:
     """Exact: a sum of products with 0 is 0 in any order, and the contract's weight of an unattended key is 0."""
     inputs, grad_output, row = _one_row(probe)
@@ -104,7 +113,11 @@ def check_gradient_support(probe: Probe) -> Iterator[Verdict]:
         yield judge_exact(outside, np.zeros_like(outside), f"gradient of {name} outside of row {row}")
 
 
-@check("the gradients of the values add up to the gradient of the output", needs=BACKWARD)
+@check(
+    "the gradients of the values add up to the gradient of the output",
+    Structure(takes=EVERY_KIND - {"gqa", "offset", "sinks"}),
+    BACKWARD,
+)
 def check_value_gradient_mass(probe: Probe) -> Iterator[Verdict]:
     """Bounded: an identity of exact arithmetic, judged by the errors of all gradients."""
     inputs, grad_output = probe.inputs.with_arrays(head_mask=None), probe.case.grad_output()
@@ -115,7 +128,11 @@ def check_value_gradient_mass(probe: Probe) -> Iterator[Verdict]:
     yield judge(total, mass, _summed(inputs, bounds, names), "sum over tokens of the gradient of value")
 
 
-@check("a row's gradients of the scores sum to 0: so do its gradients of the keys", needs=BACKWARD)
+@check(
+    "a row's gradients of the scores sum to 0: so do its gradients of the keys",
+    Structure(takes=EVERY_KIND - {"gqa", "offset", "sinks", "softcap"}),
+    BACKWARD,
+)
 def check_key_gradients_cancel(probe: Probe) -> Iterator[Verdict]:
     """Bounded: an identity of exact arithmetic, judged by the errors of all gradients."""
     inputs, grad_output, _ = _one_row(probe)
@@ -180,7 +197,7 @@ def check_unused_global_gradients(probe: Probe) -> Iterator[Verdict]:
 def _one_row(probe: Probe) -> tuple[Inputs, np.ndarray, int]:
     """Return a gradient of the output that is 0 except in one row of every sequence."""
     row = int(probe.random.integers(probe.inputs.shape[2]))
-    grad_output = np.zeros(probe.inputs.shape)
+    grad_output = np.zeros(probe.inputs.output_shape)
     grad_output[:, :, row] = probe.case.grad_output()[:, :, row]
     return probe.inputs, grad_output, row
 

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.same import SAME_CALL, judge_same
 from trueband.properties.results.verdict import Verdict, judge
 
+ANYTHING = Structure(takes=EVERY_KIND)
 
-@check("the same call gives the same result, bit for bit", needs=["deterministic"], exact_with="deterministic")
+
+@check("the same call gives the same result, bit for bit", ANYTHING, ["deterministic"], exact_with="deterministic")
 def check_deterministic(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic, which is declared; no other kernel is held to it."""
     first = probe.run()
@@ -22,7 +25,7 @@ def check_deterministic(probe: Probe) -> Iterator[Verdict]:
         yield judge_same(probe, probe.run(), first, bound, "output of a repeated call", SAME_CALL)
 
 
-@check("a result does not depend on earlier calls with other numbers", weight=2, exact_with="deterministic")
+@check("a result does not depend on earlier calls with other numbers", ANYTHING, weight=2, exact_with="deterministic")
 def check_stateless(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: the same call again; bounded without. Against the reference it is bounded."""
     first = probe.inputs
@@ -41,7 +44,7 @@ def _flip_last_value(value: np.ndarray) -> np.ndarray:
     return flipped
 
 
-@check("inputs whose memory is laid out (b, n, h, d) give the same")
+@check("inputs whose memory is laid out (b, n, h, d) give the same", ANYTHING)
 def check_transposed_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     yield judge(
@@ -53,7 +56,7 @@ def check_transposed_inputs(probe: Probe) -> Iterator[Verdict]:
     )
 
 
-@check("inputs that are slices of larger storage give the same, and nothing around them is read")
+@check("inputs that are slices of larger storage give the same, and nothing around them is read", ANYTHING)
 def check_offset_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another address and other strides may be another path."""
     yield judge(
@@ -65,7 +68,7 @@ def check_offset_inputs(probe: Probe) -> Iterator[Verdict]:
     )
 
 
-@check("inputs whose rows of the batch are one row expanded give the same", Structure(batch=(2, 3)))
+@check("inputs whose rows of the batch are one row expanded give the same", Structure(batch=(2, 3), takes=EVERY_KIND))
 def check_expanded_inputs(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another layout may be another path."""
     inputs = probe.inputs

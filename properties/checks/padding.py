@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
@@ -14,29 +15,30 @@ from trueband.properties.checks.same import judge_same
 from trueband.properties.results.verdict import Verdict, judge, judge_exact
 
 PADDED = Structure(require=frozenset({"padding"}))
+PADDED_EXTENDED = Structure(require=frozenset({"padding"}), takes=EVERY_KIND)
 
 
-@check("rows of masked tokens are exactly 0", PADDED, weight=2)
+@check("rows of masked tokens are exactly 0", PADDED_EXTENDED, weight=2)
 def check_masked_rows_are_zero(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract's definition, 0 is stored and not computed."""
     output = probe.run()
-    masked = np.where(probe.inputs.real[:, None, :, None], 0.0, output)
+    masked = np.where(probe.inputs.real_rows[:, None, :, None], 0.0, output)
     yield judge_exact(masked, np.zeros_like(output), "masked row")
 
 
 @check(
-    "NaN, infinity or anything else stored in masked tokens changes nothing",
-    PADDED,
+    "what is stored in masked tokens changes nothing",
+    PADDED_EXTENDED,
     weight=2,
     exact_with="deterministic",
 )
 def check_masked_content_is_ignored(probe: Probe) -> Iterator[Verdict]:
-    """Exact with deterministic: what the rows attend is the same in both calls; bounded without: NaN is never
-    within a bound.
+    """Exact with deterministic: what the rows attend is the same in both calls; bounded without, where a large number
+    times a weight that should be 0 is still seen. NaN and infinity only where nan_padding is declared.
     """
     inputs = probe.inputs
     before = probe.run(inputs)
-    for content in (np.nan, np.inf, 1.0):
+    for content in contents(probe):
         after, what = probe.run(fill_masked(inputs, content)), f"output with {content} in masked tokens"
         compared = "the same call with other numbers in masked tokens"
         yield judge_same(probe, after, before, inputs.bound.scaled(2), what, compared)
@@ -110,8 +112,16 @@ def check_no_mask_is_all_ones(probe: Probe) -> Iterator[Verdict]:
 
 def fill_masked(inputs: Inputs, content: float) -> Inputs:
     """Return the same inputs with every number of the masked tokens replaced."""
-    real = inputs.real[:, None, :, None]
-    return inputs.map_arrays(lambda array: np.where(real, array, content), inputs.floating)
+    filled = {
+        name: np.where(inputs.real_of(name)[:, None, :, None], inputs.arrays[name], content) for name in inputs.floating
+    }
+    return inputs.with_arrays(**filled)
+
+
+def contents(probe: Probe) -> tuple[float, ...]:
+    """Return what masked tokens are filled with, one after the other: NaN and infinity only where that is declared."""
+    large = 2.0**14 if probe.case.dtype == "float16" else 2.0**100
+    return (np.nan, np.inf, 1.0) if probe.has("nan_padding") else (large, 1.0)
 
 
 def _lengthen(inputs: Inputs, added: int) -> Inputs:

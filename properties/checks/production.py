@@ -11,7 +11,7 @@ from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import SHAPES, Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.judging import judge_counts, judge_same_rows, worst
-from trueband.properties.checks.padding import fill_masked
+from trueband.properties.checks.padding import contents, fill_masked
 from trueband.properties.checks.same import judge_same
 from trueband.properties.linear.choice import choose_rows
 from trueband.properties.linear.codes import CODES
@@ -96,7 +96,7 @@ def check_padding_at_size(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: what the rows attend is the same in both calls; bounded without: NaN is never within
     a bound. Masked rows are 0 by definition.
     """
-    inputs, content = probe.inputs, float(probe.random.choice((np.nan, np.inf, 1.0)))
+    inputs, content = probe.inputs, float(probe.random.choice(contents(probe)))
     before, after = probe.run(inputs), probe.run(fill_masked(inputs, content))
     yield masked_rows(inputs, after)
     what, compared = f"output with {content} in masked tokens", "the same call with other numbers in masked tokens"

@@ -8,7 +8,7 @@ import numpy as np
 
 from trueband.properties.bounds import Bound
 from trueband.properties.candidate.probe import Array
-from trueband.properties.cases.backward import Gradients
+from trueband.properties.cases.backward import Gradients, already_there
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.results.verdict import Verdict, judge
 
@@ -42,11 +42,12 @@ class RightGradients:
             bound = self.bounds[name] if rounding is None else self.bounds[name] + rounding[name]
             yield judge(gradient, self._expected[name], bound, f"gradient of {name} {manner}".rstrip())
 
-    def added_to(self, before: Array, inputs: Inputs) -> dict[str, Bound]:
-        """Return the rounding, by name, of adding a gradient to the numbers `before` and subtracting these again."""
+    def added_to_there(self, inputs: Inputs) -> dict[str, Bound]:
+        """Return the rounding, by name, of adding a gradient to what is there and subtracting that again."""
         unit = inputs.precision.output + 2 * inputs.precision.accumulator
+        before = {name: already_there(expected.shape) for name, expected in self._expected.items()}
         return {
-            name: Bound({"accumulation": unit * (np.abs(before) + np.abs(expected) + self.bounds[name].total)})
+            name: Bound({"accumulation": unit * (before[name] + np.abs(expected) + self.bounds[name].total)})
             for name, expected in self._expected.items()
         }
 

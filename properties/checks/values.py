@@ -9,6 +9,7 @@ import numpy as np
 from trueband.properties.bounds import Bound, attention_bound
 from trueband.properties.bounds.tipping import output_may_tip
 from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check, claim
@@ -16,7 +17,7 @@ from trueband.properties.checks.same import judge_same
 from trueband.properties.results.verdict import Verdict, judge
 
 
-@check("the output equals the reference's within the bound of the case", weight=8)
+@check("the output equals the reference's within the bound of the case", Structure(takes=EVERY_KIND), weight=8)
 def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case."""
     yield judge(probe.run(), probe.inputs.output, probe.inputs.bound)
@@ -24,7 +25,13 @@ def check_matches_reference(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "with integer queries and keys every score is exact, and the output is right within the tighter bound",
-    Structure(families=("integer",), head_dims=(1, 4, 16), exact_scale=True, without=frozenset({"scale"})),
+    Structure(
+        families=("integer",),
+        head_dims=(1, 4, 16),
+        exact_scale=True,
+        without=frozenset({"scale"}),
+        takes=EVERY_KIND - {"softcap", "slopes"},
+    ),
     weight=2,
 )
 def check_integer_scores(probe: Probe) -> Iterator[Verdict]:
@@ -45,17 +52,22 @@ def check_temperature_limit(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(hot), hot.output, bound, "output for queries times 8192")
 
 
-@check("every output lies between the least and the largest value that the row attends")
+@check(
+    "every output lies between the least and the largest value that the row attends, and that of a sink, 0",
+    Structure(takes=EVERY_KIND),
+)
 def check_convexity(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a weighted mean lies between its terms but for what the bound allows."""
     inputs = probe.inputs.with_arrays(head_mask=None)
     output = probe.run(inputs)
     arguments = inputs.arguments
-    value = np.where(inputs.is_global[:, None, :, None, None], arguments.value_global[:, :, None], 0.0)
-    value = value + np.where(inputs.is_global[:, None, :, None, None], 0.0, arguments.value[:, :, None])
+    value = np.where(inputs.global_rows[:, None, :, None, None], arguments.value_global[:, :, None], 0.0)
+    value = value + np.where(inputs.global_rows[:, None, :, None, None], 0.0, arguments.value[:, :, None])
     seen = inputs.visible[..., None]
     least = np.where(seen, value, np.inf).min(axis=3)
     most = np.where(seen, value, -np.inf).max(axis=3)
+    if arguments.sinks is not None:
+        least, most = np.minimum(least, 0.0), np.maximum(most, 0.0)
     exists = inputs.visible.any(axis=-1, keepdims=True)
     nearest = np.clip(output, np.where(exists, least, 0.0), np.where(exists, most, 0.0))
     against = "as the nearest number between the least and the largest value that the row attends"
@@ -74,7 +86,7 @@ def check_constant_values(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(constant), expected, constant.bound, what, "as they are")
 
 
-@check("the output is additive in the values", Structure(families=("integer",)))
+@check("the output is additive in the values", Structure(families=("integer",), takes=EVERY_KIND))
 def check_additive_in_values(probe: Probe) -> Iterator[Verdict]:
     """Bounded: an identity of exact arithmetic, judged by the errors of all three calls."""
     inputs = probe.inputs

@@ -17,6 +17,7 @@ from trueband.properties.cases.decode import (
     expected_counts,
     shares_by_digit,
 )
+from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.limits import NotTaken
 from trueband.properties.cases.strategies import POWERS_OF_4, Structure
@@ -29,7 +30,9 @@ PLAIN = frozenset({"head_mask", "scale"})
 
 @check(
     "with queries 0 and one-hot values the output tells which keys a row attends, each once: exactly those",
-    Structure(families=("uniform",), head_dims=(1,), without=PLAIN),
+    Structure(
+        families=("uniform",), head_dims=(1,), without=PLAIN, takes=EVERY_KIND - {"value_dim", "sinks", "slopes"}
+    ),
     weight=6,
 )
 def check_mask_decoding(probe: Probe) -> Iterator[Verdict]:
@@ -80,7 +83,7 @@ def check_associative_recall(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "changing every token that a row does not attend leaves the row unchanged",
-    Structure(tokens=(2, 40)),
+    Structure(tokens=(2, 40), takes=EVERY_KIND - {"offset"}),
     weight=3,
     exact_with="deterministic",
 )
@@ -116,7 +119,7 @@ def check_reachability(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "no row depends on a later token",
-    Structure(require=frozenset({"causal"}), tokens=(2, 40)),
+    Structure(require=frozenset({"causal"}), tokens=(2, 40), takes=EVERY_KIND - {"offset"}),
     weight=2,
     exact_with="deterministic",
 )
@@ -132,23 +135,27 @@ def check_causality(probe: Probe) -> Iterator[Verdict]:
     yield judge_same(probe, after[rows], before[rows], bound, f"rows up to {last}", compared)
 
 
-@check("a value reaches exactly the rows that attend its token", Structure(without=PLAIN), weight=2)
+@check(
+    "a value reaches exactly the rows that attend its token",
+    Structure(without=PLAIN, takes=EVERY_KIND - {"slopes"}),
+    weight=2,
+)
 def check_support_of_a_value(probe: Probe) -> Iterator[Verdict]:
     """Exact: weights are 1/n, far from underflow, and a sum of products with 0 is 0 in any order."""
     inputs = probe.inputs.map_arrays(np.zeros_like, ["query", "query_global"])
-    token = int(probe.random.integers(inputs.shape[2]))
-    values = np.zeros(inputs.shape)
+    values = np.zeros_like(inputs.arrays["value"])
+    token = int(probe.random.integers(values.shape[2]))
     values[:, :, token] = 1.0
     inputs = inputs.map_arrays(lambda _: values, ["value", "value_global"])
     reached = probe.run(inputs) != 0
     what = f"whether the value of token {token} reaches the output"
-    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], values.shape), what)
+    yield judge_exact(reached, np.broadcast_to(inputs.visible[..., token, None], reached.shape), what)
 
 
 def _seen(inputs: Inputs, output: np.ndarray, verdict: Verdict, base: int) -> str:
     """Describe which keys the row of a failed verdict has seen, and which it should have seen."""
     b, h, row, _ = verdict.index
-    tokens = inputs.shape[2]
+    tokens = inputs.visible.shape[-1]
     weights = shares_by_digit(output[b, h, row], base)[:tokens]
     if tokens > base or not np.isfinite(weights).all() or not (weights > 0).any():
         return f"row {row}"

@@ -16,6 +16,7 @@ from trueband.properties.cases.production import BUDGETS, any_shape
 from trueband.properties.cases.shapes import Shape
 from trueband.properties.cases.strategies import COMBINED, DENSE, dressed
 from trueband.properties.cases.ways import DIGITS, plainer
+from trueband.properties.cases.windows import widest
 from trueband.properties.checks.check import Check
 from trueband.properties.running.boundary import smallest
 from trueband.properties.running.search import SHRINK_SECONDS, SHRUNK, Failure, Found, Tried, suits, try_case
@@ -143,4 +144,4 @@ def failing(check: Check, candidate: Candidate, status: str) -> Callable[[Case],
 
 def shape_of(case: Case) -> Shape:
     """The sizes of a case."""
-    return Shape(case.tokens, case.window, case.heads, case.head_dim, case.batch)
+    return Shape(case.tokens, widest(case.window, case.tokens), case.heads, case.head_dim, case.batch)

@@ -63,7 +63,8 @@ def second_process(calls: Sequence[Past]) -> Check:
 
     def check_second_process(candidate: Any) -> Iterator[Verdict]:
         for call in calls:
-            inputs = Inputs(call.arrays, call.options, call.dtype, candidate.accumulators.get(call.dtype))
+            accumulator = candidate.accumulators.get(call.dtype)
+            inputs = Inputs(call.arrays, call.options, call.dtype, accumulator, candidate.stored_scores)
             if isinstance(call, PastGradients):
                 yield from _same_gradients(candidate, call, inputs)
                 continue

@@ -1,7 +1,8 @@
 """The small world: lengths up to 6, windows up to 3, every pattern of padded and global tokens, decoded exactly.
 
 The patterns of a length and window are the rows of one batch, or of a few where they are many, so that a few calls
-cover them all. Causal attention is walked too, and a dilation of 2 for lengths up to 4.
+cover them all. Causal attention is walked too, and a dilation of 2 for lengths up to 4. What the second edition of the
+contract adds is in `small_world_extensions`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from trueband.properties.cases.case import Case
 from trueband.properties.cases.limits import Limits
 from trueband.properties.cases.strategies import NO_LIMITS
 from trueband.properties.checks.visibility import check_mask_decoding
+from trueband.properties.running.small_world_extensions import extension_worlds
 
 Pattern = tuple[tuple[int, ...], tuple[int, ...]]  # masked and flagged positions
 MOST_TOKENS, MOST_TOKENS_DILATED, MOST_WINDOW = 6, 4, 3
@@ -43,6 +45,7 @@ def worlds(features: Collection[str], dtype: str, limits: Limits = NO_LIMITS) ->
         for patterns, options in kinds:
             for first in range(0, len(patterns), most):
                 yield limits.fitted(_world(tokens, window, patterns[first : first + most], features, dtype, **options))
+    yield from extension_worlds(features, dtype, limits, min(limits.of("batch").most or MOST_ROWS, MOST_ROWS))
 
 
 def _world(
@@ -89,6 +92,8 @@ def row_of(world: Case, row: int) -> Case:
         batch=1,
         masked=None if world.masked is None else (world.masked[row],),
         global_=None if world.global_ is None else (world.global_[row],),
+        segments=None if world.segments is None else (world.segments[row],),
+        offset=world.offset[row] if isinstance(world.offset, tuple) else world.offset,
     )
 
 

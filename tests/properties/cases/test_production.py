@@ -228,7 +228,9 @@ def test_with_few_cases_shapes_are_spread_and_the_largest_is_among_them() -> Non
 def covered_by(*calls: tuple[tuple[int, int, int, int], dict[str, Any], bool]) -> Covered:
     covered = Covered()
     for shape, options, with_gradients in calls:
-        covered.add({"query": np.broadcast_to(0.0, shape)}, {"window": 5, **options}, with_gradients)
+        covered.add(
+            dict.fromkeys(("query", "key"), np.broadcast_to(0.0, shape)), {"window": 5, **options}, with_gradients
+        )
     return covered
 
 
@@ -251,7 +253,8 @@ def test_covered_sizes_are_told_in_words_forward_and_with_gradients() -> None:
 def test_global_tokens_are_counted_in_what_was_covered() -> None:
     covered = Covered()
     flags = np.arange(9)[None] < 7
-    covered.add({"query": np.zeros((1, 1, 9, 1)), "global_attention_mask": flags}, {"window": 1})
+    ones = np.ones((1, 1, 9, 1))
+    covered.add({"query": ones, "key": ones, "global_attention_mask": flags}, {"window": 1})
     assert covered.forward.ranges["globals"] == (7, 7)
 
 

@@ -1,0 +1,98 @@
+"""What else makes the weights of a row: softcap, sinks and slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
+from trueband.properties.cases.strategies import Structure
+from trueband.properties.checks.check import check
+from trueband.properties.checks.right_gradients import representable
+from trueband.properties.results.verdict import Verdict, judge
+
+NO_GLOBALS = frozenset({"globals"})
+FAR_BELOW = -(2.0**13)  # a sink that takes no weight in any format
+
+
+@check(
+    "with a softcap no score is larger than it, however large the products are",
+    Structure(require=frozenset({"softcap"}), families=("integer",), takes=EVERY_KIND - {"softcap"}),
+)
+def check_softcap_of_large_scores(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: tanh is near 1 there, and its error is part of the bound."""
+    hot = probe.inputs.map_arrays(lambda query: query * 2.0**6, ["query", "query_global"])
+    yield judge(probe.run(hot), hot.output, hot.bound, "output for queries times 64")
+
+
+@check(
+    "with queries 0 and values 1 a row gives what its keys have of the weight: n / (n + exp(sink))",
+    Structure(
+        require=frozenset({"sinks"}),
+        without=NO_GLOBALS | {"head_mask", "scale"},
+        takes=EVERY_KIND - {"slopes", "sinks"},
+    ),
+    weight=2,
+)
+def check_sinks_take_weight(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: the scores are exactly 0, and every order of what follows is within the bound."""
+    inputs = probe.inputs.map_arrays(np.zeros_like, ["query"]).map_arrays(np.ones_like, ["value"])
+    yield judge(probe.run(inputs), inputs.output, inputs.bound, "output for queries 0 and values 1")
+
+
+@check(
+    "a sink far below the scores takes no weight",
+    Structure(without=NO_GLOBALS, families=("uniform", "normal"), takes=EVERY_KIND - {"sinks", "offset"}),
+    ["sinks"],
+)
+def check_sink_far_below(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: its weight underflows in every format, and a call with sinks may take another path."""
+    none = probe.inputs
+    low = none.with_arrays(sinks=np.full(none.shape[1], FAR_BELOW))
+    what = f"output with sinks of {FAR_BELOW:g}"
+    yield judge(probe.run(low), probe.run(none), none.bound + low.bound, what, "as without sinks")
+
+
+@check(
+    "slopes of 0 take nothing off",
+    Structure(without=NO_GLOBALS | {"dilation"}, takes=EVERY_KIND - {"slopes"}),
+    ["slopes"],
+)
+def check_slopes_of_zero(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: a call with slopes may take another path."""
+    none = probe.inputs
+    flat = none.with_arrays(slopes=np.zeros(none.shape[1]))
+    yield judge(probe.run(flat), probe.run(none), none.bound + flat.bound, "output with slopes of 0", "as without")
+
+
+@check(
+    "the gradient of the sinks equals the reference's within the bound of the case",
+    Structure(require=frozenset({"sinks"}), without=NO_GLOBALS, takes=EVERY_KIND),
+    ["backward", "sinks_gradient"],
+)
+def check_sinks_gradient(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
+    yield from _gradient(probe, "sinks")
+
+
+@check(
+    "the gradient of the slopes equals the reference's within the bound of the case",
+    Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, takes=EVERY_KIND),
+    ["backward", "slopes_gradient"],
+)
+def check_slopes_gradient(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
+    yield from _gradient(probe, "slopes")
+
+
+def _gradient(probe: Probe, name: str) -> Iterator[Verdict]:
+    """Yield verdicts on the gradient of an argument, in general and where nothing cancels."""
+    positive = probe.random.integers(1, 9, probe.inputs.output_shape) / 64
+    ones = probe.inputs.map_arrays(np.ones_like, ["value"])
+    for inputs, grad_output in ((probe.inputs, probe.case.grad_output()), (ones, positive)):
+        expected, bound = getattr(inputs.gradients(grad_output), name), inputs.gradient_bounds(grad_output)[name]
+        if representable(inputs, [bound.total + np.abs(expected)]):
+            computed = probe.gradients(grad_output, inputs, [*inputs.floating, name])[name]
+            yield judge(computed, expected, bound, f"gradient of {name}")

@@ -1,0 +1,80 @@
+"""Windows of two limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trueband.properties.candidate.probe import Probe
+from trueband.properties.cases.extensions import EVERY_KIND
+from trueband.properties.cases.inputs import PER_HEAD
+from trueband.properties.cases.limits import NotTaken
+from trueband.properties.cases.strategies import Structure
+from trueband.properties.cases.windows import sides
+from trueband.properties.checks.check import check
+from trueband.properties.results.verdict import Verdict, judge
+
+WITHOUT_SIDES = EVERY_KIND - {"asymmetric", "unlimited_side"}
+
+
+@check("a window of equal limits is one of that limit", Structure(takes=WITHOUT_SIDES), ["asymmetric"])
+def check_equal_sides(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another form of the window may be another path."""
+    one, width = probe.inputs, probe.inputs.options["window"]
+    two = one.with_options(window=(width, width))
+    what = f"output with window {(width, width)}"
+    yield judge(probe.run(two), probe.run(one), one.bound + two.bound, what, f"as with window {width}")
+
+
+@check(
+    "causal is a limit of 0 to the right",
+    Structure(require=frozenset({"causal"}), takes=EVERY_KIND),
+    ["asymmetric"],
+)
+def check_causal_is_a_side(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another form of the window may be another path."""
+    causal = probe.inputs
+    left, _ = sides(causal.options["window"])
+    if left is None:
+        raise NotTaken("a window without a limit to the left")  # it is asked for by another check
+    if probe.has("causal_only"):
+        plain = causal.with_options(window=(left, left + 3))
+    else:
+        plain = causal.with_options(window=(left, 0), causal=None)
+    what, against = f"output with window {plain.options['window']}", f"as causal with window {causal.options['window']}"
+    yield judge(probe.run(plain), probe.run(causal), causal.bound + plain.bound, what, against)
+
+
+@check(
+    "reversing the sequence exchanges the sides of the window",
+    Structure(
+        require=frozenset({"asymmetric"}), without=frozenset({"causal"}), takes=EVERY_KIND - {"offset"}, long=False
+    ),
+)
+def check_sides_mirrored(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another order of the keys is another order of the sums."""
+    inputs = probe.inputs
+    left, right = inputs.options["window"]
+    reverse = lambda array: array[:, ::-1] if array.ndim == 2 else array[:, :, ::-1]  # noqa: E731
+    mirrored = inputs.map_arrays(reverse, [name for name in inputs.arrays if name not in PER_HEAD])
+    mirrored = mirrored.with_options(window=(right, left))
+    bound = mirrored.bound + inputs.bound.at(np.s_[:, :, ::-1])
+    what = f"output for the reversed sequence with window {(right, left)}"
+    against = f"as the reversed output with window {(left, right)}"
+    yield judge(probe.run(mirrored), probe.run(inputs)[:, :, ::-1], bound, what, against)
+
+
+@check(
+    "a side without a limit is one with a limit beyond the sequence",
+    Structure(require=frozenset({"asymmetric", "unlimited_side"}), takes=EVERY_KIND),
+)
+def check_no_limit_is_a_far_one(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: another form of the window may be another path."""
+    open_ = probe.inputs
+    tokens, queries = open_.real.shape[1], open_.shape[2]
+    far = probe.candidate.limits.covering(2 * (tokens + queries) + 8)
+    left, right = (far if each is None else each for each in open_.options["window"])
+    limited = open_.with_options(window=(left, right))
+    what, against = f"output with window {open_.options['window']}", f"as with window {(left, right)}"
+    yield judge(probe.run(open_), probe.run(limited), open_.bound + limited.bound, what, against)
