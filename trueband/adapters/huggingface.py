@@ -19,7 +19,7 @@ from trueband.properties.cases.limits import Sizes
 
 DECLARED: Any = {
     "dtypes": ("float64", "float32"),
-    "features": frozenset({"padding", "globals", "separate_globals", "backward", "deterministic"}),
+    "features": frozenset({"padding", "nan_padding", "globals", "separate_globals", "backward", "deterministic"}),
     "library": "torch",
     "accumulators": {"float64": "float32"},
     "sizes": {"window": Sizes(least=2)},
