@@ -103,6 +103,7 @@ kernel = Target(
     features=frozenset(
         (
             "padding",
+            "nan_padding",
             "globals",
             "separate_globals",
             "causal",
