@@ -107,15 +107,15 @@ def of_groups(parts: tuple[Part, Part, Part], group: int, precision: Precision) 
     """The same with dK and dV summed over the query heads that read each head of keys."""
     if group == 1:
         return parts
-
-    def summed(part: Part) -> Part:
-        """Each head may be rounded to the dtype of the result before."""
-        apart = sum_of_group(precision.output * np.abs(part.exact) + precision.tiny_output, group)
-        exact, error, size, lost, number = (sum_of_group(each, group) for each in part)
-        return Part(exact, error + apart, size, lost, number + group)
-
     query, key, value = parts
-    return query, summed(key), summed(value)
+    return query, of_group(key, group, precision), of_group(value, group, precision)
+
+
+def of_group(part: Part, group: int, precision: Precision) -> Part:
+    """The sum over the query heads of each head of keys. Each may be rounded to the dtype of the result before."""
+    apart = sum_of_group(precision.output * np.abs(part.exact) + precision.tiny_output, group)
+    exact, error, size, lost, number = (sum_of_group(each, group) for each in part)
+    return Part(exact, error + apart, size, lost, number + group)
 
 
 def bounds_of_parts(name: str, local: Part, global_: Part, separate: bool, precision: Precision) -> dict[str, Bound]:

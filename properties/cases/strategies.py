@@ -28,7 +28,7 @@ HEAD_DIMS = (1, 2, 3, 4, 8, 16, 64)
 POWERS_OF_4 = (1, 4, 16, 64, 256)
 SCALES = (None, 1.0, 0.5, 0.3, 1.5, 24.0)
 DILATIONS = ((1, 3), (1, 3), (4, 9))
-SHAPES, COMBINED, DENSE = "shapes", "combined", "dense"
+SHAPES, COMBINED, DENSE, EXTENDED = "shapes", "combined", "dense", "extended"
 LONG = (120, 330)  # tokens: past the block sizes of kernels
 
 
@@ -49,8 +49,8 @@ class Structure:
         head_dims: sizes of a head.
         exact_scale: the default scale, 1 / sqrt(head_dim), is a power of two.
         production: where the sizes come from, if from `cases.shapes`: `SHAPES`, of which only the
-            least batch and heads of those above are asked then; `COMBINED`, its combinations; `DENSE`, its few dense
-            shapes. "": they do not.
+            least batch and heads of those above are asked then; `COMBINED`, its combinations; `EXTENDED`, those of the
+            second edition; `DENSE`, its few dense shapes. "": they do not.
     """
 
     require: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ from trueband.properties.checks import (
     calls,
     combinations,
     declared,
+    extended_combinations,
     global_tokens,
     gradient_calls,
     gradient_layouts,
@@ -56,6 +57,7 @@ _ORDER = (
     production,
     production_gradients,
     combinations,
+    extended_combinations,
     sums_at_size,
     declared,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.cases.extensions import possible
-from trueband.properties.cases.strategies import ANY, Structure
+from trueband.properties.cases.strategies import ANY, EXTENDED, Structure
 from trueband.properties.results.verdict import CLAIM, Verdict
 
 Function = Callable[[Probe], Iterator[Verdict]]
@@ -43,7 +43,8 @@ class Check:
         always_causal = "causal_only" in features and "causal" in self.structure.without
         declared = self.needs - self.structure.require <= set(features)
         drawn = self.structure.require <= {*features, *possible(features)}
-        return declared and drawn and not always_causal
+        extends = self.structure.production != EXTENDED or bool(possible(features))
+        return declared and drawn and extends and not always_causal
 
 
 _REGISTERED: dict[str, Check] = {}

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueband.properties.bounds import Bound
-from trueband.properties.bounds.attention_gradients import INPUTS, Part, bounds_of_parts, gradient_parts
+from trueband.properties.bounds.attention_gradients import (
+    INPUTS,
+    Part,
+    bounds_of_parts,
+    gradient_parts,
+    of_group,
+)
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.linear.patches import ELEMENTS, Patch, head_slices, patches
 from trueband.reference.arguments import Arguments, Float
@@ -26,7 +32,7 @@ class SomeGradients(NamedTuple):
 
     Attributes:
         name: of the argument.
-        batch, heads: whose.
+        batch, heads: whose; heads of keys for a gradient of keys or values.
         positions: (p,) of the rows (of query) or keys (of key and value).
         exact: (heads, p, d).
         bound: of the same shape.
@@ -47,11 +53,13 @@ def gradients_of_rows(inputs: Inputs, grad_output: Float, rows: NDArray[np.int64
         grad_output: (b, h, r, d), of the rows.
         rows: (b, r) positions, in order, each once.
     """
-    _, heads, tokens, head_dim = inputs.shape
+    _, heads, _, head_dim = inputs.shape
+    tokens, group = inputs.real.shape[1], inputs.structure.group
     for batch, chosen in enumerate(rows):
         found = patches(inputs.structure, batch, chosen, head_dim)
         positions = {"query": chosen, "key": np.arange(tokens), "value": np.arange(tokens)}
         at_once = min([max(1, ELEMENTS // (tokens * head_dim)), *(patch.heads_at_once(head_dim) for patch in found)])
+        at_once = max(at_once // group, 1) * group  # whole groups
         for some in head_slices(heads, at_once):
             grads = [grad_output[batch, some][:, np.searchsorted(chosen, patch.rows)] for patch in found]
             yield from _gathered(inputs, batch, some, found, grads, positions)
@@ -102,10 +110,10 @@ def _gathered(
     positions: dict[str, Positions],
 ) -> Iterator[SomeGradients]:
     """The parts of all patches at the wanted positions, put together."""
-    head_dim, count = inputs.shape[3], len(range(*heads.indices(inputs.shape[1])))
-    there = {patch.is_global for patch in found}
+    count, group = len(range(*heads.indices(inputs.shape[1]))), inputs.structure.group
+    there, dims = {patch.is_global for patch in found}, {name: inputs.arrays[name].shape[3] for name in positions}
     kinds = [
-        {name: _nothing((1, count, len(place), head_dim), kind in there) for name, place in positions.items()}
+        {name: _nothing((1, count, len(place), dims[name]), kind in there) for name, place in positions.items()}
         for kind in (False, True)
     ]
     for patch, grad in zip(found, grads, strict=True):
@@ -121,12 +129,16 @@ def _gathered(
                 )
     for name, place in positions.items():
         local, global_ = kinds[0][name], kinds[1][name]
+        of = heads
+        if name != "query" and group > 1:
+            local, global_ = (of_group(part, group, inputs.precision) for part in (local, global_))
+            of = slice(heads.start // group, heads.stop // group)
         separate = f"{name}_global" in inputs.arrays
         exact = (
             {name: local.exact, f"{name}_global": global_.exact} if separate else {name: local.exact + global_.exact}
         )
         for each, bound in bounds_of_parts(name, local, global_, separate, inputs.precision).items():
-            yield SomeGradients(each, batch, heads, place, exact[each][0], bound.at(0))
+            yield SomeGradients(each, batch, of, place, exact[each][0], bound.at(0))
 
 
 def _nothing(shape: tuple[int, ...], to_add: bool) -> Part:

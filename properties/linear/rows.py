@@ -33,7 +33,7 @@ class SomeRows:
 
 
 def at_rows(array: Float, rows: Rows) -> Float:
-    """(b, h, r, d): an array (b, h, n, d) at the given rows of each sequence."""
+    """(b, h, r, e): an array (b, h, m, e) at the given rows of each sequence."""
     return np.take_along_axis(array, rows[:, None, :, None], axis=2)
 
 
@@ -52,7 +52,7 @@ def reference_at(inputs: Inputs, rows: Rows) -> SomeRows:
         rows: (b, r) positions, in order, each once.
     """
     _, heads, _, head_dim = inputs.shape
-    shape = (len(rows), heads, rows.shape[1], head_dim)
+    shape = (len(rows), heads, rows.shape[1], inputs.output_shape[3])
     output, keys = np.zeros(shape), np.zeros((*shape[:3], 1), dtype=np.int64)
     terms: dict[str, Float] = {}
     for batch, chosen in enumerate(rows):

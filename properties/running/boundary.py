@@ -54,6 +54,11 @@ def smallest(case: Case, fails: Fails, limits: Limits, seconds: float) -> Case:
             case = simpler
     for name in HALVED:
         case = _halved(case, name, fails, limits, until)
+    while case.queries is not None and case.queries > 1 and time.process_time() < until:
+        fewer = case.replace(queries=case.queries // 2)
+        if not fails(fewer):
+            break
+        case = fewer
     return case
 
 

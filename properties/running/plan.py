@@ -10,10 +10,11 @@ from typing import Any
 
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.cases.combinations import design, ordinary
+from trueband.properties.cases.extended_combinations import extended_design
 from trueband.properties.cases.limits import Limits
 from trueband.properties.cases.production import BUDGETS, shapes
 from trueband.properties.cases.shapes import Shape, demanded
-from trueband.properties.cases.strategies import COMBINED, DENSE, NO_LIMITS, SHAPES
+from trueband.properties.cases.strategies import COMBINED, DENSE, EXTENDED, NO_LIMITS, SHAPES
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.running.second_process import KEPT
 from trueband.properties.running.second_process import NAME as SECOND_PROCESS
@@ -213,6 +214,9 @@ def walked(plan: Plan, dtype: str, check: Check) -> list[int]:
         rows = design(plan.features, plan.limits, "backward" in check.needs, plan.tier)
         several = len(rows) if share == 1 else ordinary(rows)
         return spread(0, several, max(round(several * share), LEAST_CASES))
+    if check.structure.production == EXTENDED:
+        count = len(extended_design(plan.features, plan.limits))
+        return spread(0, count, max(round(count * share), LEAST_CASES))
     first, last = len(plan.shapes), len(plan.to_walk)
     dear = last - (last - first) // 4
     chosen = list(range(first, last))

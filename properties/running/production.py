@@ -11,10 +11,11 @@ from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.combinations import any_row, combined_case, design
+from trueband.properties.cases.extended_combinations import extended_case, extended_design
 from trueband.properties.cases.limits import Limits
 from trueband.properties.cases.production import BUDGETS, any_shape
 from trueband.properties.cases.shapes import Shape
-from trueband.properties.cases.strategies import COMBINED, DENSE, dressed
+from trueband.properties.cases.strategies import COMBINED, DENSE, EXTENDED, dressed
 from trueband.properties.cases.ways import DIGITS, plainer
 from trueband.properties.cases.windows import widest
 from trueband.properties.checks.check import Check
@@ -50,6 +51,9 @@ def production_case(
         rows = design(features, limits, gradients, tier)
         row = rows[number] if number < len(rows) else any_row(features, limits, gradients, tier, told)
         return combined_case(row, features, limits, dtype, told)
+    if check.structure.production == EXTENDED:
+        extended = extended_design(features, limits)
+        return extended_case(extended[number % len(extended)], features, limits, dtype, told)
     if check.structure.production == DENSE:
         tokens = DENSE_TOKENS.get(dtype, FEWER_TOKENS)
         bare = Case(tokens, tokens, DENSE_HEAD_DIM, dtype=dtype)

@@ -141,6 +141,46 @@ def test_a_wrong_kernel_is_rejected(name: str) -> None:
     assert record.case["tokens"] <= 8
 
 
+def lost(attention_mask: Any, key: Any, where: Any) -> Any:
+    """The attention mask without some keys."""
+    real = torch.ones(key.shape[0], key.shape[2], dtype=torch.bool) if attention_mask is None else attention_mask
+    return real & ~where[None]
+
+
+def tail_lost(query: Any, key: Any, attention_mask: Any = None, **_: Any) -> Any:
+    """The last tile of keys is dropped past 512 tokens, where there are fewer queries than keys."""
+    tokens = key.shape[2]
+    dropped = (torch.arange(tokens) >= tokens // 64 * 64) & (query.shape[2] < tokens) & (tokens > 512)
+    return lost(attention_mask, key, dropped)
+
+
+AT_SIZE = {
+    "a tail of keys with a cache": wrong(attention_mask=tail_lost),
+    "key heads of more than 16 query heads": wrong(
+        key=lambda query, key, **_: key if query.shape[1] <= 16 else key.flip(1),
+        value=lambda query, value, **_: value if query.shape[1] <= 16 else value.flip(1),
+    ),
+    "segments in blocks of 128 tokens": wrong(
+        segments=lambda segments=None, **_: (
+            None
+            if segments is None or segments.shape[1] <= 256
+            else segments[:, torch.arange(segments.shape[1]) // 128 * 128]
+        )
+    ),
+    "a sink counted twice past two tiles of 128": wrong(
+        sinks=lambda key, sinks=None, **_: (
+            None if sinks is None else sinks + (0.6931471805599453 if key.shape[2] > 256 else 0.0)
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AT_SIZE)
+def test_a_kernel_that_is_wrong_at_size_is_rejected(name: str) -> None:
+    (record,) = records(AT_SIZE[name], "extended_rows", cases=1500)
+    assert not record.passed
+
+
 def with_lse(change: Callable[[Any], Any]) -> Callable[..., Any]:
     def changed(query: Any, key: Any, value: Any, **options: Any) -> Any:
         result = kernel(query, key, value, **options)
