@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trueband.properties.candidate.packing import ARGUMENTS
 from trueband.properties.candidate.synonyms import FILLINGS, Filling, layout_in
 from trueband.properties.candidate.target import BY_ARGUMENT, Target, TargetError
+from trueband.properties.candidate.target import PACKED as PACKED_LAYOUT
 
 TENSORS = ("query", "key", "value")
 SEPARATE = ("query_global", "key_global", "value_global")
@@ -118,6 +120,8 @@ def _declared(target: Target) -> list[str]:
     """Return the arguments of the contract that a target claims to take by naming its features."""
     features = target.features or frozenset()
     claimed = [name for name, meant in BY_ARGUMENT.items() if features & set(meant)]
+    if target.layout == PACKED_LAYOUT:
+        claimed = [*ARGUMENTS, *(name for name in claimed if name != "attention_mask")]
     return [*claimed, *(SEPARATE[1:] if SEPARATE[0] in claimed else ())]
 
 

@@ -152,4 +152,6 @@ class Probe:
             raise NotTaken(refused)
         if self.has("causal_only") and not inputs.options.get("causal"):
             raise NotTaken("attention that is not causal")
+        if self.has("packed") and not (inputs.real.any() and inputs.real_rows.any()):
+            raise NotTaken("packed sequences without a token")
         return inputs

@@ -16,6 +16,7 @@ from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
 from trueband.properties.candidate.errors import CandidateEnded, Raised, judged
 from trueband.properties.candidate.guard import resident
+from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
 from trueband.properties.candidate.target import Target
 from trueband.properties.cases.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
@@ -86,22 +87,32 @@ class Runner:
                 as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
                 3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
                 of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
-                "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d).
+                "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d). Of packed inputs only "transposed"
+                and "offset" are other layouts.
             of: the names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
             CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
-        inputs = self._inputs(arrays, dtype, Backward(layout, of))
-        self.desk.poison(output_shape(arrays), dtype)
-        result = self._run(self.target.function, inputs, options)
-        output, lse = self._checked(result, arrays, options, dtype)
+        packing = self._packing(arrays, options)
+        given = arrays if packing is None else packing.arrays(arrays)
+        inputs = self._inputs(given, dtype, Backward(layout, of))
+        self.desk.poison(output_shape(given), dtype)
+        result = self._run(self.target.function, inputs, {**options, **(packing.options if packing else {})})
+        output, lse = self._checked(result, given, options, dtype)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
         results = {} if lse is None else {"lse": np.array(self.library.back(lse))}
         results["output"] = self._turn(self.desk.take(output))
         self.desk.burn({} if lse is None else {"lse": lse})
+        if packing is not None:
+            nothing = {"output": 0.0, "lse": -np.inf}
+            results = {name: packing.unpacked(name, array, nothing[name]) for name, array in results.items()}
         return results
+
+    def _packing(self, arrays: dict[str, Array], options: dict[str, Any]) -> Packing | None:
+        """Return how the arrays of a call are packed, for a target that takes them so."""
+        return Packing.of(arrays, options) if self.target.layout == "packed" else None
 
     def _checked(self, result: Any, arrays: dict[str, Array], options: dict[str, Any], dtype: str) -> tuple[Any, Any]:
         """Return output and lse, None where it was not asked for, after a check of their form."""
@@ -111,7 +122,7 @@ class Runner:
                 kind = f"{len(result)} results" if isinstance(result, tuple) else type(result).__name__
                 raise CandidateEnded(f"output: expected (output, lse) with return_lse, got {kind}")
             output, lse = result
-            self._check_result("lse", lse, output_shape(arrays)[:3], "float64" if dtype == "float64" else "float32")
+            self._check_result("lse", lse, output_shape(arrays)[:-1], "float64" if dtype == "float64" else "float32")
             self.desk.check_own_memory("lse", lse)
         self._check_result("output", output, output_shape(arrays), dtype)
         self.desk.check_own_memory("output", output)
@@ -144,6 +155,46 @@ class Runner:
         Raises:
             CandidateEnded: as in `call`.
         """
+        if (packing := self._packing(arrays, options)) is None:
+            found = self._gradients(arrays, options, dtype, grad_output, names, how, grad_lse)
+        else:
+            found = self._packed_gradients(packing, arrays, options, dtype, grad_output, names, how, grad_lse)
+        self.covered.add(arrays, options, with_gradients=True)
+        return found
+
+    def _packed_gradients(
+        self,
+        packing: Packing,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward,
+        grad_lse: Array | None,
+    ) -> Gradients:
+        """Return the gradients of a target that takes packed arrays; those of tokens that it is not given are 0."""
+        upstream = packing.packed("grad_output", grad_output)
+        of_lse = None if grad_lse is None else packing.packed("grad_lse", grad_lse)
+        given, told = packing.arrays(arrays), {**options, **packing.options}
+        found = self._gradients(given, told, dtype, upstream, names, how, of_lse)
+        unpacked = {
+            name: packing.unpacked(name, gradient) if gradient.ndim == 3 else gradient
+            for name, gradient in found.items()
+        }
+        output = None if found.output is None else packing.unpacked("output", found.output)
+        return Gradients(unpacked, output)
+
+    def _gradients(
+        self,
+        arrays: dict[str, Array],
+        options: dict[str, Any],
+        dtype: str,
+        grad_output: Array,
+        names: list[str],
+        how: Backward,
+        grad_lse: Array | None,
+    ) -> Gradients:
         inputs = self._inputs(arrays, dtype, how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         upstreams = {"grad_output": upstream}
@@ -159,7 +210,6 @@ class Runner:
             self.desk.check_last()
             self.desk.forget_last()
             self.desk.burn(raw)
-            self.covered.add(arrays, options, with_gradients=True)
             return Gradients(gradients)
         function = functools.partial(self.target.function, **self._passed(options))
         before = None
@@ -180,7 +230,6 @@ class Runner:
             )
         self.desk.take(output)
         self.desk.burn(raw)
-        self.covered.add(arrays, options, with_gradients=True)
         return Gradients(gradients, self._turn(plain))
 
     def _backward(
@@ -188,7 +237,7 @@ class Runner:
     ) -> dict[str, Any]:
         """Return the gradients as the library gives them."""
         if way == "after another":
-            floating = {name for name in inputs if not name.endswith("_mask")} - {"segments", "offset"} | {"head_mask"}
+            floating = {name for name, array in inputs.items() if "float" in self.library.describe(array)[2]}
             other = {
                 name: self.library.negative(array) if name in floating else array for name, array in inputs.items()
             }
@@ -261,6 +310,8 @@ class Runner:
     def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
         if array.ndim == 2 and layout in ("transposed", "offset"):
             return self._lay_out_mask(name, array, dtype, layout)
+        if array.ndim == 3 and layout in ("transposed", "offset"):
+            return self._lay_out_packed(name, array, dtype, layout)
         if array.ndim != 4 or layout in ("contiguous", "reused"):
             return self.desk.put(name, array, dtype)
         if layout == "transposed":
@@ -284,6 +335,15 @@ class Runner:
                 raise ValueError(f"layout: expected equal {name} in a batch or in heads to expand, got different ones")
             return self.library.broadcast(self.desk.put(name, reduced, dtype), array.shape)
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
+
+    def _lay_out_packed(self, name: str, array: Array, dtype: str, layout: str) -> Any:
+        """Lay out a packed array (total, heads, dim) in (heads, total, dim) memory, or as a slice of larger storage."""
+        if layout == "transposed":
+            return self.library.transpose(self.desk.put(name, array.swapaxes(0, 1), dtype), (1, 0, 2))
+        inside = tuple(slice(2, size + 2) for size in array.shape)
+        guarded = np.full([size + 5 for size in array.shape], np.nan)
+        guarded[inside] = array
+        return self.desk.put(name, guarded, dtype)[inside]
 
     def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
         """Lay out a mask (b, n) in (n, b) memory, or as a slice of a larger mask that says the opposite."""
@@ -362,8 +422,8 @@ class Runner:
 
 
 def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
-    """(b, h, m, e) of the output of a call."""
-    return (*arrays["query"].shape[:3], arrays["value"].shape[-1])
+    """(b, h, m, e) of the output of a call; (total, h, e) of packed arrays."""
+    return (*arrays["query"].shape[:-1], arrays["value"].shape[-1])
 
 
 @contextlib.contextmanager

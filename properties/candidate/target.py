@@ -40,6 +40,7 @@ FEATURES = {
     "limits": "declares what it does not take, and refuses that (declared by sizes and padding)",
     "strided": "takes arrays of any strides (follows from its library: torch, numpy)",
     "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
+    "packed": "takes sequences one after another, (total, heads, dim), with cu_seqlens (follows from its layout)",
     "accumulates": "adds gradients to those that are there (follows from its library: torch)",
     "validation": "rejects bad input with the contract's errors",
     "nan_padding": "takes NaN and infinity in masked tokens, which change nothing (every target takes finite numbers)",
@@ -75,6 +76,7 @@ BY_ARGUMENT = {
     "slopes": ("slopes", "slopes_gradient"),
     "return_lse": ("lse", "lse_gradient"),
 }
+PACKED = "packed"
 # What the second edition of the contract has added. A target may have any of it.
 EXTENSIONS = frozenset(
     {
@@ -89,13 +91,15 @@ _BY_LIBRARY = {
     "jax": frozenset({"autograd"}),
 }
 # The features of a kernel that implements the contract but for its extensions; one that is `causal_only` has less.
-WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - {"causal_only"}
+WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - {"causal_only", PACKED}
 # A kernel that implements all of it.
 SECOND_EDITION = WHOLE_CONTRACT | EXTENSIONS - {"bottom_right"}
 # Causal attention has no global tokens: a target that is always causal cannot have these features.
 NOT_CAUSAL = ("globals", "separate_globals")
+# Packed arrays have no place for these.
+UNPACKED = frozenset({"globals", "separate_globals", "segments", "validation", "nan_padding"})
 LIBRARIES = tuple(_BY_LIBRARY)
-LAYOUTS = ("bhnd", "bnhd")
+LAYOUTS = ("bhnd", "bnhd", PACKED)
 
 
 class TargetError(ValueError):
@@ -108,7 +112,9 @@ class Target:
 
     Attributes:
         function: `function(query, key, value, *, window, ...)` -> output, all (b, h, n, d), or (b, n, h, d) with
-            layout "bnhd".
+            layout "bnhd". With layout "packed" query and output are (total, h, d), key and value (total, k, d), lse is
+            (total, h): the real tokens of all sequences, one after another. cu_seqlens_q and cu_seqlens_k, (b + 1,)
+            int32, max_seqlen_q and max_seqlen_k are passed in place of attention_mask.
         dtypes: the dtypes that it accepts, of float64, float32, bfloat16, float16.
         features: the features that it has, of `FEATURES`; None: those that its signature shows, and deterministic,
             gradients included. A kernel that adds in another order in every call (atomics, split keys, threads) names
@@ -118,8 +124,8 @@ class Target:
         gradients: for a numpy kernel, `gradients(query, key, value, grad_output, *, window, ...)` -> {name: array}.
             A torch kernel is differentiated by autograd, a jax kernel by `jax.vjp`.
         name: its name in reports; None: that of the function.
-        layout: the layout of query, key, value, their global counterparts, the output and the gradients: "bhnd" or
-            "bnhd".
+        layout: the layout of query, key, value, their global counterparts, the output and the gradients: "bhnd",
+            "bnhd" or "packed".
         devices: the devices that it runs on, such as ("cpu", "cuda"); None: any.
         stored_scores: the format in which it stores its scores between the operations on them, such as "bfloat16" for
             an eager model; None: it does not. The bound is computed from it.
@@ -179,7 +185,7 @@ class Target:
     @property
     def limits(self) -> Limits:
         """The limits that it declares."""
-        return Limits(self.sizes, self.padding)
+        return Limits(self.sizes, "right" if self.layout == PACKED else self.padding)
 
     def resolved(self) -> Target:
         """Return the same target with nothing left to infer, except whether a torch kernel has gradients."""
@@ -194,6 +200,8 @@ class Target:
         features = features - derived.keys() | {name for name, holds in derived.items() if holds}
         of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
         features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
+        if self.layout == PACKED:  # the judge packs
+            features = features - UNPACKED | {"padding", "packed"}
         features = features | {"asymmetric"} if "unlimited_side" in features else features
         features = features | {"offset"} if "offset_per_row" in features else features
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)

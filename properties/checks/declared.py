@@ -75,7 +75,7 @@ def beside(
                 yield f"{name} {value}", case.with_size(name, value)
             elif value <= case.tokens and not case.causal:
                 yield f"globals {value}", case.replace(global_=(tuple(range(value)),) * case.batch)
-    if limits.padding == "right" and case.tokens > 1 and "padding" in features:
+    if limits.padding == "right" and case.tokens > 1 and "padding" in features and "packed" not in features:
         for padding, masked in _not_on_the_right(case.tokens):
             other = case.replace(masked=(*((),) * (case.batch - 1), masked))
             if not right_padded(other.inputs()):
