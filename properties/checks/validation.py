@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,56 @@ def bad_inputs(shape: tuple[int, int, int, int]) -> list[tuple[str, dict[str, An
     ]
 
 
+def bad_extensions(
+    shape: tuple[int, int, int, int], features: Collection[str]
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Return the same for what the second edition has added, as far as a target has it."""
+    batch, heads, tokens, head_dim = shape
+    x = np.zeros(shape, dtype=np.float32)
+    good: dict[str, Any] = {"query": x, "key": x, "value": x}
+    window, of_heads = {"window": 1}, np.zeros(heads, np.float32)
+    three, two = (np.zeros((batch, count, tokens, head_dim), np.float32) for count in (3, 2))
+    numbers, ones = np.zeros((batch, tokens), np.int64), np.ones((batch, tokens), bool)
+    offsets = np.zeros(batch, np.int64)
+    rows = {
+        "asymmetric": [("window", good, {"window": pair}) for pair in ((1,), (1, -1), (True, 1), (1, 2, 3), (1.5, 0))],
+        "gqa": [("key", {"query": three, "key": two, "value": two}, window)],
+        "value_dim": [("value", {**good, "value": x[..., :0]}, window)],
+        "softcap": [
+            ("softcap", good, {**window, "softcap": cap}) for cap in (0.0, -1.0, float("inf"), float("nan"), True)
+        ],
+        "sinks": [
+            ("sinks", {**good, "sinks": np.zeros(heads + 1, np.float32)}, window),
+            ("sinks", {**good, "sinks": of_heads.astype(np.int64)}, window),
+        ],
+        "slopes": [
+            ("slopes", {**good, "slopes": np.zeros((1, heads), np.float32)}, window),
+            ("slopes", {**good, "slopes": of_heads}, {**window, "dilation": 2}),
+        ],
+        "offset": [("offset", good, {**window, "offset": wrong}) for wrong in (1.5, True, 2**62 + 1, -(2**62) - 1)],
+        "offset_per_row": [
+            ("offset", {**good, "offset": np.zeros(batch + 1, np.int64)}, window),
+            ("offset", {**good, "offset": offsets.astype(np.int32)}, window),
+            ("offset", {**good, "offset": offsets.astype(np.float32)}, window),
+        ],
+        "segments": [
+            ("segments", {**good, "segments": numbers[:, :-1]}, window),
+            ("segments", {**good, "segments": numbers.astype(np.float32)}, window),
+            ("segments", {**good, "segments": numbers[0]}, window),
+        ],
+        "lse": [("return_lse", good, {**window, "return_lse": 1})],
+    }
+    found = [row for feature, of_feature in rows.items() if feature in features for row in of_feature]
+    if {"segments", "offset"} <= set(features):
+        found.append(("offset", {**good, "segments": numbers}, {**window, "offset": 1}))
+    if "globals" in features:
+        flagged = {**good, "global_attention_mask": ones}
+        excluded = {"segments": numbers, "sinks": of_heads, "slopes": of_heads}
+        found += [(name, {**flagged, name: array}, window) for name, array in excluded.items() if name in features]
+        found += [("offset", flagged, {**window, "offset": 1})] if "offset" in features else []
+    return found
+
+
 @check(
     "bad input raises ValueError or TypeError, names the argument, and says what was expected and got",
     Structure(families=("uniform",), long=False),
@@ -56,7 +106,8 @@ def bad_inputs(shape: tuple[int, int, int, int]) -> list[tuple[str, dict[str, An
 def check_rejects_bad_input(probe: Probe) -> Iterator[Verdict]:
     """Exact: what is raised is no number."""
     batch, heads, tokens, head_dim = probe.inputs.shape
-    for argument, arrays, options in bad_inputs((batch, heads, tokens + 1, head_dim)):
+    shape = (batch, heads, tokens + 1, head_dim)
+    for argument, arrays, options in [*bad_inputs(shape), *bad_extensions(shape, probe.candidate.features)]:
         kind, message = probe.candidate.raises(arrays, options)
         said = kind in ("ValueError", "TypeError") and all(word in message for word in (argument, "expected", "got"))
         bad = f"bad {argument}{_form(arrays.get(argument))} with {options}"
