@@ -12,7 +12,8 @@ from torch import Tensor
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 # Not written as unions: torch.compile of torch 2.6 cannot trace those.
-INTEGERS, NUMBERS = (int, torch.SymInt), (int, float)
+INTEGERS, NUMBERS, PAIR = (int, torch.SymInt), (int, float), (tuple, list)
+FARTHEST = 2**62  # positions are int64, and so are distances
 
 
 def check_query(query: Any) -> None:
@@ -26,14 +27,35 @@ def check_query(query: Any) -> None:
         )
 
 
-def check_like_query(name: str, value: Any, query: Tensor) -> None:
-    """Another projection: shape, dtype and device of the query."""
-    check_tensor(name, value)
-    if value.dtype != query.dtype:
-        raise TypeError(f"{name}: expected the dtype of query, {query.dtype}, got {value.dtype}")
-    if value.shape != query.shape:
-        raise ValueError(f"{name}: expected the shape of query, {tuple(query.shape)}, got {tuple(value.shape)}")
-    check_device(name, value, query.device)
+def check_key(key: Any, query: Tensor) -> None:
+    """The batch, the head_dim, the dtype and the device of the query; heads that divide its heads."""
+    batch, heads, _, head_dim = query.shape
+    check_projection("key", key, query, (batch, "key heads", "keys", head_dim), "shape")
+    if heads % key.shape[1]:
+        raise ValueError(f"key: expected a number of heads that divides the {heads} of query, got {key.shape[1]}")
+
+
+def check_value(value: Any, key: Tensor, query: Tensor) -> None:
+    """The shape of the key but for the head_dim, the dtype and the device of the query."""
+    check_projection("value", value, query, (*key.shape[:3], "value_dim"), "the batch, heads and tokens of key")
+
+
+def check_like(name: str, tensor: Any, like: Tensor, query: Tensor) -> None:
+    """Another projection: shape of the local one, dtype and device of the query."""
+    check_projection(name, tensor, query, tuple(like.shape), f"the shape of {name.removesuffix('_global')}")
+
+
+def check_projection(name: str, tensor: Any, query: Tensor, shape: tuple[Any, ...], expected: str) -> None:
+    """A tensor of a shape, in which a word stands for any size of at least 1."""
+    check_tensor(name, tensor)
+    if tensor.dtype != query.dtype:
+        raise TypeError(f"{name}: expected the dtype of query, {query.dtype}, got {tensor.dtype}")
+    fits = tensor.ndim == len(shape) and all(
+        got > 0 if isinstance(size, str) else got == size for size, got in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name}: expected {expected} ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}")
+    check_device(name, tensor, query.device)
 
 
 def check_mask(name: str, mask: Any, shape: tuple[int, int], device: torch.device) -> None:
@@ -46,14 +68,24 @@ def check_mask(name: str, mask: Any, shape: tuple[int, int], device: torch.devic
     check_device(name, mask, device)
 
 
-def check_head_mask(head_mask: Any, heads: int, device: torch.device) -> None:
-    """Check one weight for each head, of any floating dtype."""
-    check_tensor("head_mask", head_mask)
-    if not head_mask.is_floating_point():
-        raise TypeError(f"head_mask: expected a floating dtype, got {head_mask.dtype}")
-    if tuple(head_mask.shape) != (heads,):
-        raise ValueError(f"head_mask: expected shape (heads,) = ({heads},), got {tuple(head_mask.shape)}")
-    check_device("head_mask", head_mask, device)
+def check_per_head(name: str, values: Any, heads: int, device: torch.device) -> None:
+    """Check one number for each head, of any floating dtype."""
+    check_tensor(name, values)
+    if not values.is_floating_point():
+        raise TypeError(f"{name}: expected a floating dtype, got {values.dtype}")
+    if tuple(values.shape) != (heads,):
+        raise ValueError(f"{name}: expected shape (heads,) = ({heads},), got {tuple(values.shape)}")
+    check_device(name, values, device)
+
+
+def check_segments(segments: Any, shape: tuple[int, int], device: torch.device) -> None:
+    """Check one number for each token, of any integer dtype."""
+    check_tensor("segments", segments)
+    if segments.dtype == torch.bool or segments.is_floating_point() or segments.is_complex():
+        raise TypeError(f"segments: expected an integer dtype, got {segments.dtype}")
+    if tuple(segments.shape) != shape:
+        raise ValueError(f"segments: expected shape (batch, tokens) = {shape}, got {tuple(segments.shape)}")
+    check_device("segments", segments, device)
 
 
 def check_integer(name: str, value: Any, least: int) -> None:
@@ -61,6 +93,52 @@ def check_integer(name: str, value: Any, least: int) -> None:
         raise TypeError(f"{name}: expected an int >= {least}, got {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name}: expected an int >= {least}, got {value}")
+
+
+def check_window(window: Any) -> tuple[Any, Any]:
+    """How many steps a row sees to the left and to the right; None: no limit."""
+    if not isinstance(window, PAIR):
+        check_integer("window", window, least=0)
+        return window, window
+    if len(window) != 2:
+        raise ValueError(f"window: expected an int >= 0 or a pair (left, right), got {len(window)} limits")
+    for limit in window:
+        if limit is not None:
+            check_integer("window", limit, least=0)
+    return window[0], window[1]
+
+
+def check_offset(offset: Any, batch: int, device: torch.device) -> None:
+    """Check an int, or an int64 tensor with one for each row of the batch, whose numbers are looked at later."""
+    expected = f"an int or a tensor of shape (batch,) = ({batch},) of dtype int64"
+    if isinstance(offset, Tensor):
+        if offset.dtype != torch.int64:
+            raise TypeError(f"offset: expected {expected}, got dtype {offset.dtype}")
+        if tuple(offset.shape) != (batch,):
+            raise ValueError(f"offset: expected {expected}, got shape {tuple(offset.shape)}")
+        check_device("offset", offset, device)
+        return
+    if isinstance(offset, bool) or not isinstance(offset, INTEGERS):
+        raise TypeError(f"offset: expected {expected}, got {type(offset).__name__}")
+    if offset > FARTHEST or offset < -FARTHEST:
+        raise ValueError(f"offset: expected at most 2^62 in size, got {offset}")
+
+
+def check_softcap(softcap: Any) -> float | None:
+    if softcap is None:
+        return None
+    if isinstance(softcap, bool) or not isinstance(softcap, NUMBERS):
+        raise TypeError(f"softcap: expected a finite float > 0 or None, got {type(softcap).__name__}")
+    if not 0 < softcap < math.inf:
+        raise ValueError(f"softcap: expected a finite float > 0 or None, got {softcap}")
+    return float(softcap)
+
+
+def check_slopes(slopes: Any, dilations: list[int], device: torch.device) -> None:
+    """Check one slope for each head; distances are in tokens, so none is dilated."""
+    check_per_head("slopes", slopes, len(dilations), device)
+    if any(dilation != 1 for dilation in dilations):
+        raise ValueError(f"slopes: expected None with a dilation above 1 (not defined), got slopes and {dilations}")
 
 
 def check_dilation(dilation: Any, heads: int) -> list[int]:
@@ -93,9 +171,9 @@ def check_dropout(dropout_p: Any) -> float:
     return float(dropout_p)
 
 
-def check_causal(causal: Any) -> None:
-    if not isinstance(causal, bool):
-        raise TypeError(f"causal: expected a bool, got {type(causal).__name__}")
+def check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
 
 
 def check_tensor(name: str, value: Any) -> None:

@@ -105,15 +105,17 @@ def output(pieces: Iterable[Weights], like: Tensor) -> Tensor:
     return scatter_rows(((w.unit, w.rows, w.probabilities @ w.value) for w in pieces), like.shape, like)
 
 
-def scatter_rows(pieces: Iterable[tuple[Unit, Tensor, Tensor]], shape: Sequence[int], like: Tensor) -> Tensor:
-    """A (b, h, rows, width) tensor from (unit, rows (r,), table (c, r, width)) pieces; 0 in all other rows."""
+def scatter_rows(
+    pieces: Iterable[tuple[Unit, Tensor, Tensor]], shape: Sequence[int], like: Tensor, rest: float = 0.0
+) -> Tensor:
+    """A (b, h, rows, width) tensor from (unit, rows (r,), table (c, r, width)) pieces; `rest` in all other rows."""
     batch, heads, count, width = shape
     places, tables = [], []
     for unit, rows, table in pieces:
         head = torch.arange(unit.heads.start, unit.heads.stop, device=like.device)
         places.append(((unit.row.index * heads + head[:, None]) * count + rows).flatten())
         tables.append(table.to(like.dtype).flatten(0, 1))
-    result = like.new_zeros(batch * heads * count, width)
+    result = like.new_full((batch * heads * count, width), rest)
     if tables:
         result = result.index_copy(0, torch.cat(places), torch.cat(tables))
     return result.view(batch, heads, count, width)

@@ -119,25 +119,38 @@ def gradients_of_present(
 
 
 def second_order(
-    definition: Definition, saved: Sequence[Tensor | None], plain: Sequence[Any], cotangents: Sequence[Tensor]
+    definition: Definition,
+    saved: Sequence[Tensor | None],
+    plain: Sequence[Any],
+    cotangents: Sequence[Tensor],
+    outputs: int = 1,
 ) -> list[Tensor | None]:
-    """Gradients of sum(gradient * cotangent) by grad_output and the differentiable arguments, in this order."""
+    """Gradients of sum(gradient * cotangent) by grad_output and the differentiable arguments, in this order.
+
+    With more `outputs`, the composite has so many, and there are so many grad_outputs.
+    """
     higher = torch.is_grad_enabled()
-    count = 1 + len(definition.differentiable)
+    count = outputs + len(definition.differentiable)
     with torch.enable_grad(), torch.autocast(cotangents[0].device.type, enabled=False):
         inputs = [None if tensor is None else separate(tensor, higher) for tensor in saved[:count]]
-        output = definition.composite(*inputs[1:], *saved[count:], *plain)
-        if not output.requires_grad:  # no real token: a constant
+        found: Any = definition.composite(*inputs[outputs:], *saved[count:], *plain)
+        found = [found] if outputs == 1 else found
+        known = [pair for pair in zip(found, inputs[:outputs], strict=True) if pair[0].requires_grad]
+        if not known:  # no real token: a constant
             return [None] * count
-        leaves = [
-            (tensor, cotangent) for tensor, cotangent in zip(inputs[1:], cotangents, strict=True) if tensor is not None
-        ]
+        leaves = [pair for pair in zip(inputs[outputs:], cotangents, strict=True) if pair[0] is not None]
         first = torch.autograd.grad(
-            output, [tensor for tensor, _ in leaves], inputs[0], create_graph=True, allow_unused=True
+            [output for output, _ in known],
+            [tensor for tensor, _ in leaves],
+            [grad for _, grad in known],
+            create_graph=True,
+            allow_unused=True,
         )
         pairs = [
             (grad, c) for grad, (_, c) in zip(first, leaves, strict=True) if grad is not None and grad.requires_grad
         ]
+        if not pairs:
+            return [None] * count
         grads = torch.autograd.grad(
             [grad for grad, _ in pairs],
             [tensor for tensor in inputs if tensor is not None],
