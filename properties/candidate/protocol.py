@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-_DTYPES = ("bool", "float16", "float32", "float64", "int64")
+_DTYPES = ("bool", "float16", "float32", "float64", "int32", "int64")
 MOST_BYTES = 1 << 40
 
 

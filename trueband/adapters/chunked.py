@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueband.properties.bounds.precision import DTYPES
-from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
+from trueband.properties.candidate.target import SECOND_EDITION, Target
 
 
 def band_attention(query: Any, key: Any, value: Any, **options: Any) -> Any:
@@ -18,7 +18,7 @@ def band_attention(query: Any, key: Any, value: Any, **options: Any) -> Any:
 target = Target(
     band_attention,
     dtypes=DTYPES,
-    features=WHOLE_CONTRACT - {"nan_local"},
+    features=SECOND_EDITION - {"nan_local"},
     library="torch",
     name="trueband.optimized.band_attention[chunked]",
 )
