@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from trueband.bench.contenders import CEILING, CONTENDERS, NAMES, OURS, Contender, contenders
+from trueband.bench.decoders import inputs_of
 from trueband.bench.inputs import attention_mask, passes, projections
 from trueband.bench.measure import Measurement
 from trueband.bench.plot import plot
@@ -72,10 +73,32 @@ def test_every_operator_computes_the_same_attention(name: str, padding: float) -
     assert verdict.passed, str(verdict)
 
 
+@pytest.mark.parametrize("own", [each for each in RUNNABLE if each.level in ("prefill", "decode")], ids=str)
+def test_every_decoder_computes_the_same_attention(own: Contender) -> None:
+    shape = replace(SMALL, level=own.level, heads=8)
+    query, key, value = (each.numpy().astype(np.float64) for each in inputs_of(shape))
+    assert (query.shape[1], key.shape[1]) == (8, 2)
+    options = {"window": (8, 0), "offset": key.shape[2] - query.shape[2]}
+    found = own.build(shape).compute().double().numpy()
+    found = found if found.shape == query.shape else found.swapaxes(1, 2)  # transformers merges heads next
+    bound = attention_bound(check_arguments(query, key, value, **options), Precision.of("float32"))
+    verdict = judge(found, reference(query, key, value, **options).output, bound)
+    assert verdict.passed, str(verdict)
+    seen = band_attention_pairs(64, own.level == "decode")
+    assert multiply_adds(shape) == 2 * 64 * seen
+
+
+def band_attention_pairs(tokens: int, last: bool) -> int:
+    """Pairs of a causal band of 8, counted one by one."""
+    offset = np.arange(tokens)[:, None] - np.arange(tokens)
+    seen = (offset >= 0) & (offset <= 8)
+    return int(seen[-1].sum() if last else seen.sum())
+
+
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("own", RUNNABLE, ids=lambda own: f"{own.level}-{own.name}")
 def test_every_contender_runs(own: Contender, backward: bool) -> None:
-    shape = replace(SMALL, level=own.level, backward=backward and own.level != "generation")
+    shape = replace(SMALL, level=own.level, backward=backward and own.level not in ("decode", "generation"))
     if own.applies(shape):
         work = own.build(shape)
         passes(work.compute, work.inputs, shape.backward)()

@@ -99,6 +99,37 @@ CONTENDERS = (
         f"{_HERE}.operators:local_attention",
         "local_attention",
     ),
+    *(
+        entry
+        for level in ("prefill", "decode")
+        for entry in (
+            Contender(OURS, level, "trueband.optimized.band_attention", f"{_HERE}.decoders:ours"),
+            Contender(CEILING, level, CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
+            Contender(
+                "sdpa",
+                level,
+                "torch's scaled_dot_product_attention with enable_gqa and a dense mask, made before",
+                f"{_HERE}.decoders:sdpa",
+            ),
+            Contender(
+                "flex compiled",
+                level,
+                "torch's flex_attention with enable_gqa and a block mask, compiled before",
+                f"{_HERE}.decoders:flex_compiled",
+                forward_only=True,
+            ),
+            Contender(
+                "hf eager",
+                level,
+                "transformers' eager attention of Mistral, with its additive mask, made before",
+                f"{_HERE}.decoders:eager",
+                "transformers",
+            ),
+        )
+    ),
+    Contender(
+        "sdpa sliced", "decode", "the same as sdpa, given the keys of the window alone", f"{_HERE}.decoders:sdpa_sliced"
+    ),
     Contender(OURS, "module", "trueband.optimized's BandSelfAttention", f"{_HERE}.modules:ours"),
     Contender(CEILING, "module", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "module", "transformers' LEDEncoderSelfAttention", f"{_HERE}.modules:peer", "transformers"),

@@ -7,12 +7,15 @@ from typing import Any
 
 LEVELS = {
     "operator": "the attention alone, of given queries, keys and values; no token is global",
+    "prefill": "causal attention, 4 heads of queries for each of keys, window to the left; all tokens at once",
+    "decode": "the same for one new token; the others are in a cache",
     "module": "the layer with its projections; one token is global",
     "encoder": "LED's encoder as in LED-base (6 layers, width 768, feed-forward 3072); one token is global",
     "generation": "cached steps of LED-base's decoder in 4 beams, over an encoded text",
 }
 ENCODER_LAYERS, FEED_FORWARD = 6, 3072  # LED-base
 BEAMS, NEW_TOKENS = 4, 32
+GROUP = 4  # heads of queries for each of keys
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ def band_pairs(tokens: int, window: int) -> int:
     return tokens * (2 * reach + 1) - reach * (reach + 1)
 
 
+def causal_pairs(tokens: int, window: int, last: bool) -> int:
+    """Pairs (i, j) of tokens with i - window <= j <= i; of the last token alone, or of all."""
+    reach = min(window, tokens - 1)
+    return reach + 1 if last else tokens * (reach + 1) - reach * (reach + 1) // 2
+
+
 def multiply_adds(shape: Shape) -> int:
     """The multiply-adds that the real tokens need. Of the attention, only the pairs inside the window count.
 
@@ -71,6 +80,9 @@ def multiply_adds(shape: Shape) -> int:
     global token are left out.
     """
     lengths = shape.lengths()
+    if shape.level in ("prefill", "decode"):
+        pairs = sum(causal_pairs(tokens, shape.window, shape.level == "decode") for tokens in lengths)
+        return (7 if shape.backward else 2) * shape.width * pairs
     attention = shape.width * sum(band_pairs(tokens, shape.window) for tokens in lengths)
     weights = {
         "operator": 0,

@@ -37,11 +37,20 @@ skipped for longer texts. Without options this takes an hour or more, with --qui
 installed are left out: pip install 'trueband[peers]'."""
 TOKENS = {
     "operator": (1024, 2048, 4096, 8192, 16384, 32768, 65536),
+    "prefill": (1024, 4096, 16384),
+    "decode": (1024, 4096, 32768),
     "module": (1024, 2048, 4096, 8192, 16384, 32768, 65536),
     "encoder": (4096, 8192),
     "generation": (1024, 4096),
 }
-WINDOWS = {"operator": (64, 256, 512), "module": (64, 256, 512), "encoder": (512,), "generation": (512,)}
+WINDOWS = {
+    "operator": (64, 256, 512),
+    "prefill": (1024,),
+    "decode": (1024,),
+    "module": (64, 256, 512),
+    "encoder": (512,),
+    "generation": (512,),
+}
 PASSES = {"forward": (False,), "both": (True,), "all": (False, True)}
 QUICK = {
     "level": ["operator", "module", "encoder"],
@@ -51,6 +60,7 @@ QUICK = {
     "passes": "forward",
     "contender": [name for name in NAMES if name != "flex compiled"],
 }
+FORWARD_ONLY, UNPADDED = ("decode", "generation"), ("prefill", "decode")
 SHARE_OF_MEMORY = 0.75  # of what is free, for one process
 
 
@@ -76,9 +86,15 @@ def add_parser(commands: Commands[Command]) -> None:
         nargs="+",
         type=positive,
         metavar="N",
-        help="lengths (default: 1024, 2048, ... 65536; 4096 and 8192 of the encoder; 1024 and 4096 of generation)",
+        help="lengths (default: 1024, 2048, ... 65536; others of the models and of decoders)",
     )
-    add("--window", nargs="+", type=positive, metavar="W", help="one-sided (default: 64 256 512; 512 of the models)")
+    add(
+        "--window",
+        nargs="+",
+        type=positive,
+        metavar="W",
+        help="one-sided (default: 64 256 512; 512 of the models, 1024 of decoders)",
+    )
     add(
         "--passes",
         choices=PASSES,
@@ -94,7 +110,7 @@ def add_parser(commands: Commands[Command]) -> None:
         type=_share,
         default=[0.0],
         metavar="SHARE",
-        help="share of padded tokens, in rows of different lengths (default: 0; try --batch 8 --padding 0 0.5)",
+        help="share of padded tokens, in rows of different lengths; none of decoders (default: 0; try --batch 8 --padding 0 0.5)",
     )
     add("--heads", type=positive, default=12, metavar="H", help="heads (default: 12)")
     add("--head-dim", type=positive, default=64, metavar="D", help="width of a head (default: 64)")
@@ -213,9 +229,9 @@ def shapes(options: argparse.Namespace) -> list[Shape]:
     return [
         Shape(level, tokens, window, backward, *size, padding, *run)
         for level in options.level or LEVELS
-        for backward in (PASSES[options.passes or "all"] if level != "generation" else (False,))
+        for backward in (PASSES[options.passes or "all"] if level not in FORWARD_ONLY else (False,))
         for window in options.window or WINDOWS[level]
-        for padding in options.padding
+        for padding in (options.padding if level not in UNPADDED else [0.0])
         for tokens in sorted(set(options.tokens or TOKENS[level]))
     ]
 
