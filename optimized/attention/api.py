@@ -177,7 +177,7 @@ def band_attention(
     arguments.check_flag("return_lse", return_lse)
 
     projections = (query, key, value, query_global, key_global, value_global)
-    in_place = query.shape == key.shape == value.shape and not isinstance(offset, Tensor) and offset == 0
+    in_place = query.shape == key.shape and key.shape == value.shape and not isinstance(offset, Tensor) and offset == 0
     same_scores = segments is None and softcap is None and sinks is None and slopes is None
     if in_place and same_scores and not isinstance(window, arguments.PAIR) and not return_lse:
         return find_implementation(impl, query, dropout_p)(
