@@ -228,9 +228,7 @@ def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[
     return band_op
 
 
-def find_span_implementation(
-    impl: str, query: Tensor, dropout_p: float
-) -> Callable[..., tuple[Tensor, Tensor]]:
+def find_span_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., tuple[Tensor, Tensor]]:
     """The same for a call that the operator of bands does not take."""
     if impl == "triton":
         raise ValueError(refusal(query, dropout_p) or SPAN_REFUSAL)

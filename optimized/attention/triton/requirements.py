@@ -13,8 +13,8 @@ from trueband.optimized.attention.triton.places import cpu_is_served
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 SPAN_REFUSAL = (
-    "impl: expected 'auto' or 'chunked' for key heads, a value head dim or a number of keys of their own, a window of two "
-    "sides, offset, segments, softcap, sinks, slopes and return_lse, which the Triton kernels do not have, got 'triton'"
+    "impl: expected 'auto' or 'chunked' for key heads, a value head dim or a number of keys of their own, a window of "
+    "two sides, offset, segments, softcap, sinks, slopes and return_lse, which the Triton kernels do not have, got 'triton'"
 )
 
 

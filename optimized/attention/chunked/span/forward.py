@@ -49,7 +49,9 @@ def load_keys(work: Plan, unit: Unit, key: Tensor, value: Tensor, front: bool = 
     own = Part(load("key", key, unit, space), load("value", value, unit, space))
     if positions is None or not front:
         return Keys(own)
-    near = (space.copied(f"front {name}", each[:, positions]) for name, each in zip(("key", "value"), own[:2], strict=True))
+    near = (
+        space.copied(f"front {name}", each[:, positions]) for name, each in zip(("key", "value"), own[:2], strict=True)
+    )
     return Keys(own, Part(*near))
 
 

@@ -89,7 +89,11 @@ def draw(seed: int, dtype: str) -> SpanCase:
     def normal(*size: int) -> Array:
         return round_to(rng.normal(size=size), dtype)
 
-    shapes = [(batch, heads, queries, head_dim), (batch, key_heads, tokens, head_dim), (batch, key_heads, tokens, channels)]
+    shapes = [
+        (batch, heads, queries, head_dim),
+        (batch, key_heads, tokens, head_dim),
+        (batch, key_heads, tokens, channels),
+    ]
     inputs = {name: normal(*shape) for name, shape in zip(PROJECTIONS[:3], shapes, strict=True)}
     window: Any = [LIMITS[rng.integers(len(LIMITS))] for _ in range(2)]
     options: dict[str, Any] = {"window": tuple(window) if rng.random() < 0.8 else int(window[0] or 3)}

@@ -63,9 +63,7 @@ def test_output_lse_and_gradients(draw_span: Callable[[int, str], Any], seed: in
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_many_small_tiles(
-    draw_span: Callable[[int, str], Any], seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_small_tiles(draw_span: Callable[[int, str], Any], seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same through tiles so small that every case has several."""
     monkeypatch.setattr(tiles, "LEAST", 16)
     monkeypatch.setattr(chunked_plan, "SCORES", 16)
