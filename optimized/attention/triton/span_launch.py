@@ -52,7 +52,7 @@ class Setting(NamedTuple):
     def launch(
         self, kernel: Any, programs: int, tile: Tile, tensors: Sequence[Tensor], numbers: list[int], **more: Any
     ) -> None:
-        """Runs a kernel. It takes the tensors, then their strides and `numbers`, which end with the number of blocks."""
+        """Runs a kernel. It takes the tensors, then `numbers`: their strides, and sizes, the number of blocks last."""
         constants = {**self.sizes, "QUERIES": tile.queries, "KEYS": tile.keys, **more, "PRECISION": self.precision}
         self.run(kernel, programs, (*tensors, *numbers, *self.limits), constants, tile.warps, tile.stages)
 
@@ -137,7 +137,10 @@ def forward(work: Setting, query: Tensor, key: Tensor, value: Tensor, sinks: boo
 
 
 class Gradients(NamedTuple):
-    """Of the inputs, of their shapes; of the head mask and the slopes, (h,) float32, None without; `deltas` (b, h, m)."""
+    """Of the inputs, of their shapes; of the head mask and the slopes, (h,) float32, None without.
+
+    `deltas`: (b, h, m) float32, sum_c dO_ic o_ic - dl_i, 0 in rows that attend nothing.
+    """
 
     query: Tensor
     key: Tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trueband.optimized.attention.chunked.span.arguments import SpanArguments
@@ -52,6 +51,4 @@ def read(call: SpanArguments) -> Any:
     return span_launch.setting(call, place_of(call.query.device))
 
 
-span_triton = register_pair(
-    DEFINITION._replace(name="span_attention_triton", forward=forward, backward=backward)
-)
+span_triton = register_pair(DEFINITION._replace(name="span_attention_triton", forward=forward, backward=backward))

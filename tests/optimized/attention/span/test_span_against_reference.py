@@ -30,9 +30,9 @@ SEEDS = range(60)
 GLOBALS = ("query_global", "key_global", "value_global")
 
 
-def compare(case: Any) -> None:
+def compare(case: Any, attend: Callable[..., Any] = band_attention) -> None:
     """Judge all results of a case."""
-    output, lse, grads = case.run(band_attention)
+    output, lse, grads = case.run(attend)
     assert output.dtype == getattr(torch, case.dtype)
     assert lse.dtype == (torch.float64 if case.dtype == "float64" else torch.float32)
     arguments, precision = case.checked(), Precision.of(case.dtype)
