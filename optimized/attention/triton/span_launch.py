@@ -12,7 +12,7 @@ from trueband.optimized.attention.chunked.span.arguments import SpanArguments
 from trueband.optimized.attention.chunked.span.forward import new_results
 from trueband.optimized.attention.chunked.span.rows import check_starts
 from trueband.optimized.attention.chunked.tensors import new_like
-from trueband.optimized.attention.triton.blocks import Blocks, Tile, choose, width
+from trueband.optimized.attention.triton.blocks import Blocks, Tile, choose_span, width
 from trueband.optimized.attention.triton.kernels.span_backward_key import span_backward_key
 from trueband.optimized.attention.triton.kernels.span_backward_query import span_backward_query
 from trueband.optimized.attention.triton.kernels.span_forward import span_forward
@@ -92,7 +92,7 @@ def setting(call: SpanArguments, place: Place) -> Setting:
         limits=[left or 0, right or 0, float(call.scale), float(call.softcap or 1)],
         weighted=call.head_mask is not None,
         precision="tf32" if tf32 else "ieee",
-        blocks=choose(query.dtype, tf32, max(head_dim, channels), place.architecture, max(queries, tokens)),
+        blocks=choose_span(query.dtype, tf32, max(head_dim, channels), place.architecture, max(queries, tokens)),
         sizes={
             "HEAD_DIM": head_dim,
             "WIDTH": width(head_dim),
