@@ -111,7 +111,8 @@ def choose_span(dtype: torch.dtype, tf32: bool, head_dim: int, architecture: str
     if architecture == INTERPRETER:
         return blocks
     key = blocks.backward_key
-    return blocks._replace(backward_key=key._replace(queries=min(key.queries, 32), keys=min(key.keys, 32)))
+    smaller = Tile(min(key.queries, 32), min(key.keys, 32), key.warps, stages=3)
+    return blocks._replace(backward_key=smaller)
 
 
 def width(head_dim: int) -> int:

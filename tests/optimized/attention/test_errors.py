@@ -190,8 +190,13 @@ def test_arguments_that_look_wrong_but_are_not() -> None:
     assert band_attention(x, x, x, window=99, attention_mask=one, scale=0, dropout_p=0).item() == 1
     assert band_attention(x, x, x, window=0, causal=True, global_attention_mask=~one).item() == 1
     assert band_attention(x, x, x, window=0, head_mask=torch.ones(1, dtype=torch.float64)).item() == 1
-    dropped = {"attention_mask": ~one, "global_attention_mask": one, "sinks": torch.zeros(1), "offset": 3}
+    dropped: dict[str, Any] = {
+        "attention_mask": ~one,
+        "global_attention_mask": one,
+        "sinks": torch.zeros(1),
+        "offset": 3,
+    }
     assert band_attention(x, x, x, window=(None, 5), **dropped).item() == 0  # a flag on a masked token is no global one
-    assert band_attention(x, x, x, window=[0, 2**70], softcap=1, slopes=torch.ones(1), return_lse=True)[0].item() == 1
+    assert band_attention(x, x, x, window=(0, 2**70), softcap=1, slopes=torch.ones(1), return_lse=True)[0].item() == 1
     many = torch.ones(1, 257, 1, 1)
     assert band_attention(many, many, many, window=0, dilation=[1] * 257).sum().item() == 257

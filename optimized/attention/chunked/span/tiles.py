@@ -131,8 +131,8 @@ class Span:
 
     def blocks(self, row: SpanRow, strip: Strip, group: int) -> Iterator[Block]:
         """The blocks of a strip, one by one: all of their blanks together may be as many as queries times keys."""
-        for start in range(0, strip.count, QUERIES):
-            queries = slice(start, min(start + QUERIES, strip.count))
+        for start in range(0, strip.query_count, QUERIES):
+            queries = slice(start, min(start + QUERIES, strip.query_count))
             skipped = flagged(row.skipped, row.skipped_host, strip.queries, queries)
             most = tile_width((queries.stop - start) * group)
             front = [Tile(True, keys, [], 0) for keys in cut(slice(0, row.global_count), most)]
@@ -141,8 +141,8 @@ class Span:
     def tiles(self, row: SpanRow, strip: Strip, queries: slice, most: int) -> Iterator[Tile]:
         """The keys of the strip that these queries attend."""
         first_at, stop_at = queries.start + strip.shift, queries.stop + strip.shift
-        first = 0 if self.left is None else min(max(first_at - self.left, 0), strip.length)
-        last = strip.length if self.right is None else min(max(stop_at + self.right, 0), strip.length)
+        first = 0 if self.left is None else min(max(first_at - self.left, 0), strip.key_count)
+        last = strip.key_count if self.right is None else min(max(stop_at + self.right, 0), strip.key_count)
         if first >= last:
             return
         edges = self.edges(first_at, stop_at, first, last)

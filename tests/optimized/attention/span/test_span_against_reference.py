@@ -43,7 +43,8 @@ def compare(case: Any, attend: Callable[..., Any] = band_attention) -> None:
         "output": attention_bound(arguments, precision),
         "lse": lse_bound(arguments, precision),
     }
-    gradients = reference_vjp(*case.positional, case.grad_output, grad_lse=case.grad_lse, **case.keywords)
+    query, key, value = case.positional
+    gradients = reference_vjp(query, key, value, case.grad_output, grad_lse=case.grad_lse, **case.keywords)
     right |= {name: getattr(gradients, name) for name in grads}
     separate = tuple(name in case.inputs for name in GLOBALS)
     bounds |= attention_gradient_bounds(arguments, case.grad_output, precision, separate, case.grad_lse)  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ def test_gradients_where_no_key_is_seen() -> None:
     """All are 0, but for that of the sink through lse."""
     query, key = torch.randn(1, 2, 3, 4, requires_grad=True), torch.randn(1, 1, 5, 4, requires_grad=True)
     sinks = torch.randn(2, requires_grad=True)
-    for options in ({"offset": 50}, {"offset": -50}):
+    for offset in (50, -50):
+        options: dict[str, Any] = {"offset": offset}
         output, lse = band_attention(query, key, key, window=3, sinks=sinks, return_lse=True, **options)
         assert not output.any()
         assert torch.equal(lse, sinks.detach()[None, :, None].expand(1, 2, 3))

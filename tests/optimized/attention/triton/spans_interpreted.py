@@ -91,9 +91,10 @@ def check_operator() -> None:
     given = (None, None, None, leaf(2), leaf(2), leaf(2), REAL, None, SEGMENTS, OFFSETS, None)
     everything = (query, key, value, *given, None, 1, [1, 1], False, 0.5, 2.0, 0, 0.0)
     nothing = (query, key, value, *[None] * 11, 1, None, [1, 1], True, 0.5, None, -1, 0.0)
+    operator: Any = span_triton
     for arguments in (everything, nothing):
-        results = torch.library.opcheck(span_triton, arguments)
-        assert set(results.values()) == {"SUCCESS"}, results
+        checks = torch.library.opcheck(operator, arguments)
+        assert set(checks.values()) == {"SUCCESS"}, checks
     seconds = []
     for impl in ("triton", "chunked"):
         leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
@@ -153,7 +154,8 @@ def faults(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sys.path.insert(0, folder)
         for index, (name, fault) in enumerate(json.loads(text).items()):
-            found[name] = dead(*fault, Path(folder, f"faulty_spans_{index}"))
+            module, old, new = fault
+            found[name] = dead(module, old, new, Path(folder, f"faulty_spans_{index}"))
     print(json.dumps(found))
 
 
