@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention import arguments
+from trueband.optimized.attention.chunked.span.arguments import SpanArguments
 from trueband.optimized.attention.operators.band_op import band_op
 from trueband.optimized.attention.operators.span_op import span_op
 from trueband.optimized.attention.triton.operator import triton_band
-from trueband.optimized.attention.triton.requirements import SPAN_REFUSAL, refusal
+from trueband.optimized.attention.triton.requirements import refusal, span_refusal
+from trueband.optimized.attention.triton.span_operator import span_triton
 
 KNOWN = ("auto", "chunked", "triton")
 Limits = tuple[int | None, int | None]
@@ -177,7 +179,7 @@ def band_attention(
     arguments.check_flag("return_lse", return_lse)
 
     projections = (query, key, value, query_global, key_global, value_global)
-    in_place = query.shape == key.shape == value.shape and not isinstance(offset, Tensor) and offset == 0
+    in_place = query.shape == key.shape and key.shape == value.shape and not isinstance(offset, Tensor) and offset == 0
     same_scores = segments is None and softcap is None and sinks is None and slopes is None
     if in_place and same_scores and not isinstance(window, arguments.PAIR) and not return_lse:
         return find_implementation(impl, query, dropout_p)(
@@ -193,8 +195,7 @@ def band_attention(
             dropout_p,
             True,
         )
-    offsets, offset = (offset, 0) if isinstance(offset, Tensor) else (None, offset)
-    output, lse = find_span_implementation(impl, query, dropout_p)(
+    call = SpanArguments(
         *projections,
         head_mask,
         sinks,
@@ -202,7 +203,7 @@ def band_attention(
         attention_mask,
         global_attention_mask,
         segments,
-        offsets,
+        offset if isinstance(offset, Tensor) else None,
         dropout_seed(dropout_p),
         left,
         right,
@@ -210,9 +211,10 @@ def band_attention(
         causal,
         scale,
         softcap,
-        offset,
+        0 if isinstance(offset, Tensor) else offset,
         dropout_p,
     )
+    output, lse = find_span_implementation(impl, call)(*call)
     return (output, lse) if return_lse else output
 
 
@@ -228,10 +230,15 @@ def find_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[
     return band_op
 
 
-def find_span_implementation(impl: str, query: Tensor, dropout_p: float) -> Callable[..., tuple[Tensor, Tensor]]:
+def find_span_implementation(impl: str, call: SpanArguments) -> Callable[..., tuple[Tensor, Tensor]]:
     """The same for a call that the operator of bands does not take."""
+    if impl == "chunked" or (impl == "auto" and not call.query.is_cuda):
+        return span_op
+    reason = span_refusal(call)
+    if reason is None:
+        return span_triton
     if impl == "triton":
-        raise ValueError(refusal(query, dropout_p) or SPAN_REFUSAL)
+        raise ValueError(reason)
     return span_op
 
 

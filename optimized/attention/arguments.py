@@ -50,12 +50,16 @@ def check_projection(name: str, tensor: Any, query: Tensor, shape: tuple[Any, ..
     check_tensor(name, tensor)
     if tensor.dtype != query.dtype:
         raise TypeError(f"{name}: expected the dtype of query, {query.dtype}, got {tensor.dtype}")
-    fits = tensor.ndim == len(shape) and all(
-        got > 0 if isinstance(size, str) else got == size for size, got in zip(shape, tensor.shape, strict=True)
-    )
-    if not fits:
+    if not fits(tensor, shape):
         raise ValueError(f"{name}: expected {expected} ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}")
     check_device(name, tensor, query.device)
+
+
+def fits(tensor: Tensor, shape: tuple[Any, ...]) -> bool:
+    if tensor.ndim != len(shape):
+        return False
+    pairs = zip(shape, tensor.shape, strict=True)
+    return all(got > 0 if isinstance(size, str) else got == size for size, got in pairs)
 
 
 def check_mask(name: str, mask: Any, shape: tuple[int, int], device: torch.device) -> None:
@@ -99,29 +103,38 @@ def check_window(window: Any) -> tuple[Any, Any]:
     """How many steps a row sees to the left and to the right; None: no limit."""
     if not isinstance(window, PAIR):
         check_integer("window", window, least=0)
-        return window, window
+        return near(window), near(window)
     if len(window) != 2:
         raise ValueError(f"window: expected an int >= 0 or a pair (left, right), got {len(window)} limits")
     for limit in window:
         if limit is not None:
             check_integer("window", limit, least=0)
-    return window[0], window[1]
+    return near(window[0]), near(window[1])
+
+
+def near(limit: Any) -> Any:
+    """The limit, or None where no distance of two positions is as large: it need not fit into 64 bits."""
+    return None if isinstance(limit, int) and limit >= 2 * FARTHEST - 1 else limit
 
 
 def check_offset(offset: Any, batch: int, device: torch.device) -> None:
     """Check an int, or an int64 tensor with one for each row of the batch, whose numbers are looked at later."""
-    expected = f"an int or a tensor of shape (batch,) = ({batch},) of dtype int64"
     if isinstance(offset, Tensor):
         if offset.dtype != torch.int64:
-            raise TypeError(f"offset: expected {expected}, got dtype {offset.dtype}")
+            raise TypeError(f"offset: expected {an_offset(batch)}, got dtype {offset.dtype}")
         if tuple(offset.shape) != (batch,):
-            raise ValueError(f"offset: expected {expected}, got shape {tuple(offset.shape)}")
+            raise ValueError(f"offset: expected {an_offset(batch)}, got shape {tuple(offset.shape)}")
         check_device("offset", offset, device)
         return
     if isinstance(offset, bool) or not isinstance(offset, INTEGERS):
-        raise TypeError(f"offset: expected {expected}, got {type(offset).__name__}")
+        raise TypeError(f"offset: expected {an_offset(batch)}, got {type(offset).__name__}")
     if offset > FARTHEST or offset < -FARTHEST:
         raise ValueError(f"offset: expected at most 2^62 in size, got {offset}")
+
+
+def an_offset(batch: int) -> str:
+    """Asked for only when there is an error: torch.compile takes a size that is written out for a constant."""
+    return f"an int or a tensor of shape (batch,) = ({batch},) of dtype int64"
 
 
 def check_softcap(softcap: Any) -> float | None:

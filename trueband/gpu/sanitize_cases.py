@@ -35,6 +35,27 @@ def cases() -> Iterator[Case]:
     yield Case(20, 5, head_dim=16, masked=(tuple(range(16)),))
 
 
+def spans() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+    """Shapes of query and of key, and options, of calls of spans around the edges; names of random (h,) arguments."""
+    step, square = (1, 4, 1, 8), (2, 2, 33, 16)
+    yield step, (1, 2, 65, 8), {"window": (31, 0), "offset": 64}
+    yield square, square, {"window": (None, 0), "sinks": True, "segments": torch.arange(66).view(2, 33) // 20}
+    yield square, (2, 1, 48, 16), {"window": (16, 17), "offset": torch.tensor([-20, 15]), "softcap": 3.0}
+    masked = torch.ones(2, 65, dtype=torch.bool)
+    masked[0, :16], masked[1, 3::7] = False, False
+    scores = {"slopes": True, "head_mask": True, "attention_mask": masked}
+    yield (2, 4, 31, 3), (2, 2, 65, 3), {"window": (None, None), "offset": 34, **scores}
+
+
+def run_span(of_query: tuple[int, ...], of_key: tuple[int, ...], options: dict[str, Any]) -> None:
+    """The output, the lse and the gradients of one call."""
+    given = {"query": torch.randn(of_query), "key": torch.randn(of_key), "value": torch.randn(*of_key[:3], 5)}
+    given |= {name: torch.rand(of_query[1]) for name, value in options.items() if value is True}
+    leaves = [tensor.requires_grad_() for tensor in given.values()]
+    output, lse = fused(**{**options, **given}, return_lse=True)
+    torch.autograd.grad((output, lse), leaves, (torch.ones_like(output), torch.ones_like(lse)))
+
+
 def edges() -> None:
     """Outputs and gradients of all cases; nothing is compared."""
     every = list(cases())
@@ -47,3 +68,6 @@ def edges() -> None:
         output = fused(**tensors, **inputs.options)
         grad_output = torch.tensor(case.grad_output()).to(output.dtype)
         torch.autograd.grad(output, [tensors[name] for name in inputs.floating], grad_output)
+    for number, span in enumerate(spans()):
+        print(f"span {number + 1} {span[:2]}", file=sys.stderr)
+        run_span(*span)

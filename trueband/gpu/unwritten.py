@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -73,12 +74,12 @@ def watch_launches() -> Unwritten:
 
     They run below autograd and torch's dispatch of modes, so that the mode is entered around them.
     """
-    from trueband.optimized.attention.triton import launch
+    from trueband.optimized.attention.triton import launch, span_launch
 
-    for name in ("forward", "backward"):
-        function = getattr(launch, name)
+    for module, name in itertools.product((launch, span_launch), ("forward", "backward")):
+        function = getattr(module, name)
         if not hasattr(function, "watched"):
-            setattr(launch, name, _watched(function))
+            setattr(module, name, _watched(function))
     _watching[:] = [Unwritten()]
     return _watching[0]
 

@@ -36,10 +36,10 @@ class Definition(NamedTuple):
     differentiable: Sequence[tuple[str, bool]]
     tensors: Sequence[str]
     values: str
-    forward: Callable[..., Tensor]
+    forward: Callable[..., Any]
     backward: Callable[..., Sequence[Tensor]]
-    composite: Callable[..., Tensor]
-    new_output: Callable[..., Tensor]
+    composite: Callable[..., Any]
+    new_output: Callable[..., Any]
     new_gradient: Callable[[Tensor], Tensor]
 
     @property
@@ -135,10 +135,12 @@ def second_order(
         inputs = [None if tensor is None else separate(tensor, higher) for tensor in saved[:count]]
         found: Any = definition.composite(*inputs[outputs:], *saved[count:], *plain)
         found = [found] if outputs == 1 else found
-        known = [pair for pair in zip(found, inputs[:outputs], strict=True) if pair[0].requires_grad]
+        known: list[tuple[Tensor, Any]] = [
+            pair for pair in zip(found, inputs[:outputs], strict=True) if pair[0].requires_grad
+        ]
         if not known:  # no real token: a constant
             return [None] * count
-        leaves = [pair for pair in zip(inputs[outputs:], cotangents, strict=True) if pair[0] is not None]
+        leaves = [(tensor, c) for tensor, c in zip(inputs[outputs:], cotangents, strict=True) if tensor is not None]
         first = torch.autograd.grad(
             [output for output, _ in known],
             [tensor for tensor, _ in leaves],

@@ -105,6 +105,16 @@ def choose(dtype: torch.dtype, tf32: bool, head_dim: int, architecture: str, tok
     return of_target[width(head_dim)]
 
 
+def choose_span(dtype: torch.dtype, tf32: bool, head_dim: int, architecture: str, tokens: int) -> Blocks:
+    """The tiles for spans: those of the band, but smaller where what spans have more of needs the registers."""
+    blocks = choose(dtype, tf32, head_dim, architecture, tokens)
+    if architecture == INTERPRETER:
+        return blocks
+    key = blocks.backward_key
+    smaller = Tile(min(key.queries, 32), min(key.keys, 32), key.warps, stages=3)
+    return blocks._replace(backward_key=smaller)
+
+
 def width(head_dim: int) -> int:
     """Columns of a tile: the next power of two, at least what a matrix product of the hardware takes."""
     return max(16, 1 << (head_dim - 1).bit_length())

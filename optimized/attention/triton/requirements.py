@@ -7,15 +7,11 @@ import importlib.util
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.chunked.span.arguments import SpanArguments
 from trueband.optimized.attention.triton.blocks import WIDEST
 from trueband.optimized.attention.triton.places import cpu_is_served
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-
-SPAN_REFUSAL = (
-    "impl: expected 'auto' or 'chunked' for key heads, a value head dim or a number of keys of their own, a window of two "
-    "sides, offset, segments, softcap, sinks, slopes and return_lse, which the Triton kernels do not have, got 'triton'"
-)
 
 
 def installed() -> bool:
@@ -62,6 +58,26 @@ def refusal(query: Tensor, dropout_p: float) -> str | None:
         return f"query: expected dtype float32, bfloat16 or float16 for impl='triton', got {query.dtype}"
     if query.shape[-1] > WIDEST:
         return f"query: expected head_dim <= {WIDEST} for impl='triton', got {query.shape[-1]}"
+    return of_place(query, dropout_p)
+
+
+def span_refusal(call: SpanArguments) -> str | None:
+    """The same for what the operator of bands does not take."""
+    query, value = call.query, call.value
+    reason = refusal(query, call.dropout_p)
+    if reason is not None:
+        return reason
+    if value.shape[-1] > WIDEST:
+        return f"value: expected value_dim <= {WIDEST} for impl='triton', got {value.shape[-1]}"
+    if any(dilation != 1 for dilation in call.dilations):
+        return f"dilation: expected 1 for impl='triton' with what the second edition added, got {call.dilations}"
+    if call.global_attention_mask is not None:
+        return "global_attention_mask: expected None for impl='triton' with what the second edition added, got a tensor"
+    return None
+
+
+def of_place(query: Tensor, dropout_p: float) -> str | None:
+    """Why the place where the tensors are cannot serve a call."""
     if dropout_p:
         return f"dropout_p: expected 0 for impl='triton', which has no dropout, got {dropout_p}"
     if query.device.type == "cuda":

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trueband.optimized.attention.triton import launch
+from trueband.optimized.attention.chunked.span.arguments import SpanArguments
+from trueband.optimized.attention.triton import launch, span_launch
 from trueband.optimized.attention.triton.places import Place, has_tf32
 
 TARGETS = ("sm_80", "sm_90", "gfx942")
@@ -26,10 +27,22 @@ POINTERS = {
     torch.float32: "*fp32",
     torch.float16: "*fp16",
     torch.bfloat16: "*bf16",
+    torch.int64: "*i64",
     torch.int32: "*i32",
     torch.int8: "*i8",
 }
+# Constants that a name tells.
+KINDS = ("CAUSAL", "WEIGHTED", "HAS_LEFT", "HAS_RIGHT", "MASKED", "SEGMENTS", "CAPPED", "SINKS", "SLOPES")
 HEADS, TOKENS = 12, 256
+KEY_HEADS = 4
+# Calls of spans: a decoder with and without a limit, one of each kind of score, and all at once.
+SPANS: tuple[dict[str, Any], ...] = (
+    {"left": 64, "right": 0},
+    {"left": None, "right": 0, "sinks": True},
+    {"left": 64, "right": 0, "softcap": 50.0},
+    {"left": None, "right": 0, "slopes": True, "segments": True},
+    {"left": 64, "right": 64, "masked": True, "softcap": 50.0, "sinks": True, "slopes": True, "segments": True},
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Configuration:
     @property
     def name(self) -> str:
         """Tells it from all others."""
-        kinds = [name.lower() for name in ("CAUSAL", "WEIGHTED") if self.constants.get(name)]
+        kinds = [name.lower().removeprefix("has_") for name in KINDS if self.constants.get(name)]
         words = [self.target, self.kernel, self.dtype, *(["tf32"] if self.tf32 else []), f"d{self.head_dim}", *kinds]
         return "-".join([*words, *([] if self.aligned else ["unaligned"])])
 
@@ -81,37 +94,42 @@ def configurations(
     head_dims: Sequence[int] = HEAD_DIMS,
     aligned: Sequence[bool] = (True,),
 ) -> Iterator[Configuration]:
-    """Yield all kernels of forward and backward passes, causal and not, with globals and a head mask and without."""
+    """Yield all kernels of forward and backward passes: of bands, causal and not, with globals and a head mask and
+    without; and of spans.
+    """
     for target, (dtype, tf32), head_dim, even in itertools.product(targets, formats, head_dims, aligned):
         if tf32 and not has_tf32(target):
             continue
         seen = set()
-        for causal in (False, True):
-            for kernel, arguments, constants, warps, stages in launches(target, dtype, tf32, head_dim, even, causal):
-                types = specialized(kernel, arguments, constants)
-                configuration = Configuration(
-                    kernel.__name__,
-                    kernel,
-                    target,
-                    dtype,
-                    tf32,
-                    head_dim,
-                    even,
-                    *types,
-                    warps,
-                    stages,
-                    "PRECISION" in constants,
-                )
-                if configuration.name not in seen:
-                    seen.add(configuration.name)
-                    yield configuration
+        of_bands = (launches(target, dtype, tf32, head_dim, even, causal) for causal in (False, True))
+        of_spans = (span_launches(target, dtype, tf32, head_dim, even, **span) for span in SPANS)
+        for kernel, arguments, constants, warps, stages in itertools.chain(*of_bands, *of_spans):
+            types = specialized(kernel, arguments, constants)
+            configuration = Configuration(
+                kernel.__name__,
+                kernel,
+                target,
+                dtype,
+                tf32,
+                head_dim,
+                even,
+                *types,
+                warps,
+                stages,
+                "PRECISION" in constants,
+            )
+            if configuration.name not in seen:
+                seen.add(configuration.name)
+                yield configuration
 
 
-def launches(
-    target: str, dtype: str, tf32: bool, head_dim: int, aligned: bool, causal: bool
-) -> list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]]:
-    """(kernel, arguments, constants, warps, stages) of calls forward and backward, with a head mask and without."""
-    calls: list[tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]] = []
+# (kernel, arguments, constants, warps, stages)
+Launch = tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any], int, int]
+
+
+def launches(target: str, dtype: str, tf32: bool, head_dim: int, aligned: bool, causal: bool) -> list[Launch]:
+    """What calls forward and backward launch, with a head mask and without."""
+    calls: list[Launch] = []
 
     def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
         calls.append((kernel, arguments, *rest))
@@ -127,10 +145,63 @@ def launches(
     return calls
 
 
-def _tensor(dtype: str, head_dim: int, aligned: bool) -> Tensor:
+def span_launches(
+    target: str,
+    dtype: str,
+    tf32: bool,
+    head_dim: int,
+    aligned: bool,
+    left: int | None,
+    right: int | None,
+    masked: bool = False,
+    softcap: float | None = None,
+    sinks: bool = False,
+    slopes: bool = False,
+    segments: bool = False,
+) -> list[Launch]:
+    """The same for spans, with a head mask where there is padding."""
+    calls: list[Launch] = []
+
+    def note(kernel: Callable[..., Any], _: int, arguments: Sequence[Any], *rest: Any) -> None:
+        calls.append((kernel, arguments, *rest))
+
+    query, grad_output = (_tensor(dtype, head_dim, aligned) for _ in range(2))
+    key, value = (_tensor(dtype, head_dim, aligned, KEY_HEADS) for _ in range(2))
+    per_head, batch, tokens = torch.ones(HEADS), query.shape[0], query.shape[2]
+    call = SpanArguments(
+        query,
+        key,
+        value,
+        None,
+        None,
+        None,
+        per_head if masked else None,
+        per_head if sinks else None,
+        per_head if slopes else None,
+        torch.ones(batch, tokens, dtype=torch.bool) if masked else None,
+        None,
+        torch.zeros(batch, tokens, dtype=torch.int64) if segments else None,
+        None,
+        None,
+        left,
+        right,
+        [1] * HEADS,
+        False,
+        0.125,
+        softcap,
+        0,
+        0.0,
+    )
+    work = span_launch.setting(call, Place(target, tf32, note))
+    output, lse = span_launch.forward(work, query, key, value, sinks)
+    span_launch.backward(work, query, key, value, output, lse, grad_output, lse)
+    return calls
+
+
+def _tensor(dtype: str, head_dim: int, aligned: bool, heads: int = HEADS) -> Tensor:
     """(b, h, n, d) stored as (b, n, h, d): a model's projections; not aligned: a slice of wider rows, odd lengths."""
     more = 0 if aligned else 1
-    table = torch.zeros(2, TOKENS + more, HEADS, head_dim + more, dtype=getattr(torch, dtype))
+    table = torch.zeros(2, TOKENS + more, heads, head_dim + more, dtype=getattr(torch, dtype))
     return table[..., more:].transpose(1, 2)
 
 

@@ -15,6 +15,7 @@ from trueband.optimized.attention.operators.band_op import band_op
 from trueband.optimized.attention.operators.full_op import full_op
 from trueband.optimized.attention.operators.projected_op import projected_op
 from trueband.optimized.attention.operators.relative_op import relative_op
+from trueband.optimized.attention.operators.span_op import span_op
 from trueband.optimized.layers.inputs import checked_ids, checked_mask, counted_positions, first_separator, last_end
 
 
@@ -33,7 +34,18 @@ def band_arguments(everything: bool) -> tuple[Any, ...]:
     return (*given, None, None, None, None, None, None, None, 1, [1, 1], True, 0.5, 0.0, True)
 
 
+def span_arguments(everything: bool) -> tuple[Any, ...]:
+    query, key, value = leaf(2, 2, 3, 2), leaf(2, 1, 4, 2), leaf(2, 1, 4, 3)
+    segments, offsets = torch.tensor([[1, 1, 1, 2], [5, 5, 5, 5]]), torch.tensor([0, 1])
+    if everything:
+        given = (None, None, None, leaf(2), leaf(2), leaf(2), REAL, None, segments, offsets, torch.tensor(5))
+        return (query, key, value, *given, None, 1, [1, 1], False, 0.5, 2.0, 0, 0.3)
+    return (query, key, value, *[None] * 11, 1, None, [1, 2], True, 0.5, None, -1, 0.0)
+
+
 OPERATORS: dict[str, Any] = {
+    "span with everything": lambda: (span_op, span_arguments(True)),
+    "span with nothing": lambda: (span_op, span_arguments(False)),
     "band with everything": lambda: (band_op, band_arguments(True)),
     "band with nothing": lambda: (band_op, band_arguments(False)),
     "full with everything": lambda: (
@@ -115,6 +127,68 @@ def test_compiled_once_for_all_shapes() -> None:
         grads = [torch.autograd.grad(output.sum(), inputs) for output in outputs]
         assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
     assert len(graphs) == 1
+
+
+def span_call(query: Tensor, key: Tensor, value: Tensor, real: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    options: dict[str, Any] = {"attention_mask": real, "offset": offset, "softcap": 3.0, "return_lse": True}
+    output, lse = band_attention(query * 2, key, value, window=(7, 0), **options)
+    return output.tanh(), lse.exp()
+
+
+def test_spans_compiled_once_for_all_shapes() -> None:
+    """Key heads, other numbers of queries and keys, an offset for each row: one graph, the bits of eager."""
+    graphs = []
+
+    def backend(graph: Any, example: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(span_call, fullgraph=True, dynamic=True, backend=backend)
+    functions: list[Callable[..., tuple[Tensor, Tensor]]] = [compiled, span_call]
+    for batch, queries, tokens in ((3, 5, 9), (2, 7, 12), (6, 70, 150)):
+        real, offset = torch.rand(batch, tokens) > 0.3, torch.arange(batch)
+        inputs = [
+            torch.randn(batch, *size, requires_grad=True) for size in ((4, queries, 8), (2, tokens, 8), (2, tokens, 16))
+        ]
+        results = [function(*inputs, real, offset) for function in functions]
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+        grads = [torch.autograd.grad(output.sum() + lse.sum(), inputs) for output, lse in results]
+        assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+    assert len(graphs) == 1
+
+
+def test_spans_of_meta_tensors_and_under_autocast() -> None:
+    query, key = torch.randn(2, 4, 3, 8), torch.randn(2, 2, 7, 8)
+    value = torch.randn(2, 2, 7, 5)
+    right = band_attention(query, key, value, window=(None, 0), offset=4, return_lse=True)
+    meta = [tensor.to("meta") for tensor in (query, key, value)]
+    for found, like in zip(band_attention(*meta, window=(None, 0), offset=4, return_lse=True), right, strict=True):
+        assert (found.shape, found.dtype, found.stride()) == (like.shape, like.dtype, like.stride())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = band_attention(query, key, value, window=(None, 0), offset=4, return_lse=True)
+    assert all(torch.equal(a, b) for a, b in zip(inside, right, strict=True))
+
+
+class Decoder(torch.nn.Module):
+    """A step with a cache."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, sinks: Tensor) -> tuple[Tensor, Tensor]:
+        offset = key.shape[2] - query.shape[2]
+        return band_attention(query, key, value, window=(3, 0), offset=offset, sinks=sinks, return_lse=True)
+
+
+def test_spans_exported_with_dynamic_lengths() -> None:
+    def given(batch: int, queries: int, tokens: int) -> tuple[Tensor, ...]:
+        sizes = ((4, queries, 8), (2, tokens, 8), (2, tokens, 6))
+        return (*(torch.randn(batch, *size) for size in sizes), torch.randn(4))
+
+    batch, queries, tokens = (torch.export.Dim(name, min=2) for name in ("batch", "queries", "tokens"))
+    shapes = ({0: batch, 2: queries}, {0: batch, 2: tokens}, {0: batch, 2: tokens}, None)
+    program = torch.export.export(Decoder(), given(3, 5, 9), dynamic_shapes=shapes).module()
+    for sizes in ((3, 5, 9), (2, 4, 33), (5, 70, 71)):
+        inputs = given(*sizes)
+        assert all(torch.equal(a, b) for a, b in zip(program(*inputs), Decoder()(*inputs), strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # inductor's own

@@ -66,7 +66,10 @@ def span_backward(*arguments: Any) -> list[Tensor]:
     return [
         *of_local,
         *(empty.clone() if each is None else grad for grad, each in zip(of_global, separate, strict=True)),
-        *(empty.clone() if each is None else grad.to(each.dtype) for grad, each in zip(sums, options, strict=True)),
+        *(
+            empty.clone() if each is None or grad is None else grad.to(each.dtype)
+            for grad, each in zip(sums, options, strict=True)
+        ),
     ]
 
 

@@ -193,14 +193,14 @@ class Strip(NamedTuple):
 
     Attributes:
         queries, keys: slices of those of the row; `stop` is their number in the row.
-        count, length: how many queries and keys.
+        query_count, key_count: how many queries and keys.
         shift: its first query stands at its key of this number, which may be none of them.
     """
 
     queries: slice
     keys: slice
-    count: int
-    length: int
+    query_count: int
+    key_count: int
     shift: int
 
 

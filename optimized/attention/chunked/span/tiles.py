@@ -131,12 +131,9 @@ class Span:
 
     def blocks(self, row: SpanRow, strip: Strip, group: int) -> Iterator[Block]:
         """The blocks of a strip, one by one: all of their blanks together may be as many as queries times keys."""
-        for start in range(0, strip.count, QUERIES):
-            queries = slice(start, min(start + QUERIES, strip.count))
-            skipped = None
-            if row.skipped is not None and row.skipped_host is not None:
-                if bool(row.skipped_host[strip.queries][queries].any()):
-                    skipped = row.skipped[strip.queries][queries]
+        for start in range(0, strip.query_count, QUERIES):
+            queries = slice(start, min(start + QUERIES, strip.query_count))
+            skipped = flagged(row.skipped, row.skipped_host, strip.queries, queries)
             most = tile_width((queries.stop - start) * group)
             front = [Tile(True, keys, [], 0) for keys in cut(slice(0, row.global_count), most)]
             yield Block(queries, skipped, [*front, *self.tiles(row, strip, queries, most)])
@@ -144,17 +141,16 @@ class Span:
     def tiles(self, row: SpanRow, strip: Strip, queries: slice, most: int) -> Iterator[Tile]:
         """The keys of the strip that these queries attend."""
         first_at, stop_at = queries.start + strip.shift, queries.stop + strip.shift
-        first = 0 if self.left is None else min(max(first_at - self.left, 0), strip.length)
-        last = strip.length if self.right is None else min(max(stop_at + self.right, 0), strip.length)
+        first = 0 if self.left is None else min(max(first_at - self.left, 0), strip.key_count)
+        last = strip.key_count if self.right is None else min(max(stop_at + self.right, 0), strip.key_count)
         if first >= last:
             return
         edges = self.edges(first_at, stop_at, first, last)
         for keys in cut(slice(first, last), most):
             blanks = [part for edge in edges if (part := within(edge, first, keys)) is not None]
-            if row.not_local is not None and row.not_local_host is not None:
-                if bool(row.not_local_host[strip.keys][keys].any()):
-                    there = row.not_local[strip.keys][keys]
-                    blanks.append(Blank(slice(0, len(there)), there[None]))
+            hidden = flagged(row.not_local, row.not_local_host, strip.keys, keys)
+            if hidden is not None:
+                blanks.append(Blank(slice(0, len(hidden)), hidden[None]))
             if row.segments is not None:
                 own, apart = segment_blanks(row, strip, queries, keys)
                 if apart:
@@ -175,6 +171,13 @@ class Span:
             if last > seen:
                 blanks.append(part_of(self.after, slice(seen - first, last - first), rows, seen - begin))
         return [blank for blank in blanks if rows > 1 and blank.columns.stop - blank.columns.start > 0]
+
+
+def flagged(flags: Tensor | None, host: Tensor | None, strip: slice, some: slice) -> Tensor | None:
+    """Some flags of a strip, from those of the row, if there is one that is True; `host`: the same in host memory."""
+    if flags is None or host is None or not bool(host[strip][some].any()):
+        return None
+    return flags[strip][some]
 
 
 def within(blank: Blank, first: int, keys: slice) -> Blank | None:

@@ -129,6 +129,14 @@ def draw(seed: int, dtype: str) -> SpanCase:
     return SpanCase(dtype, inputs, options, normal(batch, heads, queries, channels), grad_lse)
 
 
+def plain_case(of_query: tuple[int, ...], of_key: tuple[int, ...], options: dict[str, Any], dtype: str) -> SpanCase:
+    """A case of these shapes and options, without more."""
+    rng = np.random.default_rng(sum(of_query))
+    shapes = (of_query, of_key, of_key, of_query)
+    query, key, value, grad_output = (round_to(rng.normal(size=shape), dtype) for shape in shapes)
+    return SpanCase(dtype, {"query": query, "key": key, "value": value}, options, grad_output, None)
+
+
 @pytest.fixture(scope="session")
 def draw_span() -> Callable[[int, str], SpanCase]:
     return draw

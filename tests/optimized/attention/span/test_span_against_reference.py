@@ -30,9 +30,9 @@ SEEDS = range(60)
 GLOBALS = ("query_global", "key_global", "value_global")
 
 
-def compare(case: Any) -> None:
+def compare(case: Any, attend: Callable[..., Any] = band_attention) -> None:
     """Judge all results of a case."""
-    output, lse, grads = case.run(band_attention)
+    output, lse, grads = case.run(attend)
     assert output.dtype == getattr(torch, case.dtype)
     assert lse.dtype == (torch.float64 if case.dtype == "float64" else torch.float32)
     arguments, precision = case.checked(), Precision.of(case.dtype)
@@ -43,7 +43,8 @@ def compare(case: Any) -> None:
         "output": attention_bound(arguments, precision),
         "lse": lse_bound(arguments, precision),
     }
-    gradients = reference_vjp(*case.positional, case.grad_output, grad_lse=case.grad_lse, **case.keywords)
+    query, key, value = case.positional
+    gradients = reference_vjp(query, key, value, case.grad_output, grad_lse=case.grad_lse, **case.keywords)
     right |= {name: getattr(gradients, name) for name in grads}
     separate = tuple(name in case.inputs for name in GLOBALS)
     bounds |= attention_gradient_bounds(arguments, case.grad_output, precision, separate, case.grad_lse)  # type: ignore[arg-type]

@@ -69,6 +69,44 @@ def test_what_the_kernels_do_not_do(name: str) -> None:
     assert band_attention(x, x, x, window=1, **options).shape == x.shape
 
 
+SPANS: dict[str, tuple[dict[str, Any], str]] = {
+    "float64": ({"query": (3, torch.float64)}, "query: expected dtype float32, bfloat16 or float16 for impl='triton'"),
+    "wide values": ({"value": 129}, "value: expected value_dim <= 128 for impl='triton', got 129"),
+    "dropout": ({"dropout_p": 0.5}, "dropout_p: expected 0 for impl='triton', which has no dropout, got 0.5"),
+    "dilation": (
+        {"dilation": [1, 2]},
+        r"dilation: expected 1 for impl='triton' with .* second edition added, got \[1, 2\]",
+    ),
+    "globals": (
+        {"global_attention_mask": torch.ones(1, 5, dtype=torch.bool)},
+        "global_attention_mask: expected None for impl='triton' with what the second edition added, got a tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPANS)
+def test_what_the_kernels_of_spans_do_not_do(name: str) -> None:
+    """Where the place would do, as it does for meta tensors; chunked takes it."""
+    options, message = dict(SPANS[name][0]), SPANS[name][1]
+    _, dtype = options.pop("query", (0, torch.float32))
+    channels = options.pop("value", 4)
+    query, key = (torch.empty(1, heads, tokens, 4, dtype=dtype, device="meta") for heads, tokens in ((2, 3), (1, 5)))
+    value = torch.empty(1, 1, 5, channels, dtype=dtype, device="meta")
+    if "global_attention_mask" in options:
+        options["global_attention_mask"] = options["global_attention_mask"].to("meta")
+    with pytest.raises(ValueError, match=message):
+        band_attention(query, key, value, window=(2, 0), impl="triton", **options)
+    assert band_attention(query, key, value, window=(2, 0), **options).shape == (1, 2, 3, channels)
+
+
+def test_shapes_of_spans_without_a_device() -> None:
+    query, key = torch.empty(2, 4, 3, 8, device="meta", requires_grad=True), torch.empty(2, 2, 7, 8, device="meta")
+    output, lse = band_attention(query, key, key, window=(None, 0), offset=4, return_lse=True, impl="triton")
+    assert (output.shape, output.stride()) == ((2, 4, 3, 8), (96, 8, 32, 1))
+    assert (lse.shape, lse.dtype) == ((2, 4, 3), torch.float32)
+    assert torch.autograd.grad(output.sum() + lse.sum(), query)[0].shape == query.shape
+
+
 def test_shapes_without_a_device() -> None:
     x = torch.empty(2, 3, 7, 4, device="meta", dtype=torch.bfloat16, requires_grad=True)
     mask = torch.empty(2, 7, device="meta", dtype=torch.bool)

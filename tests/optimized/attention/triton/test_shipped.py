@@ -13,8 +13,9 @@ from trueband.optimized.attention.triton.blocks import SHIPPED, choose
 PROGRAM = """
 import json
 from triton.runtime import JITFunction
-from trueband.optimized.attention.triton import launch, shipped
-kernels = {name for name, value in vars(launch).items() if isinstance(value, JITFunction)}
+from trueband.optimized.attention.triton import launch, shipped, span_launch
+modules = {**vars(launch), **vars(span_launch)}
+kernels = {name for name, value in modules.items() if isinstance(value, JITFunction)}
 listed = list(shipped.configurations(head_dims=(64, 80), aligned=(True, False)))
 print(json.dumps({
     "kernels": sorted(kernels),
