@@ -110,7 +110,8 @@ def add_parser(commands: Commands[Command]) -> None:
         type=_share,
         default=[0.0],
         metavar="SHARE",
-        help="share of padded tokens, in rows of different lengths; none of decoders (default: 0; try --batch 8 --padding 0 0.5)",
+        help="share of padded tokens, in rows of different lengths; none of decoders "
+        "(default: 0; try --batch 8 --padding 0 0.5)",
     )
     add("--heads", type=positive, default=12, metavar="H", help="heads (default: 12)")
     add("--head-dim", type=positive, default=64, metavar="D", help="width of a head (default: 64)")
