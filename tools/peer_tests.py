@@ -26,7 +26,10 @@ HERE = Path(__file__).resolve().parent
 OWN = [f"tests/models/{name}/test_modeling_{name}.py" for name in ("led", "longformer")]
 LAID = "tests/test_patched_models.py"
 # What the common tests import of tests that a source distribution leaves out: mixins, empty here.
-ABSENT = {"tests/exporters/test_export.py": "ExportTesterMixin", "tests/generation/test_utils.py": "GenerationTesterMixin"}
+ABSENT = {
+    "tests/exporters/test_export.py": "ExportTesterMixin",
+    "tests/generation/test_utils.py": "GenerationTesterMixin",
+}
 
 
 def main() -> int:

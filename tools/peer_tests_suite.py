@@ -13,7 +13,13 @@ import torch
 import transformers
 
 common: Any = import_module("tests.test_modeling_common")
-SIZES: dict[str, Any] = {"vocab_size": 60, "attention_window": 4, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+SIZES: dict[str, Any] = {
+    "vocab_size": 60,
+    "attention_window": 4,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+}
 LONGFORMERS = ("Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 LEDS = ("Model", "ForConditionalGeneration", "ForSequenceClassification", "ForQuestionAnswering")
 
