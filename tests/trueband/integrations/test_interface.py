@@ -1,4 +1,4 @@
-"""`attn_implementation="trueband"`: calls of the interface against the reference, and models against their eager form."""
+"""`attn_implementation="trueband"`: calls of the interface against the reference, models against themselves eager."""
 
 from __future__ import annotations
 
