@@ -23,16 +23,19 @@ TOGETHER = "and_masks.<locals>.and_mask"
 
 def padding_mask(
     batch_size: int,
-    q_length: int,
-    kv_length: int,
+    q_length: int = 0,
+    kv_length: int = 0,
     q_offset: Any = 0,
     kv_offset: Any = 0,
     mask_function: Callable[..., Any] | None = None,
     attention_mask: Tensor | None = None,
     device: Any = None,
+    cache_position: Tensor | None = None,
     **options: Any,
 ) -> Tensor | None:
     """(b, n) bool, True for real tokens, of the n keys from the first to that of the last query; None: all are real.
+
+    Where the queries stand is told by `q_offset` and `q_length`; by `cache_position` in transformers 4.
 
     Raises:
         ValueError: the model asks for another mask than that of causal attention, a sliding window and padding.
@@ -43,7 +46,8 @@ def padding_mask(
                 f"mask_function: expected causal attention, a sliding window or padding with the attention of "
                 f"trueband, got {name.split('.')[0]}"
             )
-    seen = min(kv_length, int(q_offset) + q_length - int(kv_offset))  # static caches have room for more
+    end = int(q_offset) + q_length if cache_position is None else int(cache_position[-1]) + 1
+    seen = min(kv_length, end - int(kv_offset))  # static caches have room for more
     if attention_mask is None:
         if seen == kv_length:
             return None

@@ -1,0 +1,34 @@
+"""transformers is optional: only who asks for the integration imports it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ALONE = ("trueband", "trueband.optimized", "trueband.cli", "trueband.adapters.hf_patched", "trueband.integrations")
+TOLD = "import sys; print('transformers' in sys.modules)"
+
+
+def printed(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_nothing_else_of_trueband_imports_transformers() -> None:
+    imports = "; ".join(f"import {name}" for name in ALONE)
+    assert printed(f"{imports}; {TOLD}") == "False"
+
+
+def test_the_integration_does() -> None:
+    """The wrong one, for the test above."""
+    assert printed(f"import trueband.integrations.transformers; {TOLD}") == "True"
+
+
+@pytest.mark.parametrize("name", ["patch", "unpatch", "register"])
+def test_where_it_is_not_installed_the_error_names_it(name: str) -> None:
+    hidden = "import sys; sys.modules['transformers'] = None"
+    tried = f"try:\n    from trueband.integrations.transformers import {name}\nexcept ImportError as error:\n    print(error)"
+    assert "transformers" in printed(f"{hidden}\n{tried}")
