@@ -23,4 +23,4 @@ def post_init(self: Any) -> None:
         patch(self)
 
 
-PreTrainedModel.post_init = post_init
+PreTrainedModel.post_init = post_init  # type: ignore[method-assign]

@@ -66,8 +66,8 @@ class Drawn:
 
     def moments(self, dtype: str) -> dict[str, Moments]:
         """Of every result that is asked for with attentions and hidden states, logits included."""
-        given, precision, state = self.arrays, Precision.of(dtype), self.state
-        ids = given.pop("input_ids")
+        given: dict[str, Any] = self.arrays
+        precision, state, ids = Precision.of(dtype), self.state, given.pop("input_ids")
         if self.family == "longformer":
             found = longformer_moments(state, self.config, ids, precision, **given)
             logits = lm_head_moments(state, "longformer.", self.config, found["last_hidden_state"], precision)

@@ -37,11 +37,8 @@ def mistral() -> Any:
 
 
 def modernbert() -> Any:
-    return transformers.ModernBertForMaskedLM(
-        transformers.ModernBertConfig(
-            **SIZES, local_attention=8, global_attn_every_n_layers=2, cls_token_id=1, sep_token_id=2
-        )
-    )
+    own: dict[str, Any] = {"global_attn_every_n_layers": 2, "cls_token_id": 1, "sep_token_id": 2}
+    return transformers.ModernBertForMaskedLM(transformers.ModernBertConfig(**SIZES, local_attention=8, **own))
 
 
 def gemma2(softcap: float | None = None) -> Any:
@@ -66,7 +63,7 @@ def test_calls_are_the_operator_of_the_contract(seed: int) -> None:
     rng = np.random.default_rng([seed, 17])
     causal = bool(rng.random() < 0.7)
     tokens = int(rng.integers(1, 30))
-    queries = int(rng.choice([1, tokens, rng.integers(1, tokens + 1)])) if causal else tokens
+    queries = int(rng.choice([1, tokens, int(rng.integers(1, tokens + 1))])) if causal else tokens
     batch, key_heads, repeats = (int(each) for each in rng.integers(1, 4, 3))
     query = rng.standard_normal((batch, key_heads * repeats, queries, 4)).astype(np.float32)
     key, value = rng.standard_normal((2, batch, key_heads, tokens, 4)).astype(np.float32)
@@ -77,7 +74,9 @@ def test_calls_are_the_operator_of_the_contract(seed: int) -> None:
     expected = band_attention(query, key, value, attention_mask=real, **options).output
     output, weights = attention(
         nn.Identity(),
-        *(torch.tensor(each) for each in (query, key, value)),
+        torch.tensor(query),
+        torch.tensor(key),
+        torch.tensor(value),
         None if real is None else torch.tensor(real),
         scaling=0.3,
         sliding_window=width,
@@ -111,7 +110,8 @@ def test_models_compute_what_they_compute_eagerly(make: Any, randomize: Any, gra
     exact, model = patch(randomize(make()).double()), randomize(make())
     model.set_attn_implementation("eager")
     eagerly = {name: each.clone() for name, each in run(model).items()}
-    assert patch(model) is model
+    wrapper = nn.Sequential(model)
+    assert patch(wrapper) is wrapper
     assert patch(model) is model
     assert model.config._attn_implementation == "trueband"
     bounds = gradient_bounds(exact, run, "float32")
@@ -174,7 +174,7 @@ def test_what_the_operator_does_not_have_is_refused_in_one_line() -> None:
         ({"position_bias": one}, "position_bias: expected None with the attention of trueband, got Tensor"),
     ):
         with pytest.raises(ValueError, match=told):
-            attention(nn.Identity(), query, one, one, None, **options)  # type: ignore[arg-type]
+            attention(nn.Identity(), query, one, one, None, **options)
     with pytest.raises(ValueError, match="value: expected head dim 4"):
         attention(nn.Identity(), query, one, torch.zeros(1, 1, 3, 2), None)
 

@@ -30,5 +30,5 @@ def test_the_integration_does() -> None:
 @pytest.mark.parametrize("name", ["patch", "unpatch", "register"])
 def test_where_it_is_not_installed_the_error_names_it(name: str) -> None:
     hidden = "import sys; sys.modules['transformers'] = None"
-    tried = f"try:\n    from trueband.integrations.transformers import {name}\nexcept ImportError as error:\n    print(error)"
-    assert "transformers" in printed(f"{hidden}\n{tried}")
+    tried = f"try:\n    from trueband.integrations.transformers import {name}\nexcept ImportError as error:"
+    assert "transformers" in printed(f"{hidden}\n{tried}\n    print(error)")

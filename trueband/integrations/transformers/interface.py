@@ -88,17 +88,18 @@ def attention(
     return attend(call).transpose(1, 2).contiguous(), None
 
 
-def takes_interface(model: nn.Module) -> bool:
-    """Whether a model has layers with windows that call the interface."""
-    if not (has_interface() and isinstance(model, transformers.PreTrainedModel)):
-        return False
+def with_windows(module: nn.Module) -> Any:
+    """The outermost model of transformers in a module, if its layers have windows and call the interface, else None."""
+    model: Any = next((part for part in module.modules() if isinstance(part, transformers.PreTrainedModel)), None)
+    if model is None or not has_interface():
+        return None
     configs = [model.config, *(getattr(model.config, name, None) for name in getattr(model.config, "sub_configs", ()))]
     windows = any(getattr(config, "sliding_window", None) is not None for config in configs)
-    return windows and model._can_set_attn_implementation()
+    return model if windows and model._can_set_attn_implementation() else None
 
 
 def use(model: Any) -> None:
-    """Let a model compute its attention with trueband."""
+    """Let a model of `with_windows` compute its attention with trueband."""
     register()
     before = implementation(model)
     if before == NAME:

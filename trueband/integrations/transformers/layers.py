@@ -46,12 +46,16 @@ class BandForward(nn.Module):
             is_global_attn = bool(flagged.any())
         by_token = hidden_states.transpose(0, 1).contiguous()  # (n, b, D), as the peer calls its projections
         query, key, value = (self.split(project(by_token)) for project in (self.query, self.key, self.value))
+        separate = self.of_global_tokens(by_token, flagged, query.dtype) if is_global_attn else [None] * 3
         dropout_p = self.dropout if self.training else 0.0
+        query_global, key_global, value_global = separate
         call = BandArguments(
             query,
             key,
             value,
-            *(self.of_global_tokens(by_token, flagged, query.dtype) if is_global_attn else (None, None, None)),
+            query_global,
+            key_global,
+            value_global,
             head_mask=layer_head_mask,
             attention_mask=~masked,
             global_attention_mask=flagged if is_global_attn else None,
@@ -74,8 +78,8 @@ class BandForward(nn.Module):
         """(n, b, D) -> (b, h, n, d)."""
         return projected.unflatten(-1, (self.num_heads, -1)).permute(1, 2, 0, 3)
 
-    def of_global_tokens(self, by_token: Tensor, flagged: Tensor, dtype: torch.dtype) -> list[Tensor]:
-        """Query, key and value (b, h, n, d) of the rows of global tokens; the query is 0 elsewhere.
+    def of_global_tokens(self, by_token: Tensor, flagged: Tensor, dtype: torch.dtype) -> list[Any]:
+        """Query, key and value (b, h, n, d) of the rows of global tokens; the query is 0 elsewhere. Three tensors.
 
         Only global tokens are projected to queries: x at a time for each row of the batch, missing ones 0.
         """
@@ -117,15 +121,16 @@ def marked(given: Tensor | None, attention_mask: Tensor | None, compare: Any, hi
         return given
     if attention_mask is None:
         return hidden_states.new_zeros(hidden_states.shape[:2], dtype=torch.bool)
-    return compare(attention_mask, 0)  # type: ignore[no-any-return]
+    found: Tensor = compare(attention_mask, 0)
+    return found
 
 
 # Named as the classes that they stand for: device maps and messages of transformers tell layers by that name.
-class LongformerSelfAttention(BandForward, modeling_longformer.LongformerSelfAttention):
+class LongformerSelfAttention(BandForward, modeling_longformer.LongformerSelfAttention):  # type: ignore[misc]
     """transformers' LongformerSelfAttention, computed by trueband."""
 
 
-class LEDEncoderSelfAttention(BandForward, modeling_led.LEDEncoderSelfAttention):
+class LEDEncoderSelfAttention(BandForward, modeling_led.LEDEncoderSelfAttention):  # type: ignore[misc]
     """transformers' LEDEncoderSelfAttention, computed by trueband."""
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from trueband.integrations.transformers.interface import leave, takes_interface, use
+from trueband.integrations.transformers.interface import leave, use, with_windows
 from trueband.integrations.transformers.layers import REPLACED, RESTORED, BandForward
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -36,13 +36,14 @@ def patch(model: Model) -> Model:
     """
     layers = band_layers(model)
     if not layers:
-        if not takes_interface(model):
+        inner = with_windows(model)
+        if inner is None:
             names = " or ".join(kind.__name__ for kind in REPLACED)
             raise ValueError(
                 f"model: expected layers of the classes {names}, or sliding windows behind the attention interface, "
                 f"got {type(model).__name__} without"
             )
-        use(model)
+        use(inner)
         return model
     for name, layer in layers.items():
         check(name, layer)
@@ -73,7 +74,8 @@ def band_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The banded self-attentions of a model by their names, patched or not."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
-    return {name: part for name, part in model.named_modules() if isinstance(part, tuple(REPLACED))}
+    parts: dict[str, nn.Module] = dict(model.named_modules())
+    return {name: part for name, part in parts.items() if isinstance(part, tuple(REPLACED))}
 
 
 def check(name: str, layer: nn.Module) -> None:

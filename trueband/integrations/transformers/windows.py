@@ -6,7 +6,7 @@ queries of the last tokens stand behind empty ones. With key heads and `offset` 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ def attend(call: Call) -> Tensor:
     repeats = query.shape[1] // key.shape[1]
     key, value = (each[:, :, -reached:].repeat_interleave(repeats, dim=1) for each in (key, value))
     query = pad(query, (0, 0, reached - queries, 0))
-    options = {"attention_mask": mask, "scale": call.scale, "dropout_p": call.dropout_p}
+    options: dict[str, Any] = {"attention_mask": mask, "scale": call.scale, "dropout_p": call.dropout_p}
     if queries == 1 and reached > 1:  # a row that sees all keys: a global one, beside which the others cost nothing
         last = torch.zeros(len(query), reached, dtype=torch.bool, device=query.device)
         last[:, -1] = True
