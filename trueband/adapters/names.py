@@ -115,6 +115,13 @@ SHIPPED = {
             ("transformers",),
             kind="models",
         ),
+        Named(
+            "hf-patched",
+            "trueband.adapters.hf_patched:factory",
+            "transformers' LED and Longformer models with the attention of trueband",
+            ("transformers",),
+            kind="models",
+        ),
     )
 }
 

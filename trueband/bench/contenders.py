@@ -65,6 +65,7 @@ class Contender:
 
 _HERE = "trueband.bench"
 CEILING_STORY = "the ceiling: as many multiply-adds in one large square matrix product"
+PATCHED, PATCHED_STORY = "hf-led patched", "the same with trueband's attention in it (patch)"
 CONTENDERS = (
     Contender(OURS, "operator", "trueband.optimized.band_attention", f"{_HERE}.operators:ours"),
     Contender(CEILING, "operator", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
@@ -133,9 +134,11 @@ CONTENDERS = (
     Contender(OURS, "module", "trueband.optimized's BandSelfAttention", f"{_HERE}.modules:ours"),
     Contender(CEILING, "module", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "module", "transformers' LEDEncoderSelfAttention", f"{_HERE}.modules:peer", "transformers"),
+    Contender(PATCHED, "module", PATCHED_STORY, f"{_HERE}.modules:patched", "transformers"),
     Contender(OURS, "encoder", "trueband.optimized's LEDEncoder", f"{_HERE}.encoders:ours"),
     Contender(CEILING, "encoder", CEILING_STORY, f"{_HERE}.ceiling:sgemm"),
     Contender("hf-led", "encoder", "transformers' LEDEncoder", f"{_HERE}.encoders:peer", "transformers"),
+    Contender(PATCHED, "encoder", PATCHED_STORY, f"{_HERE}.encoders:patched", "transformers"),
     Contender(OURS, "generation", "trueband.optimized's LEDForConditionalGeneration", f"{_HERE}.generation:ours"),
     Contender(
         "hf-led", "generation", "transformers' LEDForConditionalGeneration", f"{_HERE}.generation:peer", "transformers"

@@ -41,12 +41,22 @@ def ours(shape: Shape) -> Work:
 
 
 def peer(shape: Shape) -> Work:
+    return encoder_work(shape, peer_encoder(shape))
+
+
+def patched(shape: Shape) -> Work:
+    from trueband.integrations.transformers import patch
+
+    return encoder_work(shape, patch(peer_encoder(shape)))
+
+
+def peer_encoder(shape: Shape) -> Any:
     import transformers
     from transformers.models.led.modeling_led import LEDEncoder as PeerEncoder
 
     transformers.logging.set_verbosity_error()  # it warns of lengths that are no whole window
     config: Any = transformers.LEDConfig(**sizes(shape))
-    return encoder_work(shape, PeerEncoder(config).to(**settings(shape)).eval())
+    return PeerEncoder(config).to(**settings(shape)).eval()
 
 
 def encoder_work(shape: Shape, encoder: Any) -> Work:

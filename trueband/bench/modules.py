@@ -34,6 +34,13 @@ def peer(shape: Shape) -> Work:
     return Work(run, [hidden, *layer.parameters()])
 
 
+def patched(shape: Shape) -> Work:
+    from trueband.integrations.transformers import patch
+
+    layer, hidden, run = peer_layer(shape, first_is_global(shape))
+    return Work(run, [hidden, *patch(layer).parameters()])
+
+
 def peer_core(shape: Shape) -> Work:
     """The layer without global tokens, less its three projections of all tokens."""
     layer, hidden, run = peer_layer(shape, None)
