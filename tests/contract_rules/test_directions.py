@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FRONT = """
 trueband trueband/commands/golden trueband/commands trueband/session trueband/bench trueband/reports trueband/hub
-trueband/adapters trueband/witnesses trueband/gpu trueband/starting
+trueband/adapters trueband/witnesses trueband/gpu trueband/starting trueband/templates
 """
 PROPERTIES = """
 faults running gpu/ptx gpu/sanitizer gpu/aot gpu models/faults models/checks models faults/seeded

@@ -1,8 +1,8 @@
-"""`flex-gqa`: torch's flex_attention with enable_gqa, not compiled: block masks, and a score_mod for softcap and slopes.
+"""`flex-gqa`: torch's flex_attention with enable_gqa, not compiled, with a block mask.
 
-Added here: the mask as a `mask_mod`; softcap and slopes as a `score_mod`. A row without keys gives 0 and an lse of minus
-infinity by itself. On the CPU it has no backward pass, and rounds scores to the dtype of the input: only the wide dtypes
-are declared.
+Added here: the mask as a `mask_mod`; softcap and slopes as a `score_mod`. A row without keys gives 0 and an lse of
+minus infinity by itself. On the CPU it has no backward pass, and rounds scores to the dtype of the input: only the wide
+dtypes are declared.
 """
 
 from __future__ import annotations

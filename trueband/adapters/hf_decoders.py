@@ -2,15 +2,15 @@
 
 Each runs with the masks that its model makes: `create_sliding_window_causal_mask`, of ModernBERT
 `create_bidirectional_sliding_window_mask`. Where there are fewer queries than keys, the other keys come out of a
-`DynamicCache` of sliding layers, as in generation. A layer of `sliding_window=1` keeps all keys instead of none (a slice
-from -0 on), and masks of its declared sizes do not fit: so the decoders are declared, and asked, for windows from 1 on.
+`DynamicCache` of sliding layers, as in generation. A layer of `sliding_window=1` keeps all keys instead of none (its
+slice begins at -0), and the mask does not fit them: so the decoders are declared, and asked, for windows from 1 on.
 
 Added here: the rows of masked tokens set to 0, for which the models compute anything. `sliding_window` counts the token
 itself: W = window + 1. In ModernBERT it does not: |i - j| <= W.
 
-The eager functions store their scores in the dtype of the input, which is declared for bfloat16 (`-bf16`). In float64 all
-but gpt-oss take a softmax of float32, in which the masks' smallest float64 is minus infinity: a row of padding that sees
-no key is NaN, and all gradients are. So they are not declared for float64.
+The eager functions store their scores in the dtype of the input, which is declared for bfloat16 (`-bf16`). In float64
+all but gpt-oss take a softmax of float32, in which the masks' smallest float64 is minus infinity: a row of padding that
+sees no key is NaN, and all gradients are. So they are not declared for float64.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from trueband.properties.cases.limits import Sizes
 
 FEATURES = frozenset({"padding", "scale", "backward", "deterministic", "deterministic_gradients"})
 DECODER = FEATURES | {"causal_only", "gqa", "bottom_right", "value_dim"}
-SINKS = DECODER | {"sinks", "sinks_gradient"}
+WIDE: Any = {"dtypes": ("float64", "float32"), "library": "torch"}
 ONE: Any = {"dtypes": ("float32",), "library": "torch"}
 ALL: Any = {"dtypes": ("float64", "float32", "bfloat16", "float16"), "library": "torch"}
 STORED: Any = {"dtypes": ("bfloat16",), "stored_scores": "bfloat16", "library": "torch"}
-OF_DECODER: Any = {"features": DECODER, "sizes": {"window": Sizes(least=1)}}
 
 
 def _decoded(
@@ -58,7 +57,10 @@ def _decoded(
     if cache is not None:
         key, value = cache.update(key[:, :, cached:], value[:, :, cached:], 0)
     module = SimpleNamespace(
-        num_key_value_groups=query.shape[1] // key.shape[1], is_causal=True, training=False, **of_model.pop("module", {})
+        num_key_value_groups=query.shape[1] // key.shape[1],
+        is_causal=True,
+        training=False,
+        **of_model.pop("module", {}),
     )
     scaling = query.shape[-1] ** -0.5 if scale is None else scale
     output = forward(module, query, key, value, mask, scaling=scaling, sliding_window=window + 1, **of_model)[0]
@@ -102,9 +104,7 @@ def gemma2(
     """transformers' Gemma 2, eager; its sdpa function refuses a softcap."""
     from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
-    return _decoded(
-        eager_attention_forward, "eager", query, key, value, window, attention_mask, scale, softcap=softcap
-    )
+    return _decoded(eager_attention_forward, "eager", query, key, value, window, attention_mask, scale, softcap=softcap)
 
 
 def gpt_oss(
@@ -161,15 +161,17 @@ def _encoded(
     return output if attention_mask is None else output.masked_fill(~attention_mask[:, None, :, None], 0)
 
 
-mistral_target = Target(mistral, name="transformers Mistral[eager]", **ONE, **OF_DECODER)
-mistral_bf16 = Target(mistral, name="transformers Mistral[eager, bfloat16]", **STORED, **OF_DECODER)
-mistral_sdpa_target = Target(mistral_sdpa, name="transformers Mistral[sdpa]", **ALL, **OF_DECODER)
-OF_DECODER["features"] = DECODER | {"softcap"}
-gemma2_target = Target(gemma2, name="transformers Gemma 2[eager]", **ONE, **OF_DECODER)
-gemma2_bf16 = Target(gemma2, name="transformers Gemma 2[eager, bfloat16]", **STORED, **OF_DECODER)
-OF_DECODER["features"] = SINKS
-gpt_oss_target = Target(gpt_oss, name="transformers gpt-oss[eager]", **{**ONE, "dtypes": ("float64", "float32")}, **OF_DECODER)
-gpt_oss_bf16 = Target(gpt_oss, name="transformers gpt-oss[eager, bfloat16]", **STORED, **OF_DECODER)
+FROM_1: Any = {"sizes": {"window": Sizes(least=1)}}
+OF_MISTRAL: Any = {"features": DECODER, **FROM_1}
+mistral_target = Target(mistral, name="transformers Mistral[eager]", **ONE, **OF_MISTRAL)
+mistral_bf16 = Target(mistral, name="transformers Mistral[eager, bfloat16]", **STORED, **OF_MISTRAL)
+mistral_sdpa_target = Target(mistral_sdpa, name="transformers Mistral[sdpa]", **ALL, **OF_MISTRAL)
+OF_GEMMA: Any = {"features": DECODER | {"softcap"}, **FROM_1}
+gemma2_target = Target(gemma2, name="transformers Gemma 2[eager]", **ONE, **OF_GEMMA)
+gemma2_bf16 = Target(gemma2, name="transformers Gemma 2[eager, bfloat16]", **STORED, **OF_GEMMA)
+OF_GPT_OSS: Any = {"features": DECODER | {"sinks", "sinks_gradient"}, **FROM_1}
+gpt_oss_target = Target(gpt_oss, name="transformers gpt-oss[eager]", **WIDE, **OF_GPT_OSS)
+gpt_oss_bf16 = Target(gpt_oss, name="transformers gpt-oss[eager, bfloat16]", **STORED, **OF_GPT_OSS)
 modernbert_target = Target(modernbert, name="transformers ModernBERT[eager]", features=FEATURES, **ONE)
 modernbert_bf16 = Target(modernbert, name="transformers ModernBERT[eager, bfloat16]", features=FEATURES, **STORED)
 modernbert_sdpa_target = Target(modernbert_sdpa, name="transformers ModernBERT[sdpa]", features=FEATURES, **ALL)

@@ -1,4 +1,6 @@
-"""A target: a kernel that is called like FlashAttention. Put your kernel in the place of `kernel`, look at `target`, and
+"""A target: a kernel that is called like FlashAttention.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
@@ -8,11 +10,12 @@ models, is left = W - 1.
 """
 
 import torch
+
 import trueband
 
 
-# Yours: for instance `from flash_attn import flash_attn_func as kernel`. q is (b, m, h, d); k and v are (b, n, k, d), and
-# k divides h. The last query stands at the last key.
+# Yours: for instance `from flash_attn import flash_attn_func as kernel`. q is (b, m, h, d); k and v are (b, n, k, d),
+# and k divides h. The last query stands at the last key.
 def kernel(q, k, v, softmax_scale=None, causal=False, window_size=(-1, -1), softcap=0.0):
     tokens, queries, group = k.shape[1], q.shape[1], q.shape[2] // k.shape[2]
     q, k, v = q.transpose(1, 2), *(x.transpose(1, 2).repeat_interleave(group, 1) for x in (k, v))

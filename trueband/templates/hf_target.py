@@ -1,4 +1,6 @@
-"""A target: an attention function of transformers. Put yours in the place of `kernel`, look at `target`, and
+"""A target: an attention function of transformers.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
@@ -10,6 +12,7 @@ ModernBERT's to both sides does not count it either. attention_mask is (b, 1, m,
 from types import SimpleNamespace
 
 import torch
+
 import trueband
 
 

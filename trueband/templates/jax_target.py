@@ -1,15 +1,23 @@
-"""A target: a kernel of JAX or Pallas. Put your kernel in the place of `kernel`, look at `target`, and
+"""A target: a kernel of JAX or Pallas.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
 Windows: trueband's (left, right) says how many keys a row sees to each side, itself not counted, and so does
 local_window_size of jax.nn.dot_product_attention. A window W that counts the token itself is left = W - 1.
 
-JAX compiles for every shape, and trueband asks for many. A Pallas kernel runs on the CPU with interpret=True.
+JAX compiles for every shape, and trueband asks for many: so the compiler is asked not to optimize. A Pallas kernel runs
+on the CPU with interpret=True.
 """
+
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import jax
 import jax.numpy as jnp
+
 import trueband
 
 

@@ -1,4 +1,6 @@
-"""A target: the GroupQueryAttention of a model for ONNX Runtime. Put yours in the place of `kernel`, look at `target`, and
+"""A target: the GroupQueryAttention of a model for ONNX Runtime.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
@@ -7,11 +9,12 @@ Windows: local_window_size counts the token itself, trueband's window does not: 
 """
 
 import numpy as np
+
 import trueband
 
 
-# Yours: `onnxruntime.InferenceSession(...).run(None, {...})[0]` of a model with these attributes. query is (b, n, h * d),
-# key and value are (b, n, k * d), seqlens_k is (b,): the last real token of each row.
+# Yours: `onnxruntime.InferenceSession(...).run(None, {...})[0]` of a model with these attributes. query is
+# (b, n, h * d), key and value are (b, n, k * d), seqlens_k is (b,): the last real token of each row.
 def kernel(query, key, value, seqlens_k, *, num_heads, kv_num_heads, local_window_size, scale, softcap):
     head_dim = query.shape[2] // num_heads
     if head_dim % 8:

@@ -1,4 +1,6 @@
-"""A target: a kernel of packed sequences. Put your kernel in the place of `kernel`, look at `target`, and
+"""A target: a kernel of packed sequences.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
@@ -10,11 +12,12 @@ left = W - 1.
 """
 
 import torch
+
 import trueband
 
 
-# Yours: for instance `from flash_attn import flash_attn_varlen_func as kernel`. q is (total, h, d); k and v are
-# (total, k, d), and k divides h. Sequence i is the tokens from cu_seqlens[i] on, before cu_seqlens[i + 1]; some are empty.
+# Yours, as `flash_attn.flash_attn_varlen_func`. q is (total, h, d); k and v are (total, k, d), and k divides h.
+# Sequence i is the tokens from cu_seqlens[i] on, before cu_seqlens[i + 1]; some are empty.
 def kernel(q, k, v, cu_seqlens, max_seqlen, softmax_scale=None, causal=False, window_size=(-1, -1)):
     group, total = q.shape[1] // k.shape[1], len(q)
     q, k, v = q.transpose(0, 1), *(x.transpose(0, 1).repeat_interleave(group, 0) for x in (k, v))

@@ -1,11 +1,14 @@
-"""A target: a causal Triton kernel with grouped heads. Put yours in the place of `kernel`, look at `target`, and
+"""A target: a causal Triton kernel with grouped heads.
+
+Put yours in the place of `kernel`, look at `target`, and
 
     trueband check THIS_FILE.py:target --cases 60
 
-It runs on the CPU, in Triton's interpreter; on a GPU without the line of TRITON_INTERPRET, with --device cuda.
+It runs on the CPU, in Triton's interpreter, for some minutes; on a GPU with --device cuda and without the line of
+TRITON_INTERPRET.
 
-Windows: trueband's window says how many keys a row sees before itself, itself not counted. A sliding_window=W that counts
-the token itself is window = W - 1.
+Windows: trueband's window says how many keys a row sees before itself, itself not counted. A sliding_window=W that
+counts the token itself is window = W - 1.
 """
 
 import os
@@ -15,6 +18,7 @@ os.environ["TRITON_INTERPRET"] = "1"  # before triton is imported
 import torch
 import triton
 import triton.language as tl
+
 import trueband
 
 
@@ -49,7 +53,7 @@ def kernel(q, k, v, scale, window):
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     batch, heads, queries, d = q.shape
     tokens, group, out = k.shape[2], heads // k.shape[1], torch.empty_like(q)
-    sizes = {"D": max(16, triton.next_power_of_2(d)), "M": 32, "N": 64}
+    sizes = {"D": max(16, triton.next_power_of_2(d)), "M": 64, "N": 128}
     grid = (triton.cdiv(queries, sizes["M"]), batch * heads)
     rows[grid](q, k, v, out, scale, min(window, tokens), queries, tokens, group, d, **sizes)
     return out
