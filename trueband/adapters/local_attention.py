@@ -51,7 +51,9 @@ def attention(
 target = Target(
     attention,
     dtypes=("float64", "float32"),
-    features=frozenset({"padding", "causal", "scale", "backward", "deterministic", "deterministic_gradients"}),
+    features=frozenset(
+        {"padding", "nan_padding", "causal", "scale", "backward", "deterministic", "deterministic_gradients"}
+    ),
     library="torch",
     name="local-attention LocalAttention",
 )
