@@ -176,7 +176,7 @@ def name_of(requirement: str) -> str:
 
 def tests_of_peers() -> list[Path]:
     """Files of tests, or folders by their conftest, that name a package of `PEERS`."""
-    named = re.compile(r"\b(?:transformers|local_attention|hf_models|hf-l\w+|jax|new-target)\b")
+    named = re.compile(r"\b(?:transformers|local_attention|hf_models|hf-l\w+|new-target)\b")
     found = [path for path in sorted(TESTS.rglob("*.py")) if named.search(path.read_text(encoding="utf-8"))]
     return [path.parent if path.name == "conftest.py" else path for path in found if path.parent != TESTS]
 
