@@ -29,7 +29,7 @@ COLUMNS = ("install", "check", "tests")
 TRITON_TESTS = ("optimized/attention/triton", "properties/gpu")
 # Of the test extra: what needs torch, and would have pip look for CUDA's libraries; with what it needs itself.
 ON_TORCH = ("local-attention", "hyper-connections", "torch-einops-utils")
-PEERS = ("local-attention", "transformers")
+PEERS = ("jax", "local-attention", "onnx", "onnxruntime", "transformers")
 FLOOR = {"numpy": "2.0.0", "hypothesis": "6.100.0", "rich": "13.0.0", "jinja2": "3.1.0"}
 
 
@@ -176,7 +176,7 @@ def name_of(requirement: str) -> str:
 
 def tests_of_peers() -> list[Path]:
     """Files of tests, or folders by their conftest, that name a package of `PEERS`."""
-    named = re.compile(r"\b(?:transformers|local_attention|hf_models|hf-l\w+)\b")
+    named = re.compile(r"\b(?:transformers|local_attention|hf_models|hf-l\w+|new-target)\b")
     found = [path for path in sorted(TESTS.rglob("*.py")) if named.search(path.read_text(encoding="utf-8"))]
     return [path.parent if path.name == "conftest.py" else path for path in found if path.parent != TESTS]
 

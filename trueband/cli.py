@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     from trueband.commands import exit_codes
     from trueband.commands import faults as faults_command
     from trueband.commands import merge as merge_command
+    from trueband.commands import new_target as new_target_command
     from trueband.commands import repro as repro_command
     from trueband.commands import sanitize as sanitize_command
     from trueband.commands import summarize as summarize_command
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
         convert_command,
         summarize_command,
         targets_command,
+        new_target_command,
         sanitize_command,
         compile_command,
         bench_command,

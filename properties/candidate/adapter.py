@@ -24,8 +24,24 @@ OPTIONS = {
     "causal": "False",
     "head_mask": "None",
     "scale": "None",
+    "offset": "0",
+    "segments": "None",
+    "softcap": "None",
+    "sinks": "None",
+    "slopes": "None",
+    "return_lse": "False",
 }
 PACKED = ("qkv", "qkv_packed", "packed_qkv")
+STARTS = "starts"  # how the adapter calls cu_seqlens
+# Packs the real tokens of a batch (b, n, h, d).
+PACK = """\
+    real = torch.ones(query.shape[:2], dtype=torch.bool) if attention_mask is None else attention_mask
+    if (~real[:, :-1] & real[:, 1:]).any():
+        raise ValueError("attention_mask: expected padding on the right only")
+    lengths = real.sum(1)
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).to(torch.int32)""".splitlines()
+SIDES = "window if isinstance(window, tuple) else (window, window)"
+LIMITS = f"tuple(-1 if side is None else side for side in ({SIDES}))"
 BY_PLACE = "by its place: trueband does not know the name {name}"
 UNKNOWN = Filling("", "...", "trueband does not know what {name} is: fill it in")
 
@@ -90,6 +106,10 @@ def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
     name = name if name.isidentifier() else attribute.rpartition(".")[2]
     layout = target.layout if target.layout == "bnhd" else _layout(target.function)
     fillings = list(_fillings(signature, layout))
+    varlen = any(filling.value == STARTS for _, filling in fillings)
+    if varlen:
+        layout = "bnhd"
+        fillings = [(each, _in_rows(filling)) for each, filling in _fillings(signature, layout)]
     taken = {filling.argument for _, filling in fillings}
     if taken & set(SEPARATE):
         taken |= set(SEPARATE)
@@ -99,12 +119,13 @@ def adapter(target: Target, signature: inspect.Signature, spec: str) -> Adapter:
         (_passed(parameter, filling), filling.doubt.format(name=parameter.name)) for parameter, filling in fillings
     ]
     body = [f"def {own}(query, key, value, *, {options}):", *_notes(layout, "window" in taken, name, own)]
-    body += [f"    return {name}("]
+    body += [*PACK, f"    output = {name}("] if varlen else [f"    return {name}("]
     body += [f"        {line},  # {doubt}" if doubt else f"        {line}," for line, doubt in lines]
     body += ["    )"]
-    imports = ["import torch"] if any("torch." in line for line, _ in lines) else []
+    body += ["    return torch.zeros_like(query).index_put((real,), output)"] if varlen else []
+    imports = ["import torch"] if varlen or any("torch." in line for line, _ in lines) else []
     then, of_target = f"check {place}:{own}", target != Target(target.function)
-    declared = _declarations(target, layout, [filling.declares for _, filling in fillings])
+    declared = _declarations(target, layout, [filling for _, filling in fillings])
     if of_target:
         then = f"give it to the trueband.Target in place of {name}"
     elif declared:
@@ -149,7 +170,7 @@ def _fillings(signature: inspect.Signature, layout: str) -> Iterator[tuple[inspe
     for parameter in parameters:
         filling = known[parameter.name] or UNKNOWN
         again = filling.argument in filled and filling.argument != "window"
-        if _has_default(parameter) and (not filling.argument or again):
+        if _has_default(parameter) and ((not filling.argument and not filling.features) or again):
             continue
         filled.add(filling.argument)
         yield parameter, _fitted(filling, parameter, layout)
@@ -161,14 +182,28 @@ def _fitted(filling: Filling, parameter: inspect.Parameter, layout: str) -> Fill
     if filling.argument == parameter.name:
         doubt = ""
     pair = isinstance(parameter.default, tuple | list) or "tuple" in str(parameter.annotation).lower()
+    features = filling.features
     if filling.argument == "window" and pair:
-        value, doubt = "(window, window)", "to the left and to the right, the token itself not counted"
+        value, doubt = SIDES, "(left, right), the token itself not counted"
+        features = ("asymmetric",)
+        if isinstance(parameter.default, tuple | list) and -1 in parameter.default:
+            value, doubt, features = LIMITS, f"{doubt}; -1 is no limit", ("asymmetric", "unlimited_side")
     if filling.required and parameter.default is not None:
         value = filling.required
+    heads, tokens = (2, 1) if layout == "bnhd" else (1, 2)
     value = value.format(
-        heads=f"query.shape[{2 if layout == 'bnhd' else 1}]", tokens=f"query.shape[{1 if layout == 'bnhd' else 2}]"
+        heads=f"query.shape[{heads}]",
+        tokens=f"query.shape[{tokens}]",
+        longest=f"query.shape[{tokens}]",
+        key_heads=f"key.shape[{heads}]",
+        groups=f"query.shape[{heads}] // key.shape[{heads}]",
     )
-    return replace(filling, value=value, doubt=doubt)
+    return replace(filling, value=value, doubt=doubt, features=features)
+
+
+def _in_rows(filling: Filling) -> Filling:
+    """Pass the real tokens of a tensor alone."""
+    return replace(filling, value=f"{filling.value}[real]") if filling.value in TENSORS else filling
 
 
 def _passed(parameter: inspect.Parameter, filling: Filling) -> str:
@@ -185,12 +220,18 @@ def _notes(layout: str, windowed: bool, name: str, own: str) -> list[str]:
     return [f"    # {note}" for note in notes]
 
 
-def _declarations(target: Target, layout: str, of_arguments: list[str]) -> str:
+def _declarations(target: Target, layout: str, fillings: list[Filling]) -> str:
     """Return the declarations that trueband could not infer from an adapter in a file of its own."""
     library = target.resolved().library
     arguments = [f'layout="{layout}"'] if layout == "bnhd" else []
     arguments += [f'library="{library}"'] if library != "torch" else []
-    arguments += [argument for argument in of_arguments if argument]
+    arguments += dict.fromkeys(filling.declares for filling in fillings if filling.declares)
+    shown = {feature for filling in fillings for feature in filling.features}
+    if shown:
+        claimed = {feature for filling in fillings for feature in BY_ARGUMENT.get(filling.argument, ())}
+        claimed |= {"deterministic", *(() if library == "numpy" else ("backward", "deterministic_gradients"))}
+        features = ", ".join(f'"{feature}"' for feature in sorted(shown | claimed))
+        arguments.append(f"features={{{features}}}")
     return ", ".join(arguments)
 
 

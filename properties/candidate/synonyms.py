@@ -16,6 +16,7 @@ class Filling:
         doubt: what the user must check, because kernels mean different things by the name; "" where they do not.
         required: the expression where the kernel does not take None; "" where it is the same.
         declares: what the adapter's Target declares for it.
+        features: features that it shows, and that an argument of the contract does not.
     """
 
     argument: str
@@ -23,6 +24,7 @@ class Filling:
     doubt: str = ""
     required: str = ""
     declares: str = ""
+    features: tuple[str, ...] = ()
 
 
 ONE_SIDED = "one-sided here, |i - j| <= window: change it if {name} counts otherwise"
@@ -107,10 +109,43 @@ _TABLE: tuple[tuple[str, Filling], ...] = (
     ),
     ("head_mask layer_head_mask heads_mask", Filling("head_mask", "head_mask")),
     ("dropout dropout_p p_dropout attn_dropout dropout_rate attention_dropout", Filling("", "0.0")),
-    ("training is_training train return_lse return_attn_probs return_weights output_attentions", Filling("", "False")),
+    ("training is_training train return_attn_probs return_weights output_attentions", Filling("", "False")),
+    (
+        "offset q_offset query_offset offset_q q_start start_pos",
+        Filling("offset", "offset", "query 0 stands at this token"),
+    ),
+    (
+        "segments segment_ids seg_ids document_ids doc_ids sequence_ids",
+        Filling("segments", "segments", "(b, n) of int64, rows attend keys of their own number"),
+    ),
+    (
+        "softcap soft_cap logit_softcap logits_softcap logit_soft_cap logits_soft_cap attn_logits_soft_cap "
+        "attn_logit_softcapping softcapping",
+        Filling("softcap", "softcap", required="softcap or 0.0"),
+    ),
+    ("sinks sink s_aux head_sink attn_sink attn_sinks attention_sinks learnable_sink", Filling("sinks", "sinks")),
+    (
+        "slopes alibi_slopes alibi",
+        Filling("slopes", "slopes", "slope * |i - j| is taken off a score, also to the right"),
+    ),
+    (
+        "return_lse return_softmax_lse return_logsumexp",
+        Filling("return_lse", "return_lse", "(output, lse) then, lse (b, h, n) in float32, a natural logarithm"),
+    ),
+    (
+        "cu_seqlens cu_seqlens_q cu_seqlens_k cu_seqlens_kv cu_seq_lens cu_seq_lens_q cu_seq_lens_k cu_lens",
+        Filling("attention_mask", "starts", declares='padding="right"'),
+    ),
+    ("max_seqlen_q max_seqlen_k max_seqlen_kv max_length_q max_length_k", Filling("", "{longest}")),
+    ("num_key_value_groups num_kv_groups n_rep q_per_kv", Filling("", "{groups}", features=("gqa",))),
+    (
+        "num_kv_heads n_kv_heads kv_heads kv_num_heads num_key_value_heads nheads_k",
+        Filling("", "{key_heads}", features=("gqa",)),
+    ),
     ("batch batch_size b bsz", Filling("", "query.shape[0]")),
     ("heads num_heads n_heads nheads h nh n_head num_head", Filling("", "{heads}")),
-    ("tokens seq_len seqlen n length seq_length n_ctx t max_seqlen num_tokens", Filling("", "{tokens}")),
+    ("max_seqlen", Filling("", "{longest}")),
+    ("tokens seq_len seqlen n length seq_length n_ctx t num_tokens", Filling("", "{tokens}")),
     (
         "block_size block block_m block_n block_q block_k tile tile_size chunk chunk_size bucket_size",
         Filling("", "64", "a {name} that suits the kernel"),

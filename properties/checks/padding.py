@@ -119,8 +119,11 @@ def fill_masked(inputs: Inputs, content: float) -> Inputs:
 
 
 def contents(probe: Probe) -> tuple[float, ...]:
-    """Return what masked tokens are filled with, one after the other: NaN and infinity only where that is declared."""
-    large = 2.0**14 if probe.case.dtype == "float16" else 2.0**100
+    """Return what masked tokens are filled with, one after the other: NaN and infinity only where that is declared.
+
+    The large number is no infinity in disguise: scores of two masked tokens do not overflow either.
+    """
+    large = 2.0**14 if probe.case.dtype == "float16" else 2.0**50
     return (np.nan, np.inf, 1.0) if probe.has("nan_padding") else (large, 1.0)
 
 

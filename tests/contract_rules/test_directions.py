@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FRONT = """
 trueband trueband/commands/golden trueband/commands trueband/session trueband/bench trueband/reports trueband/hub
 trueband/adapters trueband/integrations trueband/integrations/transformers trueband/witnesses trueband/gpu
-trueband/starting
+trueband/starting trueband/templates
 """
 PROPERTIES = """
 faults running gpu/ptx gpu/sanitizer gpu/aot gpu models/faults models/checks models faults/seeded

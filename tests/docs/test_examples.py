@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from trueband.templates import text_of
+
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {
     "docs/recordings.md": "tests/golden/recordings/test_page.py",
@@ -51,10 +53,10 @@ def of_pages(language: str) -> dict[str, Block]:
 PYTHON = of_pages("python")
 # Those that are no scripts: kernels, targets and tests, each with a test below.
 KERNEL, SAME_KERNEL = "README.md 0", "docs/kernels.md 0"
-TARGET, NUMPY_TARGET, MODELS = "docs/kernels.md 1", "docs/kernels.md 2", "docs/kernels.md 3"
+TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS = (f"docs/kernels.md {number}" for number in (1, 2, 3, 4))
 SUITE, CALL = "docs/fronts.md 0", "docs/fronts.md 1"
 EMULATOR = "docs/emulator.md 0"
-NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, MODELS, SUITE, CALL, EMULATOR)
+NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS, SUITE, CALL, EMULATOR)
 NUMBER = r"-?\d+(\.\d+)?(e[-+]?\d+)?"
 
 
@@ -170,6 +172,26 @@ def test_the_numpy_target_passes(
     for file, code in (("right.py", 0), ("wrong.py", 1)):
         done = trueband_here("check", f"{file}:target", *SHORT, "-k", "matches_reference or gradients_match_reference")
         assert done.returncode == code, done.stdout
+
+
+def test_the_triton_target_passes(
+    folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the kernel of the template under the page's names; and it fails where that sees a key too much."""
+    kernel, called = text_of("triton").partition("\n\n\ndef attention(")[0], "kernel(q, k, v, scale, window)"
+    assert called in kernel
+    mine = kernel.replace(called, "attention(q, k, v, sliding_window, sm_scale)")
+    mine = mine.replace(
+        "    q, k, v = q.cont", "    window, scale = sliding_window - 1, sm_scale\n    q, k, v = q.cont"
+    )
+    (folder / "my_target.py").write_text(PYTHON[TRITON_TARGET].text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    for source, code in ((mine, 0), (mine.replace("sliding_window - 1", "sliding_window"), 1)):
+        (folder / "my_triton.py").write_text(source, encoding="utf-8")
+        done = trueband_here(
+            "check", "my_target.py:target", "--cases", "10", "-k", "mask_decoding or matches_reference"
+        )
+        assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_the_models_pass(folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,21 @@ class Named:
         return path if self.origin == "trueband" and path.is_file() else None
 
 
+# name: (attribute of `hf_decoders`, what of transformers it runs)
+ATTENTION_OF_MODELS = {
+    "hf-mistral": ("mistral_target", "Mistral, eager"),
+    "hf-mistral-bf16": ("mistral_bf16", "Mistral, eager, scores stored in bfloat16"),
+    "hf-mistral-sdpa": ("mistral_sdpa_target", "Mistral, sdpa"),
+    "hf-gemma2": ("gemma2_target", "Gemma 2 (softcap), eager"),
+    "hf-gemma2-bf16": ("gemma2_bf16", "Gemma 2 (softcap), eager, scores stored in bfloat16"),
+    "hf-gpt-oss": ("gpt_oss_target", "gpt-oss (sinks), eager"),
+    "hf-gpt-oss-bf16": ("gpt_oss_bf16", "gpt-oss (sinks), eager, scores stored in bfloat16"),
+    "hf-modernbert": ("modernbert_target", "ModernBERT (a window to both sides), eager"),
+    "hf-modernbert-bf16": ("modernbert_bf16", "ModernBERT, eager, scores stored in bfloat16"),
+    "hf-modernbert-sdpa": ("modernbert_sdpa_target", "ModernBERT, sdpa"),
+}
+
+
 SHIPPED = {
     named.name: named
     for named in (
@@ -64,7 +79,19 @@ SHIPPED = {
             ("triton",),
         ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
+        Named(
+            "sdpa-gqa",
+            "trueband.adapters.sdpa_gqa:target",
+            "the same with grouped heads, windows of two sides, offsets and segments",
+            ("torch",),
+        ),
         Named("flex", "trueband.adapters.flex:target", "torch's flex_attention, not compiled", ("torch",)),
+        Named(
+            "flex-gqa",
+            "trueband.adapters.flex_gqa:target",
+            "the same with grouped heads, offsets, segments, softcap, slopes and lse",
+            ("torch",),
+        ),
         Named(
             "hf-longformer",
             "trueband.adapters.huggingface:longformer",
@@ -73,6 +100,28 @@ SHIPPED = {
         ),
         Named(
             "hf-led", "trueband.adapters.huggingface:led", "transformers' LEDEncoderSelfAttention", ("transformers",)
+        ),
+        *(
+            Named(name, f"trueband.adapters.hf_decoders:{attribute}", f"transformers' {what}", ("transformers",))
+            for name, (attribute, what) in ATTENTION_OF_MODELS.items()
+        ),
+        Named(
+            "onnxruntime-gqa",
+            "trueband.adapters.onnxruntime_gqa:target",
+            "ONNX Runtime's GroupQueryAttention on the CPU",
+            ("onnx", "onnxruntime"),
+        ),
+        Named(
+            "jax-dot-product",
+            "trueband.adapters.jax_dot_product:target",
+            "jax.nn.dot_product_attention with local_window_size",
+            ("jax",),
+        ),
+        Named(
+            "jax-splash",
+            "trueband.adapters.jax_splash:target",
+            "JAX's splash attention in Pallas' interpreter, forward (slow: --cases 20 takes minutes)",
+            ("jax",),
         ),
         Named(
             "local-attention",

@@ -201,9 +201,7 @@ def test_layouts_are_read_off_words(words: str, layout: str) -> None:
 def test_every_argument_of_the_contract_is_its_own_synonym() -> None:
     contract = inspect.signature(importlib.import_module("trueband.reference.attention").band_attention).parameters
     known = {name for name in contract if name in FILLINGS and FILLINGS[name].argument == name}
-    # Of the second edition the checks ask nothing yet.
-    later = {"offset", "segments", "softcap", "sinks", "slopes", "return_lse"}
-    assert set(contract) - known <= {"dropout_p", "generator", *later}
+    assert set(contract) - known <= {"dropout_p", "generator"}
 
 
 def test_the_command_answers_once_and_its_adapter_passes(file: Path) -> None:
