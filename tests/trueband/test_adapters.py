@@ -133,7 +133,8 @@ def test_a_sliding_cache_of_one_token_keeps_all() -> None:
         cache = DynamicCache(config=MistralConfig(sliding_window=window, num_hidden_layers=1))
         two = torch.zeros(1, 1, 2, 4)
         cache.update(two, two, 0)
-        assert cache.layers[0].keys.shape[2] == kept
+        layer: Any = cache.layers[0]
+        assert layer.keys.shape[2] == kept
 
 
 def test_sdpas_causal_kernel_needs_a_scale_above_0() -> None:

@@ -48,7 +48,8 @@ def attention(
     block_mask = create_block_mask(attended, batch, None, queries, key.shape[2], device=query.device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it runs without torch.compile
-        return flex_attention(
+        run: Any = flex_attention  # its overloads do not know a return_lse that is a bool
+        return run(
             query,
             key,
             value,

@@ -44,7 +44,8 @@ def _decoded(
     from transformers import DynamicCache, MistralConfig
     from transformers.masking_utils import create_sliding_window_causal_mask
 
-    config = MistralConfig(sliding_window=window + 1, num_hidden_layers=1, attn_implementation=implementation)
+    of_layer: Any = {"num_hidden_layers": 1, "attn_implementation": implementation}
+    config = MistralConfig(sliding_window=window + 1, **of_layer)
     if window < 1:
         raise ValueError(f"window: expected at least 1, got {window}")
     queries, cached, cache = query.shape[2], key.shape[2] - query.shape[2], None
@@ -152,7 +153,8 @@ def _encoded(
     from transformers import ModernBertConfig
     from transformers.masking_utils import create_bidirectional_sliding_window_mask
 
-    config = ModernBertConfig(local_attention=2 * window, num_hidden_layers=1, attn_implementation=implementation)
+    of_layer: Any = {"num_hidden_layers": 1, "attn_implementation": implementation}
+    config = ModernBertConfig(local_attention=2 * window, **of_layer)
     real = None if attention_mask is None else attention_mask.long()
     mask = create_bidirectional_sliding_window_mask(config, _embedded(query), real)
     module = SimpleNamespace(is_causal=False, training=False)
