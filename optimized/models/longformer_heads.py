@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.choices import fold_choices
 from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
 from trueband.optimized.layers.inputs import Maybe, check_ids, first_separator, main_input
@@ -29,13 +30,12 @@ class LongformerWithHead(WithHead):
     """The model inside, `longformer` in the state dict."""
 
     def __init__(self, config: LongformerConfig, pooled: bool = False) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.longformer = LongformerModel(config, add_pooling_layer=pooled)
         self.dropout = nn.Dropout(head_dropout(config))
 
     def encode(self, **inputs: Any) -> Any:
-        return self.longformer(**inputs)
+        return self.longformer(**inputs, return_dict=True)
 
     def first_separators(self, input_ids: Tensor) -> Tensor:
         """(b, 1): where the question ends; ValueError unless every row has three separators."""
@@ -53,11 +53,13 @@ class LongformerForSequenceClassification(LongformerWithHead):
         head = ClassificationHead(config.hidden_size, config.num_labels, head_dropout(config))
         self.classifier = initialize(head, config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerSequenceClassifierOutput:
@@ -78,11 +80,13 @@ class LongformerForQuestionAnswering(LongformerWithHead):
         super().__init__(config)
         self.qa_outputs = initialize(SpanHead(config.hidden_size, config.num_labels), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         start_positions: Maybe = None,
         end_positions: Maybe = None,
         **options: Any,
@@ -108,11 +112,13 @@ class LongformerForTokenClassification(LongformerWithHead):
         super().__init__(config)
         self.classifier = initialize(nn.Linear(config.hidden_size, config.num_labels), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerTokenClassifierOutput:
@@ -129,11 +135,14 @@ class LongformerForMultipleChoice(LongformerWithHead):
         super().__init__(config, pooled=True)
         self.classifier = initialize(nn.Linear(config.hidden_size, 1), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
+        token_type_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerMultipleChoiceModelOutput:
@@ -144,6 +153,7 @@ class LongformerForMultipleChoice(LongformerWithHead):
                 inputs_embeds nothing is global by itself.
         """
         masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}
+        options["token_type_ids"] = token_type_ids
         shape, folded = fold_choices({"input_ids": input_ids, **masks, **options})
         ids = folded["input_ids"]
         if global_attention_mask is None and ids is not None:

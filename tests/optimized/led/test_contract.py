@@ -163,9 +163,9 @@ def test_new_words(led: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any
         model.resize_token_embeddings(39)
         with pytest.raises(ValueError, match="decoder_input_ids: expected ids from 0 to 38, got 39"):
             model(batch.ids.clamp(max=38), decoder_input_ids=torch.full((4, 2), 39))
-        with pytest.raises(ValueError, match="size: expected more than 2, the largest special token, got 2"):
+        with pytest.raises(ValueError, match="new_num_tokens: expected more than 2, the largest special token, got 2"):
             model.resize_token_embeddings(2)
-        with pytest.raises(TypeError, match="size: expected an int >= 1, got float"):
+        with pytest.raises(TypeError, match="new_num_tokens: expected an int >= 1, got float"):
             model.resize_token_embeddings(41.0)
 
 
