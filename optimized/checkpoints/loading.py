@@ -73,7 +73,11 @@ def load(model_class: type[nn.Module], directory: Path, wanted: Wanted) -> Loade
     stored_copy = read_config(directory, kind)
     weights = read_weights(directory)
     options: dict[str, Any] = dict(wanted.options)
-    if "add_pooling_layer" not in options and takes_pooling_layer(model_class) and not any("pooler." in name for name in weights):
+    if (
+        "add_pooling_layer" not in options
+        and takes_pooling_layer(model_class)
+        and not any("pooler." in name for name in weights)
+    ):
         options["add_pooling_layer"] = False
     try:
         with torch.device("meta"):
@@ -88,7 +92,9 @@ def load(model_class: type[nn.Module], directory: Path, wanted: Wanted) -> Loade
     matched = match(groups, stored)
     mismatched = []
     if wanted.ignore_mismatched_sizes:
-        mismatched = [name for name, here in matched.found.items() if stored[here[0]].tensor.shape != shape_of(model, name)]
+        mismatched = [
+            name for name, here in matched.found.items() if stored[here[0]].tensor.shape != shape_of(model, name)
+        ]
     for name in mismatched:
         matched.missing.append(name)
         del matched.found[name]

@@ -127,6 +127,8 @@ class PretrainedModel(nn.Module):
             return
         state = self.state_dict() if state_dict is None else state_dict
         tensors = {name: state[name].detach().cpu().contiguous() for name in self._stored_names() if name in state}
+        if {"lm_head.bias", "lm_head.decoder.bias"} <= tensors.keys():
+            tensors["lm_head.decoder.bias"] = tensors["lm_head.decoder.bias"].clone()
         files = shards.split(tensors, most)
         dtype = next(self.parameters()).dtype
         texts = {NAME: config_text(self._source, self.config, type(self).__name__, dtype)}

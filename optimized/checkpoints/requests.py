@@ -1,4 +1,4 @@
-"""The options of `from_pretrained` besides its own: fields of the configuration, and how the Hub finds and reads files."""
+"""The options of `from_pretrained` besides its own: fields of the configuration, and how files are found and read."""
 
 from __future__ import annotations
 

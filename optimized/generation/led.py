@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from trueband.optimized.generation.mixin import check_generator, check_one_name, check_prompts, decode, real_tokens, repeated
+from trueband.optimized.generation.mixin import (
+    check_generator,
+    check_one_name,
+    check_prompts,
+    decode,
+    real_tokens,
+    repeated,
+)
 from trueband.optimized.generation.options import how_to_decode
 from trueband.optimized.generation.rules import GenerateOutput, rules_for
 from trueband.optimized.layers.cache import DecoderCache
-from trueband.optimized.layers.inputs import check_binary_mask, check_embeddings, check_ids, check_one_input
+from trueband.optimized.layers.inputs import check_binary_mask, check_embeddings, check_ids, check_one_input, device_of
 from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput, as_encoder_output
 from trueband.reference.config import GenerationConfig, LEDConfig
 
@@ -51,7 +58,7 @@ class LEDGeneration:
 
         Args:
             input_ids: (b, n); or inputs_embeds (b, n, D); or encoder_outputs, computed before.
-            generation_config: how to decode. What it does not say is taken from the checkpoint (`self.generation_config`).
+            generation_config: how to decode. What it does not say, the checkpoint does (`self.generation_config`).
                 `options` are its fields, and take precedence.
             attention_mask: (b, n), 0 and 1; None: all ids but padding (all tokens where there are no ids).
             global_attention_mask: (b, n), reaches the encoder; None: none.
@@ -74,9 +81,8 @@ class LEDGeneration:
         how = how_to_decode(self.generation_defaults(), generation_config, options, config.vocab_size)
         check_generator(generator)
         weight, states = self.led.shared.weight, None
-        device = weight.device
         if input_ids is not None:
-            check_ids("input_ids", input_ids, None, config.vocab_size, device)
+            check_ids("input_ids", input_ids, None, config.vocab_size, weight.device)
         if encoder_outputs is not None:
             states = as_encoder_output(encoder_outputs).last_hidden_state
             check_embeddings("encoder_outputs", states, weight)
@@ -86,7 +92,7 @@ class LEDGeneration:
                 check_embeddings("inputs_embeds", inputs_embeds, weight)
         read_by_encoder = input_ids if input_ids is not None else inputs_embeds if states is None else states
         assert read_by_encoder is not None
-        batch = read_by_encoder.shape[0]
+        batch, device = read_by_encoder.shape[0], device_of(weight, read_by_encoder)
         start = config.decoder_start_token_id if how.decoder_start_token_id is None else how.decoder_start_token_id
         prompts = torch.full((batch, 1), start, device=device)
         mask = decoder_attention_mask

@@ -46,7 +46,7 @@ class RobertaGeneration:
 
         Args:
             input_ids: (b, t). Positions are those of the tokens that are not padding.
-            generation_config: how to decode. What it does not say is taken from the checkpoint (`self.generation_config`).
+            generation_config: how to decode. What it does not say, the checkpoint does (`self.generation_config`).
                 `options` are its fields, and take precedence.
             attention_mask: (b, t), 0 and 1; None: all ids but padding. New tokens are real.
             head_mask: (layers, heads).

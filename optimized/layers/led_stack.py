@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from trueband.optimized.layers.base import Stack
-from trueband.optimized.layers.inputs import check_activation, check_embeddings, check_ids, check_one_input
+from trueband.optimized.layers.inputs import check_activation, check_embeddings, check_ids, check_one_input, device_of
 from trueband.reference.config import LEDConfig
 
 
@@ -47,7 +47,7 @@ class LEDStack(Stack):
         if past + tokens > self.positions:
             raise ValueError(f"{name}: expected at most {self.positions} tokens, got {past + tokens}")
         words = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        embedded = words + self.embed_positions(torch.arange(past, past + tokens, device=weight.device))
+        embedded = words + self.embed_positions(torch.arange(past, past + tokens, device=device_of(weight, source)))
         return dropout(self.layernorm_embedding(embedded), self.config.dropout, self.training)
 
     def drops_layer(self) -> bool:

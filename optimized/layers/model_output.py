@@ -22,12 +22,9 @@ class ModelOutput:
     def __post_init__(self) -> None:
         names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
         given = getattr(self, names[0])
-        if isinstance(given, Mapping):
-            values = dict(given)
-        elif isinstance(given, Iterator):
-            values = dict(given)
-        else:
+        if not isinstance(given, Mapping | Iterator):
             return
+        values = dict(given)
         unknown = [name for name in values if name not in names]
         if unknown:
             raise TypeError(f"{unknown[0]}: expected a field of {type(self).__name__}, got none of {', '.join(names)}")

@@ -117,7 +117,9 @@ class Vocabulary(nn.Module):
         special = [token for name in SPECIAL if isinstance(token := getattr(config, name, None), int)]
         special = [token for token in special if token < config.vocab_size]
         if size <= max(special, default=-1):
-            raise ValueError(f"new_num_tokens: expected more than {max(special)}, the largest special token, got {size}")
+            raise ValueError(
+                f"new_num_tokens: expected more than {max(special)}, the largest special token, got {size}"
+            )
         if size != config.vocab_size:
             self._resize(size, config.initializer_range, mean_resizing)
         return self.get_input_embeddings()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from trueband.optimized.layers.base import Model
-from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.blocks import initialize
 from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.inputs import check_ids
 from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, as_encoder_output
 from trueband.optimized.layers.losses import IGNORED

@@ -1,4 +1,4 @@
-"""What every configuration does besides holding its fields: read and write `config.json`, be changed, name its labels."""
+"""What every configuration does besides holding its fields: be read, written and changed, and name its labels."""
 
 from __future__ import annotations
 

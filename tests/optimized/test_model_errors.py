@@ -30,7 +30,7 @@ WRONG: list[tuple[str, type[Exception], dict[str, Any], str]] = [
     ("id 40", ValueError, {"input_ids": IDS + 33}, "input_ids: expected ids from 0 to 39, got 40"),
     ("id -1", ValueError, {"input_ids": IDS - 8}, "input_ids: expected ids from 0 to 39, got -1"),
     ("token type", ValueError, {"token_type_ids": IDS}, "token_type_ids: expected ids from 0 to 1, got 7"),
-    ("types (1, n)", ValueError, {"token_type_ids": IDS[:1]}, r"token_type_ids: expected .*\(2, 5\), got \(1, 5\)"),
+    ("types (b, 1)", ValueError, {"token_type_ids": IDS[:, :1]}, r"token_type_ids: .*\(2, 5\), got \(2, 1\)"),
     ("position", ValueError, {"position_ids": IDS + 53}, "position_ids: expected ids from 0 to 59, got 60"),
     ("labels", ValueError, {"labels": IDS[:, 1:]}, r"labels: expected .*\(2, 5\), got \(2, 4\)"),
     ("float labels", TypeError, {"labels": ONES}, "labels: expected dtype int64 or int32, got torch.float32"),

@@ -58,9 +58,7 @@ def test_cached_steps_are_one_graph(led: Any) -> None:
         for step in range(read, read + 3):
             own = torch.ones(rows, step + 1, dtype=torch.bool)
             options = {"past_key_values": cache, **encoded}
-            eager, graph = (
-                each(ids[:, step : step + 1], own, **options) for each in (model.decoder, function)
-            )
+            eager, graph = (each(ids[:, step : step + 1], own, **options) for each in (model.decoder, function))
             assert torch.equal(eager.last_hidden_state, graph.last_hidden_state)
             assert torch.equal(eager.past_key_values.layers[1].key, graph.past_key_values.layers[1].key)
             cache = graph.past_key_values
