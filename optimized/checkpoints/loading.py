@@ -134,7 +134,7 @@ def load(model_class: type[nn.Module], directory: Path, wanted: Wanted) -> Loade
 def changed_config(config: Config, changes: Mapping[str, Any], stored: Config) -> Config:
     """The configuration with some fields changed, in place."""
     if isinstance(config, type(stored)):  # else the model says what it expected
-        for name, value in changes.items():
+        for name, value in sorted(changes.items(), key=lambda item: item[0] == "label2id"):
             setattr(config, name, value)
     return config
 

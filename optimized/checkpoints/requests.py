@@ -50,6 +50,9 @@ def sorted_out(model_class: type[nn.Module], options: Mapping[str, Any]) -> Requ
     fields = {each.name for each in dataclasses.fields(kind)} - {"others"} | {*kind.attribute_map, *ANSWERS}
     rest = {name: value for name, value in options.items() if name not in PASSED_OVER}
     changes = {name: rest.pop(name) for name in list(rest) if name in fields}
+    labels, count = changes.get("id2label"), changes.get("num_labels")
+    if labels is not None and count is not None and len(labels) != count:
+        raise ValueError(f"id2label: expected as many names as num_labels ({count}), got {len(labels)}")
     own = {"add_pooling_layer": rest.pop("add_pooling_layer")} if _pools(model_class, rest) else {}
     dtype, device = rest.pop("torch_dtype", None), rest.pop("device_map", None)
     if device is not None and not isinstance(device, str | int | torch.device):

@@ -134,3 +134,25 @@ class LEDGeneration:
         result = decode(read, prompts, mask, rules, generator, how.use_cache, cache)
         wanted = how.return_dict_in_generate if return_dict_in_generate is None else return_dict_in_generate
         return result if wanted else result.sequences
+
+    def prepare_inputs_for_generation(
+        self,
+        decoder_input_ids: Tensor,
+        past_key_values: DecoderCache | None = None,
+        attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None,
+        use_cache: bool | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """The arguments of `forward` for the next token: of what the decoder has not read, (b, t). `others` stay."""
+        read = 0 if past_key_values is None else past_key_values.length
+        if read >= decoder_input_ids.shape[1]:
+            read = decoder_input_ids.shape[1] - 1
+        return {
+            **{name: value for name, value in others.items() if value is not None},
+            "encoder_outputs": encoder_outputs,
+            "past_key_values": past_key_values,
+            "decoder_input_ids": decoder_input_ids[:, read:],
+            "attention_mask": attention_mask,
+            "use_cache": use_cache,
+        }

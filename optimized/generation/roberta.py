@@ -93,3 +93,23 @@ class RobertaGeneration:
         result = decode(read, prompts, mask, rules, generator, how.use_cache)
         wanted = how.return_dict_in_generate if return_dict_in_generate is None else return_dict_in_generate
         return result if wanted else result.sequences
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: DecoderCache | None = None,
+        attention_mask: Tensor | None = None,
+        use_cache: bool | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """The arguments of `forward` for the next token: of the ids (b, t) that have not been read. `others` stay."""
+        read = 0 if past_key_values is None else past_key_values.length
+        if read >= input_ids.shape[1]:
+            read = input_ids.shape[1] - 1
+        return {
+            **{name: value for name, value in others.items() if value is not None},
+            "input_ids": input_ids[:, read:],
+            "attention_mask": attention_mask,
+            "past_key_values": past_key_values,
+            "use_cache": use_cache,
+        }

@@ -193,7 +193,16 @@ def check_head_masks(
     return list(head_mask.unbind())
 
 
-def check_activation(name: str, activation: str) -> None:
-    """Raise ValueError for an activation that is not implemented: nothing is ignored silently."""
-    if activation != "gelu":
-        raise ValueError(f"{name}: expected 'gelu' (the exact form), got {activation!r}")
+def with_legacy_flags(attention_mask: Any, global_attention_mask: Any) -> tuple[Any, Any]:
+    """Both masks, from one that has 2 for global tokens: how the first Longformers were called.
+
+    It is looked at only where no other mask says what is global, and not in what is compiled or exported.
+    """
+    if global_attention_mask is not None or torch.compiler.is_compiling() or not isinstance(attention_mask, Tensor):
+        return attention_mask, global_attention_mask
+    if attention_mask.dtype == torch.bool or attention_mask.is_complex():
+        return attention_mask, None
+    flags = attention_mask == 2
+    if not bool(flags.any()):
+        return attention_mask, None
+    return attention_mask.masked_fill(flags, 1), flags

@@ -38,7 +38,10 @@ def as_encoder_output(outputs: object) -> LEDEncoderBaseModelOutput:
     """An encoder's output as a user gives it: as it is, or a tuple of its fields in their order."""
     if isinstance(outputs, LEDEncoderBaseModelOutput):
         return outputs
-    if not isinstance(outputs, tuple) or not outputs:
+    if isinstance(getattr(outputs, "last_hidden_state", None), Tensor):  # of another library
+        names = [field.name for field in dataclasses.fields(LEDEncoderBaseModelOutput)]
+        return LEDEncoderBaseModelOutput(**{name: getattr(outputs, name, None) for name in names})
+    if not isinstance(outputs, tuple | list) or not outputs:
         raise TypeError(
             f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(outputs).__name__}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.band_attention import BandSelfAttention
 from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, attention_fields, initialize
@@ -18,10 +19,10 @@ from trueband.optimized.layers.embeddings import Embeddings
 from trueband.optimized.layers.heads import LMHead, hidden
 from trueband.optimized.layers.inputs import (
     Maybe,
-    check_activation,
     check_binary_mask,
     check_head_masks,
     main_input,
+    with_legacy_flags,
 )
 from trueband.optimized.layers.losses import check_labels, token_loss
 from trueband.optimized.layers.outputs import LongformerBaseModelOutputWithPooling, LongformerMaskedLMOutput
@@ -33,7 +34,7 @@ class LongformerModel(Model):
 
     def __init__(self, config: LongformerConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        check_activation("hidden_act", config.hidden_act)
+        activation("hidden_act", config.hidden_act)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config, lambda layer: BandSelfAttention(config, layer))
         self.pooler = Pooler(config) if add_pooling_layer else None
@@ -59,7 +60,8 @@ class LongformerModel(Model):
             input_ids, token_type_ids, position_ids: (b, n) int64 or int32.
             attention_mask: (b, n), 0 and 1 as bools, integers or floats; None: all real. Masked tokens attend nothing
                 and are attended by nobody: their attention output is 0.
-            global_attention_mask: (b, n), 1 for global tokens; None: none. A flag on a masked token is dropped.
+            global_attention_mask: (b, n), 1 for global tokens; None: none, or those where attention_mask is 2, as in
+                early versions of the Hub. A flag on a masked token is dropped.
             head_mask: (layers, heads), multiplies the probabilities.
             inputs_embeds: (b, n, D), in place of input_ids.
             output_attentions, output_hidden_states: whether to return them; None: what the configuration says.
@@ -71,6 +73,7 @@ class LongformerModel(Model):
         output_hidden_states = (
             self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         )
+        attention_mask, global_attention_mask = with_legacy_flags(attention_mask, global_attention_mask)
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         mask = check_binary_mask("attention_mask", attention_mask, embedded)
         global_mask = check_binary_mask("global_attention_mask", global_attention_mask, embedded)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, initialize
 from trueband.optimized.layers.cache import DecoderCache, check_cache, layer_caches
 from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.embeddings import Embeddings
 from trueband.optimized.layers.full_attention import CrossAttention, FullSelfAttention
 from trueband.optimized.layers.inputs import (
-    check_activation,
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
@@ -32,7 +32,7 @@ class XLMRobertaModel(Pruned):
 
     def __init__(self, config: XLMRobertaConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        check_activation("hidden_act", config.hidden_act)
+        activation("hidden_act", config.hidden_act)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(
             config,

@@ -270,8 +270,8 @@ def test_wrong_inputs_of_the_heads(led: Any, batch: Any) -> None:
     encoded = {"encoder_outputs": (torch.ones(4, 13, 16).double(),), "decoder_input_ids": batch.read}
     with pytest.raises(ValueError, match=r"end_positions: expected shape .*\(4,\), got \(3,\)"):
         led(LEDForQuestionAnswering)(**encoded, end_positions=torch.zeros(3).long())
-    with pytest.raises(ValueError, match="activation_function: expected 'gelu'"):
-        led(LEDModel, activation_function="relu")
+    with pytest.raises(ValueError, match="activation_function: expected one of 'gelu'"):
+        led(LEDModel, activation_function="mish")
     generator = led(LEDForConditionalGeneration)
     with pytest.raises(ValueError, match="labels: expected ids from 0 to 39, got 40"):
         generator(batch.ids, labels=batch.read + 40 - batch.read)
