@@ -6,6 +6,7 @@ depend on where its operands lie, and a model is to compute the same before it i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from trueband.optimized.attention.chunked.space import LINE
 from trueband.optimized.checkpoints.config_file import NAME, config_class, read_config, takes_pooling_layer
 from trueband.optimized.checkpoints.keys import ZERO, listed, match, tied_names, with_prefix_of
+from trueband.optimized.checkpoints.source import Source, read_source
 from trueband.optimized.checkpoints.weight_files import FLOATS, Stored, floating, read_weights
-from trueband.reference.config import family_of_config
+from trueband.reference.config import Config, family_of_config
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -27,30 +29,55 @@ class Loaded(NamedTuple):
     model: in eval mode.
     initialized: names of new weights, of a head that the checkpoint does not have.
     unexpected: names in the checkpoint that the model has no place for.
+    mismatched: of the new weights those whose tensors have another shape in the checkpoint.
+    source: what the folder says besides.
     """
 
     model: Any
     initialized: list[str]
     unexpected: list[str]
+    mismatched: list[str]
+    source: Source
 
 
-def load(
-    model_class: type[nn.Module],
-    directory: Path,
-    dtype: torch.dtype | None,
-    device: torch.device | str | None,
-    new_head: bool,
-) -> Loaded:
+class Wanted(NamedTuple):
+    """What is asked of a model besides its folder.
+
+    Attributes:
+        dtype: of the weights; "auto": that of `config.json`, or else as stored; None: as stored.
+        device: None: the CPU.
+        new_head: initialize a head that the checkpoint does not have.
+        config: in the place of that of the folder.
+        changes: fields of the configuration.
+        options: arguments of the model's `__init__`.
+        ignore_mismatched_sizes: initialize weights whose tensors have another shape.
+    """
+
+    dtype: torch.dtype | str | None = None
+    device: torch.device | str | None = None
+    new_head: bool = False
+    config: Config | None = None
+    changes: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
+    ignore_mismatched_sizes: bool = False
+
+
+def load(model_class: type[nn.Module], directory: Path, wanted: Wanted) -> Loaded:
     """A model of a class, with the weights in a folder. See `PretrainedModel.from_pretrained`."""
-    if dtype is not None and dtype not in FLOATS:
-        raise ValueError(f"dtype: expected one of {', '.join(map(str, FLOATS))} or None, got {dtype}")
     if not directory.is_dir():
         raise ValueError(f"directory: expected a folder with a checkpoint, got {directory}")
     kind = config_class(model_class)
-    config = read_config(directory, kind)
+    stored_config = read_config(directory, kind)
+    config = changed_config(stored_config if wanted.config is None else wanted.config, wanted.changes, stored_config)
+    dtype, new_head = checked_dtype(wanted.dtype, stored_config), wanted.new_head
+    stored_copy = read_config(directory, kind)
     weights = read_weights(directory)
-    options: dict[str, Any] = {}
-    if takes_pooling_layer(model_class) and not any("pooler." in name for name in weights):
+    options: dict[str, Any] = dict(wanted.options)
+    if (
+        "add_pooling_layer" not in options
+        and takes_pooling_layer(model_class)
+        and not any("pooler." in name for name in weights)
+    ):
         options["add_pooling_layer"] = False
     try:
         with torch.device("meta"):
@@ -60,9 +87,19 @@ def load(
     groups = tied_names(model)
     prefix = family_of_config(kind).prefix
     stored = with_prefix_of((name for group in groups.values() for name in group), weights, prefix)
+    if not config.tie_word_embeddings:
+        stored = untied(stored, groups)
     matched = match(groups, stored)
+    mismatched = []
+    if wanted.ignore_mismatched_sizes:
+        mismatched = [
+            name for name, here in matched.found.items() if stored[here[0]].tensor.shape != shape_of(model, name)
+        ]
+    for name in mismatched:
+        matched.missing.append(name)
+        del matched.found[name]
     head = [name for name in matched.missing if is_head(name, prefix, groups)]
-    missing = [name for name in matched.missing if not (new_head and name in head)]
+    missing = [name for name in matched.missing if name not in mismatched and not (new_head and name in head)]
     if missing:
         hint = "; with new_head=True a new head is initialized" if set(missing) <= set(head) else ""
         raise ValueError(f"{_files(weights)}: expected {listed(missing)}, got no such tensors{hint}")
@@ -74,10 +111,12 @@ def load(
     for first, names in groups.items():
         if first in matched.found:
             tensor = _tied(matched.found[first], stored)
-            shape = model.get_parameter(first).shape if _is_parameter(model, first) else model.get_buffer(first).shape
+            shape = shape_of(model, first)
             if tensor.shape != shape:
-                at = stored[matched.found[first][0]].file
-                raise ValueError(f"{at}: expected {first} of shape {tuple(shape)}, got {tuple(tensor.shape)}")
+                at, hint = stored[matched.found[first][0]].file, ""
+                if is_head(first, prefix, groups):
+                    hint = "; with ignore_mismatched_sizes=True it is initialized"
+                raise ValueError(f"{at}: expected {first} of shape {tuple(shape)}, got {tuple(tensor.shape)}{hint}")
             put(model, names, on_a_line(tensor.to(common)))
         elif first == ZERO:
             put(model, names, torch.zeros(model.get_buffer(first).shape, dtype=common))
@@ -86,8 +125,52 @@ def load(
         raise ValueError(f"{model_class.__name__}: expected all tensors in the state dict, got others: {unfilled}")
     if matched.missing:
         model = model.to(common)
-    placed = model if device is None else model.to(device)
-    return Loaded(placed.eval(), matched.missing, matched.unexpected)
+    placed = model if wanted.device is None else model.to(wanted.device)
+    dtypes = {value.tensor.dtype for value in stored.values() if value.tensor.is_floating_point()}
+    source = read_source(directory, stored_copy, dtypes.pop() if len(dtypes) == 1 else None)
+    return Loaded(placed.eval(), matched.missing, matched.unexpected, mismatched, source)
+
+
+def changed_config(config: Config, changes: Mapping[str, Any], stored: Config) -> Config:
+    """The configuration with some fields changed, in place."""
+    if isinstance(config, type(stored)):  # else the model says what it expected
+        for name, value in sorted(changes.items(), key=lambda item: item[0] == "label2id"):
+            setattr(config, name, value)
+    return config
+
+
+def checked_dtype(dtype: Any, config: Config) -> torch.dtype | None:
+    """The dtype that is meant; None: as stored. ValueError for others than models compute in."""
+    given = dtype
+    if dtype == "auto":
+        dtype = config.others.get("dtype", config.others.get("torch_dtype"))
+    if isinstance(dtype, str):
+        dtype = getattr(torch, dtype.removeprefix("torch."), dtype)
+    if dtype is not None and dtype not in FLOATS:
+        raise ValueError(f'dtype: expected one of {", ".join(map(str, FLOATS))}, "auto" or None, got {given}')
+    checked: torch.dtype | None = dtype
+    return checked
+
+
+def shape_of(model: nn.Module, name: str) -> torch.Size:
+    return model.get_parameter(name).shape if _is_parameter(model, name) else model.get_buffer(name).shape
+
+
+def untied(stored: Mapping[str, Stored], groups: Mapping[str, list[str]]) -> dict[str, Stored]:
+    """The tensors of a checkpoint whose words are not tied, under the names of a model that has them all apart.
+
+    transformers 4 keeps one table for both stacks of LED; transformers 5 keeps a bias of the head that nothing uses.
+    """
+    names = {name for group in groups.values() for name in group}
+    result = dict(stored)
+    for name in names:
+        if name.endswith("coder.embed_tokens.weight") and name not in result:
+            shared = re.sub(r"(en|de)coder\.embed_tokens", "shared", name)
+            if shared in result:
+                result[name] = result[shared]
+    if {"lm_head.bias", "lm_head.decoder.bias"} <= result.keys():
+        del result["lm_head.bias"]
+    return result
 
 
 def is_head(name: str, prefix: str, groups: Mapping[str, list[str]]) -> bool:

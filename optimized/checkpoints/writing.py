@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 
-def write_folder(directory: Path, texts: Mapping[str, str], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+def write_folder(
+    directory: Path,
+    texts: Mapping[str, str],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    outdated: Iterable[str] = (),
+) -> None:
     """Writes files by name into a folder, made if need be: texts, and safetensors files with their tensors.
 
-    Nothing is in place before everything is written.
+    Nothing is in place before everything is written. Files that are `outdated` then are removed last.
     """
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"directory: expected a folder, got the file {directory}")
@@ -29,3 +34,5 @@ def write_folder(directory: Path, texts: Mapping[str, str], tensors: Mapping[str
             path.chmod(permissions)
         for name in (*tensors, *texts):
             (Path(temporary) / name).replace(directory / name)
+    for name in outdated:
+        (directory / name).unlink(missing_ok=True)

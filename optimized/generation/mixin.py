@@ -57,6 +57,13 @@ def check_generator(generator: Any) -> None:
         raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
 
 
+def check_one_name(input_ids: Any, inputs: Any) -> Any:
+    """The ids under the one name or the other."""
+    if input_ids is not None and inputs is not None:
+        raise ValueError("inputs: expected one of input_ids and inputs, got both")
+    return inputs if input_ids is None else input_ids
+
+
 def check_prompts(name: str, ids: Any, batch: int) -> None:
     check_tensor(name, ids)
     if ids.ndim == 2 and ids.shape[0] != batch:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -46,19 +44,6 @@ class Rules(NamedTuple):
         """Rows that are decoded for each row of the batch."""
         options = self.options
         return options.num_beams if options.num_beams > 1 else options.num_return_sequences
-
-
-def changed(options: GenerationConfig | None, changes: Mapping[str, Any], vocabulary: int) -> GenerationConfig:
-    """The options with some changed by name; TypeError for names that are no option, ValueError for wrong values."""
-    if not isinstance(options, GenerationConfig | None):
-        raise TypeError(f"generation_config: expected a GenerationConfig or None, got {type(options).__name__}")
-    known = {field.name for field in dataclasses.fields(GenerationConfig)}
-    for name in changes:
-        if name not in known:
-            raise TypeError(f"{name}: expected an argument of generate or an option of GenerationConfig, got neither")
-    whole = dataclasses.replace(GenerationConfig() if options is None else options, **changes)
-    whole.check_tokens(vocabulary)
-    return whole
 
 
 def rules_for(options: GenerationConfig, config: LEDConfig | XLMRobertaConfig, prompt: int) -> Rules:

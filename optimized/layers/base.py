@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from trueband.optimized.checkpoints import PretrainedModel
+from trueband.optimized.checkpoints.config_file import check_config
+from trueband.optimized.layers.vocabulary import Vocabulary
 
 Result = TypeVar("Result")
 
@@ -18,6 +20,7 @@ class Stack(nn.Module):
     """Layers that can be computed again in the backward pass instead of keeping what they computed."""
 
     gradient_checkpointing = False
+    checkpointing_options: Mapping[str, Any] = {}
 
     @property
     def recomputes(self) -> bool:
@@ -27,29 +30,59 @@ class Stack(nn.Module):
         """function(*arguments); with gradient checkpointing, once more in the backward pass, with the same dropout."""
         if not self.recomputes:
             return function(*arguments)
-        result: Result = checkpoint(function, *arguments, use_reentrant=False)
+        result: Result = checkpoint(function, *arguments, use_reentrant=False, **self.checkpointing_options)
         return result
 
 
-class Model(PretrainedModel):
+class Model(Vocabulary, PretrainedModel):
     """A model of this package."""
 
+    supports_gradient_checkpointing = True
     config: Any
 
-    def gradient_checkpointing_enable(self) -> None:
-        """Keep only the layers' inputs in training: less memory, one more forward pass, the same gradients."""
-        self._set_checkpointing(True)
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = check_config(type(self), config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; those that are kept elsewhere until they are used (device meta) do not count."""
+        devices = [parameter.device for parameter in self.parameters()]
+        return next((device for device in devices if device.type != "meta"), devices[0])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(parameter.dtype for parameter in self.parameters() if parameter.is_floating_point())
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the weights are, tied ones once; without those of tables of embeddings, if so wanted."""
+        tables = [part for part in self.modules() if isinstance(part, nn.Embedding)] if exclude_embeddings else []
+        left_out = {id(parameter) for table in tables for parameter in table.parameters()}
+        return sum(
+            parameter.numel()
+            for parameter in self.parameters()
+            if id(parameter) not in left_out and (parameter.requires_grad or not only_trainable)
+        )
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        return any(isinstance(part, Stack) and part.gradient_checkpointing for part in self.modules())
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Keep only the layers' inputs in training: less memory, one more forward pass, the same gradients.
+
+        Args:
+            gradient_checkpointing_kwargs: options of `torch.utils.checkpoint.checkpoint`. `use_reentrant` may be there;
+                what runs is never reentrant, which gives every weight its gradient.
+        """
+        options = dict(gradient_checkpointing_kwargs or {})
+        options.pop("use_reentrant", None)
+        self._set_checkpointing(True, options)
 
     def gradient_checkpointing_disable(self) -> None:
-        self._set_checkpointing(False)
+        self._set_checkpointing(False, {})
 
-    def _set_checkpointing(self, on: bool) -> None:
+    def _set_checkpointing(self, on: bool, options: Mapping[str, Any]) -> None:
         for part in self.modules():
             if isinstance(part, Stack):
-                part.gradient_checkpointing = on
-
-    def _set_config(self, config: Any) -> None:
-        """Set one configuration for the model and for the models and stacks inside it."""
-        for part in self.modules():
-            if hasattr(part, "config"):
-                part.config = config
+                part.gradient_checkpointing, part.checkpointing_options = on, options

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.base import Stack
 from trueband.optimized.layers.inputs import Config
 
@@ -55,14 +55,15 @@ class Residual(nn.Module):
 
 
 class Intermediate(nn.Module):
-    """gelu(dense(x)), the exact form: (b, n, D) -> (b, n, F)."""
+    """activation(dense(x)): (b, n, D) -> (b, n, F)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = activation("hidden_act", config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
-        return gelu(self.dense(x))
+        return self.activation(self.dense(x))
 
 
 class AttentionBlock(nn.Module):

@@ -5,7 +5,7 @@ A cache is never written to: a step returns a new one, so a failed or repeated s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +45,20 @@ class DecoderCache:
     def length(self) -> int:
         """Tokens read so far, padding included."""
         return self.layers[0].key.shape[2]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens read so far, under the name of the Hub's caches; all layers have read the same."""
+        return self.length
+
+    def __len__(self) -> int:
+        """How many layers there are."""
+        return len(self.layers)
+
+    def __getitem__(self, layer: int) -> LayerCache:
+        return self.layers[layer]
+
+    def __iter__(self) -> Iterator[LayerCache]:
+        return iter(self.layers)
 
     def reorder(self, rows: Tensor, same_encoder: bool = False) -> DecoderCache:
         """The cache of the rows of the batch that `rows` (any number,) int64 names, everything in it included.

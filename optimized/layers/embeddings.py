@@ -10,7 +10,9 @@ from trueband.optimized.layers.inputs import (
     check_embeddings,
     check_ids,
     check_one_input,
+    check_row_ids,
     counted_positions,
+    device_of,
 )
 
 
@@ -53,16 +55,16 @@ class Embeddings(nn.Module):
         check_one_input("input_ids", input_ids, "inputs_embeds", inputs_embeds)
         if input_ids is not None:
             input_ids = check_ids("input_ids", input_ids, None, config.vocab_size, weight.device)
-            shape = (input_ids.shape[0], input_ids.shape[1])
+            shape, device = (input_ids.shape[0], input_ids.shape[1]), device_of(weight, input_ids)
         else:
             assert inputs_embeds is not None
             check_embeddings("inputs_embeds", inputs_embeds, weight)
-            shape = (inputs_embeds.shape[0], inputs_embeds.shape[1])
-        positions = self.positions(input_ids, position_ids, shape, past, counts)
+            shape, device = (inputs_embeds.shape[0], inputs_embeds.shape[1]), device_of(weight, inputs_embeds)
+        positions = self.positions(input_ids, position_ids, shape, past, counts, device)
         if token_type_ids is None:
-            token_type_ids = torch.zeros(shape, dtype=torch.int64, device=weight.device)
+            token_type_ids = torch.zeros(shape, dtype=torch.int64, device=device)
         else:
-            token_type_ids = check_ids("token_type_ids", token_type_ids, shape, config.type_vocab_size, weight.device)
+            token_type_ids = check_row_ids("token_type_ids", token_type_ids, shape, config.type_vocab_size, device)
         if inputs_embeds is None:
             inputs_embeds = self.word_embeddings(input_ids)
         embedded = inputs_embeds + self.token_type_embeddings(token_type_ids)
@@ -78,11 +80,13 @@ class Embeddings(nn.Module):
         shape: tuple[int, int],
         past: int,
         counts: Tensor | None,
+        device: torch.device,
     ) -> Tensor | None:
         """(b, n) position ids, None where they are relative; ValueError when there are more tokens than positions."""
-        device, name = self.word_embeddings.weight.device, "inputs_embeds" if input_ids is None else "input_ids"
+        name = "inputs_embeds" if input_ids is None else "input_ids"
         if position_ids is not None:
-            position_ids = check_ids("position_ids", position_ids, shape, self.config.max_position_embeddings, device)
+            most = self.config.max_position_embeddings
+            position_ids = check_row_ids("position_ids", position_ids, shape, most, device)
             if self.absolute:
                 return position_ids
         if not self.absolute:  # distances count every token, padding too

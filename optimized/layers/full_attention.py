@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from trueband.optimized.attention.api import dropout_seed
 from trueband.optimized.attention.operators.full_op import full_op
 from trueband.optimized.attention.operators.probabilities import full_probabilities, relative_probabilities
 from trueband.optimized.attention.operators.relative_op import relative_op
+from trueband.optimized.layers.attended_values import carried, full_context
 from trueband.optimized.layers.blocks import Attended
 from trueband.optimized.layers.cache import grown
+from trueband.optimized.layers.plain import untouched
 from trueband.reference.config import XLMRobertaConfig
 
 Past = tuple[Tensor | None, Tensor | None] | None  # key and value of the tokens read before
@@ -33,9 +36,19 @@ def full_attention(
     """(b, h, t, d) on (b, h, n, d) -> context (b, t, h * d), attentions (b, h, t, n) when asked for, key and value."""
     seed = dropout_seed(dropout_p)
     options = (head_mask, attention_mask, seed, 1 / math.sqrt(query.shape[-1]), dropout_p, causal)
-    context = full_op(query, key, value, *options).transpose(1, 2).flatten(2)
+    context = full_op(query, key, value, *options)
     attentions = full_probabilities(query, key, *options) if output_attentions else None
-    return Attended(context, attentions, None, key, value)
+    return attended(context, attentions, key, value, attention_mask)
+
+
+def attended(
+    context: Tensor, attentions: Tensor | None, key: Tensor, value: Tensor, attention_mask: Tensor | None
+) -> Attended:
+    """The result of an operator (b, h, t, d), with the history of the attentions where these are returned."""
+    if attentions is not None:
+        given = attentions
+        context = carried(context, lambda: full_context(given, value, attention_mask))
+    return Attended(context.transpose(1, 2).flatten(2), attentions, None, key, value)
 
 
 class SelfAttention(nn.Module):
@@ -88,11 +101,19 @@ class FullSelfAttention(SelfAttention):
         if not hasattr(self, "distance_embedding"):
             options = (attention_mask, head_mask, dropout_p, self.causal, output_attentions)
             return full_attention(query, key, value, *options)
-        distances = self.distance_embedding.weight.to(query.dtype)
+        distances = self.distances(query.device).to(query.dtype)
         rest = (head_mask, attention_mask, dropout_seed(dropout_p), self.scale, dropout_p, self.causal, self.of_keys)
-        context = relative_op(query, key, value, distances, *rest).transpose(1, 2).flatten(2)
+        context = relative_op(query, key, value, distances, *rest)
         attentions = relative_probabilities(query, key, distances, *rest) if output_attentions else None
-        return Attended(context, attentions, None, key, value)
+        return attended(context, attentions, key, value, attention_mask)
+
+    def distances(self, device: torch.device) -> Tensor:
+        """The table of distances; asked of the module where somebody is called along with it."""
+        table = self.distance_embedding
+        if type(table) is nn.Embedding and untouched(table) and "weight" in table._parameters:
+            return table.weight
+        every: Tensor = table(torch.arange(table.num_embeddings, device=device))
+        return every
 
 
 class CrossAttention(SelfAttention):

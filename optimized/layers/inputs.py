@@ -103,6 +103,11 @@ def _(input_ids: Tensor, sep_token_id: int) -> Tensor:
     return input_ids.new_empty(input_ids.shape[0], dtype=torch.int64)
 
 
+def device_of(weight: Tensor, given: Tensor) -> torch.device:
+    """The device of the model, or of what it is given where its weights come only when they are used (device meta)."""
+    return given.device if weight.device.type == "meta" else weight.device
+
+
 def check_ids(name: str, ids: Any, shape: tuple[int, int] | None, count: int, device: torch.device) -> Tensor:
     """Integers of shape (b, n), 0 <= id < count."""
     check_tensor(name, ids)
@@ -111,10 +116,17 @@ def check_ids(name: str, ids: Any, shape: tuple[int, int] | None, count: int, de
     if ids.ndim != 2 or 0 in ids.shape or (shape is not None and tuple(ids.shape) != shape):
         wanted = "(batch, tokens), both at least 1" if shape is None else f"(batch, tokens) = {shape}"
         raise ValueError(f"{name}: expected shape {wanted}, got {tuple(ids.shape)}")
-    if ids.device != device:
+    if ids.device != device and device.type != "meta":
         raise ValueError(f"{name}: expected the device of the model, {device}, got {ids.device}")
     checked: Tensor = checked_ids(ids, name, count)
     return checked
+
+
+def check_row_ids(name: str, ids: Any, shape: tuple[int, int], count: int, device: torch.device) -> Tensor:
+    """The same, where one row (1, n) stands for all rows of the batch."""
+    if isinstance(ids, Tensor) and tuple(ids.shape) == (1, shape[1]):
+        ids = ids.expand(shape)
+    return check_ids(name, ids, shape, count, device)
 
 
 def check_embeddings(name: str, embeddings: Any, like: Tensor) -> None:
@@ -124,7 +136,7 @@ def check_embeddings(name: str, embeddings: Any, like: Tensor) -> None:
         raise TypeError(f"{name}: expected the dtype of the model, {like.dtype}, got {embeddings.dtype}")
     if embeddings.ndim != 3 or 0 in embeddings.shape or embeddings.shape[2] != like.shape[-1]:
         raise ValueError(f"{name}: expected shape (batch, tokens, {like.shape[-1]}), got {tuple(embeddings.shape)}")
-    if embeddings.device != like.device:
+    if embeddings.device != like.device and like.device.type != "meta":
         raise ValueError(f"{name}: expected the device of the model, {like.device}, got {embeddings.device}")
 
 
@@ -181,7 +193,16 @@ def check_head_masks(
     return list(head_mask.unbind())
 
 
-def check_activation(name: str, activation: str) -> None:
-    """Raise ValueError for an activation that is not implemented: nothing is ignored silently."""
-    if activation != "gelu":
-        raise ValueError(f"{name}: expected 'gelu' (the exact form), got {activation!r}")
+def with_legacy_flags(attention_mask: Any, global_attention_mask: Any) -> tuple[Any, Any]:
+    """Both masks, from one that has 2 for global tokens: how the first Longformers were called.
+
+    It is looked at only where no other mask says what is global, and not in what is compiled or exported.
+    """
+    if global_attention_mask is not None or torch.compiler.is_compiling() or not isinstance(attention_mask, Tensor):
+        return attention_mask, global_attention_mask
+    if attention_mask.dtype == torch.bool or attention_mask.is_complex():
+        return attention_mask, None
+    flags = attention_mask == 2
+    if not bool(flags.any()):
+        return attention_mask, None
+    return attention_mask.masked_fill(flags, 1), flags

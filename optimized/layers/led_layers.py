@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, gelu
+from torch.nn.functional import dropout
 
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.blocks import Attended
 from trueband.optimized.layers.cache import LayerCache
 from trueband.optimized.layers.led_attention import Keys, LEDDecoderAttention, LEDEncoderAttention
@@ -34,6 +35,7 @@ class LEDFeedForward(nn.Module):
         super().__init__()
         size = config.d_model
         self.dropout_p, self.activation_dropout_p = config.dropout, config.activation_dropout
+        self.activation = activation("activation_function", config.activation_function)
         self.self_attn_layer_norm = nn.LayerNorm(size)
         self.fc1, self.fc2 = nn.Linear(size, features), nn.Linear(features, size)
         self.final_layer_norm = nn.LayerNorm(size)
@@ -42,8 +44,8 @@ class LEDFeedForward(nn.Module):
         return dropout(x, self.dropout_p, self.training)
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """LayerNorm(x + dropout(fc2(dropout(gelu(fc1(x))))))."""
-        inner = dropout(gelu(self.fc1(x)), self.activation_dropout_p, self.training)
+        """LayerNorm(x + dropout(fc2(dropout(activation(fc1(x))))))."""
+        inner = dropout(self.activation(self.fc1(x)), self.activation_dropout_p, self.training)
         result: Tensor = self.final_layer_norm(x + self.dropped(self.fc2(inner)))
         return result
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from trueband.optimized.layers.cache import DecoderCache
 from trueband.optimized.layers.exported import register
+from trueband.optimized.layers.model_output import ModelOutput
 
 
 @dataclass
-class LEDEncoderBaseModelOutput:
+class LEDEncoderBaseModelOutput(ModelOutput):
     """Attributes:
     last_hidden_state: (b, n, D).
     hidden_states: L + 1 tensors (b, n, D): after the embeddings, then after each layer.
@@ -37,7 +38,10 @@ def as_encoder_output(outputs: object) -> LEDEncoderBaseModelOutput:
     """An encoder's output as a user gives it: as it is, or a tuple of its fields in their order."""
     if isinstance(outputs, LEDEncoderBaseModelOutput):
         return outputs
-    if not isinstance(outputs, tuple) or not outputs:
+    if isinstance(getattr(outputs, "last_hidden_state", None), Tensor):  # of another library
+        names = [field.name for field in dataclasses.fields(LEDEncoderBaseModelOutput)]
+        return LEDEncoderBaseModelOutput(**{name: getattr(outputs, name, None) for name in names})
+    if not isinstance(outputs, tuple | list) or not outputs:
         raise TypeError(
             f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(outputs).__name__}"
         )
@@ -45,7 +49,7 @@ def as_encoder_output(outputs: object) -> LEDEncoderBaseModelOutput:
 
 
 @dataclass
-class LEDDecoderOutput:
+class LEDDecoderOutput(ModelOutput):
     """Attributes:
     last_hidden_state: (b, t, D).
     past_key_values: for the next step.
@@ -60,8 +64,8 @@ class LEDDecoderOutput:
     cross_attentions: tuple[Tensor | None, ...] | None = None
 
 
-@dataclass(kw_only=True)
-class Seq2SeqFields:
+@dataclass
+class Seq2SeqFields(ModelOutput):
     """The fields of all outputs of the whole model; of the decoder as in `LEDDecoderOutput`, of the encoder as in
     `LEDEncoderBaseModelOutput`.
     """
@@ -83,35 +87,35 @@ class Seq2SeqFields:
 SHARED = tuple(field.name for field in dataclasses.fields(Seq2SeqFields))
 
 
-@dataclass(kw_only=True)
+@dataclass
 class LEDSeq2SeqModelOutput(Seq2SeqFields):
     """last_hidden_state: (b, t, D) of the decoder."""
 
-    last_hidden_state: Tensor
+    last_hidden_state: Tensor = None  # type: ignore[assignment]
 
 
-@dataclass(kw_only=True)
+@dataclass
 class LEDSeq2SeqLMOutput(Seq2SeqFields):
     """loss: scalar, None without labels. logits: (b, t, vocabulary)."""
 
-    logits: Tensor
+    logits: Tensor = None  # type: ignore[assignment]
     loss: Tensor | None = None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class LEDSeq2SeqSequenceClassifierOutput(Seq2SeqFields):
     """loss: scalar, None without labels. logits: (b, classes)."""
 
-    logits: Tensor
+    logits: Tensor = None  # type: ignore[assignment]
     loss: Tensor | None = None
 
 
-@dataclass(kw_only=True)
+@dataclass
 class LEDSeq2SeqQuestionAnsweringModelOutput(Seq2SeqFields):
     """loss: scalar, None without positions. start_logits, end_logits: (b, t)."""
 
-    start_logits: Tensor
-    end_logits: Tensor
+    start_logits: Tensor = None  # type: ignore[assignment]
+    end_logits: Tensor = None  # type: ignore[assignment]
     loss: Tensor | None = None
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.base import Stack
-from trueband.optimized.layers.inputs import check_activation, check_embeddings, check_ids, check_one_input
+from trueband.optimized.layers.inputs import check_embeddings, check_ids, check_one_input, device_of
 from trueband.reference.config import LEDConfig
 
 
@@ -21,7 +22,7 @@ class LEDStack(Stack):
 
     def __init__(self, config: LEDConfig, embed_tokens: nn.Embedding | None, positions: int, layerdrop: float) -> None:
         super().__init__()
-        check_activation("activation_function", config.activation_function)
+        activation("activation_function", config.activation_function)
         self.config, self.positions, self.layerdrop = config, positions, layerdrop
         if embed_tokens is None:
             embed_tokens = nn.Embedding(config.vocab_size, config.d_model, config.pad_token_id)
@@ -47,7 +48,7 @@ class LEDStack(Stack):
         if past + tokens > self.positions:
             raise ValueError(f"{name}: expected at most {self.positions} tokens, got {past + tokens}")
         words = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        embedded = words + self.embed_positions(torch.arange(past, past + tokens, device=weight.device))
+        embedded = words + self.embed_positions(torch.arange(past, past + tokens, device=device_of(weight, source)))
         return dropout(self.layernorm_embedding(embedded), self.config.dropout, self.training)
 
     def drops_layer(self) -> bool:

@@ -39,11 +39,12 @@ def check_class_ids(labels: Any, shape: tuple[int, ...], what: str, classes: int
 
 
 def check_classification_labels(labels: Any, batch: int, classes: int, problem_type: str | None) -> Tensor | None:
-    """(b,) class ids of one class each; (b, C) floats of many, or of a regression, whose (b,) is enough for C = 1."""
+    """(b,) or (b, 1) class ids of one class each; (b, C) floats of many, or of a regression, (b,) if C = 1."""
     if labels is None:
         return None
     check_tensor("labels", labels)
     if kind_of(labels, classes, problem_type) == "single_label_classification":
+        labels = labels.flatten() if tuple(labels.shape) == (batch, 1) else labels
         return check_class_ids(labels, (batch,), "(batch,)", classes)
     if classes == 1 and tuple(labels.shape) == (batch,):
         labels = labels[:, None]

@@ -1,5 +1,7 @@
 """The outputs of the models: dataclasses with the Hub's field names. A field that was not requested is None.
 
+They are also subscripted and unpacked, see `ModelOutput`.
+
 Shapes: b batch, h heads, n tokens, D hidden size, L layers, x largest number of global tokens in a row of the batch.
 """
 
@@ -11,10 +13,11 @@ from torch import Tensor
 
 from trueband.optimized.layers.cache import DecoderCache
 from trueband.optimized.layers.exported import register
+from trueband.optimized.layers.model_output import ModelOutput
 
 
 @dataclass
-class BaseModelOutputWithPoolingAndCrossAttentions:
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
     """Attributes:
     last_hidden_state: (b, n, D).
     pooler_output: (b, D), or None without a pooling layer.
@@ -25,6 +28,7 @@ class BaseModelOutputWithPoolingAndCrossAttentions:
     cross_attentions: L tensors (b, h, n, tokens of the encoder).
     """
 
+    first = ("last_hidden_state", "pooler_output", "hidden_states")
     last_hidden_state: Tensor
     pooler_output: Tensor | None = None
     past_key_values: DecoderCache | None = None
@@ -34,7 +38,7 @@ class BaseModelOutputWithPoolingAndCrossAttentions:
 
 
 @dataclass
-class MaskedLMOutput:
+class MaskedLMOutput(ModelOutput):
     """Attributes:
     loss: scalar, or None without labels.
     logits: (b, n, vocabulary).
@@ -71,7 +75,7 @@ class TokenClassifierOutput(MaskedLMOutput):
 
 
 @dataclass
-class QuestionAnsweringModelOutput:
+class QuestionAnsweringModelOutput(ModelOutput):
     """Attributes:
     loss: scalar, or None without positions.
     start_logits, end_logits: (b, n).
@@ -86,7 +90,7 @@ class QuestionAnsweringModelOutput:
 
 
 @dataclass
-class LongformerBaseModelOutputWithPooling:
+class LongformerBaseModelOutputWithPooling(ModelOutput):
     """Attributes:
     last_hidden_state, pooler_output, hidden_states: as in `BaseModelOutputWithPoolingAndCrossAttentions`.
     attentions: L tensors (b, h, n, x + attention_window + 1): x columns for the global tokens in order of position,

@@ -8,13 +8,31 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import Encoder
 from trueband.optimized.layers.full_attention import SelfAttention
+from trueband.optimized.layers.plain import is_plain
 from trueband.reference.config import XLMRobertaConfig
 
 
-def prune(encoder: Encoder, config: XLMRobertaConfig, heads: Mapping[int, Iterable[int]]) -> XLMRobertaConfig:
-    """Prunes the layers in place and returns the configuration of what is left."""
+class Pruned(Model):
+    """A model of the RoBERTa type, with a head or without."""
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
+        """Take heads out of layers' self-attention, in place: {layer: heads, in the numbering of the whole model}.
+
+        The rest computes what it did with those heads masked. Heads that are out already are passed over. The
+        configuration is that of the model without a head, too, and tells a saved model's reader what is left.
+
+        Raises:
+            ValueError: layers or heads that do not exist, a layer that would have no head left, or a projection that
+                is no plain linear map.
+        """
+        prune(self.base_model.encoder, self.config, heads_to_prune)
+
+
+def prune(encoder: Encoder, config: XLMRobertaConfig, heads: Mapping[int, Iterable[int]]) -> None:
+    """Prunes the layers and the configuration in place."""
     wanted = {layer: {*some, *config.pruned_heads.get(layer, ())} for layer, some in heads.items()}
     merged = {**config.pruned_heads, **{layer: tuple(some) for layer, some in wanted.items()}}
     after = dataclasses.replace(config, pruned_heads=merged)
@@ -22,8 +40,21 @@ def prune(encoder: Encoder, config: XLMRobertaConfig, heads: Mapping[int, Iterab
         if not after.kept_heads(layer):
             raise ValueError(f"heads: expected at least one head left in layer {layer}, got none")
     for layer in wanted:
+        check_layer(layer, encoder.layer[layer])
+    for layer in wanted:
         prune_layer(encoder.layer[layer], config.kept_heads(layer), after.kept_heads(layer))
-    return after
+    config.pruned_heads = after.pruned_heads
+
+
+def check_layer(number: int, layer: nn.Module) -> None:
+    """Raise ValueError unless the weights that are cut are all that the projections compute with."""
+    for name in ("self.query", "self.key", "self.value", "output.dense"):
+        part = layer.get_submodule(f"attention.{name}")
+        if not is_plain(part):
+            raise ValueError(
+                f"heads_to_prune: expected plain linear maps in layer {number}, got {type(part).__name__} for {name}, "
+                "or one with hooks"
+            )
 
 
 def prune_layer(layer: nn.Module, before: list[int], left: list[int]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trueband.optimized.layers.base import Model
 from trueband.optimized.layers.blocks import initialize
 from trueband.optimized.layers.cache import DecoderCache
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.inputs import check_ids
 from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput, as_encoder_output
 from trueband.optimized.layers.losses import IGNORED
@@ -24,19 +25,20 @@ class LEDModel(Model):
     """Encoder and decoder. `shared`, the word embeddings, are those of both unless the configuration unties them."""
 
     def __init__(self, config: LEDConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.shared = nn.Embedding(config.vocab_size, config.d_model, config.pad_token_id)
         tied = self.shared if config.tie_word_embeddings else None
         self.encoder, self.decoder = LEDEncoder(config, tied), LEDDecoder(config, tied)
         initialize(self, config.init_std)
 
+    @called_as_on_the_hub()
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
         decoder_attention_mask: Tensor | None = None,
+        *,
         head_mask: Tensor | None = None,
         decoder_head_mask: Tensor | None = None,
         cross_attn_head_mask: Tensor | None = None,
@@ -46,8 +48,8 @@ class LEDModel(Model):
         inputs_embeds: Tensor | None = None,
         decoder_inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> LEDSeq2SeqModelOutput:
         """Encoder and decoder on one batch.
 
@@ -62,11 +64,15 @@ class LEDModel(Model):
             past_key_values: the cache of the step before. decoder_input_ids are then the tokens that follow.
             inputs_embeds, decoder_inputs_embeds: (b, n, D), (b, t, D), in place of the ids.
             use_cache: whether to return a cache; None: what the configuration says.
-            output_attentions, output_hidden_states: whether to return them.
+            output_attentions, output_hidden_states: whether to return them; None: what the configuration says.
 
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
+        output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = (
+            self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        )
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             if input_ids is None:
                 expected = "ids or decoder_inputs_embeds without input_ids"
@@ -86,10 +92,11 @@ class LEDModel(Model):
                 input_ids,
                 attention_mask,
                 global_attention_mask,
-                head_mask,
-                inputs_embeds,
-                output_attentions,
-                output_hidden_states,
+                head_mask=head_mask,
+                inputs_embeds=inputs_embeds,
+                output_attentions=output_attentions,
+                output_hidden_states=output_hidden_states,
+                return_dict=True,
             )
         encoded = as_encoder_output(encoder_outputs)
         decoded = self.decoder.decode(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from trueband.optimized.layers.blocks import Attended
 from trueband.optimized.layers.cache import DecoderCache, LayerCache, check_cache, layer_caches
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.inputs import check_binary_mask, check_encoder_states, check_head_masks, main_input
 from trueband.optimized.layers.led_attention import LEDDecoderAttention
 from trueband.optimized.layers.led_layers import LEDDecoderLayer, LEDDecoderMasks
@@ -76,10 +77,12 @@ class LEDDecoder(LEDStack):
             layers.append(LayerCache(nothing, nothing, key, value))
         return DecoderCache(tuple(layers))
 
+    @called_as_on_the_hub()
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        *,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
@@ -87,8 +90,8 @@ class LEDDecoder(LEDStack):
         past_key_values: DecoderCache | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> LEDDecoderOutput:
         """The decoder on one batch; arguments as in `LEDModel.forward`, without the prefix `decoder_`.
 
@@ -96,6 +99,10 @@ class LEDDecoder(LEDStack):
         """
         options = (head_mask, cross_attn_head_mask, past_key_values, inputs_embeds)
         prepared = self.prepare(input_ids, attention_mask, *options)
+        output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = (
+            self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        )
         outputs = (use_cache, output_attentions, output_hidden_states)
         return self.decode(prepared, encoder_hidden_states, encoder_attention_mask, *outputs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from trueband.optimized.layers.blocks import Attended, attention_fields
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.inputs import check_binary_mask, check_head_masks
 from trueband.optimized.layers.led_layers import LEDEncoderLayer
 from trueband.optimized.layers.led_outputs import LEDEncoderBaseModelOutput
@@ -22,22 +23,26 @@ class LEDEncoder(LEDStack):
         super().__init__(config, embed_tokens, config.max_encoder_position_embeddings, config.encoder_layerdrop)
         self.layers = nn.ModuleList(LEDEncoderLayer(config, i) for i in range(config.encoder_layers))
 
+    @called_as_on_the_hub()
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         global_attention_mask: Tensor | None = None,
+        *,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> LEDEncoderBaseModelOutput:
         """The encoder on one batch; arguments as in `LEDModel.forward`.
 
         A layer that is dropped in training hands its input on, with zeros for its attentions.
         """
-        x = self.embed(input_ids, inputs_embeds)
         config = self.config
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        x = self.embed(input_ids, inputs_embeds)
         mask = check_binary_mask("attention_mask", attention_mask, x)
         global_mask = check_binary_mask("global_attention_mask", global_attention_mask, x)
         head_masks = check_head_masks(head_mask, config.encoder_layers, config.encoder_attention_heads, x.device)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from trueband.optimized.layers.blocks import initialize
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.choices import fold_choices
 from trueband.optimized.layers.heads import ClassificationHead, SpanHead, WithHead, head_dropout
-from trueband.optimized.layers.inputs import Maybe, check_ids, first_separator, main_input
+from trueband.optimized.layers.inputs import Maybe, check_ids, first_separator, main_input, with_legacy_flags
 from trueband.optimized.layers.outputs import (
     LongformerMultipleChoiceModelOutput,
     LongformerQuestionAnsweringModelOutput,
@@ -29,13 +30,12 @@ class LongformerWithHead(WithHead):
     """The model inside, `longformer` in the state dict."""
 
     def __init__(self, config: LongformerConfig, pooled: bool = False) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.longformer = LongformerModel(config, add_pooling_layer=pooled)
         self.dropout = nn.Dropout(head_dropout(config))
 
     def encode(self, **inputs: Any) -> Any:
-        return self.longformer(**inputs)
+        return self.longformer(**inputs, return_dict=True)
 
     def first_separators(self, input_ids: Tensor) -> Tensor:
         """(b, 1): where the question ends; ValueError unless every row has three separators."""
@@ -43,6 +43,11 @@ class LongformerWithHead(WithHead):
         ids = check_ids("input_ids", input_ids, None, config.vocab_size, device)
         positions: Tensor = first_separator(ids, config.sep_token_id)
         return positions[:, None]
+
+
+def both(own: Tensor, legacy: Maybe) -> Tensor:
+    """The tokens that are global for a task, and those that the mask of attention marks."""
+    return own if legacy is None else own | legacy
 
 
 class LongformerForSequenceClassification(LongformerWithHead):
@@ -53,19 +58,22 @@ class LongformerForSequenceClassification(LongformerWithHead):
         head = ClassificationHead(config.hidden_size, config.num_labels, head_dropout(config))
         self.classifier = initialize(head, config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerSequenceClassifierOutput:
         """Logits (b, C). labels: (b,) class ids; (b, C) floats: several classes at once, or a regression."""
         tokens = main_input(input_ids, **options)
+        attention_mask, legacy = with_legacy_flags(attention_mask, global_attention_mask)
         if global_attention_mask is None and tokens is not None:
             place = torch.arange(tokens.shape[1], device=tokens.device)
-            global_attention_mask = (place == 0).expand(tokens.shape[0], -1)
+            global_attention_mask = both((place == 0).expand(tokens.shape[0], -1), legacy)
         masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}
         fields = self.classify_sequences(labels, input_ids=input_ids, **masks, **options)
         return LongformerSequenceClassifierOutput(**fields)
@@ -78,11 +86,13 @@ class LongformerForQuestionAnswering(LongformerWithHead):
         super().__init__(config)
         self.qa_outputs = initialize(SpanHead(config.hidden_size, config.num_labels), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         start_positions: Maybe = None,
         end_positions: Maybe = None,
         **options: Any,
@@ -93,9 +103,10 @@ class LongformerForQuestionAnswering(LongformerWithHead):
             ValueError: ids without exactly three separators in every row and no global_attention_mask. From
                 inputs_embeds nothing is global by itself.
         """
+        attention_mask, legacy = with_legacy_flags(attention_mask, global_attention_mask)
         if global_attention_mask is None and input_ids is not None:
             first = self.first_separators(input_ids)
-            global_attention_mask = torch.arange(input_ids.shape[1], device=input_ids.device) < first
+            global_attention_mask = both(torch.arange(input_ids.shape[1], device=input_ids.device) < first, legacy)
         masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}
         fields = self.answer(start_positions, end_positions, input_ids=input_ids, **masks, **options)
         return LongformerQuestionAnsweringModelOutput(**fields)
@@ -108,11 +119,13 @@ class LongformerForTokenClassification(LongformerWithHead):
         super().__init__(config)
         self.classifier = initialize(nn.Linear(config.hidden_size, config.num_labels), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerTokenClassifierOutput:
@@ -129,11 +142,14 @@ class LongformerForMultipleChoice(LongformerWithHead):
         super().__init__(config, pooled=True)
         self.classifier = initialize(nn.Linear(config.hidden_size, 1), config.initializer_range)
 
+    @called_as_on_the_hub(LongformerModel)
     def forward(
         self,
         input_ids: Maybe = None,
+        token_type_ids: Maybe = None,
         attention_mask: Maybe = None,
         global_attention_mask: Maybe = None,
+        *,
         labels: Maybe = None,
         **options: Any,
     ) -> LongformerMultipleChoiceModelOutput:
@@ -143,10 +159,12 @@ class LongformerForMultipleChoice(LongformerWithHead):
             ValueError: ids without exactly three separators in every choice and no global_attention_mask. From
                 inputs_embeds nothing is global by itself.
         """
+        attention_mask, legacy = with_legacy_flags(attention_mask, global_attention_mask)
         masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}
+        options["token_type_ids"] = token_type_ids
         shape, folded = fold_choices({"input_ids": input_ids, **masks, **options})
         ids = folded["input_ids"]
         if global_attention_mask is None and ids is not None:
             behind = torch.arange(ids.shape[1], device=ids.device) > self.first_separators(ids) + 1
-            folded["global_attention_mask"] = behind
+            folded["global_attention_mask"] = both(behind, None if legacy is None else legacy.flatten(0, 1))
         return LongformerMultipleChoiceModelOutput(**self.choose(shape, labels, **folded))

@@ -7,35 +7,32 @@ the cache, D hidden size, L layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import torch
 from torch import Tensor, nn
 
-from trueband.optimized.layers.base import Model
+from trueband.optimized.layers.activations import activation
 from trueband.optimized.layers.blocks import Attended, Encoder, Pooler, initialize
 from trueband.optimized.layers.cache import DecoderCache, check_cache, layer_caches
+from trueband.optimized.layers.calling import called_as_on_the_hub
 from trueband.optimized.layers.embeddings import Embeddings
 from trueband.optimized.layers.full_attention import CrossAttention, FullSelfAttention
 from trueband.optimized.layers.inputs import (
-    check_activation,
     check_binary_mask,
     check_encoder_states,
     check_head_masks,
     main_input,
 )
 from trueband.optimized.layers.outputs import BaseModelOutputWithPoolingAndCrossAttentions
-from trueband.optimized.layers.pruning import prune
+from trueband.optimized.layers.pruning import Pruned
 from trueband.reference.config import XLMRobertaConfig
 
 
-class XLMRobertaModel(Model):
+class XLMRobertaModel(Pruned):
     """The model without a head. `add_pooling_layer`: also tanh(dense(first token))."""
 
     def __init__(self, config: XLMRobertaConfig, add_pooling_layer: bool = True) -> None:
-        super().__init__()
-        check_activation("hidden_act", config.hidden_act)
-        self.config = config
+        super().__init__(config)
+        activation("hidden_act", config.hidden_act)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(
             config,
@@ -45,20 +42,22 @@ class XLMRobertaModel(Model):
         self.pooler = Pooler(config) if add_pooling_layer else None
         initialize(self, config.initializer_range)
 
+    @called_as_on_the_hub()
     def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
+        *,
         head_mask: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
         past_key_values: DecoderCache | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool = False,
-        output_hidden_states: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
         """The model on one batch.
 
@@ -73,11 +72,15 @@ class XLMRobertaModel(Model):
             past_key_values: the cache of a decoder's last step; the tokens are then those that follow.
             use_cache: of a decoder, whether to return a cache; None: what the configuration says. There is none under
                 gradient checkpointing.
-            output_attentions, output_hidden_states: whether to return them.
+            output_attentions, output_hidden_states: whether to return them; None: what the configuration says.
 
         Raises:
             ValueError, TypeError: "<argument>: expected ..., got ...", e.g. for more tokens than positions.
         """
+        output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = (
+            self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        )
         config, weight = self.config, self.embeddings.word_embeddings.weight
         tokens = main_input(input_ids, inputs_embeds)
         rows = 0 if tokens is None else tokens.shape[0]
@@ -135,13 +138,3 @@ class XLMRobertaModel(Model):
         else:
             read = (input_ids != self.config.pad_token_id).sum(dim=1)
         return read if before is None else before + read
-
-    def prune_heads(self, heads: Mapping[int, Iterable[int]]) -> None:
-        """Take heads out of layers' self-attention, in place: {layer: heads, in the numbering of the whole model}.
-
-        The rest computes what it did with those heads masked. Heads that are out already are passed over.
-
-        Raises:
-            ValueError: layers or heads that do not exist, or a layer that would have no head left.
-        """
-        self._set_config(prune(self.encoder, self.config, heads))

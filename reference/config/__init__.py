@@ -9,7 +9,7 @@ from trueband.reference.config.families import (
     family_of_config,
     family_of_type,
 )
-from trueband.reference.config.generation import GenerationConfig
+from trueband.reference.config.generation import ANSWERS, HARMLESS, NEUTRAL, GenerationConfig
 from trueband.reference.config.models import (
     POSITION_EMBEDDING_TYPES,
     PROBLEM_TYPES,
@@ -19,8 +19,11 @@ from trueband.reference.config.models import (
 )
 
 __all__ = [
+    "ANSWERS",
     "FAMILIES",
+    "HARMLESS",
     "MODEL_TYPES",
+    "NEUTRAL",
     "POSITION_EMBEDDING_TYPES",
     "PROBLEM_TYPES",
     "Config",

@@ -22,7 +22,7 @@ class Family:
         name: of the architecture, such as "xlm-roberta". It is the `model_type` that is written to `config.json`.
         class_words: what the names of its classes begin with; the first is that of the classes of this package.
         config: the class of its configurations.
-        model_types: each `model_type` of a `config.json` that asks for this family.
+        model_types: each `model_type` of a `config.json` that asks for this family, in the order of `class_words`.
         prefix: of the names of weights, for those of the model inside a model with a head.
         word_table: name of the word embeddings without the prefix.
         pooler: whether the model without a head can have a pooling layer.
@@ -73,15 +73,15 @@ _TASKS = {
     "choice": "MultipleChoice",
     "qa": "QuestionAnswering",
 }
-# RoBERTa computes the same as XLM-RoBERTa.
+# RoBERTa and CamemBERT compute the same as XLM-RoBERTa.
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         Family(
             name="xlm-roberta",
-            class_words=("XLMRoberta", "Roberta"),
+            class_words=("XLMRoberta", "Roberta", "Camembert"),
             config=XLMRobertaConfig,
-            model_types=("xlm-roberta", "roberta"),
+            model_types=("xlm-roberta", "roberta", "camembert"),
             prefix="roberta.",
             word_table="embeddings.word_embeddings.weight",
             pooler=True,

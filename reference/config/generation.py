@@ -9,10 +9,66 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
 
+# Options of the Hub's `generate` that are not implemented and would change what is written, with the values that they
+# may have: these ask for nothing. None always does.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "assistant_early_exit": (),
+    "bad_words_ids": ([],),
+    "begin_suppress_tokens": ([],),
+    "constraints": ([],),
+    "diversity_penalty": (0,),
+    "dola_layers": (),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "exponential_decay_length_penalty": (),
+    "force_words_ids": ([],),
+    "guidance_scale": (1,),
+    "max_time": (),
+    "min_p": (),
+    "num_beam_groups": (1,),
+    "penalty_alpha": (0,),
+    "prompt_lookup_num_tokens": (),
+    "remove_invalid_values": (False,),
+    "renormalize_logits": (False,),
+    "sequence_bias": ({},),
+    "stop_strings": ([],),
+    "suppress_tokens": ([],),
+    "token_healing": (False,),
+    "top_h": (),
+    "typical_p": (1,),
+    "use_mtp": (False,),
+    "watermarking_config": (),
+}
+# Options that change how fast or in what memory something is written, or concern another way of decoding: passed over.
+HARMLESS = (
+    "assistant_confidence_threshold",
+    "assistant_ensemble_weight",
+    "assistant_lookbehind",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "continuous_batching_config",
+    "disable_compile",
+    "is_assistant",
+    "low_memory",
+    "max_cache_len",
+    "max_matching_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "prefill_chunk_size",
+    "return_legacy_cache",
+    "speculation_type",
+    "target_lookbehind",
+    "transformers_version",
+)
+# Asked of one call: these add to the answer, and change nothing in what is written.
+ANSWERS = ("output_attentions", "output_hidden_states", "output_logits", "output_scores")
 TOKENS = ("forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
 
 
-@dataclass(frozen=True)
+@dataclass
 class GenerationConfig:
     """Options of decoding, for one call. Lengths are in tokens of the decoder, its prompt included.
 
@@ -34,6 +90,9 @@ class GenerationConfig:
         forced_eos_token_id: the last token at max_length.
         bos_token_id, pad_token_id, eos_token_id, decoder_start_token_id: None: those of the model's configuration.
             Several end tokens may be given.
+        return_dict_in_generate: whether `generate` returns the beams' scores besides the sequences.
+
+    Fields that were given or set, even to their defaults, take precedence over those of a model; the others do not.
     """
 
     max_length: int = 20
@@ -57,8 +116,34 @@ class GenerationConfig:
     eos_token_id: int | tuple[int, ...] | None = None
     decoder_start_token_id: int | None = None
     use_cache: bool = True
+    return_dict_in_generate: bool = False
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        """Keep in mind which fields are given."""
+        made = super().__new__(cls)
+        names = [each.name for each in dataclasses.fields(cls)]
+        object.__setattr__(made, "given", {*names[: len(values)], *named})
+        object.__setattr__(made, "complete", False)
+        return made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dataclass_fields__:
+            self.from_dict({name: value})  # says what is wrong with it, if anything is
+            return
+        object.__setattr__(self, name, value)
+        if self.__dict__.get("complete"):
+            self.__dict__.setdefault("given", set()).add(name)
+
+    def given_options(self) -> dict[str, Any]:
+        """The fields that were given or set."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name in self.__dict__["given"]}
 
     def __post_init__(self) -> None:
+        self.validate()
+        object.__setattr__(self, "complete", True)
+
+    def validate(self) -> None:
+        """Bring the fields into their form; ValueError for wrong ones. `generate` asks for this, as they may change."""
         if isinstance(self.eos_token_id, list):
             object.__setattr__(self, "eos_token_id", tuple(self.eos_token_id))
         for name in ("max_length", "num_beams", "num_return_sequences"):
@@ -87,7 +172,13 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Options from a `generation_config.json` or `config.json` mapping; other keys are left out, as is None."""
+        """Options from a `generation_config.json` or `config.json` mapping; None says nothing, nor do other keys.
+
+        Raises:
+            ValueError: an option of the Hub that is not implemented and would change what is written, by its name.
+        """
+        for name in NEUTRAL:
+            refuse_unless_neutral(name, values.get(name))
         known = {each.name for each in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known and value is not None})
 
@@ -107,6 +198,14 @@ class GenerationConfig:
         max_length = self.max_length if self.max_new_tokens is None else prompt + self.max_new_tokens
         min_length = self.min_length if self.min_new_tokens is None else prompt + self.min_new_tokens
         return max_length, min_length
+
+
+def refuse_unless_neutral(name: str, value: Any) -> None:
+    """Raise ValueError for an option that is not implemented, unless its value asks for nothing."""
+    if value is None or value in NEUTRAL[name]:
+        return
+    accepted = " or ".join(repr(each) for each in (None, *NEUTRAL[name]))
+    raise ValueError(f"{name}: expected {accepted} (the option is not implemented), got {value!r}")
 
 
 def is_int(value: Any, least: int) -> bool:

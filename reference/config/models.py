@@ -5,40 +5,19 @@ Defaults are those of the published configuration classes; a published checkpoin
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
+from trueband.reference.config.base import BaseConfig, takes_general_fields
 from trueband.reference.config.generation import is_int
 
 POSITION_EMBEDDING_TYPES = ("absolute", "relative_key", "relative_key_query")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
-class _Config:
-    """Reading and writing of `config.json`."""
-
-    attribute_map: ClassVar[Mapping[str, str]] = {}  # other names of a field that the Hub knows: read only
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Configuration from a `config.json` mapping; keys this class does not compute with are left out.
-
-        `id2label` tells the number of labels where `num_labels` is not there.
-        """
-        known = {each.name for each in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        renamed = {cls.attribute_map.get(key, key): value for key, value in values.items()}
-        if values.get("id2label") is not None:
-            renamed.setdefault("num_labels", len(values["id2label"]))
-        return cls(**{key: value for key, value in renamed.items() if key in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)  # type: ignore[call-overload]
-
-
-@dataclass(frozen=True)
-class _EncoderConfig(_Config):
+@dataclass(unsafe_hash=True)
+class _EncoderConfig(BaseConfig):
     """Fields that every RoBERTa-type encoder shares."""
 
     vocab_size: int = 30522
@@ -60,7 +39,7 @@ class _EncoderConfig(_Config):
     problem_type: str | None = None
     tie_word_embeddings: bool = True
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _check_sizes(
             self,
             "vocab_size",
@@ -80,6 +59,7 @@ class _EncoderConfig(_Config):
             )
         _check_multiple("hidden_size", self.hidden_size, "num_attention_heads", self.num_attention_heads)
         _check_problem_type(self.problem_type)
+        super().validate()
 
     @property
     def head_dim(self) -> int:
@@ -96,12 +76,15 @@ class _EncoderConfig(_Config):
         return True
 
 
-@dataclass(frozen=True)
+@takes_general_fields
+@dataclass(unsafe_hash=True)
 class XLMRobertaConfig(_EncoderConfig):
     """XLM-RoBERTa (and RoBERTa, which computes the same).
 
     `pruned_heads`: heads that have been taken out of a layer's self-attention, in the numbering of the whole model.
     """
+
+    own_type: ClassVar[str] = "xlm-roberta"
 
     classifier_dropout: float | None = None
     position_embedding_type: str = "absolute"
@@ -111,8 +94,8 @@ class XLMRobertaConfig(_EncoderConfig):
     use_cache: bool = True
     pruned_heads: Mapping[int, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def validate(self) -> None:
+        super().validate()
         if self.position_embedding_type not in POSITION_EMBEDDING_TYPES:
             raise ValueError(
                 f"position_embedding_type: expected one of {', '.join(POSITION_EMBEDDING_TYPES)}, "
@@ -144,15 +127,18 @@ class XLMRobertaConfig(_EncoderConfig):
         return [head for head in range(self.num_attention_heads) if head not in self.pruned_heads.get(layer, ())]
 
 
-@dataclass(frozen=True)
+@takes_general_fields
+@dataclass(unsafe_hash=True)
 class LongformerConfig(_EncoderConfig):
     """Longformer. `attention_window` is two-sided and even: one int, or one for each layer."""
+
+    own_type: ClassVar[str] = "longformer"
 
     attention_window: int | tuple[int, ...] = 512
     sep_token_id: int = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def validate(self) -> None:
+        super().validate()
         object.__setattr__(self, "attention_window", _windows(self.attention_window, self.num_hidden_layers))
 
     def window(self, layer: int) -> int:
@@ -160,13 +146,15 @@ class LongformerConfig(_EncoderConfig):
         return _one_sided(self.attention_window, layer)
 
 
-@dataclass(frozen=True)
-class LEDConfig(_Config):
+@takes_general_fields
+@dataclass(unsafe_hash=True)
+class LEDConfig(BaseConfig):
     """LED: Longformer's attention in the encoder, full attention in the decoder. `attention_window` as in Longformer.
 
     Under the Hub's general names (`hidden_size`, `num_attention_heads`, ...) the encoder's sizes are found.
     """
 
+    own_type: ClassVar[str] = "led"
     attribute_map: ClassVar[Mapping[str, str]] = {
         "num_attention_heads": "encoder_attention_heads",
         "hidden_size": "d_model",
@@ -204,7 +192,7 @@ class LEDConfig(_Config):
     num_labels: int = 2
     problem_type: str | None = None
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _check_sizes(
             self,
             "vocab_size",
@@ -223,6 +211,7 @@ class LEDConfig(_Config):
         _check_multiple("d_model", self.d_model, "encoder_attention_heads", self.encoder_attention_heads)
         _check_multiple("d_model", self.d_model, "decoder_attention_heads", self.decoder_attention_heads)
         _check_problem_type(self.problem_type)
+        super().validate()
         object.__setattr__(self, "attention_window", _windows(self.attention_window, self.encoder_layers))
 
     def window(self, layer: int) -> int:
@@ -265,7 +254,7 @@ def _one_sided(windows: int | tuple[int, ...], layer: int) -> int:
     return (windows if isinstance(windows, int) else windows[layer]) // 2
 
 
-def _check_sizes(config: _Config, *names: str) -> None:
+def _check_sizes(config: BaseConfig, *names: str) -> None:
     """Ints; there may be no layer, but at least one of everything else."""
     for name in names:
         value, least = getattr(config, name), 0 if name.endswith("layers") else 1

@@ -70,7 +70,8 @@ def _changed(recorded: dict[str, Any], model: ModelFolder) -> str:
     """Describe how the configuration differs from the recorded one, for messages."""
     before = type(model.recorded.config).from_dict(recorded).to_dict()
     now = model.recorded.config.to_dict()
-    changes = [f"{name} {now[name]}, recorded {before[name]}" for name in now if now[name] != before[name]]
+    names = [name for name in type(model.recorded.config).__dataclass_fields__ if name in now and name in before]
+    changes = [f"{name} {now[name]}, recorded {before[name]}" for name in names if now[name] != before[name]]
     return f" (config.json: {'; '.join(changes)})" if changes else ""
 
 

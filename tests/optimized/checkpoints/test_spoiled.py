@@ -135,8 +135,8 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
         r"config\.json: attention_window: expected one window for each of 2 layers, got 1",
     ),
     "an activation that is not computed": (
-        lambda folder: reconfigure(folder, hidden_act="relu"),
-        r"config\.json: hidden_act: expected 'gelu'.*, got 'relu'",
+        lambda folder: reconfigure(folder, hidden_act="mish"),
+        r"config\.json: hidden_act: expected one of 'gelu'.*, got 'mish'",
     ),
     "more layers than weights": (
         lambda folder: reconfigure(folder, num_hidden_layers=3),

@@ -53,13 +53,12 @@ def test_cached_steps_are_one_graph(led: Any) -> None:
         states = torch.randn(rows, tokens, 16, dtype=torch.float64)
         mask = torch.rand(rows, tokens) > 0.3
         ids = torch.randint(3, 40, (rows, read + 3))
-        cache = model.decoder(ids[:, :read], None, states, mask, use_cache=True).past_key_values
+        encoded = {"encoder_hidden_states": states, "encoder_attention_mask": mask, "use_cache": True}
+        cache = model.decoder(ids[:, :read], **encoded).past_key_values
         for step in range(read, read + 3):
             own = torch.ones(rows, step + 1, dtype=torch.bool)
-            options = {"past_key_values": cache, "use_cache": True}
-            eager, graph = (
-                each(ids[:, step : step + 1], own, states, mask, **options) for each in (model.decoder, function)
-            )
+            options = {"past_key_values": cache, **encoded}
+            eager, graph = (each(ids[:, step : step + 1], own, **options) for each in (model.decoder, function))
             assert torch.equal(eager.last_hidden_state, graph.last_hidden_state)
             assert torch.equal(eager.past_key_values.layers[1].key, graph.past_key_values.layers[1].key)
             cache = graph.past_key_values

@@ -163,9 +163,9 @@ def test_new_words(led: Any, batch: Any, moments_of: Any, sigmas: Any, same: Any
         model.resize_token_embeddings(39)
         with pytest.raises(ValueError, match="decoder_input_ids: expected ids from 0 to 38, got 39"):
             model(batch.ids.clamp(max=38), decoder_input_ids=torch.full((4, 2), 39))
-        with pytest.raises(ValueError, match="size: expected more than 2, the largest special token, got 2"):
+        with pytest.raises(ValueError, match="new_num_tokens: expected more than 2, the largest special token, got 2"):
             model.resize_token_embeddings(2)
-        with pytest.raises(TypeError, match="size: expected an int >= 1, got float"):
+        with pytest.raises(TypeError, match="new_num_tokens: expected an int >= 1, got float"):
             model.resize_token_embeddings(41.0)
 
 
@@ -270,8 +270,8 @@ def test_wrong_inputs_of_the_heads(led: Any, batch: Any) -> None:
     encoded = {"encoder_outputs": (torch.ones(4, 13, 16).double(),), "decoder_input_ids": batch.read}
     with pytest.raises(ValueError, match=r"end_positions: expected shape .*\(4,\), got \(3,\)"):
         led(LEDForQuestionAnswering)(**encoded, end_positions=torch.zeros(3).long())
-    with pytest.raises(ValueError, match="activation_function: expected 'gelu'"):
-        led(LEDModel, activation_function="relu")
+    with pytest.raises(ValueError, match="activation_function: expected one of 'gelu'"):
+        led(LEDModel, activation_function="mish")
     generator = led(LEDForConditionalGeneration)
     with pytest.raises(ValueError, match="labels: expected ids from 0 to 39, got 40"):
         generator(batch.ids, labels=batch.read + 40 - batch.read)

@@ -187,7 +187,7 @@ def test_wrong_inputs(make: Any) -> None:
     with pytest.raises(ValueError, match=r"input_ids: expected shape \(batch, choices, tokens\), .*, got \(2, 5\)"):
         choice(ids)
     with pytest.raises(ValueError, match=r"attention_mask: expected shape \(batch, choices, ..\) = \(1, 2\), got"):
-        choice(ids[None], torch.ones(2, 5))
+        choice(ids[None], attention_mask=torch.ones(2, 5))
     with pytest.raises(ValueError, match="labels: expected ids from 0 to 1, got 2"):
         choice(ids[None], labels=torch.tensor([2]))
     with pytest.raises(ValueError, match=r"labels: expected shape \(batch, labels\) = \(2, 2\), got \(2, 3\)"):
