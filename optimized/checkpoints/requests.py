@@ -55,7 +55,9 @@ def sorted_out(model_class: type[nn.Module], options: Mapping[str, Any]) -> Requ
         raise ValueError(f"id2label: expected as many names as num_labels ({count}), got {len(labels)}")
     own = {"add_pooling_layer": rest.pop("add_pooling_layer")} if _pools(model_class, rest) else {}
     dtype, device = rest.pop("torch_dtype", None), rest.pop("device_map", None)
-    if device is not None and not isinstance(device, str | int | torch.device):
+    if isinstance(device, int):
+        device = torch.device("cuda", device)
+    if device is not None and not isinstance(device, str | torch.device):
         raise ValueError(f"device_map: expected one device for all weights, got {device!r}")
     if rest:
         name = next(iter(rest))

@@ -24,7 +24,7 @@ class _Carried(torch.autograd.Function):
         return numbers.view_as(numbers)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         return None, grad
 
 

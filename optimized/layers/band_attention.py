@@ -68,7 +68,9 @@ class BandSelfAttention(SelfAttention):
         seed = dropout_seed(dropout_p)
         if by_call:
             assert places is not None
-            added, global_attentions = self.called_rows(hidden_states, query, places, *masks, seed)
+            added, global_attentions = self.called_rows(
+                hidden_states, query, places, head_mask, attention_mask, global_attention_mask, seed
+            )
             return Attended(context + added.transpose(1, 2).flatten(2), attentions, global_attentions)
         # Under autocast the projections above are of a lower precision: these follow them.
         states, projections = hidden_states.to(query.dtype), self.global_projections(query)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch.jit._trace import is_tracing
 
 from trueband.optimized.layers.model_output import ModelOutput
 
@@ -43,7 +44,7 @@ def called_as_on_the_hub(inner: type[torch.nn.Module] | None = None) -> Callable
                 )
             output = function(self, *values, **named)
             if return_dict is None:
-                return_dict = self.config.return_dict and not torch.jit.is_tracing()
+                return_dict = self.config.return_dict and not is_tracing()
             return output if return_dict or not isinstance(output, ModelOutput) else output.to_tuple()
 
         forward.__signature__ = signature  # type: ignore[attr-defined]

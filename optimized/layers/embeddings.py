@@ -80,9 +80,10 @@ class Embeddings(nn.Module):
         shape: tuple[int, int],
         past: int,
         counts: Tensor | None,
-        device: torch.device,
+        device: torch.device | None = None,
     ) -> Tensor | None:
         """(b, n) position ids, None where they are relative; ValueError when there are more tokens than positions."""
+        device = self.word_embeddings.weight.device if device is None else device
         name = "inputs_embeds" if input_ids is None else "input_ids"
         if position_ids is not None:
             most = self.config.max_position_embeddings

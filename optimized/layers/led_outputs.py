@@ -40,7 +40,8 @@ def as_encoder_output(outputs: object) -> LEDEncoderBaseModelOutput:
         return outputs
     if isinstance(getattr(outputs, "last_hidden_state", None), Tensor):  # of another library
         names = [field.name for field in dataclasses.fields(LEDEncoderBaseModelOutput)]
-        return LEDEncoderBaseModelOutput(**{name: getattr(outputs, name, None) for name in names})
+        fields: dict[str, Any] = {name: getattr(outputs, name, None) for name in names}
+        return LEDEncoderBaseModelOutput(**fields)
     if not isinstance(outputs, tuple | list) or not outputs:
         raise TypeError(
             f"encoder_outputs: expected a LEDEncoderBaseModelOutput or a tuple, got {type(outputs).__name__}"

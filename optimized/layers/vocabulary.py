@@ -72,7 +72,7 @@ class Vocabulary(nn.Module):
         if head is None:
             raise ValueError(f"{type(self).__name__}: expected a language-model head, got a model without one")
         if isinstance(head, nn.Linear):
-            self.lm_head = new_embeddings
+            self.add_module("lm_head", new_embeddings)
         else:
             head.decoder = new_embeddings
             head.bias = new_embeddings.bias

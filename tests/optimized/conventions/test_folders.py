@@ -196,7 +196,7 @@ def test_dtypes_by_name(make: Any, tmp_path: Path) -> None:
 
 def test_fields_of_the_configuration_are_options(make: Any, tmp_path: Path, ids: Tensor) -> None:
     make("LongformerForMaskedLM").save_pretrained(tmp_path)
-    kind = trueband.optimized.LongformerForSequenceClassification
+    kind: Any = trueband.optimized.LongformerForSequenceClassification
     model = kind.from_pretrained(
         tmp_path, num_labels=3, **LABELS, attention_window=[2, 6], hidden_dropout_prob=0.3, output_hidden_states=True
     )

@@ -44,7 +44,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 def test_the_same_tokens_as_the_peer(call: dict[str, Any], folder: Path, ids: Tensor) -> None:
-    own = LEDForConditionalGeneration.from_pretrained(folder)
+    own: Any = LEDForConditionalGeneration.from_pretrained(folder)
     peer = transformers.LEDForConditionalGeneration.from_pretrained(folder).eval()
     ours, theirs = dict(call), dict(call)
     if "generation_config" in call:
@@ -60,11 +60,12 @@ def test_the_same_tokens_as_the_peer(call: dict[str, Any], folder: Path, ids: Te
 
 def test_options_in_the_configuration_of_an_old_checkpoint(folder: Path, ids: Tensor) -> None:
     """They count where there is no generation_config.json, and not beside one."""
-    new = LEDForConditionalGeneration.from_pretrained(folder)
+    new: Any = LEDForConditionalGeneration.from_pretrained(folder)
     rewrite(folder / "config.json", num_beams=1, max_length=6)
-    assert LEDForConditionalGeneration.from_pretrained(folder).generate(ids).tolist() == new.generate(ids).tolist()
+    same: Any = LEDForConditionalGeneration.from_pretrained(folder)
+    assert same.generate(ids).tolist() == new.generate(ids).tolist()
     (folder / "generation_config.json").unlink()
-    old = LEDForConditionalGeneration.from_pretrained(folder)
+    old: Any = LEDForConditionalGeneration.from_pretrained(folder)
     assert (old.generation_config.num_beams, old.generation_config.max_length) == (1, 6)
     greedy = GenerationConfig(**GenerationConfig(max_length=6).to_dict())  # every option is given
     assert old.generate(ids).tolist() == new.generate(ids, greedy).tolist()
@@ -80,13 +81,13 @@ def test_a_model_that_is_made_reads_its_configuration(make: Any, ids: Tensor) ->
 def test_a_decoder_reads_the_checkpoint(tmp_path: Path, make: Any, ids: Tensor) -> None:
     make("XLMRobertaForCausalLM", is_decoder=True).save_pretrained(tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"max_length": 11, "num_beams": 2}))
-    model = XLMRobertaForCausalLM.from_pretrained(tmp_path)
+    model: Any = XLMRobertaForCausalLM.from_pretrained(tmp_path)
     assert model.generate(ids).shape[1] <= 11
     assert torch.equal(model.generate(inputs=ids), model.generate(ids, num_beams=2, max_length=11))
 
 
 def test_the_configuration_may_be_changed(folder: Path, ids: Tensor, tmp_path: Path) -> None:
-    model = LEDForConditionalGeneration.from_pretrained(folder)
+    model: Any = LEDForConditionalGeneration.from_pretrained(folder)
     model.generation_config.num_beams = 1
     assert torch.equal(model.generate(ids), model.generate(ids, num_beams=1))
     model.save_pretrained(tmp_path / "new")
@@ -140,7 +141,7 @@ def test_an_option_that_would_change_the_text_is_refused_by_name(name: str, make
 def test_a_checkpoint_that_asks_for_such_an_option(folder: Path, ids: Tensor) -> None:
     """It is read; only decoding is refused, unless the call takes the option back."""
     rewrite(folder / "generation_config.json", suppress_tokens=[3])
-    model = LEDForConditionalGeneration.from_pretrained(folder)
+    model: Any = LEDForConditionalGeneration.from_pretrained(folder)
     with pytest.raises(ValueError, match="suppress_tokens: expected None"):
         model.generate(ids)
     assert model.generate(ids, suppress_tokens=None).shape[1] <= 14
@@ -158,7 +159,7 @@ def test_every_option_of_the_peer_is_known(make: Any, ids: Tensor) -> None:
 
 def test_arguments_that_stand_for_nothing_may_be_empty(make: Any, ids: Tensor) -> None:
     model = make("LEDForConditionalGeneration")
-    empty = {"logits_processor": [], "stopping_criteria": None, "streamer": None, "synced_gpus": False}
+    empty: dict[str, Any] = {"logits_processor": [], "stopping_criteria": None, "streamer": None, "synced_gpus": False}
     assert torch.equal(model.generate(ids, **empty, output_scores=False), model.generate(ids))
     with pytest.raises(ValueError, match="logits_processor: expected None"):
         model.generate(ids, logits_processor=[print])

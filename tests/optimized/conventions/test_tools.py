@@ -66,7 +66,7 @@ def offload(module: nn.Module) -> None:
         finally:
             module._parameters.update(away)
 
-    module.forward = forward  # type: ignore[method-assign]
+    module.forward = forward
 
 
 @pytest.fixture(params=["LongformerModel", "LEDModel"])
