@@ -82,7 +82,8 @@ class OptimizedFolder(FolderModels):
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
         with torch.no_grad():
             if generate is not None:
-                return {"sequences": model.generate(**tensors, generation_config=GenerationConfig(**generate)).numpy()}
+                every = GenerationConfig(**generate).to_dict()  # nothing is left to the checkpoint to say
+                return {"sequences": model.generate(**tensors, **every).numpy()}
             output = model(**tensors)
         fields = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         return {name: value.numpy() for name, value in fields.items() if isinstance(value, torch.Tensor)}

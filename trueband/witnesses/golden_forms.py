@@ -91,7 +91,8 @@ def optimized_peer(
     model = build(model_class, config, state, "float64")
     with torch.no_grad():
         if generation is not None:
-            written = model.generate(generation_config=GenerationConfig(**generation), **_tensors(inputs))
+            every = GenerationConfig(**generation).to_dict()  # nothing is left to the checkpoint to say
+            written = model.generate(**every, **_tensors(inputs))
             return {"sequences": np.asarray(written)}
         output = model(**_tensors(inputs), output_hidden_states=True, output_attentions=True)
     fields = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
