@@ -61,7 +61,7 @@ def passes(check: str, target: Target, cases: int = 25) -> bool:
         ({"features": {"speed"}}, "features: expected some of padding, .*, got speed"),
         ({"features": 3}, "features: expected a collection of names, got 3"),
         ({"library": "tensorflow"}, "library: expected some of torch, numpy, jax, got tensorflow"),
-        ({"layout": "nhd"}, "layout: expected some of bhnd, bnhd, got nhd"),
+        ({"layout": "nhd"}, "layout: expected some of bhnd, bnhd, packed, got nhd"),
         ({"devices": "cpu"}, "devices: expected a collection of names, got 'cpu'"),
         ({"devices": ("cpu", 0)}, "devices: expected names, got 0"),
         ({"gradients": 1}, "gradients: expected a callable, got int"),
