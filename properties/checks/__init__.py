@@ -25,6 +25,7 @@ from trueband.properties.checks import (
     sides,
     sums_at_size,
     validation,
+    value_channels,
     values,
     visibility,
 )
@@ -36,6 +37,7 @@ _ORDER = (
     values,
     validation,
     key_heads,
+    value_channels,
     sides,
     offsets,
     segments,
