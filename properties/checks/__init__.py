@@ -26,6 +26,7 @@ from trueband.properties.checks import (
     sides,
     sums_at_size,
     validation,
+    value_channels,
     values,
     visibility,
 )
@@ -37,6 +38,7 @@ _ORDER = (
     values,
     validation,
     key_heads,
+    value_channels,
     sides,
     offsets,
     segments,

@@ -18,7 +18,7 @@ from trueband.properties.results.verdict import Verdict, judge
 ANYTHING = Structure(takes=EVERY_KIND)
 
 
-@check("lse equals the reference's within the bound of the case", ANYTHING, ["lse"], weight=3)
+@check("lse equals the reference's within the bound of the case", ANYTHING, ["lse"], weight=6)
 def check_lse_matches_reference(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case; -inf where a row has no term, exactly."""
     output, lse = probe.with_lse()
@@ -30,7 +30,7 @@ def check_lse_matches_reference(probe: Probe) -> Iterator[Verdict]:
     "gradients through lse equal the reference's within the bounds of the case",
     ANYTHING,
     ["backward", "lse", "lse_gradient"],
-    weight=2,
+    weight=6,
 )
 def check_lse_gradients(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case."""

@@ -15,6 +15,7 @@ from trueband.properties.results.verdict import Verdict, judge
 
 NO_GLOBALS = frozenset({"globals"})
 FAR_BELOW = -(2.0**13)  # a sink that takes no weight in any format
+FAR_ABOVE = 2.0**13  # one that leaves none
 
 
 @check(
@@ -39,7 +40,12 @@ def check_softcap_of_large_scores(probe: Probe) -> Iterator[Verdict]:
 def check_sinks_take_weight(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exactly 0, and every order of what follows is within the bound."""
     inputs = probe.inputs.map_arrays(np.zeros_like, ["query"]).map_arrays(np.ones_like, ["value"])
-    yield judge(probe.run(inputs), inputs.output, inputs.bound, "output for queries 0 and values 1")
+    if probe.has("lse"):
+        output, lse = probe.with_lse(inputs)
+        yield judge(lse, inputs.lse, inputs.lse_bound, "lse for queries 0")
+    else:
+        output = probe.run(inputs)
+    yield judge(output, inputs.output, inputs.bound, "output for queries 0 and values 1")
 
 
 @check(
@@ -53,6 +59,21 @@ def check_sink_far_below(probe: Probe) -> Iterator[Verdict]:
     low = none.with_arrays(sinks=np.full(none.shape[1], FAR_BELOW))
     what = f"output with sinks of {FAR_BELOW:g}"
     yield judge(probe.run(low), probe.run(none), none.bound + low.bound, what, "as without sinks")
+
+
+@check(
+    "a sink far above the scores takes all the weight, and is the lse",
+    Structure(without=NO_GLOBALS, families=("uniform", "normal"), takes=EVERY_KIND - {"sinks", "segments"}),
+    ["sinks", "lse"],
+)
+def check_sink_far_above(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: exp of what it is above the scores overflows in every format up to float32, and is nothing at most
+    where the sink takes part in the maximum; lse is the sink but for its rounding.
+    """
+    high = probe.inputs.with_arrays(sinks=np.full(probe.inputs.shape[1], FAR_ABOVE))
+    output, lse = probe.with_lse(high)
+    yield judge(lse, high.lse, high.lse_bound, f"lse with sinks of {FAR_ABOVE:g}")
+    yield judge(output, high.output, high.bound, f"output with sinks of {FAR_ABOVE:g}")
 
 
 @check(

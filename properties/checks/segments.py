@@ -48,6 +48,16 @@ def check_numbers_of_segments(probe: Probe) -> Iterator[Verdict]:
     yield judge(probe.run(other), probe.run(inputs), inputs.bound + other.bound, what, "as with these")
 
 
+@check(
+    "a segment that comes again is the same one, and what lies between is none of it", WITHOUT_SEGMENTS, ["segments"]
+)
+def check_segments_that_come_again(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: every order of summation is within the bound of the case."""
+    real = probe.inputs.real
+    mixed = probe.inputs.with_arrays(segments=probe.random.integers(0, 2, real.shape).astype(np.int64))
+    yield judge(probe.run(mixed), mixed.output, mixed.bound, "output for two segments that take turns")
+
+
 @check("one segment is as good as none", WITHOUT_SEGMENTS, ["segments"])
 def check_one_segment(probe: Probe) -> Iterator[Verdict]:
     """Bounded: a call with segments may take another path."""

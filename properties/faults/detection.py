@@ -104,19 +104,26 @@ def detect(trials: Sequence[Trial], seed: int = 0) -> Detection:
 
 
 def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
-    """Trials in the suite's order: the short rounds in the first dtype, the same in the others, then all the rest.
+    """The short rounds in the first dtype, the same in the others, then all the rest, each in the suite's order.
 
+    In the short rounds those that weigh most come before the others, after the small world.
     Of models each short round takes every check in turn, each time in another architecture and dtype.
     """
     short = range(len(trials[0].cases) - 1)
     if " " in trials[0].dtype:
         yield from ((trial, number) for number in short for trial in in_turn(trials))
     else:
-        first = [trial for trial in trials if trial.dtype == trials[0].dtype]
-        others = [trial for trial in trials if trial.dtype != trials[0].dtype]
+        ordered = sorted(trials, key=_is_light)
+        first = [trial for trial in ordered if trial.dtype == trials[0].dtype]
+        others = [trial for trial in ordered if trial.dtype != trials[0].dtype]
         yield from ((trial, number) for group in (first, others) for number in short for trial in group)
     rest = sorted(trials, key=lambda trial: trial.check == SMALL_WORLD)  # its longer lengths cost seconds: last
     yield from ((trial, len(short)) for trial in rest)
+
+
+def _is_light(trial: Trial) -> bool:
+    check = CHECKS.get(trial.check)
+    return check is not None and (check.weight < HEAVY or bool(check.structure.production))
 
 
 def in_turn(trials: Sequence[Trial]) -> Iterator[Trial]:

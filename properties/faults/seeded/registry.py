@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
+from trueband.properties.faults.specimens.extended import Extended
 from trueband.properties.faults.specimens.plain import Specimen
+
+Kernel = Specimen | Extended
 
 # The specimen does not validate its input, and a NaN in it spreads.
 SPECIMEN_FEATURES = WHOLE_CONTRACT - {"validation", "nan_local"}
@@ -31,6 +34,14 @@ KINDS = (
     "heads",
     "generation",
     "checkpoints",
+    "grouping",
+    "offsets",
+    "cache",
+    "segments",
+    "softcap",
+    "sinks",
+    "slopes",
+    "lse",
 )
 
 
@@ -51,7 +62,7 @@ class Fault:
     kind: str
     story: str
     killed_by: tuple[str, ...]
-    kernel: Specimen
+    kernel: Kernel
     seen: str = ""
     features: frozenset[str] = SPECIMEN_FEATURES
 
@@ -64,8 +75,14 @@ class Fault:
 FAULTS: dict[str, Fault] = {}
 
 
-def target_of(kernel: Specimen, name: str, features: frozenset[str] = SPECIMEN_FEATURES) -> Target:
-    """Make a specimen, faulty or not, a target of the gate."""
+def features_of(kernel: type[Kernel]) -> frozenset[str]:
+    """Return what a specimen claims."""
+    return SPECIMEN_FEATURES | kernel.extensions
+
+
+def target_of(kernel: Kernel, name: str, features: frozenset[str] | None = None) -> Target:
+    """Make a specimen, faulty or not, a target of the gate; by default with the features of its class."""
+    features = features_of(type(kernel)) if features is None else features
     dtypes = ("float64", "float32", "float16")
     gradients = kernel.gradients if kernel.library == "numpy" else None
     return Target(kernel, dtypes, features, kernel.library, gradients, name)
@@ -79,7 +96,7 @@ def fault(
     seen: str = "",
     claims: str = "",
     name: str = "",
-    of: type[Specimen] = Specimen,
+    of: type[Kernel] = Specimen,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the replacement of one step of a specimen; its name is the fault's.
 
@@ -96,7 +113,7 @@ def fault(
         if own in FAULTS:
             raise ValueError(f"name: expected one for each fault, got {own!r} twice")
         kernel = type(own, (of,), {step: replacement})()
-        features = SPECIMEN_FEATURES | ({claims} if claims else set())
+        features = features_of(of) | ({claims} if claims else set())
         FAULTS[own] = Fault(own, kind, story, killed_by, kernel, seen, features)
         return replacement
 

@@ -45,9 +45,11 @@ class Specimen:
 
     Attributes:
         library: the library of its arrays.
+        extensions: the features that it has beyond those of the first edition.
     """
 
     library = "numpy"
+    extensions: frozenset[str] = frozenset()
 
     @np.errstate(all="ignore")
     def __call__(self, query: Array, key: Array, value: Array, **options: Any) -> Array:
