@@ -59,7 +59,7 @@ def bad_extensions(
     three, two = (np.zeros((batch, count, tokens, head_dim), np.float32) for count in (3, 2))
     numbers, ones = np.zeros((batch, tokens), np.int64), np.ones((batch, tokens), bool)
     offsets = np.zeros(batch, np.int64)
-    rows = {
+    rows: dict[str, list[tuple[str, dict[str, Any], dict[str, Any]]]] = {
         "asymmetric": [("window", good, {"window": pair}) for pair in ((1,), (1, -1), (True, 1), (1, 2, 3), (1.5, 0))],
         "gqa": [("key", {"query": three, "key": two, "value": two}, window)],
         "value_dim": [("value", {**good, "value": x[..., :0]}, window)],
