@@ -1,7 +1,7 @@
 """`jax-dot-product`: jax.nn.dot_product_attention with local_window_size, compiled by XLA for the CPU.
 
 local_window_size is (left, right), the token itself not counted. Where causal, the first query stands at the first key,
-also with fewer queries than keys: those are not declared.
+also with fewer queries than keys: those are not declared. Its lse has no gradient (`stop_gradient`).
 
 Added here: rows of masked tokens set to 0, and their lse to minus infinity. JAX compiles for every shape: window, scale
 and masks are arguments of the compiled program, and the compiler is asked not to optimize. So what the compiler's
@@ -72,7 +72,7 @@ target = Target(
     features=frozenset(
         {
             *("padding", "causal", "scale", "gqa", "asymmetric", "lse"),
-            *("backward", "lse_gradient", "deterministic", "deterministic_gradients"),
+            *("backward", "deterministic", "deterministic_gradients"),
         }
     ),
     library="jax",
