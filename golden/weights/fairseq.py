@@ -7,7 +7,7 @@ A checkpoint is a pickle. It is read with `weights_only=True` and one class allo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +64,45 @@ def load_fairseq_roberta(path: Path) -> Checkpoint:
     with torch.serialization.safe_globals([argparse.Namespace]):
         stored = torch.load(path, map_location="cpu", weights_only=True)
     model = {name: tensor.float().numpy() for name, tensor in stored["model"].items()}
-    return convert_fairseq_roberta(model, stored["args"])
+    return convert_fairseq_roberta(older_names(model), training_arguments(stored))
+
+
+def training_arguments(stored: Mapping[str, Any]) -> argparse.Namespace:
+    """The arguments of the model in a checkpoint: `args`, or in files of newer versions the part `model` of `cfg`.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    args, cfg = stored.get("args"), stored.get("cfg")
+    if args is None and isinstance(cfg, Mapping):
+        args = cfg.get("model")
+    if isinstance(args, Mapping):
+        args = argparse.Namespace(**args)
+    if not isinstance(args, argparse.Namespace):
+        raise ValueError(f"args: expected the training arguments, or cfg with those of the model, got {args!r}")
+    return args
+
+
+def older_names(model: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The arrays under the names of fairseq's first RoBERTa: newer ones say encoder and layernorm_embedding.
+
+    Raises:
+        ValueError: a checkpoint with classification heads, which a language model has no place for.
+    """
+    heads = sorted({name.split(".")[1] for name in model if name.startswith("classification_heads.")})
+    if heads:
+        raise ValueError(
+            f"model: expected a language model without other heads, got the classification heads {', '.join(heads)}; "
+            "delete their entries from the checkpoint to convert the rest"
+        )
+    renamed = {}
+    for name, array in model.items():
+        if name.endswith(".version"):  # a number of the format, not a weight
+            continue
+        start, _, rest = name.partition(".")
+        name = f"decoder.{rest}" if start == "encoder" else name
+        renamed[name.replace(f"{ENCODER}.layernorm_embedding.", f"{ENCODER}.emb_layer_norm.")] = array
+    return renamed
 
 
 def convert_fairseq_roberta(model: Arrays, args: argparse.Namespace) -> Checkpoint:

@@ -58,6 +58,29 @@ def test_a_pickled_checkpoint_is_read(tiny: tuple[Arrays, argparse.Namespace], t
     assert all(np.array_equal(state[name], expected.state[name]) for name in expected.state | state)
 
 
+def test_a_checkpoint_of_a_newer_fairseq_is_read(tiny: tuple[Arrays, argparse.Namespace], tmp_path: Path) -> None:
+    """`cfg` in the place of `args`, and the names of its modules."""
+    model, args = tiny
+    newer = {
+        name.replace("decoder.", "encoder.", 1).replace("emb_layer_norm", "layernorm_embedding"): torch.tensor(array)
+        for name, array in model.items()
+    }
+    newer["encoder.sentence_encoder.version"] = torch.tensor([3.0])
+    expected = convert_fairseq_roberta(model, args)
+    for cfg in ({"model": args}, {"model": vars(args)}):
+        torch.save({"args": None, "cfg": cfg, "model": newer}, tmp_path / "new.pt")
+        config, state = load_fairseq_roberta(tmp_path / "new.pt")
+        assert config == expected.config
+        assert all(np.array_equal(state[name], expected.state[name]) for name in expected.state | state)
+    torch.save({"args": None, "model": newer}, tmp_path / "new.pt")
+    with pytest.raises(ValueError, match="args: expected the training arguments, or cfg with those of the model"):
+        load_fairseq_roberta(tmp_path / "new.pt")
+    newer["classification_heads.mnli.dense.weight"] = torch.zeros(4, 4)
+    torch.save({"cfg": cfg, "model": newer}, tmp_path / "new.pt")
+    with pytest.raises(ValueError, match=r"got the classification heads mnli; delete"):
+        load_fairseq_roberta(tmp_path / "new.pt")
+
+
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save({"args": Path("anything"), "model": {}}, tmp_path / "code.pt")
     with pytest.raises(Exception, match="Unsupported global"):

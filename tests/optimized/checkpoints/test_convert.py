@@ -81,13 +81,16 @@ def test_roberta_to_longformer(
 ) -> None:
     source, theirs = peer_folder("roberta")
     (source / "tokenizer.json").write_text("{}")
+    (source / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 58, "tokenizer_class": "Any"}))
     assert convert("roberta-to-longformer", source, tmp_path / "made", *TO_LONGFORMER) == 0
     told = capsys.readouterr().out
     assert told.count("ok ") == 5
     assert "with the same outputs" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
     names = sorted(path.name for path in (tmp_path / "made").iterdir())
-    assert names == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert names == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    said = json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
+    assert said == {"model_max_length": 150, "tokenizer_class": "Any"}
     model = LongformerForMaskedLM.from_pretrained(tmp_path / "made")
     assert model.config.max_length == 150
     assert model.config.attention_window == (8, 8)
