@@ -209,6 +209,9 @@ def test_the_package_itself(folder: Path, run: Callable[..., Any]) -> None:
         "global_rows_backward_query",
         "global_rows_forward",
         "global_rows_join",
+        "span_backward_key",
+        "span_backward_query",
+        "span_forward",
     ]
     assert end["unchecked"] == 0
 
