@@ -1,16 +1,10 @@
-"""A call of the attention interface in the terms of the operator.
-
-`attend` is where the operator's first edition is stretched to what such models ask for: key heads are expanded, and
-queries of the last tokens stand behind empty ones. With key heads and `offset` in the operator it becomes one call.
-"""
+"""A call of the attention interface in the terms of the operator."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from trueband.optimized import band_attention
 
@@ -34,25 +28,19 @@ class Call(NamedTuple):
 
 
 def attend(call: Call) -> Tensor:
-    """(b, h, m, d). Raises ValueError for what the operator does not have."""
-    query, key, value = call.query, call.key, call.value
-    for name, given in (("softcap", call.softcap), ("s_aux", call.sinks)):
-        if given is not None:
-            raise ValueError(f"{name}: expected None, which is all that the attention of trueband takes today, got one")
-    if value.shape[-1] != query.shape[-1]:
-        raise ValueError(f"value: expected head dim {query.shape[-1]} as that of query, got {value.shape[-1]}")
-    queries, tokens = query.shape[2], key.shape[2]
-    if queries != tokens and not call.causal:
-        raise ValueError(f"query: expected {tokens} tokens as key has, where attention is not causal, got {queries}")
-    reached = tokens if call.left is None else min(tokens, call.left + queries)
-    mask = None if call.attention_mask is None else call.attention_mask[:, -reached:]
-    repeats = query.shape[1] // key.shape[1]
-    key, value = (each[:, :, -reached:].repeat_interleave(repeats, dim=1) for each in (key, value))
-    query = pad(query, (0, 0, reached - queries, 0))
-    options: dict[str, Any] = {"attention_mask": mask, "scale": call.scale, "dropout_p": call.dropout_p}
-    if queries == 1 and reached > 1:  # a row that sees all keys: a global one, beside which the others cost nothing
-        last = torch.zeros(len(query), reached, dtype=torch.bool, device=query.device)
-        last[:, -1] = True
-        return band_attention(query, key, value, window=0, global_attention_mask=last, **options)[:, :, -1:]
-    window = reached if call.left is None else call.left
-    return band_attention(query, key, value, window=window, causal=call.causal, **options)[:, :, -queries:]
+    """(b, h, m, e)."""
+    before = call.key.shape[2] - call.query.shape[2]
+    # One limit, where that says it: the operator has a faster path for that.
+    window: Any = (None, 0 if call.causal else None) if call.left is None else call.left
+    options = {"softcap": call.softcap, "sinks": call.sinks, "offset": before}
+    return band_attention(
+        call.query,
+        call.key,
+        call.value,
+        window=window,
+        causal=call.causal,
+        attention_mask=call.attention_mask,
+        scale=call.scale,
+        dropout_p=call.dropout_p,
+        **{name: given for name, given in options.items() if given is not None},
+    )
