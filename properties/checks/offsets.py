@@ -74,6 +74,8 @@ def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
         free = max(tokens - queries, 0)
         offsets = probe.random.integers(0, free + 1, len(inputs.real)).astype(np.int64)
         inputs = inputs.with_arrays(offset=offsets).with_options(offset=None)
+    if probe.has("slopes") and "dilation" not in inputs.options:
+        inputs = inputs.with_arrays(slopes=np.full(inputs.shape[1], 0.25))  # distances count, too
     output = probe.run(inputs)
     for row, offset in enumerate(inputs.arrays["offset"]):
         alone = inputs.with_arrays(offset=None).rows([row]).with_options(offset=int(offset) or None)
@@ -122,12 +124,15 @@ def check_gradients_without_keys(probe: Probe) -> Iterator[Verdict]:
 
 
 def _steps(probe: Probe) -> Iterator[Verdict]:
-    """Yield verdicts on some steps of a cache, each against the same rows of the whole sequence."""
+    """Yield verdicts on some steps of a cache, each against the same rows of the whole sequence: one of several tokens,
+    one of the last token, then others.
+    """
     whole, output = probe.inputs, probe.run()
     tokens = whole.shape[2]
-    for _ in range(min(STEPS, tokens)):
-        cached = int(probe.random.integers(0, tokens))
-        new = 1 if probe.random.integers(2) else int(probe.random.integers(1, tokens - cached + 1))
+    for number in range(min(STEPS, tokens)):
+        least = min(2, tokens) if number == 0 else 1
+        cached = tokens - 1 if number == 1 else int(probe.random.integers(0, tokens - least + 1))
+        new = int(probe.random.integers(least, tokens - cached + 1))
         step, rows = _step(whole, cached, cached + new), np.s_[:, :, cached : cached + new]
         what = f"output of {new} new tokens after {cached}"
         yield judge(probe.run(step), output[rows], step.bound + whole.bound.at(rows), what, "as in the whole sequence")

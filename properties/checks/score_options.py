@@ -8,6 +8,7 @@ import numpy as np
 
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.cases.extensions import EVERY_KIND
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import representable
@@ -95,24 +96,29 @@ def check_slopes_of_zero(probe: Probe) -> Iterator[Verdict]:
 )
 def check_sinks_gradient(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
-    yield from _gradient(probe, "sinks")
+    yield from _gradient(probe, "sinks", probe.inputs)
 
 
 @check(
     "the gradient of the slopes equals the reference's within the bound of the case",
-    Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, takes=EVERY_KIND),
+    Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, tokens=(2, 40), takes=EVERY_KIND),
     ["backward", "slopes_gradient"],
 )
 def check_slopes_gradient(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
-    yield from _gradient(probe, "slopes")
+    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it. It is asked
+    for a window of all keys, too, where most distances count.
+    """
+    yield from _gradient(probe, "slopes", probe.inputs)
+    inputs = probe.inputs.with_arrays(segments=None, attention_mask=None)
+    reach = probe.candidate.limits.covering(inputs.real.shape[1] + inputs.shape[2])
+    yield from _gradient(probe, "slopes", inputs.with_options(window=reach))
 
 
-def _gradient(probe: Probe, name: str) -> Iterator[Verdict]:
+def _gradient(probe: Probe, name: str, own: Inputs) -> Iterator[Verdict]:
     """Yield verdicts on the gradient of an argument, in general and where nothing cancels."""
-    positive = probe.random.integers(1, 9, probe.inputs.output_shape) / 64
-    ones = probe.inputs.map_arrays(np.ones_like, ["value"])
-    for inputs, grad_output in ((probe.inputs, probe.case.grad_output()), (ones, positive)):
+    positive = probe.random.integers(1, 9, own.output_shape) / 64
+    ones = own.map_arrays(np.ones_like, ["value"])
+    for inputs, grad_output in ((own, probe.case.grad_output()), (ones, positive)):
         expected, bound = getattr(inputs.gradients(grad_output), name), inputs.gradient_bounds(grad_output)[name]
         if representable(inputs, [bound.total + np.abs(expected)]):
             computed = probe.gradients(grad_output, inputs, [*inputs.floating, name])[name]
