@@ -139,7 +139,8 @@ class GenerationConfig:
     def update(self, defaults_only: bool = False, **options: Any) -> dict[str, Any]:
         """Set options by name; `defaults_only`: those that are None. Returns those that are no fields."""
         for name, value in options.items():
-            if name in self.__dataclass_fields__ and (not defaults_only or getattr(self, name) is None):
+            missing = name in self.__dataclass_fields__ and getattr(self, name) is None and value is not None
+            if missing or (name in self.__dataclass_fields__ and not defaults_only):
                 setattr(self, name, value)
         return {name: value for name, value in options.items() if name not in self.__dataclass_fields__}
 
