@@ -106,6 +106,7 @@ class PretrainedModel(nn.Module):
         state_dict: Mapping[str, Tensor] | None = None,
         is_main_process: bool = True,
         safe_serialization: bool = True,
+        push_to_hub: bool = False,
     ) -> None:
         """Writes `config.json` and `model.safetensors`; tied weights once.
 
@@ -119,10 +120,16 @@ class PretrainedModel(nn.Module):
             state_dict: in the place of the model's own.
             is_main_process: False: nothing is written, as another process does it.
             safe_serialization: only True: weights are never pickled.
+            push_to_hub: only False: nothing is uploaded.
+
+        Raises:
+            ValueError: one of the last two, a size that is none, or a path that is a file.
         """
         most = shards.size_in_bytes(max_shard_size)
         if not safe_serialization:
             raise ValueError("safe_serialization: expected True (weights are not pickled), got False")
+        if push_to_hub:
+            raise ValueError("push_to_hub: expected False (nothing is uploaded), got True")
         if not is_main_process:
             return
         state = self.state_dict() if state_dict is None else state_dict

@@ -20,7 +20,8 @@ EMPTY = (
     "stopping_criteria",
     "streamer",
 )
-PASSED_OVER = (*HARMLESS, "synced_gpus", "tokenizer", "trust_remote_code", "use_model_defaults")
+# Labels are part of a batch that a trainer hands on whole: decoding does not read them.
+PASSED_OVER = (*HARMLESS, "labels", "synced_gpus", "tokenizer", "trust_remote_code", "use_model_defaults")
 FIELDS = tuple(each.name for each in dataclasses.fields(GenerationConfig))
 
 

@@ -68,16 +68,31 @@ class Model(Vocabulary, PretrainedModel):
     def is_gradient_checkpointing(self) -> bool:
         return any(isinstance(part, Stack) and part.gradient_checkpointing for part in self.modules())
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int | None = None,
+        offload: bool | None = None,
+    ) -> None:
         """Keep only the layers' inputs in training: less memory, one more forward pass, the same gradients.
 
         Args:
             gradient_checkpointing_kwargs: options of `torch.utils.checkpoint.checkpoint`. `use_reentrant` may be there;
                 what runs is never reentrant, which gives every weight its gradient.
+            every_n_layers, offload: passed over: every layer is computed again, and its input stays where it is.
         """
         options = dict(gradient_checkpointing_kwargs or {})
         options.pop("use_reentrant", None)
         self._set_checkpointing(True, options)
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None, **others: Any
+    ) -> None:
+        """`gradient_checkpointing_enable` under its newer name."""
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, **others)
+
+    def activation_checkpointing_disable(self) -> None:
+        self.gradient_checkpointing_disable()
 
     def gradient_checkpointing_disable(self) -> None:
         self._set_checkpointing(False, {})

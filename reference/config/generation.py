@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 # Options of the Hub's `generate` that are not implemented and would change what is written, with the values that they
 # may have: these ask for nothing. None always does.
@@ -95,6 +95,8 @@ class GenerationConfig:
     Fields that were given or set, even to their defaults, take precedence over those of a model; the others do not.
     """
 
+    _from_model_config: ClassVar[bool] = False  # asked for by trainers of transformers
+
     max_length: int = 20
     max_new_tokens: int | None = None
     min_length: int = 0
@@ -133,6 +135,19 @@ class GenerationConfig:
         object.__setattr__(self, name, value)
         if self.__dict__.get("complete"):
             self.__dict__.setdefault("given", set()).add(name)
+
+    def update(self, defaults_only: bool = False, **options: Any) -> dict[str, Any]:
+        """Set options by name; `defaults_only`: those that are None. Returns those that are no fields."""
+        for name, value in options.items():
+            missing = name in self.__dataclass_fields__ and getattr(self, name) is None and value is not None
+            if missing or (name in self.__dataclass_fields__ and not defaults_only):
+                setattr(self, name, value)
+        return {name: value for name, value in options.items() if name not in self.__dataclass_fields__}
+
+    @classmethod
+    def _get_default_generation_params(cls) -> dict[str, Any]:
+        """All options where nobody says anything, under the name by which trainers of transformers ask for them."""
+        return cls().to_dict()
 
     def given_options(self) -> dict[str, Any]:
         """The fields that were given or set."""

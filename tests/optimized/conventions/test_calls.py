@@ -159,6 +159,28 @@ def test_a_model_is_traced(make: Any, ids: Tensor) -> None:
     assert torch.equal(traced(ids.flip(0))[0], model(ids.flip(0)).logits)
 
 
+def test_led_is_exported_for_any_batch_and_lengths(make: Any, agree: Any) -> None:
+    model = make("LEDForConditionalGeneration", encoder_layers=1, decoder_layers=1)
+    rows, tokens, read = (torch.export.Dim(name, min=2, max=32) for name in ("rows", "tokens", "read"))
+    shapes: dict[str, Any] = {name: {0: rows, 1: tokens} for name in ("input_ids", "attention_mask")}
+    shapes |= {"global_attention_mask": {0: rows, 1: tokens}, "decoder_input_ids": {0: rows, 1: read}}
+
+    def given(count: int, length: int, of_decoder: int) -> dict[str, Any]:
+        words = torch.arange(3, 3 + count * length).remainder(40).view(count, length)
+        flags = torch.zeros_like(words)
+        flags[:, 0] = flags[-1, -1] = 1
+        mask = torch.ones_like(words)
+        mask[0, -2:] = 0
+        masks = {"attention_mask": mask, "global_attention_mask": flags}
+        return {"input_ids": words, **masks, "decoder_input_ids": words[:, :of_decoder].clone(), "use_cache": False}
+
+    exported = torch.export.export(
+        model, (), given(2, 9, 5), dynamic_shapes={**shapes, "use_cache": None}, strict=False
+    ).module()
+    for sizes in ((2, 9, 5), (3, 17, 7), (4, 6, 2)):
+        assert agree(exported(**given(*sizes)).logits, model(**given(*sizes)).logits)
+
+
 def test_one_row_of_positions_and_types_stands_for_all(make: Any, ids: Tensor) -> None:
     row = torch.arange(2, 11)[None]
     for name in ("XLMRobertaModel", "LongformerModel"):

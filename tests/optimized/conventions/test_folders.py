@@ -145,6 +145,8 @@ def test_how_a_model_is_saved(make: Any, tmp_path: Path, ids: Tensor) -> None:
     assert not (tmp_path / "other process").exists()
     with pytest.raises(ValueError, match="safe_serialization: expected True"):
         model.save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(ValueError, match="push_to_hub: expected False"):
+        model.save_pretrained(tmp_path, push_to_hub=True)
     state = {name: tensor * 0 for name, tensor in model.state_dict().items()}
     model.save_pretrained(tmp_path, state_dict=state)
     assert not any(tensor.any() for tensor in load_file(tmp_path / "model.safetensors").values())

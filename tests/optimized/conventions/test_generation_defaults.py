@@ -171,6 +171,17 @@ def test_arguments_that_stand_for_nothing_may_be_empty(make: Any, ids: Tensor) -
         model.generate(ids, inputs=ids)
 
 
+def test_what_a_trainer_asks_for(make: Any, ids: Tensor) -> None:
+    """It hands the labels on with the rest of a batch, and completes the model's options with the defaults."""
+    model = make("LEDForConditionalGeneration", max_length=9)
+    assert torch.equal(model.generate(ids, labels=ids), model.generate(ids))
+    how = model.generation_config
+    assert how.update(**how._get_default_generation_params(), defaults_only=True) == {}
+    assert (how.max_length, how._from_model_config) == (9, False)
+    assert how.update(num_beams=2, a_field_of_the_batch=1) == {"a_field_of_the_batch": 1}
+    assert model.generation_config.given_options() == {"max_length": 9, "num_beams": 2}
+
+
 @pytest.mark.parametrize("name", ["LEDForConditionalGeneration", "XLMRobertaForCausalLM"])
 def test_steps_by_hand(name: str, make: Any, ids: Tensor) -> None:
     """The arguments of each step, prepared as the peer's decoding asks for them, give what `generate` gives."""

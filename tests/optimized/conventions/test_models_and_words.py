@@ -115,6 +115,10 @@ def test_gradient_checkpointing_takes_options(make: Any, ids: Tensor) -> None:
     assert all(torch.equal(grads[0], grad) for grad in grads)
     model.gradient_checkpointing_disable()
     assert not model.is_gradient_checkpointing
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs=None, every_n_layers=1, offload=False)
+    assert model.is_gradient_checkpointing
+    model.activation_checkpointing_disable()
+    assert not model.is_gradient_checkpointing
 
 
 def test_what_a_collator_asks_for(pair: Any, ids: Tensor) -> None:
