@@ -32,7 +32,6 @@ def attend(call: Call) -> Tensor:
     before = call.key.shape[2] - call.query.shape[2]
     # One limit, where that says it: the operator has a faster path for that.
     window: Any = (None, 0 if call.causal else None) if call.left is None else call.left
-    options = {"softcap": call.softcap, "sinks": call.sinks, "offset": before}
     return band_attention(
         call.query,
         call.key,
@@ -42,5 +41,7 @@ def attend(call: Call) -> Tensor:
         attention_mask=call.attention_mask,
         scale=call.scale,
         dropout_p=call.dropout_p,
-        **{name: given for name, given in options.items() if given is not None},
+        offset=before,
+        softcap=call.softcap,
+        sinks=call.sinks,
     )
