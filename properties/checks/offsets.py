@@ -28,9 +28,18 @@ STEPS = 3  # of a cache, for a case
     weight=2,
 )
 def check_queries_in_parts(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: another number of queries may be another order of summation."""
-    whole = probe.inputs
-    tokens, output = whole.shape[2], probe.run()
+    """Bounded: another number of queries may be another order of summation. They are asked for with a window of all
+    keys, too, where every key that is lost is seen.
+    """
+    yield from _parts(probe, probe.inputs)
+    if not probe.has("causal_only"):
+        reach = probe.candidate.limits.covering(probe.inputs.shape[2])
+        yield from _parts(probe, probe.inputs.with_arrays(segments=None).with_options(window=reach, causal=None))
+
+
+def _parts(probe: Probe, whole: Inputs) -> Iterator[Verdict]:
+    """Yield verdicts on queries in parts."""
+    tokens, output = whole.shape[2], probe.run(whole)
     cuts = sorted({0, tokens, *(int(cut) for cut in probe.random.integers(0, tokens + 1, 2))})
     for first, last in itertools.pairwise(cuts):
         rows = np.s_[:, :, first:last]
@@ -65,6 +74,7 @@ def check_cache_with_offset(probe: Probe) -> Iterator[Verdict]:
     "a row of the batch with an offset of its own gives what it gives alone",
     Structure(require=frozenset({"offset"}), without=NO_GLOBALS, batch=(2, 4), takes=EVERY_KIND),
     ["offset", "offset_per_row"],
+    weight=2,
 )
 def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another batch may be another order of summation."""
@@ -74,6 +84,8 @@ def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
         free = max(tokens - queries, 0)
         offsets = probe.random.integers(0, free + 1, len(inputs.real)).astype(np.int64)
         inputs = inputs.with_arrays(offset=offsets).with_options(offset=None)
+    if probe.has("slopes") and "dilation" not in inputs.options:
+        inputs = inputs.with_arrays(slopes=np.full(inputs.shape[1], 0.25))  # distances count, too
     output = probe.run(inputs)
     for row, offset in enumerate(inputs.arrays["offset"]):
         alone = inputs.with_arrays(offset=None).rows([row]).with_options(offset=int(offset) or None)
@@ -86,6 +98,7 @@ def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
     "rows that attend no key are exactly 0",
     Structure(without=NO_GLOBALS | {"causal"}, long=False, takes=HERE - {"segments"}),
     ["offset"],
+    weight=2,
 )
 def check_rows_without_keys(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract's definition, 0 is stored and not computed."""
@@ -122,12 +135,15 @@ def check_gradients_without_keys(probe: Probe) -> Iterator[Verdict]:
 
 
 def _steps(probe: Probe) -> Iterator[Verdict]:
-    """Yield verdicts on some steps of a cache, each against the same rows of the whole sequence."""
+    """Yield verdicts on some steps of a cache, each against the same rows of the whole sequence: one of several tokens,
+    one of the last token, then others.
+    """
     whole, output = probe.inputs, probe.run()
     tokens = whole.shape[2]
-    for _ in range(min(STEPS, tokens)):
-        cached = int(probe.random.integers(0, tokens))
-        new = 1 if probe.random.integers(2) else int(probe.random.integers(1, tokens - cached + 1))
+    for number in range(min(STEPS, tokens)):
+        least = min(2, tokens) if number == 0 else 1
+        cached = tokens - 1 if number == 1 else int(probe.random.integers(0, tokens - least + 1))
+        new = int(probe.random.integers(least, tokens - cached + 1))
         step, rows = _step(whole, cached, cached + new), np.s_[:, :, cached : cached + new]
         what = f"output of {new} new tokens after {cached}"
         yield judge(probe.run(step), output[rows], step.bound + whole.bound.at(rows), what, "as in the whole sequence")

@@ -8,6 +8,7 @@ import numpy as np
 
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.cases.extensions import EVERY_KIND
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
 from trueband.properties.checks.right_gradients import representable
@@ -35,7 +36,7 @@ def check_softcap_of_large_scores(probe: Probe) -> Iterator[Verdict]:
         without=NO_GLOBALS | {"head_mask", "scale"},
         takes=EVERY_KIND - {"slopes", "sinks"},
     ),
-    weight=2,
+    weight=3,
 )
 def check_sinks_take_weight(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exactly 0, and every order of what follows is within the bound."""
@@ -65,6 +66,7 @@ def check_sink_far_below(probe: Probe) -> Iterator[Verdict]:
     "a sink far above the scores takes all the weight, and is the lse",
     Structure(without=NO_GLOBALS, families=("uniform", "normal"), takes=EVERY_KIND - {"sinks", "segments"}),
     ["sinks", "lse"],
+    weight=3,
 )
 def check_sink_far_above(probe: Probe) -> Iterator[Verdict]:
     """Bounded: exp of what it is above the scores overflows in every format up to float32, and is nothing at most
@@ -92,27 +94,34 @@ def check_slopes_of_zero(probe: Probe) -> Iterator[Verdict]:
     "the gradient of the sinks equals the reference's within the bound of the case",
     Structure(require=frozenset({"sinks"}), without=NO_GLOBALS, takes=EVERY_KIND),
     ["backward", "sinks_gradient"],
+    weight=3,
 )
 def check_sinks_gradient(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
-    yield from _gradient(probe, "sinks")
+    yield from _gradient(probe, "sinks", probe.inputs)
 
 
 @check(
     "the gradient of the slopes equals the reference's within the bound of the case",
-    Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, takes=EVERY_KIND),
+    Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, tokens=(2, 40), takes=EVERY_KIND),
     ["backward", "slopes_gradient"],
+    weight=3,
 )
 def check_slopes_gradient(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
-    yield from _gradient(probe, "slopes")
+    """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it. It is asked
+    for a window of all keys, too, where most distances count.
+    """
+    yield from _gradient(probe, "slopes", probe.inputs)
+    inputs = probe.inputs.with_arrays(segments=None, attention_mask=None)
+    reach = probe.candidate.limits.covering(inputs.real.shape[1] + inputs.shape[2])
+    yield from _gradient(probe, "slopes", inputs.with_options(window=reach))
 
 
-def _gradient(probe: Probe, name: str) -> Iterator[Verdict]:
+def _gradient(probe: Probe, name: str, own: Inputs) -> Iterator[Verdict]:
     """Yield verdicts on the gradient of an argument, in general and where nothing cancels."""
-    positive = probe.random.integers(1, 9, probe.inputs.output_shape) / 64
-    ones = probe.inputs.map_arrays(np.ones_like, ["value"])
-    for inputs, grad_output in ((probe.inputs, probe.case.grad_output()), (ones, positive)):
+    positive = probe.random.integers(1, 9, own.output_shape) / 64
+    ones = own.map_arrays(np.ones_like, ["value"])
+    for inputs, grad_output in ((own, probe.case.grad_output()), (ones, positive)):
         expected, bound = getattr(inputs.gradients(grad_output), name), inputs.gradient_bounds(grad_output)[name]
         if representable(inputs, [bound.total + np.abs(expected)]):
             computed = probe.gradients(grad_output, inputs, [*inputs.floating, name])[name]

@@ -29,21 +29,22 @@ def check_equal_sides(probe: Probe) -> Iterator[Verdict]:
 
 @check(
     "causal is a limit of 0 to the right",
-    Structure(require=frozenset({"causal"}), takes=EVERY_KIND),
+    Structure(require=frozenset({"causal"}), tokens=(2, 40), takes=EVERY_KIND),
     ["asymmetric"],
 )
 def check_causal_is_a_side(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another form of the window may be another path."""
-    causal = probe.inputs
-    left, _ = sides(causal.options["window"])
+    left, _ = sides(probe.inputs.options["window"])
     if left is None:
         raise NotTaken("a window without a limit to the left")  # it is asked for by another check
-    if probe.has("causal_only"):
-        plain = causal.with_options(window=(left, left + 3))
-    else:
-        plain = causal.with_options(window=(left, 0), causal=None)
-    what, against = f"output with window {plain.options['window']}", f"as causal with window {causal.options['window']}"
-    yield judge(probe.run(plain), probe.run(causal), causal.bound + plain.bound, what, against)
+    left = max(left, 1)  # what is exchanged with 0 has to be another
+    causal = probe.inputs.with_options(window=left)
+    output = probe.run(causal)
+    forms = [causal.with_options(window=(left, right)) for right in (0, left + 3)]
+    forms += [] if probe.has("causal_only") else [causal.with_options(window=(left, 0), causal=None)]
+    for form in forms:
+        what = f"output with {'causal and ' if 'causal' in form.options else ''}window {form.options['window']}"
+        yield judge(probe.run(form), output, causal.bound + form.bound, what, f"as causal with window {left}")
 
 
 @check(

@@ -5,6 +5,7 @@ A trial is one check in one dtype on one candidate. Nothing here knows which che
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -113,7 +114,7 @@ def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
     if " " in trials[0].dtype:
         yield from ((trial, number) for number in short for trial in in_turn(trials))
     else:
-        ordered = sorted(trials, key=_is_light)
+        ordered = sorted(trials, key=_lightness)
         first = [trial for trial in ordered if trial.dtype == trials[0].dtype]
         others = [trial for trial in ordered if trial.dtype != trials[0].dtype]
         yield from ((trial, number) for group in (first, others) for number in short for trial in group)
@@ -121,9 +122,12 @@ def in_rounds(trials: Sequence[Trial]) -> Iterator[tuple[Trial, int]]:
     yield from ((trial, len(short)) for trial in rest)
 
 
-def _is_light(trial: Trial) -> bool:
+def _lightness(trial: Trial) -> float:
+    """By which trials come in a short round: the small world, then those that weigh most."""
     check = CHECKS.get(trial.check)
-    return check is not None and (check.weight < HEAVY or bool(check.structure.production))
+    if check is None:
+        return -math.inf
+    return 0 if check.structure.production else -check.weight
 
 
 def in_turn(trials: Sequence[Trial]) -> Iterator[Trial]:

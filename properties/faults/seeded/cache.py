@@ -15,7 +15,8 @@ from trueband.properties.faults.specimens.extended_call import Array, ExtendedCa
 @fault(
     "cache",
     "the first of the new tokens stands at the first key of the cache",
-    "@@",
+    "cache_that_grows",
+    "mask_decoding",
     step="places",
     of=BottomRight,
     seen="is_causal of torch's scaled_dot_product_attention",
@@ -24,26 +25,48 @@ def new_tokens_at_the_top_left(self: BottomRight, offset: Any, batch: int, queri
     return Extended.places(self, 0, batch, queries, tokens)
 
 
-@fault("cache", "the new tokens stand behind the cache, which has them already", "@@", step="places", of=BottomRight)
+@fault(
+    "cache",
+    "the new tokens stand behind the cache, which has them already",
+    "gradients_match_reference",
+    step="places",
+    of=BottomRight,
+)
 def new_tokens_behind_the_cache(self: BottomRight, offset: Any, batch: int, queries: int, tokens: int) -> Array:
     places = BottomRight.places(self, offset, batch, queries, tokens)
     return places + (queries < tokens)
 
 
-@fault("cache", "the new tokens all see each other", "@@", step="right_of", of=BottomRight)
+@fault(
+    "cache", "the new tokens all see each other", "cache_that_grows", "sinks_gradient", step="right_of", of=BottomRight
+)
 def new_tokens_see_each_other(self: BottomRight, call: ExtendedCall, ahead: Array, dilation: int) -> Array:
     fresh = np.arange(call.tokens)[None, :] >= call.at[0][0]
     chunk = call.at.shape[1] < call.tokens
     return BottomRight.right_of(self, call, ahead, dilation) | (fresh & chunk)
 
 
-@fault("cache", "the cache is read whole, whatever the window", "@@", step="left_of", of=BottomRight)
+@fault(
+    "cache",
+    "the cache is read whole, whatever the window",
+    "cache_that_grows",
+    "sinks_gradient",
+    step="left_of",
+    of=BottomRight,
+)
 def cache_read_whole(self: BottomRight, call: ExtendedCall, ahead: Array, dilation: int) -> Array:
     cached = np.arange(call.tokens)[None, :] < call.at[0][0]
     return BottomRight.left_of(self, call, ahead, dilation) | cached
 
 
-@fault("cache", "the window of a step ends one token early in the cache", "@@", step="left_of", of=BottomRight)
+@fault(
+    "cache",
+    "the window of a step ends one token early in the cache",
+    "cache_that_grows",
+    "sinks_gradient",
+    step="left_of",
+    of=BottomRight,
+)
 def window_of_a_step_short(self: BottomRight, call: ExtendedCall, ahead: Array, dilation: int) -> Array:
     near = BottomRight.left_of(self, call, ahead, dilation)
     if call.left is None or call.at.shape[1] == call.tokens:
@@ -54,7 +77,7 @@ def window_of_a_step_short(self: BottomRight, call: ExtendedCall, ahead: Array, 
 @fault(
     "cache",
     "the mask of the keys is that of the first tokens, as many as there are new ones",
-    "@@",
+    "mask_decoding",
     step="local_keys",
     of=BottomRight,
     seen="a mask that is not lengthened with the cache",
@@ -68,7 +91,13 @@ def mask_of_new_tokens_only(self: BottomRight, call: ExtendedCall, b: int) -> Ar
     return keys
 
 
-@fault("cache", "the gradients of the cache are those of the new tokens alone", "@@", step="fold", of=BottomRight)
+@fault(
+    "cache",
+    "the gradients of the cache are those of the new tokens alone",
+    "gradients_match_reference",
+    step="fold",
+    of=BottomRight,
+)
 def no_gradients_of_cached_tokens(self: BottomRight, call: ExtendedCall, gradient: Array) -> Array:
     cached = np.arange(call.tokens) < call.at[0][0]
     return np.where(cached[:, None], 0, BottomRight.fold(self, call, gradient))
@@ -77,7 +106,7 @@ def no_gradients_of_cached_tokens(self: BottomRight, call: ExtendedCall, gradien
 @fault(
     "cache",
     "a call has the window of the call before, where sizes and head dims are the same",
-    "@@",
+    "matches_reference",
     step="read",
     of=BottomRight,
     seen="block masks that are cached by the shapes, and not by the layer's window",

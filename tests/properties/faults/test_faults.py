@@ -20,13 +20,12 @@ from trueband.properties.faults.detection import (
     operator_trials,
 )
 from trueband.properties.faults.invisible import INVISIBLE, Invisible
-from trueband.properties.faults.seeded.registry import features_of, fault
+from trueband.properties.faults.seeded.registry import fault, features_of
 from trueband.properties.faults.specimens.banded import Banded
 from trueband.properties.faults.specimens.bottom_right import BottomRight
 from trueband.properties.faults.specimens.chunked import Chunked
 from trueband.properties.faults.specimens.differentiated import Differentiated
 from trueband.properties.faults.specimens.extended import Extended
-from trueband.properties.faults.specimens.extended_tiled import ExtendedTiled
 from trueband.properties.faults.specimens.tiled import Tiled
 from trueband.properties.faults.specimens.validating import Validating
 from trueband.properties.models.checks import MODEL_CHECKS
