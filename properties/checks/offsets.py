@@ -28,9 +28,18 @@ STEPS = 3  # of a cache, for a case
     weight=2,
 )
 def check_queries_in_parts(probe: Probe) -> Iterator[Verdict]:
-    """Bounded: another number of queries may be another order of summation."""
-    whole = probe.inputs
-    tokens, output = whole.shape[2], probe.run()
+    """Bounded: another number of queries may be another order of summation. They are asked for with a window of all
+    keys, too, where every key that is lost is seen.
+    """
+    yield from _parts(probe, probe.inputs)
+    if not probe.has("causal_only"):
+        reach = probe.candidate.limits.covering(probe.inputs.shape[2])
+        yield from _parts(probe, probe.inputs.with_arrays(segments=None).with_options(window=reach, causal=None))
+
+
+def _parts(probe: Probe, whole: Inputs) -> Iterator[Verdict]:
+    """Yield verdicts on queries in parts."""
+    tokens, output = whole.shape[2], probe.run(whole)
     cuts = sorted({0, tokens, *(int(cut) for cut in probe.random.integers(0, tokens + 1, 2))})
     for first, last in itertools.pairwise(cuts):
         rows = np.s_[:, :, first:last]
@@ -65,6 +74,7 @@ def check_cache_with_offset(probe: Probe) -> Iterator[Verdict]:
     "a row of the batch with an offset of its own gives what it gives alone",
     Structure(require=frozenset({"offset"}), without=NO_GLOBALS, batch=(2, 4), takes=EVERY_KIND),
     ["offset", "offset_per_row"],
+    weight=2,
 )
 def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another batch may be another order of summation."""
@@ -88,6 +98,7 @@ def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
     "rows that attend no key are exactly 0",
     Structure(without=NO_GLOBALS | {"causal"}, long=False, takes=HERE - {"segments"}),
     ["offset"],
+    weight=2,
 )
 def check_rows_without_keys(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract's definition, 0 is stored and not computed."""

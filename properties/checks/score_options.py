@@ -36,7 +36,7 @@ def check_softcap_of_large_scores(probe: Probe) -> Iterator[Verdict]:
         without=NO_GLOBALS | {"head_mask", "scale"},
         takes=EVERY_KIND - {"slopes", "sinks"},
     ),
-    weight=2,
+    weight=3,
 )
 def check_sinks_take_weight(probe: Probe) -> Iterator[Verdict]:
     """Bounded: the scores are exactly 0, and every order of what follows is within the bound."""
@@ -66,6 +66,7 @@ def check_sink_far_below(probe: Probe) -> Iterator[Verdict]:
     "a sink far above the scores takes all the weight, and is the lse",
     Structure(without=NO_GLOBALS, families=("uniform", "normal"), takes=EVERY_KIND - {"sinks", "segments"}),
     ["sinks", "lse"],
+    weight=3,
 )
 def check_sink_far_above(probe: Probe) -> Iterator[Verdict]:
     """Bounded: exp of what it is above the scores overflows in every format up to float32, and is nothing at most
@@ -93,6 +94,7 @@ def check_slopes_of_zero(probe: Probe) -> Iterator[Verdict]:
     "the gradient of the sinks equals the reference's within the bound of the case",
     Structure(require=frozenset({"sinks"}), without=NO_GLOBALS, takes=EVERY_KIND),
     ["backward", "sinks_gradient"],
+    weight=3,
 )
 def check_sinks_gradient(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it."""
@@ -103,6 +105,7 @@ def check_sinks_gradient(probe: Probe) -> Iterator[Verdict]:
     "the gradient of the slopes equals the reference's within the bound of the case",
     Structure(require=frozenset({"slopes"}), without=NO_GLOBALS | {"dilation"}, tokens=(2, 40), takes=EVERY_KIND),
     ["backward", "slopes_gradient"],
+    weight=3,
 )
 def check_slopes_gradient(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound. Only kernels that declare it are held to it. It is asked

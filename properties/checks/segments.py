@@ -49,7 +49,10 @@ def check_numbers_of_segments(probe: Probe) -> Iterator[Verdict]:
 
 
 @check(
-    "a segment that comes again is the same one, and what lies between is none of it", WITHOUT_SEGMENTS, ["segments"]
+    "a segment that comes again is the same one, and what lies between is none of it",
+    WITHOUT_SEGMENTS,
+    ["segments"],
+    weight=2,
 )
 def check_segments_that_come_again(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the case."""

@@ -33,7 +33,9 @@ class Extended(ExtendedForward):
         **options: Any,
     ) -> dict[str, Array]:
         call = self.read(query, key, value, **options)
-        totals: list[list[Array]] = [[np.zeros(array.shape, call.wide) for array in arrays] for arrays in (call.local, call.far)]
+        totals: list[list[Array]] = [
+            [np.zeros(array.shape, call.wide) for array in arrays] for arrays in (call.local, call.far)
+        ]
         options_of_heads: dict[str, Array] = {
             name: np.zeros(call.heads, call.wide)
             for name in ("sinks", "slopes", "head_mask")
