@@ -148,6 +148,7 @@ def head_mask_of_key_head(self: Extended, *arrays: Array, **options: object) -> 
     "grouped_gradients_are_sums",
     "gradients_match_reference",
     "lse_gradients",
+    "extended_gradients",
     step="fold",
     of=Extended,
 )

@@ -43,6 +43,7 @@ def segment_without_offset(self: Extended, call: ExtendedCall, b: int, segments:
     "all rows of the batch have the segments of the first",
     "segments_are_sequences",
     "gradients_match_reference",
+    "extended_rows",
     step="same_segment",
     of=Extended,
 )
