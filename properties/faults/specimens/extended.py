@@ -33,8 +33,10 @@ class Extended(ExtendedForward):
         **options: Any,
     ) -> dict[str, Array]:
         call = self.read(query, key, value, **options)
-        totals = [[np.zeros(array.shape, call.wide) for array in arrays] for arrays in (call.local, call.far)]
-        options_of_heads = {
+        totals: list[list[Array]] = [
+            [np.zeros(array.shape, call.wide) for array in arrays] for arrays in (call.local, call.far)
+        ]
+        options_of_heads: dict[str, Array] = {
             name: np.zeros(call.heads, call.wide)
             for name in ("sinks", "slopes", "head_mask")
             if options.get(name) is not None
@@ -138,7 +140,7 @@ class Extended(ExtendedForward):
     def grad_head_mask(self, call: ExtendedCall, b: int, grad_output: Array) -> Array:
         """Return (h,): what one sequence adds to the gradient of the head mask."""
         real = self.real_rows(call, b)[None, :, None]
-        clean = np.where(real, grad_output[b], 0).astype(call.wide)
+        clean: Array = np.where(real, grad_output[b], 0).astype(call.wide)
         return (self.unmasked(call, b)[0] * clean).sum(axis=(1, 2))
 
     def add_heads(self, totals: dict[str, Array], parts: dict[str, Array]) -> None:

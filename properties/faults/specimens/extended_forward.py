@@ -149,7 +149,7 @@ class ExtendedForward:
         """Return query (h, m, d), key (h, n, d), value (h, n, e) of a sequence: wide, 0 for masked tokens."""
         query, key, value = arrays
         rows, real = self.real_rows(call, b), call.real[b]
-        wide = [
+        wide: list[Array] = [
             np.where(kept[None, :, None], array[b], 0).astype(call.wide)
             for array, kept in ((query, rows), (key, real), (value, real))
         ]

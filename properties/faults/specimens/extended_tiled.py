@@ -22,7 +22,7 @@ class ExtendedTiled(Extended):
         query, key, value = inputs
         query, keys = query[:, rows], keys[:, rows]
         top = np.full((*query.shape[:2], 1), -np.inf, call.wide)
-        total = np.zeros(top.shape, call.wide)
+        total: Array = np.zeros(top.shape, call.wide)
         result = np.zeros((*query.shape[:2], value.shape[-1]), call.wide)
         for first in self.tiles(call, rows):
             tile = slice(first, first + TILE)
