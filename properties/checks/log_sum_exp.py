@@ -55,7 +55,7 @@ def check_lse_gradients(probe: Probe) -> Iterator[Verdict]:
         takes=EVERY_KIND - {"sinks", "segments", "offset"},
     ),
     ["lse", "offset"],
-    weight=2,
+    weight=3,
 )
 def check_parts_merge(probe: Probe) -> Iterator[Verdict]:
     """Bounded: an identity of exact arithmetic, judged by the errors of both parts."""

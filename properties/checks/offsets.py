@@ -25,7 +25,7 @@ STEPS = 3  # of a cache, for a case
     "queries in parts, each at its offset, give what they give at once",
     Structure(without=NO_GLOBALS, tokens=(1, 40), long=False, takes=HERE),
     ["offset"],
-    weight=2,
+    weight=3,
 )
 def check_queries_in_parts(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another number of queries may be another order of summation. They are asked for with a window of all
@@ -33,7 +33,7 @@ def check_queries_in_parts(probe: Probe) -> Iterator[Verdict]:
     """
     yield from _parts(probe, probe.inputs)
     if not probe.has("causal_only"):
-        reach = probe.candidate.limits.covering(probe.inputs.shape[2])
+        reach = (None, None) if probe.has("unlimited_side") else probe.candidate.limits.covering(probe.inputs.shape[2])
         yield from _parts(probe, probe.inputs.with_arrays(segments=None).with_options(window=reach, causal=None))
 
 
@@ -52,7 +52,7 @@ def _parts(probe: Probe, whole: Inputs) -> Iterator[Verdict]:
     "causal steps with a cache that grows, by one token or by some, give what the whole sequence gives",
     Structure(require=frozenset({"causal"}), without=NO_GLOBALS, tokens=(1, 40), long=False, takes=HERE),
     ["bottom_right"],
-    weight=2,
+    weight=3,
 )
 def check_cache_that_grows(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another length may be another order of summation."""
@@ -63,7 +63,7 @@ def check_cache_that_grows(probe: Probe) -> Iterator[Verdict]:
     "causal steps with a cache that grows, each at its offset, give what the whole sequence gives",
     Structure(require=frozenset({"causal"}), without=NO_GLOBALS, tokens=(1, 40), long=False, takes=HERE),
     ["offset"],
-    weight=2,
+    weight=3,
 )
 def check_cache_with_offset(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another length may be another order of summation."""
@@ -98,7 +98,7 @@ def check_offset_of_each_row(probe: Probe) -> Iterator[Verdict]:
     "rows that attend no key are exactly 0",
     Structure(without=NO_GLOBALS | {"causal"}, long=False, takes=HERE - {"segments"}),
     ["offset"],
-    weight=2,
+    weight=3,
 )
 def check_rows_without_keys(probe: Probe) -> Iterator[Verdict]:
     """Exact: the contract's definition, 0 is stored and not computed."""

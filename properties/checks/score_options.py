@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.probe import Array, Probe
 from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
@@ -118,11 +118,18 @@ def check_slopes_gradient(probe: Probe) -> Iterator[Verdict]:
 
 
 def _gradient(probe: Probe, name: str, own: Inputs) -> Iterator[Verdict]:
-    """Yield verdicts on the gradient of an argument, in general and where nothing cancels."""
+    """Yield verdicts on the gradient of an argument: in general, where nothing cancels, and through lse alone."""
     positive = probe.random.integers(1, 9, own.output_shape) / 64
-    ones = own.map_arrays(np.ones_like, ["value"])
-    for inputs, grad_output in ((own, probe.case.grad_output()), (ones, positive)):
-        expected, bound = getattr(inputs.gradients(grad_output), name), inputs.gradient_bounds(grad_output)[name]
+    ones, upstream = own.map_arrays(np.ones_like, ["value"]), probe.case.grad_output()
+    ways: list[tuple[Inputs, Array, Array | None]] = [(own, upstream, None), (ones, positive, None)]
+    if probe.has("lse_gradient"):
+        ways.append((own, np.zeros_like(upstream), probe.case.grad_lse()))
+    for inputs, grad_output, grad_lse in ways:
+        expected = getattr(inputs.gradients(grad_output, grad_lse), name)
+        bound = inputs.gradient_bounds(grad_output, grad_lse)[name]
         if representable(inputs, [bound.total + np.abs(expected)]):
-            computed = probe.gradients(grad_output, inputs, [*inputs.floating, name])[name]
-            yield judge(computed, expected, bound, f"gradient of {name}")
+            names = [*inputs.floating, name]
+            computed = probe.gradients(grad_output, inputs, names, grad_lse=grad_lse)[name]
+            yield judge(
+                computed, expected, bound, f"gradient of {name}{' through lse' if grad_lse is not None else ''}"
+            )

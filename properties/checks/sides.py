@@ -31,6 +31,7 @@ def check_equal_sides(probe: Probe) -> Iterator[Verdict]:
     "causal is a limit of 0 to the right",
     Structure(require=frozenset({"causal"}), tokens=(2, 40), takes=EVERY_KIND),
     ["asymmetric"],
+    weight=2,
 )
 def check_causal_is_a_side(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another form of the window may be another path."""
@@ -69,6 +70,7 @@ def check_sides_mirrored(probe: Probe) -> Iterator[Verdict]:
 @check(
     "a side without a limit is one with a limit beyond the sequence",
     Structure(require=frozenset({"asymmetric", "unlimited_side"}), takes=EVERY_KIND),
+    weight=2,
 )
 def check_no_limit_is_a_far_one(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another form of the window may be another path."""

@@ -198,7 +198,9 @@ def gradient_of_sinks_not_summed(self: Extended, totals: dict[str, Array], parts
     Extended.add_heads(self, totals, parts)
 
 
-@fault("sinks", "no gradient of lse reaches the sinks", "lse_gradients", step="grad_sinks", of=Extended)
+@fault(
+    "sinks", "no gradient of lse reaches the sinks", "sinks_gradient", "lse_gradients", step="grad_sinks", of=Extended
+)
 def gradient_of_sinks_without_lse(
     self: Extended, call: ExtendedCall, of_sinks: Array, row_sum: Array, of_lse: Array
 ) -> Array:
