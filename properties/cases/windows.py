@@ -22,6 +22,12 @@ def sides(window: Window) -> tuple[int | None, int | None]:
     return window if isinstance(window, tuple) else (window, window)
 
 
+def in_words(window: Window) -> str:
+    """A window for messages: "3", or "(3, no limit)"."""
+    written = ("no limit" if each is None else str(each) for each in sides(window))
+    return f"({', '.join(written)})" if isinstance(window, tuple) else str(window)
+
+
 def limited(window: Window) -> tuple[int, ...]:
     """The limits that there are."""
     return tuple(dict.fromkeys(each for each in sides(window) if each is not None))

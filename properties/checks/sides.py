@@ -11,7 +11,7 @@ from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import PER_HEAD
 from trueband.properties.cases.limits import NotTaken
 from trueband.properties.cases.strategies import Structure
-from trueband.properties.cases.windows import sides
+from trueband.properties.cases.windows import in_words, sides
 from trueband.properties.checks.check import check
 from trueband.properties.results.verdict import Verdict, judge
 
@@ -44,7 +44,8 @@ def check_causal_is_a_side(probe: Probe) -> Iterator[Verdict]:
     forms = [causal.with_options(window=(left, right)) for right in (0, left + 3)]
     forms += [] if probe.has("causal_only") else [causal.with_options(window=(left, 0), causal=None)]
     for form in forms:
-        what = f"output with {'causal and ' if 'causal' in form.options else ''}window {form.options['window']}"
+        also = "causal and " if "causal" in form.options else ""
+        what = f"output with {also}window {in_words(form.options['window'])}"
         yield judge(probe.run(form), output, causal.bound + form.bound, what, f"as causal with window {left}")
 
 
@@ -62,8 +63,8 @@ def check_sides_mirrored(probe: Probe) -> Iterator[Verdict]:
     mirrored = inputs.map_arrays(reverse, [name for name in inputs.arrays if name not in PER_HEAD])
     mirrored = mirrored.with_options(window=(right, left))
     bound = mirrored.bound + inputs.bound.at(np.s_[:, :, ::-1])
-    what = f"output for the reversed sequence with window {(right, left)}"
-    against = f"as the reversed output with window {(left, right)}"
+    what = f"output for the reversed sequence with window {in_words((right, left))}"
+    against = f"as the reversed output with window {in_words((left, right))}"
     yield judge(probe.run(mirrored), probe.run(inputs)[:, :, ::-1], bound, what, against)
 
 
@@ -79,5 +80,5 @@ def check_no_limit_is_a_far_one(probe: Probe) -> Iterator[Verdict]:
     far = probe.candidate.limits.covering(2 * (tokens + queries) + 8)
     left, right = (far if each is None else each for each in open_.options["window"])
     limited = open_.with_options(window=(left, right))
-    what, against = f"output with window {open_.options['window']}", f"as with window {(left, right)}"
+    what, against = f"output with window {in_words(open_.options['window'])}", f"as with window {(left, right)}"
     yield judge(probe.run(open_), probe.run(limited), open_.bound + limited.bound, what, against)

@@ -15,6 +15,7 @@ from trueband.properties.faults.specimens.extended_call import Array, ExtendedCa
     "grouped_is_repeated",
     "key_heads_serve_groups",
     "grouped_gradients_are_sums",
+    "extended_rows",
     step="spread",
     of=Extended,
     seen="`repeat` in place of `repeat_interleave`",
@@ -29,6 +30,7 @@ def key_head_modulo(self: Extended, call: ExtendedCall, array: Array) -> Array:
     "key_heads_serve_groups",
     "matches_reference",
     "gradients_match_reference",
+    "extended_rows",
     step="spread",
     of=Extended,
 )
