@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trueband.properties.bounds import Bound
-from trueband.properties.candidate.probe import Probe
+from trueband.properties.candidate.probe import Array, Probe
 from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import Inputs
 from trueband.properties.cases.strategies import Structure
@@ -63,11 +63,7 @@ def check_parts_merge(probe: Probe) -> Iterator[Verdict]:
     cut = 1 + int(probe.random.integers(whole.real.shape[1] - 1))
     parts = [_part(whole, 0, cut), _part(whole, cut, whole.real.shape[1])]
     results = [probe.with_lse(part) for part in parts]
-    largest = np.maximum(results[0][1], results[1][1])
-    largest = np.where(np.isfinite(largest), largest, 0.0)
-    weights = [np.exp(lse - largest) for _, lse in results]
-    total = np.where(sum(weights) > 0, sum(weights), 1.0)
-    merged = sum(output * (weight / total)[..., None] for (output, _), weight in zip(results, weights, strict=True))
+    merged = _merged(results)
     growth = np.exp(2 * sum(np.where(np.isfinite(part.lse), part.lse_bound.total, 0.0) for part in parts))[..., None]
     all_keys = np.where(np.isfinite(whole.lse), whole.lse, np.inf)  # a masked row counts as a real one in a part
     shares = [np.exp(part.lse - all_keys)[..., None] for part in parts]
@@ -81,6 +77,17 @@ def check_parts_merge(probe: Probe) -> Iterator[Verdict]:
     bound = Bound({"parts": np.where(real, error, 0.0), "merge": np.where(real, rounding, 0.0 * error)})
     what = f"output of keys 0..{cut - 1} and of the others, merged by their lse"
     yield judge(np.where(real, merged, 0.0), whole.output, bound, what)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of a kernel whose lse is not what it should be
+def _merged(results: list[tuple[Array, Array]]) -> Array:
+    """Return the output (b, h, m, e) of which there are parts, each with its lse (b, h, m)."""
+    largest = np.maximum(results[0][1], results[1][1])
+    largest = np.where(np.isfinite(largest), largest, 0.0)
+    weights = [np.exp(lse - largest) for _, lse in results]
+    total = np.where(sum(weights) > 0, sum(weights), 1.0)
+    parts = [output * (weight / total)[..., None] for (output, _), weight in zip(results, weights, strict=True)]
+    return parts[0] + parts[1]
 
 
 def _part(whole: Inputs, first: int, last: int) -> Inputs:
