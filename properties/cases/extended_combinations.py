@@ -16,12 +16,14 @@ from trueband.properties.cases.choices import RandomChoices
 from trueband.properties.cases.covering import Row, covering
 from trueband.properties.cases.extensions import WITHOUT_GLOBALS, possible
 from trueband.properties.cases.limits import Limits
-from trueband.properties.cases.windows import Window
+from trueband.properties.cases.windows import HUGE, Window
 
 # (tokens, head_dim, heads): past the tiles of kernels in one of them, small in the others.
-SIZES = ((130, 64, 8), (340, 128, 4), (700, 16, 4), (1030, 8, 2), (150, 256, 2), (260, 32, 32), (515, 64, 2))
+SIZES = ((130, 64, 8), (340, 128, 4), (700, 16, 4), (1030, 8, 2), (150, 256, 2), (260, 32, 32), (515, 64, 12))
+CACHES = ((4100, 64, 4),)  # for the few queries of a decoding step
+STEPS = ("one", "last")
 FACTORS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "size": ("", SIZES),
+    "size": ("", (*SIZES, *CACHES)),
     "window": ("", ("some", 0, "whole", "huge")),
     "batch": ("", (1, 3)),
     "padding": ("padding", ("none", "right", "left", "holes")),
@@ -33,12 +35,12 @@ FACTORS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "sides": ("asymmetric", ("same", "left", "right", "narrow")),
     "open": ("unlimited_side", ("none", "left", "right")),
     "queries": ("offset", ("all", "one", "last", "chunk", "beyond")),
-    "segments": ("segments", (0, 2, 9)),
+    "segments": ("segments", (0, 2, 9, 300)),
     "softcap": ("softcap", (None, 20.0, 1.0)),
     "sinks": ("sinks", (False, True)),
     "slopes": ("slopes", (False, True)),
 }
-SOME_WINDOWS, HUGE = (5, 33, 64, 127), 2**16 + 1
+SOME_WINDOWS = (5, 33, 64, 127)
 
 
 @lru_cache
@@ -55,6 +57,8 @@ def extended_design(features: Collection[str], limits: Limits) -> tuple[Row, ...
         factors["causal"] = (True,)
     if "offset" not in features:
         factors["queries"] = tuple(level for level in factors["queries"] if level != "beyond")
+    if not set(STEPS) & set(factors["queries"]):
+        factors["size"] = SIZES
     if limits.padding == "right":
         factors["padding"] = tuple(level for level in factors["padding"] if level in ("none", "right"))
     return _design(tuple(factors.items()))
@@ -88,7 +92,9 @@ def extended_case(row: Mapping[str, Any], features: Collection[str], limits: Lim
         dilation=row["dilation"],
         queries=queries,
         offset=offset,
-        segments=tuple(_segments(source, row["segments"], tokens) for _ in range(batch)) if row["segments"] else None,
+        segments=tuple(_segments(source, min(row["segments"], tokens // 2), tokens) for _ in range(batch))
+        if row["segments"]
+        else None,
         softcap=row["softcap"],
         sinks=row["sinks"],
         slopes=row["slopes"],
@@ -104,6 +110,8 @@ def _makes_sense(row: Mapping[str, Any]) -> bool:
         moved = row.get("queries", "all") != "all"
         if moved or row.get("causal") or any(row.get(name) for name in WITHOUT_GLOBALS if name != "offset"):
             return False
+    if row.get("size") in CACHES and (row.get("queries", STEPS[0]) not in STEPS or row.get("globals")):
+        return False
     if row.get("slopes") and row.get("dilation", 1) > 1:
         return False
     if row.get("open", "none") != "none" and row.get("sides") == "same":

@@ -45,7 +45,8 @@ class Way:
             found[name] = levels[digit]
         if not strided:
             found |= {"layout": "contiguous", "grad_layout": "contiguous"}
-        if found["layout"] == "contiguous" or (found["layout"] == "expanded" and max(case.batch, case.heads) == 1):
+        alone = max(case.batch, case.key_heads or case.heads) == 1
+        if found["layout"] == "contiguous" or (found["layout"] == "expanded" and alone):
             found |= {"layout": "contiguous", "of": ALL}
         return cls(**found if autograd else {**found, "wanted": ALL})
 

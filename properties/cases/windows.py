@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 Window = int | tuple[int | None, int | None]
+HUGE = 2**16 + 1  # a limit that 16 bits do not hold
 
 
 def check_window(window: Any) -> None:

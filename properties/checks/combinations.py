@@ -37,7 +37,7 @@ def check_combinations(probe: Probe) -> Iterator[Verdict]:
     """Bounded: every order of summation is within the bound of the row, however the inputs lie; masked rows are 0 by
     definition.
     """
-    way, inputs = _asked(probe)
+    way, inputs = asked(probe)
     rows = choose_rows(inputs.real, inputs.is_global, probe.random, ROWS)
     output = probe.run(inputs, way.layout, way.those(inputs.floating))
     yield judge_rows(output, inputs, rows, f"output{way.words()}")
@@ -55,7 +55,7 @@ def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
     rows; which gradients are asked for and how arrays lie may choose another path. The output that comes with them is
     within the bound of its rows.
     """
-    way, inputs = _asked(probe)
+    way, inputs = asked(probe)
     rows = choose_rows(inputs.real, inputs.is_global, probe.random, ROWS_OF_GRADIENTS)
     how = Backward(way.layout, way.those(inputs.floating), way.grad_layout)
     names, words = way.gradients(inputs.floating), way.words(gradients=True)
@@ -77,7 +77,7 @@ def check_combined_gradients(probe: Probe) -> Iterator[Verdict]:
     yield from judged(computed, keys_of_some_heads(probe, inputs, grad_output, rows, COST_OF_KEYS), inputs, words)
 
 
-def _asked(probe: Probe) -> tuple[Way, Inputs]:
+def asked(probe: Probe) -> tuple[Way, Inputs]:
     """Return how the candidate is called, and the inputs, with equal rows or heads where they are to be expanded."""
     way = Way.of_case(probe.case, probe.has("strided"), probe.has("autograd"))
     if way.layout != "expanded":

@@ -133,8 +133,9 @@ def judge_rows(output: np.ndarray, inputs: Inputs, rows: Rows, what: str) -> Ver
 def repeated(inputs: Inputs, names: list[str] | None = None) -> Inputs:
     """Repeat the first row of the batch, or the first head where there is one row, of some inputs or all."""
     axis = 0 if inputs.shape[0] > 1 else 1
-    count = inputs.shape[axis]
-    return inputs.map_arrays(lambda array: np.repeat(array.take([0], axis), count, axis), names or inputs.floating)
+    return inputs.map_arrays(
+        lambda array: np.repeat(array.take([0], axis), array.shape[axis], axis), names or inputs.floating
+    )
 
 
 def _rows(probe: Probe, inputs: Inputs) -> Rows:

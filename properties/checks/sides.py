@@ -11,7 +11,7 @@ from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.inputs import PER_HEAD
 from trueband.properties.cases.limits import NotTaken
 from trueband.properties.cases.strategies import Structure
-from trueband.properties.cases.windows import in_words, sides
+from trueband.properties.cases.windows import HUGE, in_words, sides
 from trueband.properties.checks.check import check
 from trueband.properties.results.verdict import Verdict, judge
 
@@ -77,8 +77,8 @@ def check_no_limit_is_a_far_one(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another form of the window may be another path."""
     open_ = probe.inputs
     tokens, queries = open_.real.shape[1], open_.shape[2]
-    far = probe.candidate.limits.covering(2 * (tokens + queries) + 8)
-    left, right = (far if each is None else each for each in open_.options["window"])
-    limited = open_.with_options(window=(left, right))
-    what, against = f"output with window {in_words(open_.options['window'])}", f"as with window {(left, right)}"
-    yield judge(probe.run(open_), probe.run(limited), open_.bound + limited.bound, what, against)
+    output, what = probe.run(open_), f"output with window {in_words(open_.options['window'])}"
+    for far in dict.fromkeys(probe.candidate.limits.covering(limit) for limit in (2 * (tokens + queries) + 8, HUGE)):
+        left, right = (far if each is None else each for each in open_.options["window"])
+        limited = open_.with_options(window=(left, right))
+        yield judge(output, probe.run(limited), open_.bound + limited.bound, what, f"as with window {(left, right)}")

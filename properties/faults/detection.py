@@ -17,7 +17,7 @@ from trueband.properties.candidate.probe import Candidate, Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.target import Target
 from trueband.properties.cases.case import Case
-from trueband.properties.cases.strategies import LONG, cases
+from trueband.properties.cases.strategies import EXTENDED, LONG, cases
 from trueband.properties.checks import CHECKS, Check
 from trueband.properties.models.check import ModelCheck, ModelProbe
 from trueband.properties.models.checks import MODEL_CHECKS
@@ -127,7 +127,9 @@ def _lightness(trial: Trial) -> float:
     check = CHECKS.get(trial.check)
     if check is None:
         return -math.inf
-    return 0 if check.structure.production else -check.weight
+    if check.structure.production:
+        return -0.5 if check.structure.production == EXTENDED else 0  # which has fewer and cheaper cases
+    return -check.weight
 
 
 def in_turn(trials: Sequence[Trial]) -> Iterator[Trial]:

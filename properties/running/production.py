@@ -127,7 +127,7 @@ def made_smaller(check: Check, candidate: Candidate, failure: Failure) -> Failur
     if failure.status not in SHRUNK:
         return failure
     case, fails = failure.case, failing(check, candidate, failure.status)
-    for name in DIGITS if check.structure.production == COMBINED else ():
+    for name in DIGITS if check.structure.production in (COMBINED, EXTENDED) else ():
         plain = plainer(case, name)
         case = plain if plain != case and fails(plain) else case
     case = smallest(case, fails, candidate.limits, SHRINK_SECONDS)

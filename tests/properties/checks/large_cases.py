@@ -28,6 +28,10 @@ DENSE = Case(tokens=2048, window=2048, head_dim=16, family="normal", dtype="floa
 FEWER = {"tokens": 32, "window": 32}  # one tile
 NARROW = Case(tokens=90, window=9, head_dim=8, heads=2, family="normal")
 ELEMENTS = Case(tokens=700, window=20, head_dim=32, heads=4, family="normal")
+STEP = Case(tokens=540, window=(100, 0), head_dim=16, heads=2, family="normal", queries=5, offset=535, sinks=True)
+GROUPED = Case(tokens=70, window=9, head_dim=8, heads=20, key_heads=2, family="normal")
+PACKED = Case(tokens=700, window=700, head_dim=8, family="normal", segments=(tuple(i // 2 for i in range(700)),))
+SCORED = Case(tokens=300, window=290, head_dim=8, heads=2, family="normal", sinks=True, slopes=True, softcap=1.0)
 
 # fault: (case, what of it is changed to come to one where the kernel is right)
 SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
@@ -96,6 +100,18 @@ SHOWN: dict[str, tuple[Case, dict[str, Any]]] = {
         {**SHORTER_BATCH, "global_": ((0, 300), (1,))},
     ),
     "transposed_queries_of_a_batch_mixed": (BATCH.replace(heads=2), SHORTER_BATCH),
+    "cache_tail_lost": (STEP, {"tokens": 500, "offset": 495}),
+    "cache_of_4096_keys": (STEP.replace(tokens=4100, offset=4095), {"tokens": 4000, "offset": 3995}),
+    "sink_lost_in_splits": (STEP, {"tokens": 250, "offset": 245}),
+    "key_heads_of_many_query_heads": (GROUPED, {"heads": 16}),
+    "gradient_of_8_query_heads": (GROUPED, {"heads": 16}),
+    "wide_values_lost": (GROUPED.replace(value_dim=96), {"value_dim": 64}),
+    "segments_of_whole_tiles": (PACKED, {"tokens": 256, "segments": (tuple(range(256)),)}),
+    "segments_in_a_byte": (PACKED, {"segments": (tuple(i // 3 for i in range(700)),)}),
+    "distances_in_bfloat16": (SCORED, {"tokens": 250}),
+    "sink_gradient_of_first_rows": (SCORED, {"tokens": 60}),
+    "slope_gradient_of_first_rows": (SCORED, {"tokens": 60}),
+    "lse_of_whole_tiles": (SCORED, {"tokens": 250}),
     "output_sum_in_half": (DENSE, FEWER),
     "query_gradient_tiles_in_half": (DENSE, FEWER),
     "key_gradient_tiles_in_half": (DENSE, FEWER),
