@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trueband.optimized.attention.arguments import check_device, check_tensor
+from trueband.optimized.attention.operators.dense import in_onnx
 from trueband.reference.config import LongformerConfig, XLMRobertaConfig
 
 Config = XLMRobertaConfig | LongformerConfig
@@ -19,7 +20,7 @@ SEPARATORS = 3  # <s> question </s> </s> context </s>
 
 
 @torch.library.custom_op("trueband::checked_ids", mutates_args=())
-def checked_ids(ids: Tensor, name: str, count: int) -> Tensor:
+def _checked_ids(ids: Tensor, name: str, count: int) -> Tensor:
     """A copy of ids that all lie in 0 .. count - 1."""
     outside = ids[(ids < 0) | (ids >= count)]
     if outside.numel():
@@ -28,7 +29,7 @@ def checked_ids(ids: Tensor, name: str, count: int) -> Tensor:
 
 
 @torch.library.custom_op("trueband::checked_mask", mutates_args=())
-def checked_mask(mask: Tensor, name: str) -> Tensor:
+def _checked_mask(mask: Tensor, name: str) -> Tensor:
     """A mask of 0 and 1 as bools."""
     other = mask[(mask != 0) & (mask != 1)]
     if other.numel():
@@ -37,70 +38,91 @@ def checked_mask(mask: Tensor, name: str) -> Tensor:
 
 
 @torch.library.custom_op("trueband::counted_positions", mutates_args=())
-def counted_positions(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
+def _counted_positions(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
     """(b, n) int64: first, first + 1, ... over the tokens that count, wherever they stand; the others get first - 1.
 
     `before`: (b,), how many of a row have been given out already.
     """
-    numbers = counted.cumsum(dim=1)
-    if before is not None:
-        numbers = numbers + before[:, None]
-    length = int(numbers.max())
+    length = int(_numbers(counted, before).max())
     if length > max_length:
         raise ValueError(f"{name}: expected at most {max_length} tokens, got {length}")
-    return numbers * counted + first - 1
+    return _numbered(counted, before, name, first, max_length)
+
+
+def _numbers(counted: Tensor, before: Tensor | None) -> Tensor:
+    numbers = counted.cumsum(dim=1)
+    return numbers if before is None else numbers + before[:, None]
+
+
+def _numbered(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
+    return _numbers(counted, before) * counted + first - 1
 
 
 @torch.library.custom_op("trueband::last_end", mutates_args=())
-def last_end(input_ids: Tensor, eos_token_id: int) -> Tensor:
+def _last_end(input_ids: Tensor, eos_token_id: int) -> Tensor:
     """(b,) int64: where a row has its last end token; every row must have the same number of them, at least one."""
-    is_end = input_ids == eos_token_id
-    counts = is_end.sum(dim=1)
+    counts = (input_ids == eos_token_id).sum(dim=1)
     if not bool(counts.min() > 0) or bool((counts != counts[0]).any()):
         raise ValueError(
             f"input_ids: expected the same number of end tokens (id {eos_token_id}), at least one, in every row, "
             f"got {counts.tolist()}"
         )
-    return (is_end * torch.arange(1, is_end.shape[1] + 1, device=is_end.device)).argmax(dim=1)
+    return _last(input_ids, eos_token_id)
+
+
+def _last(ids: Tensor, wanted: int) -> Tensor:
+    there = ids == wanted
+    return (there * torch.arange(1, there.shape[1] + 1, device=there.device)).argmax(dim=1)
 
 
 @torch.library.custom_op("trueband::first_separator", mutates_args=())
-def first_separator(input_ids: Tensor, sep_token_id: int) -> Tensor:
+def _first_separator(input_ids: Tensor, sep_token_id: int) -> Tensor:
     """(b,) int64: where a row has the first of its separators, of which it must have three."""
-    is_separator = input_ids == sep_token_id
-    counts = is_separator.sum(dim=1).tolist()
+    counts = (input_ids == sep_token_id).sum(dim=1).tolist()
     for row, count in enumerate(counts):
         if count != SEPARATORS:
             raise ValueError(
                 f"input_ids: expected {SEPARATORS} separators (id {sep_token_id}) in every row, or a "
                 f"global_attention_mask, got {count} in row {row}"
             )
-    return is_separator.int().argmax(dim=1)
+    return _first(input_ids, sep_token_id)
 
 
-@checked_ids.register_fake
+def _first(ids: Tensor, wanted: int) -> Tensor:
+    return (ids == wanted).int().argmax(dim=1)
+
+
+@_checked_ids.register_fake
 def _(ids: Tensor, name: str, count: int) -> Tensor:
     return ids.new_empty(ids.shape)
 
 
-@checked_mask.register_fake
+@_checked_mask.register_fake
 def _(mask: Tensor, name: str) -> Tensor:
     return mask.new_empty(mask.shape, dtype=torch.bool)
 
 
-@counted_positions.register_fake
+@_counted_positions.register_fake
 def _(counted: Tensor, before: Tensor | None, name: str, first: int, max_length: int) -> Tensor:
     return counted.new_empty(counted.shape, dtype=torch.int64)
 
 
-@last_end.register_fake
+@_last_end.register_fake
 def _(input_ids: Tensor, eos_token_id: int) -> Tensor:
     return input_ids.new_empty(input_ids.shape[0], dtype=torch.int64)
 
 
-@first_separator.register_fake
+@_first_separator.register_fake
 def _(input_ids: Tensor, sep_token_id: int) -> Tensor:
     return input_ids.new_empty(input_ids.shape[0], dtype=torch.int64)
+
+
+# What ONNX gets has no checks of contents: it knows no exceptions.
+checked_ids = in_onnx(_checked_ids, lambda ids, name, count: ids)
+checked_mask = in_onnx(_checked_mask, lambda mask, name: mask != 0)
+counted_positions = in_onnx(_counted_positions, _numbered)
+last_end = in_onnx(_last_end, _last)
+first_separator = in_onnx(_first_separator, _first)
 
 
 def device_of(weight: Tensor, given: Tensor) -> torch.device:

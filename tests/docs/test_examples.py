@@ -55,8 +55,8 @@ PYTHON = of_pages("python")
 KERNEL, SAME_KERNEL = "README.md 0", "docs/kernels.md 0"
 TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS = (f"docs/kernels.md {number}" for number in (1, 2, 3, 4))
 SUITE, CALL = "docs/fronts.md 0", "docs/fronts.md 1"
-EMULATOR = "docs/emulator.md 0"
-NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS, SUITE, CALL, EMULATOR)
+EMULATOR, ONNX = "docs/emulator.md 0", "docs/library.md 5"
+NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS, SUITE, CALL, EMULATOR, ONNX)
 NUMBER = r"-?\d+(\.\d+)?(e[-+]?\d+)?"
 
 
@@ -108,6 +108,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", [name for name in PYTHON if name not in NO_SCRIPTS])
 def test_scripts(name: str, folder: Path) -> None:
     assert run_script(PYTHON[name].text, folder) == ""
+
+
+def test_a_model_becomes_an_onnx_graph(folder: Path) -> None:
+    """Torch's exporter warns of itself."""
+    done = run(folder, "-c", PYTHON[ONNX].text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "(3, 200, 90)"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from torch import Tensor
 from trueband.optimized.attention.chunked import band as chunked_band
 from trueband.optimized.attention.chunked.arguments import BandArguments
 from trueband.optimized.attention.chunked.tensors import new_like
+from trueband.optimized.attention.operators import dense
 from trueband.optimized.attention.operators.differentiable import band_weights, output
 from trueband.optimized.attention.operators.registration import Definition, register
 
@@ -37,5 +38,6 @@ DEFINITION = Definition(
     composite=composite,
     new_output=lambda query, *rest: new_like(query),
     new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
+    dense=dense.band,
 )
 band_op = register(DEFINITION)

@@ -17,6 +17,7 @@ from trueband.optimized.attention.chunked.block import Part, block_backward, blo
 from trueband.optimized.attention.chunked.plan import QUERIES, Block, plan_heads, plan_rows
 from trueband.optimized.attention.chunked.rows import row_blanks, row_blocks
 from trueband.optimized.attention.chunked.tensors import Unit, accumulator, load, load_as_it_lies, new_like, store
+from trueband.optimized.attention.operators import dense
 from trueband.optimized.attention.operators.differentiable import Weights, block_probabilities, output
 from trueband.optimized.attention.operators.registration import Definition, register
 
@@ -152,5 +153,6 @@ full_op = register(
         composite=lambda query, *rest: output(weights(query, *rest), query),
         new_output=lambda query, *rest: new_like(query),
         new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
+        dense=dense.full,
     )
 )

@@ -17,7 +17,7 @@ from trueband.optimized.attention.chunked.block import Part, setting, working_dt
 from trueband.optimized.attention.chunked.plan import Row, plan_heads, plan_rows
 from trueband.optimized.attention.chunked.rows import rows_backward, rows_forward
 from trueband.optimized.attention.chunked.tensors import Unit
-from trueband.optimized.attention.operators import absorbed_rows
+from trueband.optimized.attention.operators import absorbed_rows, dense
 from trueband.optimized.attention.operators.differentiable import Weights, output, row_weights
 from trueband.optimized.attention.operators.registration import Definition, register
 
@@ -201,5 +201,6 @@ projected_op = register(
         composite=composite,
         new_output=lambda hidden_states, *rest: hidden_states.new_empty(hidden_states.shape),
         new_gradient=lambda tensor: tensor.new_empty(tensor.shape),
+        dense=dense.projected,
     )
 )

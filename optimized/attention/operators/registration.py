@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trueband.optimized.attention.operators.dense import in_onnx
+
 NAMESPACE = "trueband"
 
 
@@ -30,6 +32,7 @@ class Definition(NamedTuple):
         composite: (*arguments) -> output, from differentiable torch operations.
         new_output: (*arguments) -> an output of the right shape, dtype, device and strides; its contents do not matter.
         new_gradient: (argument) -> the same for the gradient of an argument.
+        dense: (*arguments) -> output, from plain operations without a branch, for ONNX; None: it cannot go there.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Definition(NamedTuple):
     composite: Callable[..., Any]
     new_output: Callable[..., Any]
     new_gradient: Callable[[Tensor], Tensor]
+    dense: Callable[..., Tensor] | None = None
 
     @property
     def tensor_count(self) -> int:
@@ -81,7 +85,7 @@ def register(definition: Definition) -> Callable[..., Tensor]:
 
     forward_op.register_autograd(backward, setup_context=keeper(definition.tensor_count))
     backward_op.register_autograd(double_backward, setup_context=keeper(1 + definition.tensor_count))
-    return forward_op
+    return forward_op if definition.dense is None else in_onnx(forward_op, definition.dense)
 
 
 def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:

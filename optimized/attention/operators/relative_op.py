@@ -18,6 +18,7 @@ from torch import Tensor
 from trueband.optimized.attention.chunked.blanks import Blanks, as_one, fill
 from trueband.optimized.attention.chunked.block import Setting, setting, weight_of
 from trueband.optimized.attention.chunked.tensors import Unit, accumulator, load, load_as_it_lies, new_like, store
+from trueband.optimized.attention.operators import dense
 from trueband.optimized.attention.operators.differentiable import Weights, output
 from trueband.optimized.attention.operators.full_op import plan, units
 from trueband.optimized.attention.operators.registration import Definition, register
@@ -217,5 +218,6 @@ relative_op = register(
         composite=lambda query, *rest: output(weights(query, *rest), query),
         new_output=lambda query, *rest: new_like(query),
         new_gradient=lambda tensor: new_like(tensor) if tensor.ndim == 4 else tensor.new_empty(tensor.shape),
+        dense=dense.relative,
     )
 )

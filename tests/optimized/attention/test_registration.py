@@ -11,12 +11,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trueband.optimized import band_attention
-from trueband.optimized.attention.operators.band_op import band_op
-from trueband.optimized.attention.operators.full_op import full_op
-from trueband.optimized.attention.operators.projected_op import projected_op
-from trueband.optimized.attention.operators.relative_op import relative_op
-from trueband.optimized.attention.operators.span_op import span_op
-from trueband.optimized.layers.inputs import checked_ids, checked_mask, counted_positions, first_separator, last_end
 
 
 def leaf(*shape: int) -> Tensor:
@@ -43,26 +37,30 @@ def span_arguments(everything: bool) -> tuple[Any, ...]:
     return (query, key, value, *[None] * 11, 1, None, [1, 2], True, 0.5, None, -1, 0.0)
 
 
+OPS = torch.ops.trueband
 OPERATORS: dict[str, Any] = {
-    "span with everything": lambda: (span_op, span_arguments(True)),
-    "span with nothing": lambda: (span_op, span_arguments(False)),
-    "band with everything": lambda: (band_op, band_arguments(True)),
-    "band with nothing": lambda: (band_op, band_arguments(False)),
+    "span with everything": lambda: (OPS.span_attention.default, span_arguments(True)),
+    "span with nothing": lambda: (OPS.span_attention.default, span_arguments(False)),
+    "band with everything": lambda: (OPS.band_attention.default, band_arguments(True)),
+    "band with nothing": lambda: (OPS.band_attention.default, band_arguments(False)),
     "full with everything": lambda: (
-        full_op,
+        OPS.full_attention.default,
         (*(leaf(2, 2, 4, 2) for _ in range(3)), leaf(2), REAL, torch.tensor(5), 0.5, 0.3),
     ),
     "full, causal, after others": lambda: (
-        full_op,
+        OPS.full_attention.default,
         (leaf(2, 2, 2, 2), leaf(2, 2, 4, 2), leaf(2, 2, 4, 2), leaf(2), REAL, torch.tensor(5), 0.5, 0.3, True),
     ),
     "relative": lambda: (
-        relative_op,
+        OPS.relative_attention.default,
         (*(leaf(2, 2, 4, 2) for _ in range(3)), leaf(9, 2), leaf(2), REAL, torch.tensor(5), 0.5, 0.3, True, True),
     ),
-    "full with nothing": lambda: (full_op, (*(leaf(2, 2, 4, 2) for _ in range(3)), None, None, None, 0.5, 0.0)),
+    "full with nothing": lambda: (
+        OPS.full_attention.default,
+        (*(leaf(2, 2, 4, 2) for _ in range(3)), None, None, None, 0.5, 0.0),
+    ),
     "projected": lambda: (
-        projected_op,
+        OPS.projected_global_rows.default,
         (
             leaf(2, 4, 4),
             *(t for _ in range(3) for t in (leaf(4, 4), leaf(4))),
@@ -75,11 +73,11 @@ OPERATORS: dict[str, Any] = {
             0.0,
         ),
     ),
-    "ids": lambda: (checked_ids, (torch.tensor([[1, 2]]), "input_ids", 3)),
-    "mask": lambda: (checked_mask, (torch.tensor([[1, 0]]), "attention_mask")),
-    "positions": lambda: (counted_positions, (REAL, torch.tensor([3, 0]), "input_ids", 2, 9)),
-    "last end": lambda: (last_end, (torch.tensor([[2, 5, 2, 1]]), 2)),
-    "first separator": lambda: (first_separator, (torch.tensor([[0, 2, 2, 2]]), 2)),
+    "ids": lambda: (OPS.checked_ids.default, (torch.tensor([[1, 2]]), "input_ids", 3)),
+    "mask": lambda: (OPS.checked_mask.default, (torch.tensor([[1, 0]]), "attention_mask")),
+    "positions": lambda: (OPS.counted_positions.default, (REAL, torch.tensor([3, 0]), "input_ids", 2, 9)),
+    "last end": lambda: (OPS.last_end.default, (torch.tensor([[2, 5, 2, 1]]), 2)),
+    "first separator": lambda: (OPS.first_separator.default, (torch.tensor([[0, 2, 2, 2]]), 2)),
 }
 
 
