@@ -53,12 +53,18 @@ LONGEST = (
     "docs/test_examples.py",
 )
 NEEDS = "needs_triton(part): a test of a part of the package that is not for every triton, see triton_version.TESTED"
+NIGHTLY = "nightly: left out but with --nightly: more cases of what another test shows in fewer"
 NEEDS_TORCH = "needs_torch(version): a test of what an older torch, of those that the package allows, cannot do"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", NEEDS)
     config.addinivalue_line("markers", NEEDS_TORCH)
+    config.addinivalue_line("markers", NIGHTLY)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="also what takes minutes each: more of the same evidence")
 
 
 @pytest.hookimpl(trylast=True)
@@ -69,7 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     With the triton of constraints.txt, and so in the gate, none is: tests/packaging/test_triton_versions.py.
     """
     items.sort(key=lambda item: place_of(item.path))
-    unfit = [item for item in items if told_unfit(item)]
+    early = [] if config.getoption("--nightly") else [item for item in items if item.get_closest_marker("nightly")]
+    unfit = [*early, *(item for item in items if told_unfit(item))]
     if unfit:
         config.hook.pytest_deselected(items=unfit)
         items[:] = [item for item in items if item not in unfit]

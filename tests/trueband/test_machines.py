@@ -33,6 +33,32 @@ def right(query, key, value, *, window):
     with np.errstate(all="ignore"):
         return np.einsum("bhij,bhjd->bhid", weights / weights.sum(axis=-1, keepdims=True), value)
 """
+# The shapes of production cost a dense kernel minutes.
+SHORT = """
+import sys
+sys.path.insert(0, {folder!r})
+import kernels, trueband
+
+def limited(kernel):
+    def called(query, key, value, *, window, attention_mask=None, global_attention_mask=None):
+        if query.shape[2] > 130:
+            raise ValueError("expected at most 130 tokens")
+        return kernel(query, key, value, window=window, attention_mask=attention_mask,
+                      global_attention_mask=global_attention_mask)
+    return called
+
+sizes = dict(tokens=trueband.Sizes(most=130))
+declared = trueband.Target(limited(kernels.right), sizes=sizes)
+undeclared = trueband.Target(limited(kernels.right), sizes=sizes, features=frozenset(("padding", "globals")))
+wrong = trueband.Target(limited(kernels.window_one_short), sizes=sizes)
+"""
+
+
+def short(folder: Path) -> Path:
+    """A file of kernels that take short sequences."""
+    file = folder / "short.py"
+    file.write_text(SHORT.format(folder=str(KERNELS.parent)), encoding="utf-8")
+    return file
 
 
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -50,9 +76,7 @@ def cells(file: Path) -> list[tuple[str, str, str]]:
 
 @pytest.mark.evidence
 def test_a_wrong_kernel_fails_its_cell_and_the_command(tmp_path: Path) -> None:
-    done = run(
-        "--target", f"{KERNELS}:window_one_short", "--rows", "default", "--cases", 40, "--json", tmp_path / "all"
-    )
+    done = run("--target", f"{short(tmp_path)}:wrong", "--rows", "default", "--cases", 40, "--json", tmp_path / "all")
     assert done.returncode == 1, done.stderr
     assert cells(tmp_path / "all") == [("default", "operator", "FAILED")]
     first, line, *_, last = done.stdout.splitlines()
@@ -64,18 +88,14 @@ def test_a_wrong_kernel_fails_its_cell_and_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.evidence
 def test_right_kernels_are_judged_by_what_they_declare_on_a_legal_blas(tmp_path: Path) -> None:
-    rows, amount = ("--rows", "legal align", "legal call"), ("--tier", "ci", "--cases", 120)
-    done = run("--target", f"{KERNELS}:right", *rows, *amount, "--json", tmp_path / "declared")
+    rows, amount = ("--rows", "legal align", "legal call"), ("--tier", "ci", "--cases", 40)
+    file = short(tmp_path)
+    done = run("--target", f"{file}:declared", *rows, *amount, "--json", tmp_path / "declared")
     assert done.returncode == 0, done.stdout + done.stderr
     assert cells(tmp_path / "declared") == [("legal align", "operator", "ok"), ("legal call", "operator", "ok")]
     assert "legal call, operator: ok declared: " in done.stdout
     assert "that need it fail, as they must" in done.stdout
-    (tmp_path / "undeclared.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(KERNELS.parent)!r})\nimport kernels, trueband\n"
-        "undeclared = trueband.Target(kernels.right, features=frozenset({'padding', 'globals'}))\n",
-        encoding="utf-8",
-    )
-    done = run("--target", f"{tmp_path / 'undeclared.py'}:undeclared", "--rows", "legal call", *amount)
+    done = run("--target", f"{file}:undeclared", "--rows", "legal call", *amount)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "legal call, operator: ok undeclared: " in done.stdout
 

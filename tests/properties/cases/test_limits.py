@@ -68,7 +68,7 @@ LONG = Limits({"tokens": Sizes(least=100), "heads": Sizes(only=(3,)), "globals":
 @pytest.mark.parametrize("limits", [TILED, NARROW, SMALL, LONG], ids=["tiled", "narrow", "small", "long"])
 @pytest.mark.usefixtures("modest_shapes")
 def test_a_right_kernel_passes_within_its_limits(limits: Limits) -> None:
-    found = records(strict(limits), "not small_world" if limits is LONG else None)
+    found = records(strict(limits), "not small_world" if limits is LONG else None, 80)
     assert [(each.check, each.message) for each in found if not each.passed] == []
     asked = {each.check for each in found if each.status == "passed"}
     always = {"undeclared_is_refused", "mask_decoding", "matches_reference", "gradients_match_reference", "locality"}

@@ -41,12 +41,13 @@ def records(wanted: Target, pattern: str | None, cases: int, dtypes: tuple[str, 
     return list(run(make_plan("machine-like", runner, cases=cases, dtypes=dtypes, pattern=pattern), runner))
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(("name", "dtype"), OTHER.items(), ids=OTHER)
-def test_no_alarm(name: str, dtype: str) -> None:
+def test_no_alarm(name: str, dtype: str, times: int) -> None:
     found = [
-        *records(target(name), "not small_world", 30, (dtype,)),
-        *records(target(name), "not small_world", 200, ("float32",)),
-        *records(target(name), BITS, 120, ("float32", "bfloat16")),
+        *records(target(name), "not small_world", 15 * times, (dtype,)),
+        *records(target(name), "not small_world", 50 * times, ("float32",)),
+        *records(target(name), BITS, 40 * times, ("float32", "bfloat16")),
     ]
     assert [(each.check, each.dtype, each.message) for each in found if not each.passed] == []
 

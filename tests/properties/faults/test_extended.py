@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trueband.properties.candidate.runner import Runner
@@ -31,6 +33,7 @@ PUBLISHED = (
     "key_head_modulo",
 )
 MOST_TOKENS = 8
+SPECIMENS = (Extended, ExtendedTiled, BottomRight)
 
 
 def test_a_specimen_claims_the_edition_of_its_class() -> None:
@@ -47,8 +50,14 @@ def test_the_second_edition_has_80_faults_of_its_own() -> None:
     assert len(EXTENDED) >= 80
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-@pytest.mark.parametrize("kernel", [Extended, ExtendedTiled, BottomRight])
+def combinations() -> list[Any]:
+    """One dtype of the dear specimen; at night all."""
+    every = [(kernel, dtype) for kernel in SPECIMENS for dtype in ("float64", "float32", "float16")]
+    dear = [pair for pair in every if pair[0] is Extended and pair[1] != "float32"]
+    return [pytest.param(*pair, marks=pytest.mark.nightly if pair in dear else ()) for pair in every]
+
+
+@pytest.mark.parametrize(("kernel", "dtype"), combinations())
 def test_the_specimens_of_the_second_edition_pass_the_quick_tier(kernel: type[Extended], dtype: str) -> None:
     for trial in operator_trials(target_of(kernel(), kernel.__name__), (dtype,), "quick"):
         if trial.check == SMALL_WORLD or CHECKS[trial.check].structure.production:
@@ -58,7 +67,9 @@ def test_the_specimens_of_the_second_edition_pass_the_quick_tier(kernel: type[Ex
             assert failure is None, failure
 
 
-@pytest.mark.parametrize("kernel", [Extended, ExtendedTiled, BottomRight])
+@pytest.mark.parametrize(
+    "kernel", [Extended, *(pytest.param(kernel, marks=pytest.mark.nightly) for kernel in (ExtendedTiled, BottomRight))]
+)
 def test_the_specimens_of_the_second_edition_pass_the_small_world(kernel: type[Extended]) -> None:
     plan = Plan("specimen", ("float32",), 1, ("float32",), ())
     record = run_small_world(plan, Runner(target_of(kernel(), "specimen")), "float32")
