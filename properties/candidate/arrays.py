@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.candidate.accelerator import Accelerator, accelerator, first_line
+
 Array = NDArray[Any]
 PLAIN = "biu"  # kinds of numpy's dtypes that are handed over as they are: masks, segments, offsets
 Backwards = Callable[..., dict[str, Any]]  # (upstream, again=False) -> gradients by name, None where there is none
@@ -18,7 +20,13 @@ class NotDifferentiable(Exception):
 
 
 class Library(Protocol):
-    """The operations that a library of arrays offers."""
+    """The operations that a library of arrays offers.
+
+    Attributes:
+        accelerator: the CUDA device of its arrays; None where there is none, or the library awaits its own.
+    """
+
+    accelerator: Accelerator | None
 
     def to(self, array: Array, dtype: str) -> Any:
         """Return a new array of the library with these numbers; a bool array stays bool."""
@@ -65,6 +73,8 @@ class Library(Protocol):
 
 class NumpyLibrary:
     """numpy arrays of float64, float32 or float16."""
+
+    accelerator = None
 
     def __init__(self, device: str) -> None:
         if device != "cpu":
@@ -119,9 +129,11 @@ class TorchLibrary:
         self.torch = torch
         try:
             self.device = torch.device(device)
+            self.accelerator = accelerator(torch, self.device)
             torch.zeros(1, device=self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"device: expected one that torch can use, got {device!r} ({error})") from error
+            said = first_line(error)
+            raise ValueError(f"device: expected one that torch can use, got {device!r} ({said})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
         return (
@@ -186,6 +198,8 @@ class TorchLibrary:
 
 class JaxLibrary:
     """jax arrays on the first device of a platform ("cpu", "gpu", "tpu"; "cuda" is "gpu"). They have no layout."""
+
+    accelerator = None
 
     def __init__(self, device: str) -> None:
         try:

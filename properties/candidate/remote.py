@@ -248,6 +248,8 @@ class RemoteRunner:
             message, status = str(header["ended"]), str(header["status"])
             if status not in ENDS:
                 raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
+            if status == CRASHED:
+                self.close()  # its device answers no more; the next call is made in a new process
             message = self._within_limit(message) if status == OUT_OF_MEMORY else message
             ended = Raised if header["raised"] else CandidateEnded
             raise ended(message, status, str(header.get("traceback", "")))

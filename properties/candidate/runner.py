@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
-from trueband.properties.candidate.errors import CandidateEnded, Raised, judged
+from trueband.properties.candidate.errors import CRASHED, CandidateEnded, Raised, judged
 from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
@@ -38,6 +38,7 @@ class Runner:
         covered: the calls that gave a result.
         slowest: seconds of the slowest call since it was last set to 0.
         may_have_gradients: whether only a trial shows if it has "backward"; see `find_gradients`.
+        accelerator: the CUDA device, awaited after every call; None where there is none.
     """
 
     def __init__(self, target: Target, device: str = "cpu") -> None:
@@ -59,6 +60,7 @@ class Runner:
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
+        self.accelerator = self.library.accelerator
 
     def call(
         self,
@@ -215,11 +217,11 @@ class Runner:
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
-        with _differentiating():
+        with self._differentiating():
             result, backward = self.library.forward(function, inputs, names, before)
         output, _ = self._checked(result, arrays, options, dtype)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
-        with _differentiating():
+        with self._differentiating():
             returned = self._backward(function, backward, inputs, names, upstream, how.way)
         gradients, raw = self._read_gradients(returned, arrays, names, dtype)
         if before is not None:
@@ -276,7 +278,9 @@ class Runner:
         }
         try:
             self.target.function(**inputs, **self._passed(options))
+            self._wait()
         except Exception as error:
+            self._check_device(error, "an answer")
             return type(error).__name__, str(error)
         finally:
             self.desk.forget_last()
@@ -357,13 +361,38 @@ class Runner:
     def _run(self, function: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Any:
         start = time.monotonic()
         try:
-            return function(**inputs, **self._passed(options))
+            result = function(**inputs, **self._passed(options))
+            self._wait()
+            return result
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
+            self._check_device(error, "a result")
             raise judged(error, "a result") from error
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
+
+    def _wait(self) -> None:
+        """Wait for the work that a call has left to its device: what goes wrong there is an error of this call."""
+        if self.accelerator is not None:
+            self.accelerator.wait()
+
+    def _check_device(self, error: BaseException, expected: str) -> None:
+        """Raise CandidateEnded if an error of a call has ended the context of its device."""
+        if self.accelerator is not None and self.accelerator.ended_by(error):
+            raise CandidateEnded(f"expected {expected}, got {self.accelerator.lost} (no call works after it)", CRASHED)
+
+    @contextlib.contextmanager
+    def _differentiating(self) -> Iterator[None]:
+        """Report what the candidate raises inside the block as the lack of gradients."""
+        try:
+            yield
+            self._wait()
+        except NotDifferentiable as error:
+            raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
+        except Exception as error:
+            self._check_device(error, "gradients")
+            raise judged(error, "gradients") from error
 
     def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options as the target takes them: it is not told what it always does."""
@@ -424,14 +453,3 @@ class Runner:
 def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
     """(b, h, m, e) of the output of a call; (total, h, e) of packed arrays."""
     return (*arrays["query"].shape[:-1], arrays["value"].shape[-1])
-
-
-@contextlib.contextmanager
-def _differentiating() -> Iterator[None]:
-    """Report what the candidate raises inside the block as the lack of gradients."""
-    try:
-        yield
-    except NotDifferentiable as error:
-        raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
-    except Exception as error:
-        raise judged(error, "gradients") from error

@@ -1,0 +1,71 @@
+"""A CUDA device as a target's process uses it: all that is asked of `torch.cuda` is asked here.
+
+Work on a device goes on behind the call that began it. It is awaited after every call, so that an error is told of the
+call that made it. Some errors, such as an illegal address, end the device's context: every later call fails alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Accelerator:
+    """One CUDA device.
+
+    Attributes:
+        lost: the first line of the error that ended the context of the device; "" while it answers.
+    """
+
+    def __init__(self, torch: Any, device: Any) -> None:
+        self._torch, self._device = torch, device
+        self.lost = ""
+
+    def wait(self) -> None:
+        """Wait for all work on the device, on every stream. Raises what that work has raised."""
+        self._torch.cuda.synchronize(self._device)
+
+    def ended_by(self, error: BaseException) -> bool:
+        """Return whether the device answers no more after an error of a call, and keep what was said then."""
+        if not self.lost and self._fails() and self._fails():  # what was still going on may fail once
+            self.lost = f"{type(error).__name__}: {first_line(error)}"
+        return bool(self.lost)
+
+    def empty(self) -> None:
+        """Give unused memory back to the device."""
+        self._torch.cuda.empty_cache()
+
+    def limit_memory(self, mebibytes: int) -> None:
+        """Let this process take so much memory of the device beyond what it has."""
+        total = self._torch.cuda.mem_get_info(self._device)[1]
+        most = self._torch.cuda.memory_reserved(self._device) + mebibytes * 2**20
+        self._torch.cuda.set_per_process_memory_fraction(min(most / total, 1.0), self._device)
+
+    def _fails(self) -> bool:
+        try:
+            self.wait()
+        except Exception:
+            return True
+        return False
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice of CUDA on how to find out more."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
+def accelerator(torch: Any, device: Any) -> Accelerator | None:
+    """The device of a torch target; None where it is the CPU, or of another kind.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if device.type != "cuda":
+        return None
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device: expected one that torch can use, got {str(device)!r}, and torch finds no CUDA device"
+        )
+    count = torch.cuda.device_count()
+    if device.index is not None and device.index >= count:
+        raise ValueError(f"device: expected one of cuda:0..{count - 1}, got {str(device)!r}")
+    return Accelerator(torch, device)

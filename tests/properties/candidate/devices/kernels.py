@@ -1,0 +1,78 @@
+"""Kernels for the device that is not there: a right one, and some that end as kernels on devices do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import stand_in  # beside this file
+import torch
+
+import trueband
+
+stand_in.install()
+FEATURES = frozenset({"deterministic", "deterministic_gradients", "backward"})
+
+
+def attend(query: Any, key: Any, value: Any, window: int) -> Any:
+    """(b, h, n, d), in float64, with gradients."""
+    place = torch.arange(query.shape[2])
+    seen = (place[:, None] - place).abs() <= window
+    scores = query.double() @ key.double().mT / query.shape[-1] ** 0.5
+    weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
+    return (weights @ value.double()).to(query.dtype)
+
+
+def right(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Its work is done later, as on a device, where no gradients are asked for."""
+    if query.requires_grad or key.requires_grad or value.requires_grad:
+        return attend(query, key, value, window)
+    output = torch.empty(*query.shape[:3], value.shape[3], dtype=query.dtype)
+    stand_in.launch(lambda: output.copy_(attend(query, key, value, window)))
+    return output
+
+
+def illegal_address(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Every third token too many is read."""
+    if query.shape[2] % 3 == 0:
+        stand_in.launch(stand_in.die)
+    return right(query, key, value, window=window)
+
+
+def backward_dies(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    output = attend(query, key, value, window)
+    if output.requires_grad:
+        output.register_hook(lambda _: stand_in.launch(stand_in.die))
+    return output
+
+
+def launch_fails(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """An error that the device gets over: it is told once."""
+
+    def fail() -> None:
+        raise RuntimeError("CUDA error: invalid configuration argument\nand more")
+
+    if query.shape[2] == 3:
+        stand_in.launch(fail)
+    return right(query, key, value, window=window)
+
+
+def dies(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """As a process ends in which a destructor meets a device that is lost."""
+    if query.shape[2] == 3:
+        print("terminate called after throwing an instance of 'c10::AcceleratorError'", file=sys.stderr)
+        print(f"  what():  {stand_in.ILLEGAL}", file=sys.stderr, flush=True)
+        os.abort()
+    return right(query, key, value, window=window)
+
+
+def target(function: Any, **declared: Any) -> trueband.Target:
+    return trueband.Target(function, **{"features": FEATURES, "library": "torch", **declared})
+
+
+right_target = target(right)
+illegal_target = target(illegal_address)
+backward_target = target(backward_dies)
+launch_target = target(launch_fails)
+dies_target = target(dies)

@@ -1,0 +1,197 @@
+"""A CUDA device that is not there: `install()` has torch compute on the CPU what is asked of "cuda".
+
+It keeps what matters of a device: kernels that are launched run later, in the order of their stream, and raise then; an
+illegal address ends the context; memory has an end; a graph is recorded without the numbers, which must not be looked at
+meanwhile. Every tensor says that it lies on the device.
+
+`launch` is how a kernel of a test starts work. Operations of torch on the tensors of a stream wait for what the stream
+has to do. They run at once, but behind a delay (`torch.cuda._sleep`), where copies wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+CUDA = torch.device("cuda", 0)
+ILLEGAL = (
+    "CUDA error: an illegal memory access was encountered\n"
+    "CUDA kernel errors might be asynchronously reported at some other API call.\n"
+    "For debugging consider passing CUDA_LAUNCH_BLOCKING=1"
+)
+LOOKS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "nonzero", "equal", "cpu")
+
+
+class Stream:
+    """What is to be done, in order."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.work: list[Callable[[], None]] = []
+        self.busy = False
+
+    def synchronize(self) -> None:
+        device.check()
+        self.busy = False
+        while self.work:
+            self.work.pop(0)()
+
+    def wait_stream(self, other: Stream) -> None:
+        other.synchronize()
+
+
+class Graph:
+    """Calls that were recorded, each with its result, which is overwritten when they are made again."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def replay(self) -> None:
+        for function, arguments, options, result in self.calls:
+            again = function(*arguments, **options)
+            if isinstance(result, torch.Tensor) and again is not result:
+                result.copy_(again)
+
+
+class Device:
+    """The state of the device: its streams, its memory in elements, and whether its context is dead."""
+
+    def __init__(self) -> None:
+        self.default = self.current = Stream()
+        self.streams = [self.default]
+        self.dead = False
+        self.room = self.emptied = 0
+        self.graph: Graph | None = None
+        self.waits = 0
+
+    def check(self) -> None:
+        if self.dead:
+            raise RuntimeError(ILLEGAL)
+
+    def synchronize(self, *_: Any) -> None:
+        self.waits += 1
+        for stream in self.streams:
+            stream.synchronize()
+        self.check()
+
+    def new_stream(self, *_: Any, **__: Any) -> Stream:
+        self.streams.append(Stream())
+        return self.streams[-1]
+
+    def empty_cache(self) -> None:
+        self.emptied += 1
+
+    @contextlib.contextmanager
+    def stream(self, stream: Stream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextlib.contextmanager
+    def capture(self, graph: Graph, *_: Any, **__: Any) -> Iterator[None]:
+        self.graph = graph
+        try:
+            yield
+        finally:
+            self.graph = None
+
+    def sleep(self, _: int) -> None:
+        self.current.busy = True
+
+
+device = Device()
+
+
+def launch(kernel: Callable[[], None]) -> None:
+    """Start a kernel on the stream that torch is told to use."""
+    device.check()
+    if device.graph is not None:
+        kernel()
+        device.graph.calls.append((kernel, (), {}, None))
+    else:
+        device.current.work.append(kernel)
+
+
+def die() -> None:
+    """A kernel that reads an illegal address."""
+    device.dead = True
+    raise RuntimeError(ILLEGAL)
+
+
+class _Served(TorchFunctionMode):
+    """Serves "cuda" from the CPU, behind the work of the stream."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func == torch.Tensor.device.__get__:  # type: ignore[attr-defined]
+            return CUDA
+        if func is torch.device:
+            return func(*args, **kwargs)
+        args = tuple(_on_cpu(value) for value in args)
+        kwargs = {name: _on_cpu(value) for name, value in kwargs.items()}
+        word = getattr(func, "__name__", "")
+        if device.graph is not None:
+            if word in LOOKS:
+                raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+            result = func(*args, **kwargs)
+            device.graph.calls.append((func, args, kwargs, result))
+            return result
+        if device.current.busy and word == "copy_":
+            device.current.work.append(lambda: func(*args, **kwargs))
+            return args[0]
+        if device.current.work:
+            device.current.synchronize()
+        device.check()
+        return func(*args, **kwargs)
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, torch.device) and value.type == "cuda":
+        return torch.device("cpu")
+    return "cpu" if isinstance(value, str) and value.partition(":")[0] == "cuda" else value
+
+
+def install(**state: Any) -> Device:
+    """Serve torch's "cuda" from now on, in this thread. `state` sets attributes of the device."""
+    device.__init__()  # type: ignore[misc]
+    for name, value in state.items():
+        setattr(device, name, value)
+    instead = {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "get_device_name": lambda *_: "stand-in",
+        "synchronize": device.synchronize,
+        "empty_cache": device.empty_cache,
+        "mem_get_info": lambda *_: (2**30, 2**31),
+        "memory_reserved": lambda *_: 0,
+        "set_per_process_memory_fraction": lambda fraction, *_: setattr(device, "fraction", fraction),
+        "Stream": device.new_stream,
+        "stream": device.stream,
+        "current_stream": lambda *_: device.current,
+        "default_stream": lambda *_: device.default,
+        "CUDAGraph": Graph,
+        "graph": device.capture,
+        "_sleep": device.sleep,
+    }
+    for name, value in instead.items():
+        setattr(torch.cuda, name, value)
+    if not _serving:
+        _serving.append(_Served())
+        _serving[0].__enter__()
+    return device
+
+
+def uninstall(before: dict[str, Any]) -> None:
+    """Leave torch as it was: `before` are the names of torch.cuda."""
+    while _serving:
+        _serving.pop().__exit__(None, None, None)
+    for name, value in before.items():
+        setattr(torch.cuda, name, value)
+
+
+_serving: list[_Served] = []
