@@ -31,6 +31,9 @@ class Library(Protocol):
     def to(self, array: Array, dtype: str) -> Any:
         """Return a new array of the library with these numbers; a bool array stays bool."""
 
+    def on_host(self, array: Array, dtype: str) -> Any:
+        """Return the same, in the memory of the host where the library has arrays there."""
+
     def as_is(self, array: Array) -> Any:
         """Return a new array of the library with the dtype of the numpy array."""
 
@@ -87,6 +90,9 @@ class NumpyLibrary:
             raise ValueError("dtype: expected one that numpy has, got 'bfloat16'")
         return np.array(array, dtype=dtype, order="C")
 
+    def on_host(self, array: Array, dtype: str) -> Array:
+        return self.to(array, dtype)
+
     def as_is(self, array: Array) -> Array:
         return array.copy()
 
@@ -136,9 +142,11 @@ class TorchLibrary:
             raise ValueError(f"device: expected one that torch can use, got {device!r} ({said})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
-        return (
-            self.as_is(array) if array.dtype.kind in PLAIN else self.as_is(array).to(dtype=getattr(self.torch, dtype))
-        )
+        return self.on_host(array, dtype).to(device=self.device)
+
+    def on_host(self, array: Array, dtype: str) -> Any:
+        host = self.torch.from_numpy(np.ascontiguousarray(array).copy())
+        return host if array.dtype.kind in PLAIN else host.to(dtype=getattr(self.torch, dtype))
 
     def as_is(self, array: Array) -> Any:
         return self.torch.from_numpy(np.ascontiguousarray(array).copy()).to(device=self.device)
@@ -217,6 +225,9 @@ class JaxLibrary:
         if array.dtype.kind in PLAIN:
             return self.as_is(array)
         return self.as_is(array).astype(getattr(self.jax.numpy, dtype))
+
+    def on_host(self, array: Array, dtype: str) -> Any:
+        return self.to(array, dtype)
 
     def as_is(self, array: Array) -> Any:
         return self.jax.device_put(np.array(array, order="C"), self.device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
-from trueband.properties.candidate.errors import CRASHED, CandidateEnded, Raised, judged
+from trueband.properties.candidate.errors import (
+    CRASHED,
+    OUT_OF_MEMORY,
+    CandidateEnded,
+    Raised,
+    is_lack_of_memory,
+    judged,
+)
 from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
@@ -23,6 +30,7 @@ from trueband.properties.cases.backward import LAYOUTS, ONCE, Backward, Gradient
 from trueband.properties.cases.limits import Limits
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 SURVEY_SECONDS = 5.0
 PACKED = ("packed", "interleaved")
 
@@ -96,6 +104,11 @@ class Runner:
         Raises:
             CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
+        return self._with_room(lambda: self._results(arrays, options, dtype, layout, of))
+
+    def _results(
+        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str, of: tuple[str, ...]
+    ) -> dict[str, Array]:
         packing = self._packing(arrays, options)
         given = arrays if packing is None else packing.arrays(arrays)
         inputs = self._inputs(given, dtype, Backward(layout, of))
@@ -111,6 +124,19 @@ class Runner:
             nothing = {"output": 0.0, "lse": -np.inf}
             results = {name: packing.unpacked(name, array, nothing[name]) for name, array in results.items()}
         return results
+
+    def _with_room(self, call: Callable[[], Result]) -> Result:
+        """Return what a call gives. On a device without room for it, it is made once more in what can be set free."""
+        if self.accelerator is None:
+            return call()
+        try:
+            return _lack_told(call)
+        except CandidateEnded as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
+        self.desk.empty()  # behind the block: the error has held all that the call had made
+        self.accelerator.empty()
+        return _lack_told(call)
 
     def _packing(self, arrays: dict[str, Array], options: dict[str, Any]) -> Packing | None:
         """Return how the arrays of a call are packed, for a target that takes them so."""
@@ -157,10 +183,11 @@ class Runner:
         Raises:
             CandidateEnded: as in `call`.
         """
+        asked = arrays, options, dtype, grad_output, names, how, grad_lse
         if (packing := self._packing(arrays, options)) is None:
-            found = self._gradients(arrays, options, dtype, grad_output, names, how, grad_lse)
+            found = self._with_room(lambda: self._gradients(*asked))
         else:
-            found = self._packed_gradients(packing, arrays, options, dtype, grad_output, names, how, grad_lse)
+            found = self._with_room(lambda: self._packed_gradients(packing, *asked))
         self.covered.add(arrays, options, with_gradients=True)
         return found
 
@@ -448,6 +475,18 @@ class Runner:
         if got_dtype != dtype:
             raise CandidateEnded(f"{what}: expected dtype {dtype}, got {got_dtype}")
         self.desk.check_form(what, result)
+
+
+def _lack_told(call: Callable[[], Result]) -> Result:
+    """Return what a call gives; CandidateEnded where there is no room for its inputs or around its results either."""
+    try:
+        return call()
+    except CandidateEnded:
+        raise
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}", OUT_OF_MEMORY) from None
 
 
 def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""Targets on a device: errors that come late, contexts that are lost, memory that runs out. The device is a stand-in."""
+"""Targets on a device: errors that come late, contexts that are lost, memory that runs out, and what is done to it.
+
+The device is a stand-in.
+"""
 
 from __future__ import annotations
 

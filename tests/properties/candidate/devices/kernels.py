@@ -28,7 +28,7 @@ def right(query: Any, key: Any, value: Any, *, window: int) -> Any:
     """Its work is done later, as on a device, where no gradients are asked for."""
     if query.requires_grad or key.requires_grad or value.requires_grad:
         return attend(query, key, value, window)
-    output = torch.empty(*query.shape[:3], value.shape[3], dtype=query.dtype)
+    output = torch.empty((*query.shape[:3], value.shape[3]), dtype=query.dtype)
     stand_in.launch(lambda: output.copy_(attend(query, key, value, window)))
     return output
 
@@ -76,3 +76,70 @@ illegal_target = target(illegal_address)
 backward_target = target(backward_dies)
 launch_target = target(launch_fails)
 dies_target = target(dies)
+
+
+def crowded(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Has room once what torch keeps for later is given back."""
+    if not stand_in.device.emptied:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return right(query, key, value, window=window)
+
+
+def dense(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Has no room for the scores of 2,000 tokens."""
+    if query.shape[0] * query.shape[1] * query.shape[2] ** 2 > 2000**2:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return right(query, key, value, window=window)
+
+
+def changes_its_input(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    output = right(query, key, value, window=window)
+    stand_in.launch(lambda: query.detach().mul_(2))
+    return output
+
+
+def writes_beside(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """One row too many is written."""
+    output = right(query, key, value, window=window)
+    beyond = torch.empty(0, dtype=key.dtype).set_(key.untyped_storage(), key.storage_offset() + key.numel(), (1,), (1,))
+    stand_in.launch(lambda: beyond.fill_(0))
+    return output
+
+
+def leaves_a_row(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """The last token of an odd number is not written: what lay there before is returned."""
+    output = torch.empty((*query.shape[:3], value.shape[3]), dtype=query.dtype)
+    rows = query.shape[2] - query.shape[2] % 2
+    stand_in.launch(lambda: output[:, :, :rows].copy_(attend(query, key, value, window)[:, :, :rows]))
+    return output
+
+
+kept: list[Any] = []
+
+
+def returns_the_last(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """The memory of every output of one size is the same."""
+    output = next((each for each in kept if each.shape == query.shape and each.dtype == query.dtype), None)
+    if output is None:
+        output = torch.empty_like(query)
+        kept.append(output)
+    stand_in.launch(lambda: output.copy_(attend(query, key, value, window)))
+    return output
+
+
+def returns_its_input(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    stand_in.launch(lambda: query.copy_(attend(query, key, value, window)))
+    return query
+
+
+NO_GRADIENTS = FEATURES - {"backward", "deterministic_gradients"}
+for wrong in (
+    crowded,
+    dense,
+    changes_its_input,
+    writes_beside,
+    leaves_a_row,
+    returns_the_last,
+    returns_its_input,
+):
+    globals()[f"{wrong.__name__}_target"] = target(wrong, features=NO_GRADIENTS)

@@ -1,8 +1,8 @@
 """A CUDA device that is not there: `install()` has torch compute on the CPU what is asked of "cuda".
 
 It keeps what matters of a device: kernels that are launched run later, in the order of their stream, and raise then; an
-illegal address ends the context; memory has an end; a graph is recorded without the numbers, which must not be looked at
-meanwhile. Every tensor says that it lies on the device.
+illegal address ends the context; blocks of memory have a largest size; a graph is recorded without the numbers, which
+must not be looked at meanwhile. Every tensor says that it lies on the device.
 
 `launch` is how a kernel of a test starts work. Operations of torch on the tensors of a stream wait for what the stream
 has to do. They run at once, but behind a delay (`torch.cuda._sleep`), where copies wait.
@@ -23,6 +23,7 @@ ILLEGAL = (
     "CUDA kernel errors might be asynchronously reported at some other API call.\n"
     "For debugging consider passing CUDA_LAUNCH_BLOCKING=1"
 )
+OF_ALLOCATOR = 2  # uses of the storage of a block by its own tensor, and by who counts them
 LOOKS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "nonzero", "equal", "cpu")
 
 
@@ -63,16 +64,28 @@ class Device:
         self.default = self.current = Stream()
         self.streams = [self.default]
         self.dead = False
-        self.room = self.emptied = 0
+        self.room, self.emptied = 0, 0  # elements of the largest block, 0: no limit; calls of empty_cache
         self.graph: Graph | None = None
-        self.waits = 0
+        self.blocks: list[torch.Tensor] = []
+
+    def allocate(self, size: Any, dtype: torch.dtype | None) -> torch.Tensor:
+        """A tensor in the last block of its size that was set free, as it was left there, or else in a new one."""
+        kind = dtype or torch.get_default_dtype()
+        count = torch.Size(size).numel()
+        if self.room and count > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a block.")
+        free = (block for block in reversed(self.blocks) if len(block) == count * kind.itemsize and is_free(block))
+        block = next(free, None)
+        if block is None:
+            block = torch.zeros(count * kind.itemsize, dtype=torch.uint8)
+            self.blocks.append(block)
+        return block.view(kind).view(size).detach()
 
     def check(self) -> None:
         if self.dead:
             raise RuntimeError(ILLEGAL)
 
     def synchronize(self, *_: Any) -> None:
-        self.waits += 1
         for stream in self.streams:
             stream.synchronize()
         self.check()
@@ -102,6 +115,11 @@ class Device:
 
     def sleep(self, _: int) -> None:
         self.current.busy = True
+
+
+def is_free(block: torch.Tensor) -> bool:
+    """Whether nobody but the allocator has a tensor in a block."""
+    return bool(torch._C._storage_Use_Count(block.untyped_storage()._cdata) <= OF_ALLOCATOR)  # type: ignore[attr-defined]
 
 
 device = Device()
@@ -147,6 +165,9 @@ class _Served(TorchFunctionMode):
         if device.current.work:
             device.current.synchronize()
         device.check()
+        if word in ("full", "empty") and isinstance(args[0], tuple | int):
+            made = device.allocate(args[0] if isinstance(args[0], tuple) else (args[0],), kwargs.get("dtype"))
+            return made.fill_(args[1]) if word == "full" else made
         return func(*args, **kwargs)
 
 
