@@ -67,5 +67,6 @@ def accelerator(torch: Any, device: Any) -> Accelerator | None:
         )
     count = torch.cuda.device_count()
     if device.index is not None and device.index >= count:
-        raise ValueError(f"device: expected one of cuda:0..{count - 1}, got {str(device)!r}")
+        known = ", ".join(f"cuda:{index}" for index in range(count))
+        raise ValueError(f"device: expected one of {known}, got {str(device)!r}")
     return Accelerator(torch, device)

@@ -219,7 +219,8 @@ class JaxLibrary:
         try:
             self.device = jax.devices("gpu" if device == "cuda" else device)[0]
         except RuntimeError as error:
-            raise ValueError(f"device: expected one that jax can use, got {device!r} ({error})") from error
+            said = first_line(error)
+            raise ValueError(f"device: expected one that jax can use, got {device!r} ({said})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
         if array.dtype.kind in PLAIN:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from trueband.properties.candidate.errors import CRASHED, FAILED, CandidateEnded
+from trueband.properties.candidate.accelerator import accelerator
+from trueband.properties.candidate.errors import CRASHED, FAILED, OUT_OF_MEMORY, CandidateEnded
 from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.cases.case import Case
 from trueband.properties.running.engine import run
@@ -93,3 +95,39 @@ def test_a_process_that_dies_with_its_device() -> None:
             call(candidate, 3)
         assert caught.value.status == CRASHED
         assert call(candidate, 2).shape == (1, 1, 2, 2)
+
+
+class Cuda:
+    """torch, as far as a device is looked for."""
+
+    def __init__(self, count: int) -> None:
+        self.cuda = self
+        self.count = count
+
+    def is_available(self) -> bool:
+        return self.count > 0
+
+    def device_count(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (0, "cuda", "device: expected one that torch can use, got 'cuda', and torch finds no CUDA device"),
+        (1, "cuda:1", "device: expected one of cuda:0, got 'cuda:1'"),
+        (2, "cuda:2", "device: expected one of cuda:0, cuda:1, got 'cuda:2'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_in_one_line(count: int, name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        accelerator(Cuda(count), torch.device(name))
+    assert accelerator(Cuda(1), torch.device("cuda:0")) is not None
+    assert accelerator(Cuda(1), torch.device("cpu")) is None
+
+
+def test_a_memory_limit_is_one_of_the_device() -> None:
+    with start("limited", memory_limit=1024) as candidate:
+        with pytest.raises(CandidateEnded, match=r"took 0\.5 of the device; calls may take 1,024 MiB beyond") as caught:
+            call(candidate, 3)
+        assert caught.value.status == OUT_OF_MEMORY

@@ -143,3 +143,11 @@ for wrong in (
     returns_its_input,
 ):
     globals()[f"{wrong.__name__}_target"] = target(wrong, features=NO_GRADIENTS)
+
+
+def limited(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Has no room in the part of the device that it may take."""
+    raise torch.OutOfMemoryError(f"took {stand_in.device.fraction} of the device")
+
+
+limited_target = target(limited, features=NO_GRADIENTS)

@@ -66,6 +66,7 @@ class Device:
         self.dead = False
         self.room, self.emptied = 0, 0  # elements of the largest block, 0: no limit; calls of empty_cache
         self.graph: Graph | None = None
+        self.fraction = 1.0  # of the memory that may be taken
         self.blocks: list[torch.Tensor] = []
 
     def allocate(self, size: Any, dtype: torch.dtype | None) -> torch.Tensor:
