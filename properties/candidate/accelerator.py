@@ -6,7 +6,11 @@ call that made it. Some errors, such as an illegal address, end the device's con
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
+
+DELAY = 30_000_000  # cycles: some hundredths of a second, longer than it takes to launch a kernel
 
 
 class Accelerator:
@@ -29,6 +33,29 @@ class Accelerator:
         if not self.lost and self._fails() and self._fails():  # what was still going on may fail once
             self.lost = f"{type(error).__name__}: {first_line(error)}"
         return bool(self.lost)
+
+    @contextlib.contextmanager
+    def busy_stream(self) -> Iterator[Any]:
+        """Use a new stream, which has something to do first, in this block."""
+        cuda = self._torch.cuda
+        stream = cuda.Stream(self._device)
+        with cuda.stream(stream):
+            cuda._sleep(DELAY)
+            yield stream
+
+    def record(self, call: Callable[[], Any]) -> tuple[Any, Any]:
+        """Record a call in a CUDA graph; return the graph, and the results that its replay writes."""
+        graph, first = self._torch.cuda.CUDAGraph(), None
+        try:
+            with self._torch.cuda.graph(graph):
+                try:
+                    results = call()
+                except Exception as error:
+                    first = error
+                    raise
+        except Exception as error:  # the end of a recording that has failed raises, too, and says less
+            raise first or error from None
+        return graph, results
 
     def empty(self) -> None:
         """Give unused memory back to the device."""

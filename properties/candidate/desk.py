@@ -64,6 +64,21 @@ class Desk:
         if self._memory is not None:
             self._memory.poison(shape, dtype)
 
+    def spoil(self) -> None:
+        """Take the numbers out of all inputs, which lie on a device."""
+        for held in self._held.values():
+            held.spoil()
+
+    def disturb(self) -> None:
+        """Put other numbers into the inputs, which lie on a device, and leave no token masked."""
+        for name, held in self._held.items():
+            held.disturb(name == "attention_mask")
+
+    def write(self) -> None:
+        """Write the inputs again."""
+        for held in self._held.values():
+            held.write()
+
     def check_inputs(self) -> None:
         """Check after a call that every input, and the memory around it, is unchanged."""
         for name, held in self._held.items():

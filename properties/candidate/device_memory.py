@@ -43,6 +43,14 @@ class DeviceHeld:
         inside = self.inside.detach()
         inside.fill_(float("nan") if inside.dtype.is_floating_point else 0)
 
+    def disturb(self, all_true: bool = False) -> None:
+        """Negate the numbers of the input, or make a mask all True; other integers and masks stay."""
+        inside = self.inside.detach()
+        if all_true:
+            inside.fill_(True)
+        elif inside.dtype.is_floating_point:
+            inside.neg_()
+
     def write(self) -> None:
         """Write the input again, on the current stream."""
         self.raw.copy_(self.before)
@@ -101,7 +109,8 @@ class DeviceMemory:
     def burn(self, output: Any) -> None:
         """Fill an output that has been read with NaN. One whose elements overlap, but for expanded axes, stays."""
         if (own := _each_once(output)) is not None:
-            own.fill_(float("nan"))
+            with self._torch.inference_mode():  # the one place where tensors made in it may be written to
+                own.fill_(float("nan"))
 
     def is_burnt(self, output: Any) -> bool:
         """Return whether nothing has been written to a burnt output."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
+from trueband.properties.candidate.device_calls import way_of
 from trueband.properties.candidate.errors import (
     CRASHED,
     OUT_OF_MEMORY,
@@ -26,7 +27,7 @@ from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
 from trueband.properties.candidate.target import Target
-from trueband.properties.cases.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
+from trueband.properties.cases.backward import LAYOUTS, ONCE, REPLAY, Backward, Gradients, already_there
 from trueband.properties.cases.limits import Limits
 
 Array = NDArray[Any]
@@ -69,6 +70,8 @@ class Runner:
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
         self.accelerator = self.library.accelerator
+        if self.accelerator is not None:
+            self.features = self.features | {"streams"}
 
     def call(
         self,
@@ -96,9 +99,9 @@ class Runner:
                 slice of larger storage full of NaN; "columns", (b, h, d, n) memory; "packed", views of one storage,
                 as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
                 3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
-                of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
-                "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d). Of packed inputs only "transposed"
-                and "offset" are other layouts.
+                of the call before, overwritten, where it has the same size; on a device `STREAM` and `REPLAY`, see
+                `device_calls`. For a target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed"
+                (b, h, n, d). Of packed inputs only "transposed" and "offset" are other layouts.
             of: the names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
@@ -111,9 +114,11 @@ class Runner:
     ) -> dict[str, Array]:
         packing = self._packing(arrays, options)
         given = arrays if packing is None else packing.arrays(arrays)
-        inputs = self._inputs(given, dtype, Backward(layout, of))
+        way = way_of(layout)
+        inputs = self._inputs(given, dtype, Backward("contiguous" if way else layout, of))
         self.desk.poison(output_shape(given), dtype)
-        result = self._run(self.target.function, inputs, {**options, **(packing.options if packing else {})})
+        function = self.target.function if way is None else functools.partial(self._on_device, way)
+        result = self._run(function, inputs, {**options, **(packing.options if packing else {})})
         output, lse = self._checked(result, given, options, dtype)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
@@ -399,6 +404,12 @@ class Runner:
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
 
+    def _on_device(self, way: Callable[..., Any], **arguments: Any) -> Any:
+        """Call the target in a way that only a device has."""
+        if self.accelerator is None:
+            raise ValueError("layout: expected one that the CPU has, too, got one of a device")
+        return way(self.accelerator, self.desk, functools.partial(self.target.function, **arguments))
+
     def _wait(self) -> None:
         """Wait for the work that a call has left to its device: what goes wrong there is an error of this call."""
         if self.accelerator is not None:
@@ -429,14 +440,27 @@ class Runner:
 
     def find_gradients(self) -> bool:
         """Return whether the target can be differentiated in a tiny call."""
-        fit, names = self.limits.fit, ["query", "key", "value"]
-        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
-        window = {"window": fit("window", 1)}
+        arrays, options, ones = self._tiny()
         try:
-            self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
+            self.gradients(arrays, options, self.dtypes[0], ones, [*arrays])
         except CandidateEnded as error:
             return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
         return True
+
+    def find_capture(self) -> str:
+        """Return why a tiny call of the target cannot be recorded in a CUDA graph; "" if it can."""
+        arrays, options, _ = self._tiny()
+        try:
+            self.call(arrays, options, self.dtypes[0], REPLAY)
+        except CandidateEnded as error:
+            return " ".join(str(error).partition("got ")[2].split())
+        return ""
+
+    def _tiny(self) -> tuple[dict[str, Array], dict[str, Any], Array]:
+        """Return arrays and options of a tiny call, and a gradient of its output."""
+        fit = self.limits.fit
+        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
+        return dict.fromkeys(("query", "key", "value"), ones), {"window": fit("window", 1)}, ones
 
     def find_limits(self) -> tuple[Limits, str]:
         """Return the limits that it has without declaring them, and the first error; see `survey`."""

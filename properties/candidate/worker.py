@@ -94,6 +94,7 @@ def answer(
         "call": lambda: ({}, _results(runner, request, arrays, options)),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "find capture": lambda: ({"why_not": runner.find_capture()}, {}),
         "find limits": lambda: (_limits(runner), {}),
         "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
     }

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 LAYOUTS = ("contiguous", "transposed", "offset", "columns", "packed", "interleaved", "expanded", "reused")
+# Of a device only: inputs that are written late on another stream, and a graph that is replayed with them.
+STREAM, REPLAY = "written late on another stream", "written before a replay"
 GRAD_LAYOUTS = ("contiguous", "transposed", "offset", "columns", "expanded")
 # Any numbers can lie so: neither equal rows nor a call before are needed.
 PLAIN_LAYOUTS = ("transposed", "offset", "columns", "packed", "interleaved")

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,31 +21,7 @@ from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.running.production import guard_of, walk
 
-HERE = Path(__file__).parent / "devices"
 DTYPES = ("float64", "float32", "bfloat16", "float16", "bool", "int64")
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def kernels() -> Iterator[Any]:
-    """The kernels of the stand-in, which is there until the end of a test."""
-    before = dict(vars(torch.cuda))
-    stand_in = load("stand_in")
-    try:
-        yield load("kernels")
-    finally:
-        stand_in.uninstall(before)
-        for name in ("stand_in", "kernels"):
-            del sys.modules[name]
 
 
 def runner(kernels: Any, name: str) -> Runner:

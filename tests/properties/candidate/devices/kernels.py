@@ -151,3 +151,55 @@ def limited(query: Any, key: Any, value: Any, *, window: int) -> Any:
 
 
 limited_target = target(limited, features=NO_GRADIENTS)
+
+
+def own_stream(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Works on a stream of its own, which waits for the caller's, and which the caller's waits for."""
+    output = torch.empty((*query.shape[:3], value.shape[3]), dtype=query.dtype)
+    own, callers = torch.cuda.Stream(), torch.cuda.current_stream()
+    own.wait_stream(callers)
+    with torch.cuda.stream(own):
+        stand_in.launch(lambda: output.copy_(attend(query, key, value, window)))
+    callers.wait_stream(own)
+    return output
+
+
+def default_stream(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Works on the default stream, whatever the caller's is: it may read what is still to be written."""
+    with torch.cuda.stream(torch.cuda.default_stream()):
+        return right(query, key, value, window=window)
+
+
+def not_joined(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Works on a stream of its own, which the caller's does not wait for."""
+    output = torch.empty((*query.shape[:3], value.shape[3]), dtype=query.dtype)
+    own = torch.cuda.Stream()
+    own.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(own):
+        stand_in.launch(lambda: output.copy_(attend(query, key, value, window)))
+    return output
+
+
+def looks(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Looks at a number before it launches."""
+    if query.sum().item() == float("inf"):
+        raise ValueError("query: expected finite numbers, got infinity")
+    return right(query, key, value, window=window)
+
+
+transposed: dict[int, Any] = {}
+
+
+def stale(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    """Keeps its own copy of the keys when a graph is recorded, as that of the call before."""
+    if not torch.cuda.is_current_stream_capturing():
+        transposed[key.data_ptr()] = key.clone()
+    return right(query, transposed[key.data_ptr()], value, window=window)
+
+
+GRAPHS = NO_GRADIENTS | {"capturable"}
+right_graph = target(right, features=GRAPHS)
+looks_graph = target(looks, features=GRAPHS)
+stale_graph = target(stale, features=GRAPHS)
+for wrong in (own_stream, default_stream, not_joined, looks):
+    globals()[f"{wrong.__name__}_target"] = target(wrong, features=NO_GRADIENTS)

@@ -24,6 +24,8 @@ ILLEGAL = (
     "For debugging consider passing CUDA_LAUNCH_BLOCKING=1"
 )
 OF_ALLOCATOR = 2  # uses of the storage of a block by its own tensor, and by who counts them
+# What is answered without looking at numbers: no stream is waited for.
+SHAPES = ("__get__", "size", "stride", "dim", "numel", "element_size", "data_ptr", "untyped_storage", "storage_offset")
 LOOKS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "nonzero", "equal", "cpu")
 
 
@@ -130,7 +132,6 @@ def launch(kernel: Callable[[], None]) -> None:
     """Start a kernel on the stream that torch is told to use."""
     device.check()
     if device.graph is not None:
-        kernel()
         device.graph.calls.append((kernel, (), {}, None))
     else:
         device.current.work.append(kernel)
@@ -151,9 +152,11 @@ class _Served(TorchFunctionMode):
             return CUDA
         if func is torch.device:
             return func(*args, **kwargs)
+        word = getattr(func, "__name__", "")
+        if word in SHAPES:
+            return func(*args, **kwargs)
         args = tuple(_on_cpu(value) for value in args)
         kwargs = {name: _on_cpu(value) for name, value in kwargs.items()}
-        word = getattr(func, "__name__", "")
         if device.graph is not None:
             if word in LOOKS:
                 raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
@@ -199,6 +202,7 @@ def install(**state: Any) -> Device:
         "CUDAGraph": Graph,
         "graph": device.capture,
         "_sleep": device.sleep,
+        "is_current_stream_capturing": lambda: device.graph is not None,
     }
     for name, value in instead.items():
         setattr(torch.cuda, name, value)
@@ -214,6 +218,7 @@ def uninstall(before: dict[str, Any]) -> None:
         _serving.pop().__exit__(None, None, None)
     for name, value in before.items():
         setattr(torch.cuda, name, value)
+    device.__init__()  # type: ignore[misc]
 
 
 _serving: list[_Served] = []
