@@ -21,7 +21,8 @@ class Accelerator:
     """
 
     def __init__(self, torch: Any, device: Any) -> None:
-        self._torch, self._device = torch, device
+        index = torch.cuda.current_device() if device.index is None else device.index
+        self._torch, self._device = torch, torch.device("cuda", index)
         self.lost = ""
 
     def wait(self) -> None:
@@ -47,7 +48,7 @@ class Accelerator:
         """Record a call in a CUDA graph; return the graph, and the results that its replay writes."""
         graph, first = self._torch.cuda.CUDAGraph(), None
         try:
-            with self._torch.cuda.graph(graph):
+            with self._torch.cuda.device(self._device), self._torch.cuda.graph(graph):
                 try:
                     results = call()
                 except Exception as error:

@@ -103,9 +103,13 @@ class Cuda:
     def __init__(self, count: int) -> None:
         self.cuda = self
         self.count = count
+        self.device = torch.device
 
     def is_available(self) -> bool:
         return self.count > 0
+
+    def current_device(self) -> int:
+        return 0
 
     def device_count(self) -> int:
         return self.count

@@ -189,6 +189,8 @@ def install(**state: Any) -> Device:
     instead = {
         "is_available": lambda: True,
         "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "device": lambda *_: contextlib.nullcontext(),
         "get_device_name": lambda *_: "stand-in",
         "synchronize": device.synchronize,
         "empty_cache": device.empty_cache,
