@@ -35,14 +35,17 @@ class Accelerator:
             self.lost = f"{type(error).__name__}: {first_line(error)}"
         return bool(self.lost)
 
+    def new_stream(self) -> Any:
+        """Return another stream than the default one."""
+        return self._torch.cuda.Stream(self._device)
+
     @contextlib.contextmanager
-    def busy_stream(self) -> Iterator[Any]:
-        """Use a new stream, which has something to do first, in this block."""
-        cuda = self._torch.cuda
-        stream = cuda.Stream(self._device)
-        with cuda.stream(stream):
-            cuda._sleep(DELAY)
-            yield stream
+    def busy(self, stream: Any) -> Iterator[None]:
+        """Use a stream in this block, which has something to do first, and wait for it at the end."""
+        with self._torch.cuda.stream(stream):
+            self._torch.cuda._sleep(DELAY)
+            yield
+            stream.synchronize()
 
     def record(self, call: Callable[[], Any]) -> tuple[Any, Any]:
         """Record a call in a CUDA graph; return the graph, and the results that its replay writes."""

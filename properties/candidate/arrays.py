@@ -77,7 +77,7 @@ class Library(Protocol):
 class NumpyLibrary:
     """numpy arrays of float64, float32 or float16."""
 
-    accelerator = None
+    accelerator: Accelerator | None = None
 
     def __init__(self, device: str) -> None:
         if device != "cpu":
@@ -207,7 +207,7 @@ class TorchLibrary:
 class JaxLibrary:
     """jax arrays on the first device of a platform ("cpu", "gpu", "tpu"; "cuda" is "gpu"). They have no layout."""
 
-    accelerator = None
+    accelerator: Accelerator | None = None
 
     def __init__(self, device: str) -> None:
         try:

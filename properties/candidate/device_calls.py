@@ -5,7 +5,8 @@ The inputs are written after the call could have begun: who does not wait, or lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from trueband.properties.candidate.accelerator import Accelerator
@@ -13,18 +14,23 @@ from trueband.properties.candidate.desk import Desk
 from trueband.properties.cases.backward import REPLAY, STREAM
 
 
+@contextlib.contextmanager
+def late(accelerator: Accelerator, desk: Desk, stream: Any) -> Iterator[None]:
+    """Use a stream in this block, on which the inputs are still to be written when it begins."""
+    desk.spoil()
+    accelerator.wait()
+    with accelerator.busy(stream):
+        desk.write()
+        yield
+
+
 def on_stream(accelerator: Accelerator, desk: Desk, call: Callable[[], Any]) -> Any:
     """Return a copy of the results of a call on a stream on which its inputs are still to be written.
 
     The copy is made on the same stream: what the call has left to another one is not there yet.
     """
-    desk.spoil()
-    accelerator.wait()
-    with accelerator.busy_stream() as stream:
-        desk.write()
-        copies = _copied(call())
-        stream.synchronize()
-    return copies
+    with late(accelerator, desk, accelerator.new_stream()):
+        return copied(call())
 
 
 def replayed(accelerator: Accelerator, desk: Desk, call: Callable[[], Any]) -> Any:
@@ -35,14 +41,13 @@ def replayed(accelerator: Accelerator, desk: Desk, call: Callable[[], Any]) -> A
     """
     desk.disturb()
     accelerator.wait()
-    with accelerator.busy_stream() as stream:
+    with accelerator.busy(accelerator.new_stream()):
         call()  # what is compiled or allocated once
-        stream.synchronize()
     graph, results = accelerator.record(call)
     desk.write()
     graph.replay()
     accelerator.wait()
-    return _copied(results)
+    return copied(results)
 
 
 def way_of(layout: str) -> Callable[[Accelerator, Desk, Callable[[], Any]], Any] | None:
@@ -50,7 +55,8 @@ def way_of(layout: str) -> Callable[[Accelerator, Desk, Callable[[], Any]], Any]
     return {STREAM: on_stream, REPLAY: replayed}.get(layout)
 
 
-def _copied(results: Any) -> Any:
+def copied(results: Any) -> Any:
+    """Return results, some of which may be None, with copies of the tensors among them."""
     if isinstance(results, tuple):
-        return tuple(map(_copied, results))
+        return tuple(map(copied, results))
     return results.clone() if hasattr(results, "untyped_storage") else results

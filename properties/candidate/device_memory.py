@@ -20,7 +20,7 @@ class DeviceHeld:
 
     Attributes:
         raw: its bytes, guard bands included, (size,) uint8.
-        inside: the input, a view of them.
+        inside: the memory of the input, a view of them.
         start, stop: where it lies in them.
         before: all the bytes as they were before the call.
     """
@@ -40,12 +40,12 @@ class DeviceHeld:
 
     def spoil(self) -> None:
         """Overwrite the numbers of the input by NaN, and others by 0."""
-        inside = self.inside.detach()
+        inside = self.inside
         inside.fill_(float("nan") if inside.dtype.is_floating_point else 0)
 
     def disturb(self, all_true: bool = False) -> None:
         """Negate the numbers of the input, or make a mask all True; other integers and masks stay."""
-        inside = self.inside.detach()
+        inside = self.inside
         if all_true:
             inside.fill_(True)
         elif inside.dtype.is_floating_point:
@@ -76,7 +76,8 @@ class DeviceMemory:
         start = GUARD + -raw.data_ptr() % GUARD
         inside = raw[start : start + size].view(typed.dtype).view(typed.shape)
         inside.copy_(typed)
-        return inside, DeviceHeld(raw, inside, start, start + size, raw.clone())
+        # Autograd is not told of what is written to the bytes between two passes.
+        return inside.data, DeviceHeld(raw, inside, start, start + size, raw.clone())
 
     def poison(self, shape: tuple[int, ...], dtype: str) -> None:
         """Leave NaN in the blocks that allocations of an output, of its sums and of its lse get next."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
-from trueband.properties.candidate.device_calls import way_of
+from trueband.properties.candidate.device_calls import copied, late, way_of
 from trueband.properties.candidate.errors import (
     CRASHED,
     OUT_OF_MEMORY,
@@ -27,7 +28,7 @@ from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
 from trueband.properties.candidate.target import Target
-from trueband.properties.cases.backward import LAYOUTS, ONCE, REPLAY, Backward, Gradients, already_there
+from trueband.properties.cases.backward import LAYOUTS, ONCE, REPLAY, STREAM, Backward, Gradients, already_there
 from trueband.properties.cases.limits import Limits
 
 Array = NDArray[Any]
@@ -229,7 +230,8 @@ class Runner:
         how: Backward,
         grad_lse: Array | None,
     ) -> Gradients:
-        inputs = self._inputs(arrays, dtype, how)
+        stream = self._stream_of(how)
+        inputs = self._inputs(arrays, dtype, replace(how, layout="contiguous") if how.layout == STREAM else how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         upstreams = {"grad_output": upstream}
         if grad_lse is not None:
@@ -249,12 +251,14 @@ class Runner:
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
-        with self._differentiating():
+        with stream(), self._differentiating():
             result, backward = self.library.forward(function, inputs, names, before)
         output, _ = self._checked(result, arrays, options, dtype)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
-        with self._differentiating():
+        with stream(), self._differentiating():
             returned = self._backward(function, backward, inputs, names, upstream, how.way)
+            if how.layout == STREAM:
+                returned = {name: copied(gradient) for name, gradient in returned.items()}
         gradients, raw = self._read_gradients(returned, arrays, names, dtype)
         if before is not None:
             gradients = {name: gradient - already_there(gradient.shape) for name, gradient in gradients.items()}
@@ -409,6 +413,14 @@ class Runner:
         if self.accelerator is None:
             raise ValueError("layout: expected one that the CPU has, too, got one of a device")
         return way(self.accelerator, self.desk, functools.partial(self.target.function, **arguments))
+
+    def _stream_of(self, how: Backward) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """Return what a forward and a backward pass are run in: one stream, late, where asked for."""
+        if how.layout != STREAM:
+            return contextlib.nullcontext
+        if self.accelerator is None:
+            raise ValueError("layout: expected one that the CPU has, too, got one of a device")
+        return functools.partial(late, self.accelerator, self.desk, self.accelerator.new_stream())
 
     def _wait(self) -> None:
         """Wait for the work that a call has left to its device: what goes wrong there is an error of this call."""

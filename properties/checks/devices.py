@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trueband.properties.candidate.probe import Probe
-from trueband.properties.cases.backward import REPLAY, STREAM
+from trueband.properties.cases.backward import REPLAY, STREAM, Backward
 from trueband.properties.cases.extensions import EVERY_KIND
 from trueband.properties.cases.strategies import Structure
 from trueband.properties.checks.check import check
+from trueband.properties.checks.right_gradients import RightGradients
 from trueband.properties.checks.same import SAME_CALL, judge_same
 from trueband.properties.results.verdict import Verdict, judge
 
@@ -24,6 +25,18 @@ ANYTHING = Structure(takes=EVERY_KIND)
 def check_other_stream(probe: Probe) -> Iterator[Verdict]:
     """Exact with deterministic: the same call again; bounded without. A stream keeps its order (CUDA)."""
     yield from _in_a_way(probe, STREAM, "output on another stream")
+
+
+@check(
+    "a forward and a backward pass on another stream wait for what was written there before",
+    ANYTHING,
+    ["streams", "backward"],
+)
+def check_other_stream_gradients(probe: Probe) -> Iterator[Verdict]:
+    """Bounded: each gradient against the reference's. torch runs a backward pass on the stream of its forward pass."""
+    grad_output = probe.case.grad_output()
+    found = probe.gradients(grad_output, how=Backward(layout=STREAM))
+    yield from RightGradients(probe.inputs, grad_output).judge(found)
 
 
 @check(

@@ -40,6 +40,16 @@ def test_a_kernel_that_works_elsewhere_is_told(kernels: Any, name: str) -> None:
     assert record(kernels, name, "matches_reference").passed  # as all is awaited there
 
 
+def test_gradients_on_another_stream(kernels: Any) -> None:
+    right = record(kernels, "launched_target", "other_stream_gradients")
+    assert (right.status, right.cases) == ("passed", 12), right.message
+    wrong = record(kernels, "backward_on_default_target", "other_stream_gradients")
+    assert wrong.status == "failed"
+    assert "gradient of" in wrong.message
+    for check in ("gradients_match_reference", "other_stream"):
+        assert record(kernels, "backward_on_default_target", check).passed
+
+
 def test_a_graph_that_is_replayed_gives_what_a_call_gives(kernels: Any) -> None:
     found = record(kernels, "right_graph", "graph_replay")
     assert (found.status, found.cases) == ("passed", 12), found.message
@@ -66,8 +76,8 @@ def test_a_plan_has_these_checks_on_a_device_only(kernels: Any) -> None:
     assert "other_stream" in plain
     host = Runner(target_of(Differentiated(), "host"))
     assert not {"other_stream", "graph_replay"} & set(make_plan("host", host).checks)
-    assert on_devices(host.features) == ["other_stream"]
-    assert on_devices({*host.features, "capturable"}) == ["other_stream", "graph_replay"]
+    assert on_devices(host.features) == ["other_stream", "other_stream_gradients"]
+    assert on_devices({*host.features, "capturable"}) == ["other_stream", "other_stream_gradients", "graph_replay"]
     with pytest.raises(ValueError, match="which needs streams"):
         check_and_case({"check": "other_stream", "case": {"tokens": 2, "window": 1}}, host.features)
 

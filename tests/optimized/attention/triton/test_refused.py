@@ -102,7 +102,7 @@ def test_what_the_kernels_of_spans_do_not_do(name: str) -> None:
 def test_what_nothing_takes_is_told_first() -> None:
     """Arguments that are not defined together, before what the kernels do not do."""
     x, flags = torch.zeros(1, 2, 5, 4), torch.ones(1, 5, dtype=torch.bool)
-    with pytest.raises(ValueError, match="causal: expected False with global tokens .*, got True"):
+    with pytest.raises(ValueError, match=r"causal: expected False with global tokens .*, got True"):
         band_attention(x, x, x, window=(1, 1), global_attention_mask=flags, causal=True, impl="triton")
     with pytest.raises(ValueError, match="sinks: expected None with global tokens"):
         band_attention(x, x, x, window=1, global_attention_mask=flags, sinks=torch.zeros(2), impl="triton")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -187,6 +188,43 @@ def looks(query: Any, key: Any, value: Any, *, window: int) -> Any:
     return right(query, key, value, window=window)
 
 
+class Launched(torch.autograd.Function):
+    """Launches both passes. `on_default` is whether the backward pass works on the default stream."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, window: int, on_default: bool) -> Any:
+        ctx.save_for_backward(query, key, value)
+        ctx.window, ctx.on_default = window, on_default
+        return right(query.detach(), key.detach(), value.detach(), window=window)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Any) -> Any:
+        default = torch.cuda.stream(torch.cuda.default_stream())
+        inputs, window = ctx.saved_tensors, ctx.window
+        with default if ctx.on_default else contextlib.nullcontext():
+            found = [torch.empty(tuple(each.shape), dtype=each.dtype) for each in inputs]
+            stand_in.launch(lambda: differentiate(inputs, window, grad_output, found))
+        return (*found, None, None)
+
+
+def differentiate(inputs: Any, window: int, grad_output: Any, found: Any) -> None:
+    leaves = [each.detach().clone().requires_grad_() for each in inputs]
+    with torch.enable_grad():
+        output = attend(*leaves, window)
+    for gradient, written in zip(torch.autograd.grad(output, leaves, grad_output), found, strict=True):
+        written.copy_(gradient)
+
+
+def launched(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    return Launched.apply(query, key, value, window, False)
+
+
+def backward_on_default(query: Any, key: Any, value: Any, *, window: int) -> Any:
+    return Launched.apply(query, key, value, window, True)
+
+
+launched_target = target(launched)
+backward_on_default_target = target(backward_on_default)
 transposed: dict[int, Any] = {}
 
 
