@@ -210,7 +210,7 @@ class Launched(torch.autograd.Function):
 def differentiate(inputs: Any, window: int, grad_output: Any, found: Any) -> None:
     leaves = [each.detach().clone().requires_grad_() for each in inputs]
     with torch.enable_grad():
-        output = attend(*leaves, window)
+        output = attend(leaves[0], leaves[1], leaves[2], window)
     for gradient, written in zip(torch.autograd.grad(output, leaves, grad_output), found, strict=True):
         written.copy_(gradient)
 
