@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.candidate.accelerator import Accelerator
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
@@ -116,6 +117,8 @@ class Runner:
         packing = self._packing(arrays, options)
         given = arrays if packing is None else packing.arrays(arrays)
         way = way_of(layout)
+        if way is not None:
+            self._device_for(layout)
         inputs = self._inputs(given, dtype, Backward("contiguous" if way else layout, of))
         self.desk.poison(output_shape(given), dtype)
         function = self.target.function if way is None else functools.partial(self._on_device, way)
@@ -410,17 +413,20 @@ class Runner:
 
     def _on_device(self, way: Callable[..., Any], **arguments: Any) -> Any:
         """Call the target in a way that only a device has."""
-        if self.accelerator is None:
-            raise ValueError("layout: expected one that the CPU has, too, got one of a device")
         return way(self.accelerator, self.desk, functools.partial(self.target.function, **arguments))
 
     def _stream_of(self, how: Backward) -> Callable[[], contextlib.AbstractContextManager[None]]:
         """Return what a forward and a backward pass are run in: one stream, late, where asked for."""
         if how.layout != STREAM:
             return contextlib.nullcontext
+        device = self._device_for(STREAM)
+        return functools.partial(late, device, self.desk, device.new_stream())
+
+    def _device_for(self, layout: str) -> Accelerator:
+        """Return the device. Raises ValueError where there is none, as a layout asks for."""
         if self.accelerator is None:
-            raise ValueError("layout: expected one that the CPU has, too, got one of a device")
-        return functools.partial(late, self.accelerator, self.desk, self.accelerator.new_stream())
+            raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)} without a CUDA device, got {layout!r}")
+        return self.accelerator
 
     def _wait(self) -> None:
         """Wait for the work that a call has left to its device: what goes wrong there is an error of this call."""

@@ -9,6 +9,8 @@ import pytest
 
 from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.candidate.runner import Runner
+from trueband.properties.cases.backward import REPLAY, STREAM, Backward
+from trueband.properties.cases.case import Case
 from trueband.properties.checks import CHECKS
 from trueband.properties.faults.seeded.registry import target_of
 from trueband.properties.faults.specimens.differentiated import Differentiated
@@ -93,3 +95,16 @@ def test_whether_a_graph_can_record_it_is_noted(name: str, note: str) -> None:
     with RemoteRunner(f"{KERNELS}:{name}", "cuda") as candidate:
         assert [line[: len(note)] for line in candidate.covered.notes] == [note]
         assert candidate.covered.to_dict()["notes"] == candidate.covered.notes
+
+
+@pytest.mark.parametrize("layout", [STREAM, REPLAY])
+def test_the_host_has_no_such_way_to_call(layout: str) -> None:
+    case = Case(2, 1, 2)
+    host, inputs = Runner(target_of(Differentiated(), "host")), case.inputs()
+    with pytest.raises(ValueError, match=f"layout: expected one of .* without a CUDA device, got '{layout}'"):
+        host.call(inputs.arrays, inputs.options, "float32", layout)
+    if layout == STREAM:
+        with pytest.raises(ValueError, match="without a CUDA device"):
+            host.gradients(
+                inputs.arrays, inputs.options, "float32", case.grad_output(), ["value"], Backward(layout=layout)
+            )
