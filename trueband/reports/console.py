@@ -107,7 +107,7 @@ def print_report(
         missing = [name for name in FEATURES if name not in candidate.features and name not in ("limits", "streams")]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
-        if "streams" not in candidate.features:
+        if candidate.library == "torch" and "streams" not in candidate.features:
             console.print(Text(f"Checked on a CUDA device only: {', '.join(on_devices(candidate.features))}."))
         if "deterministic" in missing:
             console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
