@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trueband.optimized.attention import arguments
 from trueband.optimized.attention.chunked.span.arguments import SpanArguments
+from trueband.optimized.attention.chunked.span.rows import check_together
 from trueband.optimized.attention.operators.band_op import band_op
 from trueband.optimized.attention.operators.span_op import span_op
 from trueband.optimized.attention.triton.operator import triton_band
@@ -238,6 +239,8 @@ def find_span_implementation(impl: str, call: SpanArguments) -> Callable[..., tu
     if reason is None:
         return span_triton
     if impl == "triton":
+        if not call.query.is_meta:
+            check_together(call)  # what no implementation takes is told first, as everywhere
         raise ValueError(reason)
     return span_op
 

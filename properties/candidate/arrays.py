@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.candidate.accelerator import Accelerator, accelerator, first_line
+
 Array = NDArray[Any]
 PLAIN = "biu"  # kinds of numpy's dtypes that are handed over as they are: masks, segments, offsets
 Backwards = Callable[..., dict[str, Any]]  # (upstream, again=False) -> gradients by name, None where there is none
@@ -18,10 +20,19 @@ class NotDifferentiable(Exception):
 
 
 class Library(Protocol):
-    """The operations that a library of arrays offers."""
+    """The operations that a library of arrays offers.
+
+    Attributes:
+        accelerator: the CUDA device of its arrays; None where there is none, or the library awaits its own.
+    """
+
+    accelerator: Accelerator | None
 
     def to(self, array: Array, dtype: str) -> Any:
         """Return a new array of the library with these numbers; a bool array stays bool."""
+
+    def on_host(self, array: Array, dtype: str) -> Any:
+        """Return the same, in the memory of the host where the library has arrays there."""
 
     def as_is(self, array: Array) -> Any:
         """Return a new array of the library with the dtype of the numpy array."""
@@ -66,6 +77,8 @@ class Library(Protocol):
 class NumpyLibrary:
     """numpy arrays of float64, float32 or float16."""
 
+    accelerator: Accelerator | None = None
+
     def __init__(self, device: str) -> None:
         if device != "cpu":
             raise ValueError(f"device: expected 'cpu' for a numpy target, got {device!r}")
@@ -76,6 +89,9 @@ class NumpyLibrary:
         if dtype == "bfloat16":
             raise ValueError("dtype: expected one that numpy has, got 'bfloat16'")
         return np.array(array, dtype=dtype, order="C")
+
+    def on_host(self, array: Array, dtype: str) -> Array:
+        return self.to(array, dtype)
 
     def as_is(self, array: Array) -> Array:
         return array.copy()
@@ -119,14 +135,18 @@ class TorchLibrary:
         self.torch = torch
         try:
             self.device = torch.device(device)
+            self.accelerator = accelerator(torch, self.device)
             torch.zeros(1, device=self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ValueError(f"device: expected one that torch can use, got {device!r} ({error})") from error
+            said = first_line(error)
+            raise ValueError(f"device: expected one that torch can use, got {device!r} ({said})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
-        return (
-            self.as_is(array) if array.dtype.kind in PLAIN else self.as_is(array).to(dtype=getattr(self.torch, dtype))
-        )
+        return self.on_host(array, dtype).to(device=self.device)
+
+    def on_host(self, array: Array, dtype: str) -> Any:
+        host = self.torch.from_numpy(np.ascontiguousarray(array).copy())
+        return host if array.dtype.kind in PLAIN else host.to(dtype=getattr(self.torch, dtype))
 
     def as_is(self, array: Array) -> Any:
         return self.torch.from_numpy(np.ascontiguousarray(array).copy()).to(device=self.device)
@@ -187,6 +207,8 @@ class TorchLibrary:
 class JaxLibrary:
     """jax arrays on the first device of a platform ("cpu", "gpu", "tpu"; "cuda" is "gpu"). They have no layout."""
 
+    accelerator: Accelerator | None = None
+
     def __init__(self, device: str) -> None:
         try:
             import jax
@@ -197,12 +219,16 @@ class JaxLibrary:
         try:
             self.device = jax.devices("gpu" if device == "cuda" else device)[0]
         except RuntimeError as error:
-            raise ValueError(f"device: expected one that jax can use, got {device!r} ({error})") from error
+            said = first_line(error)
+            raise ValueError(f"device: expected one that jax can use, got {device!r} ({said})") from error
 
     def to(self, array: Array, dtype: str) -> Any:
         if array.dtype.kind in PLAIN:
             return self.as_is(array)
         return self.as_is(array).astype(getattr(self.jax.numpy, dtype))
+
+    def on_host(self, array: Array, dtype: str) -> Any:
+        return self.to(array, dtype)
 
     def as_is(self, array: Array) -> Any:
         return self.jax.device_put(np.array(array, order="C"), self.device)

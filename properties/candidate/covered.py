@@ -125,11 +125,13 @@ class Covered:
     Attributes:
         forward, gradients: the calls for an output alone, and those with a backward pass.
         left_out: {shape: reason}, in words, for each shape that was not tried.
+        notes: what else is known of the kernel that no check claims, a sentence each.
     """
 
     def __init__(self) -> None:
         self.forward, self.gradients = Calls(), Calls()
         self.left_out: dict[str, str] = {}
+        self.notes: list[str] = []
 
     def add(self, arrays: Mapping[str, Any], options: Mapping[str, Any], with_gradients: bool = False) -> None:
         """A call that gave a result."""
@@ -149,4 +151,5 @@ class Covered:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"forward": self.forward.to_dict(), "gradients": self.gradients.to_dict(), "left_out": self.left_out}
+        sizes = {"forward": self.forward.to_dict(), "gradients": self.gradients.to_dict(), "left_out": self.left_out}
+        return {**sizes, "notes": self.notes} if self.notes else sizes

@@ -7,26 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from trueband.properties.candidate import memory
+from trueband.properties.candidate.device_memory import DeviceMemory
 from trueband.properties.candidate.errors import CHANGED, CHEATING, FAILED, CandidateEnded, cheating
-from trueband.properties.candidate.memory import Array, Held
+from trueband.properties.candidate.memory import Array, HostMemory
 
 
 class Desk:
     """The inputs and outputs of one call after another.
 
-    numpy arrays and tensors on the CPU lie in guarded memory; elsewhere they are copies, compared by value.
+    numpy arrays, and tensors on the CPU or a CUDA device, lie in guarded memory; others are copies, compared by value.
     """
 
     def __init__(self, library: Any, library_name: str, device: str) -> None:
         self._library = library
         self._torch = library.torch if library_name == "torch" else None
         self._device = device
-        self._guards = library_name in ("numpy", "torch") and device.partition(":")[0] == "cpu"
-        self._held: dict[str, Held] = {}
+        self._memory: HostMemory | DeviceMemory | None = None
+        if library_name in ("numpy", "torch") and device.partition(":")[0] == "cpu":
+            self._memory = HostMemory(self._torch)
+        elif library.accelerator is not None:
+            self._memory = DeviceMemory(self._torch, library.device)
+        self._held: dict[str, Any] = {}
         self._unguarded: dict[str, tuple[Any, Array]] = {}
-        self._to_reuse: dict[str, Held] = {}
-        self._last: dict[str, Array] = {}  # the memory of the last results, burnt
+        self._to_reuse: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}  # the memory of the last results, burnt
+
+    def empty(self) -> None:
+        """Let go of all memory."""
+        self._held, self._unguarded, self._to_reuse, self._last = {}, {}, {}, {}
 
     def clear(self, keep: bool = False) -> None:
         """Clear the desk before a call; `keep` the memory of the last inputs to be overwritten."""
@@ -40,20 +48,36 @@ class Desk:
         Raises:
             ValueError: the dtype cannot hold its numbers.
         """
-        typed = self._library.to(array, dtype)
+        typed = self._library.on_host(array, dtype)
         if not np.array_equal(self._library.back(typed), array, equal_nan=True):
             raise ValueError(f"{name}: expected numbers that {dtype} holds, got others")
-        if not self._guards:
+        if self._memory is None:
+            typed = typed if self._torch is None else self._library.to(array, dtype)
             self._unguarded[name] = (typed, array)
             return typed
         reuse = self._to_reuse.get(name)
-        placed, self._held[name] = memory.place(typed, self._torch, None if reuse is None else reuse.raw)
+        placed, self._held[name] = self._memory.place(typed, None if reuse is None else reuse.raw)
         return placed
 
     def poison(self, shape: tuple[int, ...], dtype: str) -> None:
         """Leave NaN where the candidate is likely to allocate its output."""
-        if self._guards:
-            memory.poison(shape, dtype, self._torch)
+        if self._memory is not None:
+            self._memory.poison(shape, dtype)
+
+    def spoil(self) -> None:
+        """Take the numbers out of all inputs, which lie on a device."""
+        for held in self._held.values():
+            held.spoil()
+
+    def disturb(self) -> None:
+        """Put other numbers into the inputs, which lie on a device, and leave no token masked."""
+        for name, held in self._held.items():
+            held.disturb(name == "attention_mask")
+
+    def write(self) -> None:
+        """Write the inputs again."""
+        for held in self._held.values():
+            held.write()
 
     def check_inputs(self) -> None:
         """Check after a call that every input, and the memory around it, is unchanged."""
@@ -84,20 +108,20 @@ class Desk:
 
     def check_own_memory(self, what: str, result: Any) -> None:
         """Check that an output has memory for every element. A gradient need not: it may be the output's, expanded."""
-        if self._guards and memory.overlaps_itself(memory.window(result, self._torch)):
+        memory = self._memory
+        if memory is not None and memory.overlaps_itself(memory.window(result)):
             raise CandidateEnded(f"{what}: expected memory for every element, got elements that share it")
 
     def take(self, output: Any) -> Array:
         """Return the output as float64 and burn its memory: what is returned later must be computed again."""
-        if self._torch is not None and self._device.startswith("cuda"):
-            self._torch.cuda.synchronize(self._device)  # every stream: the target's own, too
-        if not self._guards:
+        memory = self._memory
+        if memory is None:
             for name, (passed, _) in self._unguarded.items():
                 if self._library.shares_memory(output, passed):
                     raise cheating(f"output: expected memory of its own, got that of {name}")
             plain: Array = self._library.back(output)
             return plain
-        storage = memory.window(output, self._torch)
+        storage = memory.window(output)
         for name, held in self._held.items():
             if memory.shares(storage, held.raw):
                 raise cheating(f"output: expected memory of its own, got that of {name}")
@@ -111,8 +135,11 @@ class Desk:
 
     def burn(self, results: Mapping[str, Any]) -> None:
         """Burn the memory of other results of the call, by name, after they were read, so that later writes show."""
-        for what, result in results.items() if self._guards else ():
-            storage = memory.window(result, self._torch)
+        memory = self._memory
+        if memory is None:
+            return
+        for what, result in results.items():
+            storage = memory.window(result)
             if not any(memory.shares(storage, held.raw) for held in self._held.values()):
                 memory.burn(storage)
                 self._last[what] = storage
@@ -127,8 +154,9 @@ class Desk:
 
     def _check_last(self, what: str, status: str) -> None:
         last, self._last = self._last, {}
+        memory = self._memory
         for name, storage in last.items():
-            if not memory.is_burnt(storage):
+            if memory is not None and not memory.is_burnt(storage):
                 raise CandidateEnded(f"{name}: expected a result that stays as it is, got one that was {what}", status)
         self._last = last
 

@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 
 _TEST_FRAMEWORKS = ("_pytest", "pytest", "unittest", "hypothesis")
+# What torch says on the CPU, and what the driver and cuBLAS say where torch's own allocator was not asked.
+_WORDS_OF_ALLOCATORS = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 _PROPERTIES = Path(__file__).parents[1]
 MOST_OF_TRACEBACK = 8_000  # characters
 
@@ -52,9 +54,16 @@ def judged(error: BaseException, expected: str) -> CandidateEnded:
     message = f"expected {expected}, got {kind.__name__}: {error}"
     if any(base.__module__.split(".")[0] in _TEST_FRAMEWORKS for base in kind.__mro__):
         return cheating(f"{message} (of a test framework, to skip what judges it)")
-    if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or _is_of_torch_allocator(error):
+    if is_lack_of_memory(error):
         return CandidateEnded(message, OUT_OF_MEMORY)
     return Raised(message, traceback=traceback_of(error))
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there is no memory left, of the machine or of a device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS_OF_ALLOCATORS)
 
 
 def traceback_of(error: BaseException) -> str:
@@ -76,7 +85,3 @@ def as_judged(status: str, gate: bool) -> str:
     if status != CHANGED:
         return status
     return CHEATING if gate else FAILED
-
-
-def _is_of_torch_allocator(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -16,6 +16,7 @@ Array = NDArray[Any]
 GUARD = 256  # bytes on either side
 ALIGNMENT = 64  # of the first byte of an input: that of torch, so that a result does not depend on where it lies
 POISONED_BLOCKS = 4
+NAN_BYTE, TRUE_BYTE = 0xFF, 1  # what lies around numbers, and around masks
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,41 @@ class Held:
         return "overrun" if now[self.start : self.stop] == self.before[self.start : self.stop] else "changed"
 
 
+class HostMemory:
+    """The memory of the host, for numpy arrays, or for tensors if torch is given."""
+
+    def __init__(self, torch: Any = None) -> None:
+        self._torch = torch
+
+    def place(self, typed: Any, reuse: Any = None) -> tuple[Any, Held]:
+        """See `place`."""
+        return place(typed, self._torch, reuse)
+
+    def poison(self, shape: tuple[int, ...], dtype: str) -> None:
+        """See `poison`."""
+        poison(shape, dtype, self._torch)
+
+    def window(self, output: Any) -> Array:
+        """See `window`."""
+        return window(output, self._torch)
+
+    def shares(self, output: Array, raw: Array) -> bool:
+        """See `shares`."""
+        return shares(output, raw)
+
+    def overlaps_itself(self, output: Array) -> bool:
+        """See `overlaps_itself`."""
+        return overlaps_itself(output)
+
+    def burn(self, output: Array) -> None:
+        """See `burn`."""
+        burn(output)
+
+    def is_burnt(self, output: Array) -> bool:
+        """See `is_burnt`."""
+        return is_burnt(output)
+
+
 def place(typed: Any, torch: Any = None, reuse: NDArray[np.uint8] | None = None) -> tuple[Any, Held]:
     """Copy an array into guarded memory; return the view of it, and the memory.
 
@@ -53,7 +89,7 @@ def place(typed: Any, torch: Any = None, reuse: NDArray[np.uint8] | None = None)
     source = typed if torch is None else (typed.view(torch.int16) if is_brain else typed).numpy()
     room = source.nbytes + 2 * GUARD + ALIGNMENT
     raw = reuse if reuse is not None and len(reuse) == room else np.empty(room, np.uint8)
-    raw.fill(1 if source.dtype == np.bool_ else 0xFF)
+    raw.fill(TRUE_BYTE if source.dtype == np.bool_ else NAN_BYTE)
     start = GUARD + -(_address(raw) + GUARD) % ALIGNMENT
     stop = start + source.nbytes
     inside = raw[start:stop].view(source.dtype).reshape(source.shape)

@@ -114,6 +114,8 @@ class RemoteRunner:
         if hello["may_have_gradients"] and self._finds_gradients():
             self.features |= {"backward"}
         self.machine: Machine = hello["machine"]
+        if "streams" in self.features and "capturable" not in self.features:
+            self.covered.notes.append(self._tells_capture())
 
     def call(
         self,
@@ -222,6 +224,19 @@ class RemoteRunner:
                 raise
             return False  # the checks will meet it again and report it
 
+    def _tells_capture(self) -> str:
+        """Say whether a CUDA graph can record the target, which has not declared that."""
+        try:
+            why_not = str(self._ask({"do": "find capture"}, {}, {})[0]["why_not"])
+        except CandidateEnded as error:
+            if error.status == CHEATING:
+                raise
+            why_not = str(error)
+        if not why_not:
+            return "a CUDA graph can record it, which is not checked: declare capturable to have that checked"
+        self.close()  # a recording that has failed may leave more behind than its error
+        return f"a CUDA graph cannot record it: {why_not}"
+
     def _finds_limits(self) -> tuple[Limits, str]:
         if is_own(self.spec):
             return Limits(), ""
@@ -248,6 +263,8 @@ class RemoteRunner:
             message, status = str(header["ended"]), str(header["status"])
             if status not in ENDS:
                 raise cheating(f"expected a call to end as one of {', '.join(ENDS)}, got {status!r}: it was forged")
+            if status == CRASHED:
+                self.close()  # its device answers no more; the next call is made in a new process
             message = self._within_limit(message) if status == OUT_OF_MEMORY else message
             ended = Raised if header["raised"] else CandidateEnded
             raise ended(message, status, str(header.get("traceback", "")))

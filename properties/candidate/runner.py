@@ -5,24 +5,35 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trueband.properties.candidate.accelerator import Accelerator
 from trueband.properties.candidate.arrays import NotDifferentiable, library
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.desk import Desk
-from trueband.properties.candidate.errors import CandidateEnded, Raised, judged
+from trueband.properties.candidate.device_calls import copied, late, way_of
+from trueband.properties.candidate.errors import (
+    CRASHED,
+    OUT_OF_MEMORY,
+    CandidateEnded,
+    Raised,
+    is_lack_of_memory,
+    judged,
+)
 from trueband.properties.candidate.guard import resident
 from trueband.properties.candidate.packing import Packing
 from trueband.properties.candidate.survey import survey
 from trueband.properties.candidate.target import Target
-from trueband.properties.cases.backward import LAYOUTS, ONCE, Backward, Gradients, already_there
+from trueband.properties.cases.backward import LAYOUTS, ONCE, REPLAY, STREAM, Backward, Gradients, already_there
 from trueband.properties.cases.limits import Limits
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 SURVEY_SECONDS = 5.0
 PACKED = ("packed", "interleaved")
 
@@ -38,6 +49,7 @@ class Runner:
         covered: the calls that gave a result.
         slowest: seconds of the slowest call since it was last set to 0.
         may_have_gradients: whether only a trial shows if it has "backward"; see `find_gradients`.
+        accelerator: the CUDA device, awaited after every call; None where there is none.
     """
 
     def __init__(self, target: Target, device: str = "cpu") -> None:
@@ -59,6 +71,9 @@ class Runner:
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, device)
+        self.accelerator = self.library.accelerator
+        if self.accelerator is not None:
+            self.features = self.features | {"streams"}
 
     def call(
         self,
@@ -86,19 +101,28 @@ class Runner:
                 slice of larger storage full of NaN; "columns", (b, h, d, n) memory; "packed", views of one storage,
                 as one projection leaves them, (b, n, 3, h, d) for three inputs; "interleaved", the same with (b, n, h,
                 3, d); "expanded", one row of the batch, or one head, repeated without copying; "reused", the memory
-                of the call before, overwritten, where it has the same size. For a target of layout "bnhd",
-                "contiguous" is (b, n, h, d) memory, and "transposed" (b, h, n, d). Of packed inputs only "transposed"
-                and "offset" are other layouts.
+                of the call before, overwritten, where it has the same size; on a device `STREAM` and `REPLAY`, see
+                `device_calls`. For a target of layout "bnhd", "contiguous" is (b, n, h, d) memory, and "transposed"
+                (b, h, n, d). Of packed inputs only "transposed" and "offset" are other layouts.
             of: the names of the inputs that have this layout, the others are contiguous; (): all of them.
 
         Raises:
             CandidateEnded: the target raised, changed its inputs, or returned something other than its output.
         """
+        return self._with_room(lambda: self._results(arrays, options, dtype, layout, of))
+
+    def _results(
+        self, arrays: dict[str, Array], options: dict[str, Any], dtype: str, layout: str, of: tuple[str, ...]
+    ) -> dict[str, Array]:
         packing = self._packing(arrays, options)
         given = arrays if packing is None else packing.arrays(arrays)
-        inputs = self._inputs(given, dtype, Backward(layout, of))
+        way = way_of(layout)
+        if way is not None:
+            self._device_for(layout)
+        inputs = self._inputs(given, dtype, Backward("contiguous" if way else layout, of))
         self.desk.poison(output_shape(given), dtype)
-        result = self._run(self.target.function, inputs, {**options, **(packing.options if packing else {})})
+        function = self.target.function if way is None else functools.partial(self._on_device, way)
+        result = self._run(function, inputs, {**options, **(packing.options if packing else {})})
         output, lse = self._checked(result, given, options, dtype)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
@@ -109,6 +133,19 @@ class Runner:
             nothing = {"output": 0.0, "lse": -np.inf}
             results = {name: packing.unpacked(name, array, nothing[name]) for name, array in results.items()}
         return results
+
+    def _with_room(self, call: Callable[[], Result]) -> Result:
+        """Return what a call gives. On a device without room for it, it is made once more in what can be set free."""
+        if self.accelerator is None:
+            return call()
+        try:
+            return _lack_told(call)
+        except CandidateEnded as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
+        self.desk.empty()  # behind the block: the error has held all that the call had made
+        self.accelerator.empty()
+        return _lack_told(call)
 
     def _packing(self, arrays: dict[str, Array], options: dict[str, Any]) -> Packing | None:
         """Return how the arrays of a call are packed, for a target that takes them so."""
@@ -155,10 +192,11 @@ class Runner:
         Raises:
             CandidateEnded: as in `call`.
         """
+        asked = arrays, options, dtype, grad_output, names, how, grad_lse
         if (packing := self._packing(arrays, options)) is None:
-            found = self._gradients(arrays, options, dtype, grad_output, names, how, grad_lse)
+            found = self._with_room(lambda: self._gradients(*asked))
         else:
-            found = self._packed_gradients(packing, arrays, options, dtype, grad_output, names, how, grad_lse)
+            found = self._with_room(lambda: self._packed_gradients(packing, *asked))
         self.covered.add(arrays, options, with_gradients=True)
         return found
 
@@ -195,7 +233,8 @@ class Runner:
         how: Backward,
         grad_lse: Array | None,
     ) -> Gradients:
-        inputs = self._inputs(arrays, dtype, how)
+        stream = self._stream_of(how)
+        inputs = self._inputs(arrays, dtype, replace(how, layout="contiguous") if how.layout == STREAM else how)
         upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
         upstreams = {"grad_output": upstream}
         if grad_lse is not None:
@@ -215,12 +254,14 @@ class Runner:
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
-        with _differentiating():
+        with stream(), self._differentiating():
             result, backward = self.library.forward(function, inputs, names, before)
         output, _ = self._checked(result, arrays, options, dtype)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
-        with _differentiating():
+        with stream(), self._differentiating():
             returned = self._backward(function, backward, inputs, names, upstream, how.way)
+            if how.layout == STREAM:
+                returned = {name: copied(gradient) for name, gradient in returned.items()}
         gradients, raw = self._read_gradients(returned, arrays, names, dtype)
         if before is not None:
             gradients = {name: gradient - already_there(gradient.shape) for name, gradient in gradients.items()}
@@ -276,7 +317,9 @@ class Runner:
         }
         try:
             self.target.function(**inputs, **self._passed(options))
+            self._wait()
         except Exception as error:
+            self._check_device(error, "an answer")
             return type(error).__name__, str(error)
         finally:
             self.desk.forget_last()
@@ -357,13 +400,55 @@ class Runner:
     def _run(self, function: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Any:
         start = time.monotonic()
         try:
-            return function(**inputs, **self._passed(options))
+            result = function(**inputs, **self._passed(options))
+            self._wait()
+            return result
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
+            self._check_device(error, "a result")
             raise judged(error, "a result") from error
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
+
+    def _on_device(self, way: Callable[..., Any], **arguments: Any) -> Any:
+        """Call the target in a way that only a device has."""
+        return way(self.accelerator, self.desk, functools.partial(self.target.function, **arguments))
+
+    def _stream_of(self, how: Backward) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """Return what a forward and a backward pass are run in: one stream, late, where asked for."""
+        if how.layout != STREAM:
+            return contextlib.nullcontext
+        device = self._device_for(STREAM)
+        return functools.partial(late, device, self.desk, device.new_stream())
+
+    def _device_for(self, layout: str) -> Accelerator:
+        """Return the device. Raises ValueError where there is none, as a layout asks for."""
+        if self.accelerator is None:
+            raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)} without a CUDA device, got {layout!r}")
+        return self.accelerator
+
+    def _wait(self) -> None:
+        """Wait for the work that a call has left to its device: what goes wrong there is an error of this call."""
+        if self.accelerator is not None:
+            self.accelerator.wait()
+
+    def _check_device(self, error: BaseException, expected: str) -> None:
+        """Raise CandidateEnded if an error of a call has ended the context of its device."""
+        if self.accelerator is not None and self.accelerator.ended_by(error):
+            raise CandidateEnded(f"expected {expected}, got {self.accelerator.lost} (no call works after it)", CRASHED)
+
+    @contextlib.contextmanager
+    def _differentiating(self) -> Iterator[None]:
+        """Report what the candidate raises inside the block as the lack of gradients."""
+        try:
+            yield
+            self._wait()
+        except NotDifferentiable as error:
+            raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
+        except Exception as error:
+            self._check_device(error, "gradients")
+            raise judged(error, "gradients") from error
 
     def _passed(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options as the target takes them: it is not told what it always does."""
@@ -373,14 +458,27 @@ class Runner:
 
     def find_gradients(self) -> bool:
         """Return whether the target can be differentiated in a tiny call."""
-        fit, names = self.limits.fit, ["query", "key", "value"]
-        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
-        window = {"window": fit("window", 1)}
+        arrays, options, ones = self._tiny()
         try:
-            self.gradients(dict.fromkeys(names, ones), window, self.dtypes[0], ones, names)
+            self.gradients(arrays, options, self.dtypes[0], ones, [*arrays])
         except CandidateEnded as error:
             return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
         return True
+
+    def find_capture(self) -> str:
+        """Return why a tiny call of the target cannot be recorded in a CUDA graph; "" if it can."""
+        arrays, options, _ = self._tiny()
+        try:
+            self.call(arrays, options, self.dtypes[0], REPLAY)
+        except CandidateEnded as error:
+            return " ".join(str(error).partition("got ")[2].split())
+        return ""
+
+    def _tiny(self) -> tuple[dict[str, Array], dict[str, Any], Array]:
+        """Return arrays and options of a tiny call, and a gradient of its output."""
+        fit = self.limits.fit
+        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
+        return dict.fromkeys(("query", "key", "value"), ones), {"window": fit("window", 1)}, ones
 
     def find_limits(self) -> tuple[Limits, str]:
         """Return the limits that it has without declaring them, and the first error; see `survey`."""
@@ -421,17 +519,18 @@ class Runner:
         self.desk.check_form(what, result)
 
 
+def _lack_told(call: Callable[[], Result]) -> Result:
+    """Return what a call gives; CandidateEnded where there is no room for its inputs or around its results either."""
+    try:
+        return call()
+    except CandidateEnded:
+        raise
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        raise CandidateEnded(f"expected a result, got {type(error).__name__}: {error}", OUT_OF_MEMORY) from None
+
+
 def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
     """(b, h, m, e) of the output of a call; (total, h, e) of packed arrays."""
     return (*arrays["query"].shape[:-1], arrays["value"].shape[-1])
-
-
-@contextlib.contextmanager
-def _differentiating() -> Iterator[None]:
-    """Report what the candidate raises inside the block as the lack of gradients."""
-    try:
-        yield
-    except NotDifferentiable as error:
-        raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
-    except Exception as error:
-        raise judged(error, "gradients") from error

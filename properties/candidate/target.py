@@ -42,6 +42,8 @@ FEATURES = {
     "autograd": "is differentiated by its library, from its output on (follows from it: torch, jax)",
     "packed": "takes sequences one after another, (total, heads, dim), with cu_seqlens (follows from its layout)",
     "accumulates": "adds gradients to those that are there (follows from its library: torch)",
+    "streams": "is called on other streams than the default one (follows from its device: cuda, with torch)",
+    "capturable": "can be recorded in a CUDA graph: what it launches depends on nothing but shapes and options",
     "validation": "rejects bad input with the contract's errors",
     "nan_padding": "takes NaN and infinity in masked tokens, which change nothing (every target takes finite numbers)",
     "gqa": "takes fewer heads of keys and values than of queries, of which each serves a group",
@@ -77,6 +79,8 @@ BY_ARGUMENT = {
     "return_lse": ("lse", "lse_gradient"),
 }
 PACKED = "packed"
+# What a device shows. The first follows from it; the second is no part of the contract, and is declared by who has it.
+OF_DEVICES = frozenset({"streams", "capturable"})
 # What the second edition of the contract has added. A target may have any of it.
 EXTENSIONS = frozenset(
     {
@@ -91,7 +95,7 @@ _BY_LIBRARY = {
     "jax": frozenset({"autograd"}),
 }
 # The features of a kernel that implements the contract but for its extensions; one that is `causal_only` has less.
-WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - {"causal_only", PACKED}
+WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - OF_DEVICES - {"causal_only", PACKED}
 # A kernel that implements all of it.
 SECOND_EDITION = WHOLE_CONTRACT | EXTENSIONS - {"bottom_right"}
 # Causal attention has no global tokens: a target that is always causal cannot have these features.
@@ -199,7 +203,7 @@ class Target:
         derived = {"any_window": self.limits.of("window").takes(0), "limits": bool(self.limits)}
         features = features - derived.keys() | {name for name, holds in derived.items() if holds}
         of_library = _BY_LIBRARY[library] - ({"autograd", "accumulates"} if self.gradients else set())
-        features = features - frozenset().union(*_BY_LIBRARY.values()) | of_library
+        features = features - frozenset({"streams"}).union(*_BY_LIBRARY.values()) | of_library
         if self.layout == PACKED:  # the judge packs
             features = features - UNPACKED | {"padding", "packed"}
         features = features | {"asymmetric"} if "unlimited_side" in features else features

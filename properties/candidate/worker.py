@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trueband.properties.candidate.adapter import check_signature
-from trueband.properties.candidate.errors import CandidateEnded, Raised
+from trueband.properties.candidate.errors import CRASHED, CandidateEnded, Raised
 from trueband.properties.candidate.protocol import Array, receive, send
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.tampering import harness, replaced
@@ -49,7 +49,7 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
         send(answers, {"unusable": str(error)})
         return
     if memory_limit:
-        _limit_memory(memory_limit)
+        _limit_memory(memory_limit, runner)
     send(answers, hello(runner, device))
     while True:
         try:
@@ -65,6 +65,8 @@ def main(spec: str, device: str, evidence: Evidence, memory_limit: int) -> None:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         send(answers, {**header, "token": token}, result)
+        if header.get("status") == CRASHED:
+            return  # the device answers no more
 
 
 def hello(runner: Runner, device: str) -> dict[str, Any]:
@@ -92,14 +94,23 @@ def answer(
         "call": lambda: ({}, _results(runner, request, arrays, options)),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
         "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
+        "find capture": lambda: ({"why_not": runner.find_capture()}, {}),
         "find limits": lambda: (_limits(runner), {}),
         "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
     }
     try:
-        return serve[request["do"]]()
+        header, result = serve[request["do"]]()
     except CandidateEnded as error:
-        ended = {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}
-        return {**ended, "traceback": error.traceback}, {}
+        header, result = _ended(error), {}
+    if runner.accelerator is not None and runner.accelerator.lost and "ended" not in header:
+        return _ended(CandidateEnded(f"expected an answer, got {runner.accelerator.lost}", CRASHED)), {}
+    return header, result
+
+
+def _ended(error: CandidateEnded) -> dict[str, Any]:
+    """Return the header of an answer without a result."""
+    ended = {"ended": str(error), "status": error.status, "raised": isinstance(error, Raised)}
+    return {**ended, "traceback": error.traceback}
 
 
 def _results(
@@ -123,8 +134,11 @@ def _limits(runner: Runner) -> dict[str, Any]:
     return {"limits": limits.to_dict(), "refusal": refusal}
 
 
-def _limit_memory(megabytes: int) -> None:
-    """Limit the growth of the address space."""
+def _limit_memory(megabytes: int, runner: Runner) -> None:
+    """Limit the growth of the address space; for a device, of what is taken of its memory."""
+    if runner.accelerator is not None:
+        runner.accelerator.limit_memory(megabytes)
+        return  # CUDA reserves addresses without end
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     most = pages * resource.getpagesize() + megabytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))

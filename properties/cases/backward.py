@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 LAYOUTS = ("contiguous", "transposed", "offset", "columns", "packed", "interleaved", "expanded", "reused")
+# Of a device only: inputs that are written late on another stream, and a graph that is replayed with them.
+STREAM, REPLAY = "written late on another stream", "written before a replay"
 GRAD_LAYOUTS = ("contiguous", "transposed", "offset", "columns", "expanded")
 # Any numbers can lie so: neither equal rows nor a call before are needed.
 PLAIN_LAYOUTS = ("transposed", "offset", "columns", "packed", "interleaved")
@@ -22,7 +24,7 @@ class Backward:
     """How a forward and a backward pass are run.
 
     Attributes:
-        layout: of the inputs in memory, as of `Runner.call`.
+        layout: of the inputs in memory, as of `Runner.call`; STREAM: they are written late before either pass.
         of: names of the inputs that have this layout, the others are contiguous; (): all of them.
         grad_layout: of the gradient of the output: "contiguous"; "transposed", (b, n, h, d) memory, as a merge of the
             heads leaves it; "offset", a slice of larger storage full of NaN; "columns", (b, h, d, n) memory;
@@ -39,7 +41,7 @@ class Backward:
     way: str = "once"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("layout", LAYOUTS), ("grad_layout", GRAD_LAYOUTS), ("way", WAYS)):
+        for name, allowed in (("layout", (*LAYOUTS, STREAM)), ("grad_layout", GRAD_LAYOUTS), ("way", WAYS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
 

@@ -16,6 +16,7 @@ import pytest
 
 KERNELS = Path(__file__).with_name("array_kernels.py")
 OF_TORCH = Path(__file__).with_name("kernels.py")
+ON_DEVICE = Path(__file__).parents[1] / "properties" / "candidate" / "devices" / "kernels.py"  # of a stand-in
 
 
 def trueband(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -113,6 +114,12 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, interrupted: Any) 
         (["check", "kernel"], "expected module:callable, file.py:callable or one of chunked, triton, "),
         (["check", f"{KERNELS}:right", "--dtype", "int8"], "--dtype: expected some of float64"),
         (["check", f"{OF_TORCH}:right", "--device", "nowhere"], "device: expected one that torch can use"),
+        (
+            ["check", f"{OF_TORCH}:right", "--device", "cuda:99"],
+            "device: expected one that torch can use, got 'cuda:99'",
+        ),
+        (["check", f"{KERNELS}:right", "--device", "cuda"], "device: expected 'cpu' for a numpy target, got 'cuda'"),
+        (["check", f"{ON_DEVICE}:right_target", "--device", "cuda:1"], "device: expected one of cuda:0, got 'cuda:1'"),
         (["check", f"{KERNELS}:right", "-k", "nothing_of_this_name"], "-k: expected a part of a check's name"),
         (["check", f"{KERNELS}:right", "--suite", "golden"], "--suite: expected operator"),
         (["check", f"{KERNELS}:right", "-k", "not a and not b"], "-k: expected parts of names, as a, 'a or b'"),

@@ -78,6 +78,12 @@ SHIPPED = {
             "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",
             ("triton",),
         ),
+        Named(
+            "triton-spans",
+            "trueband.gpu.triton_spans:target",
+            "the fused kernels of the second edition, for every call (on the CPU interpreted)",
+            ("triton",),
+        ),
         Named("sdpa", "trueband.adapters.sdpa:target", "torch's scaled_dot_product_attention, dense masks", ("torch",)),
         Named(
             "sdpa-gqa",

@@ -15,6 +15,7 @@ from trueband.properties.candidate.called import all_in_words
 from trueband.properties.candidate.covered import Covered
 from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.candidate.target import FEATURES
+from trueband.properties.checks import CHECKS
 from trueband.properties.models.training import TRAINING
 from trueband.properties.results.record import Record
 from trueband.reports.summary import by_error, headline, smallest_first
@@ -103,9 +104,11 @@ def print_report(
     if records:
         console.print(Text("A number is the largest error found, in units of the bound computed for its case."))
     if candidate is not None and operator:
-        missing = [name for name in FEATURES if name not in candidate.features and name != "limits"]
+        missing = [name for name in FEATURES if name not in candidate.features and name not in ("limits", "streams")]
         if missing:
             console.print(Text(f"Not claimed by the target, and not checked: {', '.join(missing)}."))
+        if candidate.library == "torch" and "streams" not in candidate.features:
+            console.print(Text(f"Checked on a CUDA device only: {', '.join(on_devices(candidate.features))}."))
         if "deterministic" in missing:
             console.print(Text("Two calls that should give the same were compared by their bounds, not bit for bit."))
     if tried is not None and models:
@@ -118,11 +121,19 @@ def print_report(
     console.print(Text(f"\n{headline(records, planned)}", style="bold red" if wrong else "bold green"))
 
 
+def on_devices(features: Collection[str]) -> list[str]:
+    """Name the checks that a target would be asked on a device, too."""
+    there = {*features, "streams"}
+    return [name for name, check in CHECKS.items() if "streams" in check.needs and check.applies_to(there)]
+
+
 def print_covered(covered: Covered) -> None:
     """The sizes that a kernel was asked for, and those that were too much for it."""
     console = report_console()
     if covered:
         console.print(Text(f"Covered: {covered}."))
+    for note in covered.notes:
+        console.print(Text(f"  noted: {note}"))
     for shape, why in list(covered.left_out.items())[:SHOWN_LEFT_OUT]:
         console.print(Text(f"  left out: {shape}: {why}"))
     rest = len(covered.left_out) - SHOWN_LEFT_OUT

@@ -64,14 +64,19 @@ class Flags(NamedTuple):
 
 def plan_rows(call: SpanArguments) -> list[SpanRow]:
     """Rows of the batch with a query that is not masked. ValueError where arguments are not defined together."""
+    starts, flags = check_together(call)
+    rows = (plan_row(call, index, start, flags) for index, start in enumerate(starts))
+    return [row for row in rows if row is not None]
+
+
+def check_together(call: SpanArguments) -> tuple[list[int], Flags]:
+    """Starts and flags of a call. ValueError where arguments are not defined together."""
     starts, flags = call.starts(), read_flags(call)
     check_starts(call, starts)
     if flags.is_global is not None and bool(flags.is_global.any()):
         check_with_globals(call, starts)
-    else:
-        flags = Flags(flags.real, None)
-    rows = (plan_row(call, index, start, flags) for index, start in enumerate(starts))
-    return [row for row in rows if row is not None]
+        return starts, flags
+    return starts, Flags(flags.real, None)
 
 
 def read_flags(call: SpanArguments) -> Flags:

@@ -5,6 +5,7 @@ The cases are those of the chunked attention of spans, without what the kernels 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -19,11 +20,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trueband.adapters import SHIPPED
 from trueband.gpu.triton import use
 from trueband.optimized import band_attention
 from trueband.optimized.attention.triton import span_launch
 from trueband.optimized.attention.triton.kernels import tiles
 from trueband.optimized.attention.triton.span_operator import span_triton
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import load_target
+from trueband.properties.checks import CHECKS
+from trueband.properties.running.engine import run_check
+from trueband.properties.running.plan import Plan
 
 warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of the infinities that a kernel masks
 fused = functools.partial(band_attention, impl="triton")
@@ -123,8 +130,9 @@ def check_nothing_else_is_read() -> None:
     assert not results[0][3][:, :, 80:84].any()
 
 
-def dead(module: str, old: str, new: str, folder: Path) -> str | None:
-    """The case that tells a fault in the source of a kernel, or None."""
+@contextlib.contextmanager
+def changed(module: str, old: str, new: str, folder: Path) -> Iterator[None]:
+    """The kernels with a change in their source, within the block."""
     own = Path(tiles.__file__).parent
     source = (own / f"{module}.py").read_text()
     assert source.count(old) >= 1, f"{module}: {old} is not there"
@@ -136,16 +144,30 @@ def dead(module: str, old: str, new: str, folder: Path) -> str | None:
     before = {name: kernel for name, kernel in vars(span_launch).items() if name.startswith("span_")}
     try:
         for name in before:
-            changed = importlib.import_module(f"{package}.{name}")
-            setattr(span_launch, name, getattr(changed, name))
+            instead = importlib.import_module(f"{package}.{name}")
+            setattr(span_launch, name, getattr(instead, name))
+        yield
+    finally:
+        vars(span_launch).update(before)
+
+
+def dead(fault: tuple[str, str, str], folder: Path) -> str | None:
+    """The case that tells a fault in the source of a kernel, or None."""
+    with changed(*fault, folder):
         for case in cases("float32", 40):
             try:
                 judged.compare(case, fused)
             except AssertionError as error:
                 return str(error)
-        return None
-    finally:
-        vars(span_launch).update(before)
+    return None
+
+
+def refused(fault: tuple[str, str, str], checks: list[str], folder: Path) -> dict[str, str]:
+    """{check: status} of the target `triton-spans` with a fault."""
+    with changed(*fault, folder):
+        candidate = Runner(load_target(SHIPPED["triton-spans"].spec))
+        plan = Plan("triton-spans", ("float32",), 1, (), tuple(checks))
+        return {name: run_check(plan, CHECKS[name], candidate, "float32", 6).status for name in checks}
 
 
 def faults(text: str) -> None:
@@ -154,8 +176,17 @@ def faults(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         sys.path.insert(0, folder)
         for index, (name, fault) in enumerate(json.loads(text).items()):
-            module, old, new = fault
-            found[name] = dead(module, old, new, Path(folder, f"faulty_spans_{index}"))
+            found[name] = dead(fault, Path(folder, f"faulty_spans_{index}"))
+    print(json.dumps(found))
+
+
+def gate(text: str) -> None:
+    """Prints {name: {check: status}} for faults {name: [[module, old, new], checks]}."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        sys.path.insert(0, folder)
+        for index, (name, (fault, checks)) in enumerate(json.loads(text).items()):
+            found[name] = refused(fault, checks, Path(folder, f"refused_spans_{index}"))
     print(json.dumps(found))
 
 

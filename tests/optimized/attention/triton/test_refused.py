@@ -99,6 +99,17 @@ def test_what_the_kernels_of_spans_do_not_do(name: str) -> None:
     assert band_attention(query, key, value, window=(2, 0), **options).shape == (1, 2, 3, channels)
 
 
+def test_what_nothing_takes_is_told_first() -> None:
+    """Arguments that are not defined together, before what the kernels do not do."""
+    x, flags = torch.zeros(1, 2, 5, 4), torch.ones(1, 5, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"causal: expected False with global tokens .*, got True"):
+        band_attention(x, x, x, window=(1, 1), global_attention_mask=flags, causal=True, impl="triton")
+    with pytest.raises(ValueError, match="sinks: expected None with global tokens"):
+        band_attention(x, x, x, window=1, global_attention_mask=flags, sinks=torch.zeros(2), impl="triton")
+    with pytest.raises(ValueError, match="impl='triton'"):  # no token is flagged
+        band_attention(x, x, x, window=(1, 1), global_attention_mask=~flags, causal=True, impl="triton")
+
+
 def test_shapes_of_spans_without_a_device() -> None:
     query, key = torch.empty(2, 4, 3, 8, device="meta", requires_grad=True), torch.empty(2, 2, 7, 8, device="meta")
     output, lse = band_attention(query, key, key, window=(None, 0), offset=4, return_lse=True, impl="triton")

@@ -103,3 +103,21 @@ def test_a_faulty_kernel_is_told(told: dict[str, str | None], name: str) -> None
 
 def test_a_right_kernel_is_told_right(told: dict[str, str | None]) -> None:
     assert told["no fault"] is None
+
+
+# fault of a kernel: the check that refuses it
+REFUSED = {
+    "left limit one short": "mask_decoding",
+    "key heads in turn": "grouped_is_repeated",
+    "offset of the first row for all": "offset_of_each_row",
+    "segments forgotten": "segments_are_sequences",
+    "sink not counted": "sinks_take_weight",
+    "log of base 2": "lse_matches_reference",
+    "scale missing in dK": "gradients_match_reference",
+}
+
+
+def test_a_faulty_kernel_of_spans_is_refused() -> None:
+    asked = {name: [FAULTS[name], [check]] for name, check in REFUSED.items()}
+    found: dict[str, dict[str, str]] = json.loads(interpret("gate", json.dumps(asked)))
+    assert found == {name: {check: "failed"} for name, check in REFUSED.items()}
