@@ -105,6 +105,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", [name for name in PYTHON if name not in NO_SCRIPTS])
 def test_scripts(name: str, folder: Path) -> None:
     assert run_script(PYTHON[name].text, folder) == ""
@@ -132,6 +133,7 @@ def test_a_wrong_script_is_seen(script: str, wrong: str, tmp_path: Path) -> None
     assert wrong in run_script(script, tmp_path)
 
 
+@pytest.mark.evidence
 def test_the_kernel_fails_as_shown(
     folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_kernel_fails_as_shown(
             assert failure in done.stdout
 
 
+@pytest.mark.evidence
 def test_the_mended_kernel_passes(
     folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +184,7 @@ def test_the_numpy_target_passes(
         assert done.returncode == code, done.stdout
 
 
+@pytest.mark.evidence
 def test_the_triton_target_passes(
     folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +215,7 @@ def test_the_models_pass(folder: Path, trueband_here: Callable[..., Any], monkey
         assert done.returncode == code, done.stdout + done.stderr
 
 
+@pytest.mark.evidence
 def test_the_suite_runs_the_checks(folder: Path) -> None:
     (folder / "test_mine.py").write_text(PYTHON[SUITE].text, encoding="utf-8")
     done = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py", "-k", "mask_decoding", "-rfp")
@@ -218,6 +223,7 @@ def test_the_suite_runs_the_checks(folder: Path) -> None:
     assert "FAILED test_mine.py::test_attention[my_kernel:attention-mask_decoding-float32]" in done.stdout
 
 
+@pytest.mark.evidence
 def test_the_call_prints_failures(folder: Path) -> None:
     """With fewer cases."""
     call, short = "trueband.check(attention)", "trueband.check(attention, cases=20, select='mask_decoding')"

@@ -22,6 +22,7 @@ SEQ2SEQ = [
 ]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("who", ["reference", "optimized"])
 @pytest.mark.parametrize("name", SEQ2SEQ)
 def test_both_witnesses_pass(outcome_of: Run, name: str, who: str) -> None:

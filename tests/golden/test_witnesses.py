@@ -29,6 +29,7 @@ MASKED_LM = [
 ]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("who", ["reference", "optimized", "peer"])
 @pytest.mark.parametrize("name", MASKED_LM)
 def test_models_pass(outcome_of: Run, name: str, who: str) -> None:

@@ -20,6 +20,7 @@ SUITES = {
 }
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("suite", SUITES)
 def test_exit_code(suite: str, checkout: Path, tmp_path: Path) -> None:
     source, expected = SUITES[suite]

@@ -88,6 +88,7 @@ def compare(exact_gradient_of: Callable[..., Any], difference: Callable[[Any, An
     return against_exact
 
 
+@pytest.mark.evidence
 def test_gradients_are_exact_to_their_rounding(example: Any, compare: Compare) -> None:
     gradients = gradients_of(example)
     for name in (*example.inputs, *({"sinks", "slopes"} & example.options.keys())):

@@ -22,6 +22,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.evidence
 def test_a_table_lines_and_a_plot(tmp_path: Path, trueband_here: Callable[..., Any]) -> None:
     report, picture = tmp_path / "bench.jsonl", tmp_path / "bench.svg"
     asked = ["--tokens", "64", "128", "--passes", "forward", "--contender", "trueband", "sdpa", "sgemm"]
@@ -69,6 +70,7 @@ def test_nothing_is_measured_with_files(other: list[str], capsys: pytest.Capture
     assert "--from: expected neither --json nor --roofline" in capsys.readouterr().err
 
 
+@pytest.mark.evidence
 def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +82,7 @@ def test_memory_that_is_not_there_is_told_and_longer_texts_are_not_tried(
     assert "sdpa, window 8, 16,384 tokens: not tried: out of memory at 8,192 tokens" in out
 
 
+@pytest.mark.evidence
 def test_our_own_failure_is_that_of_the_command() -> None:
     asked = ["--tokens", "8192", "--passes", "forward", "--contender", "trueband", "--memory-limit", "1"]
     assert main(["bench", *SMALL, *asked]) == 3
@@ -120,6 +123,7 @@ def test_a_share_is_a_number_below_one(share: str, capsys: pytest.CaptureFixture
     assert "expected a number from 0 to below 1" in capsys.readouterr().err
 
 
+@pytest.mark.evidence
 def test_an_interrupt_leaves_what_was_done(tmp_path: Path, interrupted: Any) -> None:
     report, picture = tmp_path / "bench.jsonl", tmp_path / "bench.svg"
     asked = ["--tokens", *map(str, range(64, 4096, 8)), "--contender", "trueband"]  # many, to be still at it

@@ -28,6 +28,7 @@ def trueband(*arguments: object, **environment: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.evidence
 def test_a_right_kernel_passes() -> None:
     run = trueband("check", f"{OF_TORCH}:right", "--cases", 150)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -120,6 +120,7 @@ def test_a_machine_without_a_compiler_says_so_and_fails_in_ci(
     assert told in done.stdout
 
 
+@pytest.mark.evidence
 def test_the_tests_of_a_row_fail_it_by_their_names(tmp_path: Path) -> None:
     file = tmp_path / "test_of_the_row.py"
     file.write_text(
@@ -151,6 +152,7 @@ def test_wrong_usage_is_one_line(arguments: list[str], told: str, capsys: pytest
     assert capsys.readouterr() == ("", f"machines.py: error: {told}\n")
 
 
+@pytest.mark.evidence
 def test_an_interrupt_leaves_what_had_finished(
     tmp_path: Path, interrupted: Callable[[list[str], Path, int], tuple[str, str]]
 ) -> None:

@@ -129,6 +129,7 @@ def test_the_help_documents_it_and_a_command_is_required(capsys: pytest.CaptureF
         assert told in said.out + said.err
 
 
+@pytest.mark.evidence
 def test_pytest_tells_the_machine_where_a_target_is_checked(tmp_path: Path) -> None:
     here = f"trueband: {short(in_a_process(os.environ))}"
     for options, lines in ((), []), ((f"--trueband-target={KERNELS}:right", "--trueband-cases=1"), [here]):

@@ -22,6 +22,7 @@ FAULTS = {
 ASKED = "matches_reference or mask_decoding or key_heads_serve_groups"
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", FOR_WHOM)
 def test_a_template_passes_and_one_with_a_fault_does_not(
     name: str, tmp_path: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

@@ -39,6 +39,7 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("workers", [("-n", "2"), ("-p", "no:xdist")])
 def test_a_test_function_is_called_with_each_check(suite: Path, workers: tuple[str, ...]) -> None:
     made = run_pytest(suite, "-v", *workers)
@@ -50,6 +51,7 @@ def test_a_test_function_is_called_with_each_check(suite: Path, workers: tuple[s
     assert """trueband repro '{"check":"mask_decoding","case":{"tokens":2,"window":1}}' own_kernels:""" in made.stdout
 
 
+@pytest.mark.evidence
 def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: Path) -> None:
     known = suite / "known.json"
     case = '{"tokens": 2, "window": 1, "family": "integer"}'
@@ -75,6 +77,7 @@ def test_a_target_of_the_command_line_is_a_test_for_each_check_and_dtype(suite: 
     assert "XFAIL trueband::own_kernels.py:window_one_short::reachability[float32] - the window is one" in made.stdout
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("workers", [("-n", "2"), ("-p", "no:xdist")])
 def test_a_gate_tells_its_seed_when_all_is_over(suite: Path, workers: tuple[str, ...]) -> None:
     some = (
@@ -92,6 +95,7 @@ def test_a_gate_tells_its_seed_when_all_is_over(suite: Path, workers: tuple[str,
     assert "--trueband-seed cannot be used with --trueband-gate: a gate draws its own seed" in made.stdout
 
 
+@pytest.mark.evidence
 def test_what_cannot_be_loaded_is_an_error_of_the_collection(suite: Path) -> None:
     made = run_pytest(suite, "--trueband-target=own_kernels.py:nothing", "--trueband-target=chunk", "test_own.py")
     assert made.returncode == pytest.ExitCode.INTERRUPTED
@@ -103,6 +107,7 @@ def test_what_cannot_be_loaded_is_an_error_of_the_collection(suite: Path) -> Non
     assert "test_kernel: expected an argument `check` with parametrize_with_checks, got none" in made.stdout
 
 
+@pytest.mark.evidence
 def test_a_kernel_may_stand_in_the_file_of_its_tests(suite: Path) -> None:
     kernel = "\n\ndef passes(query, key, value, *, window):\n    return right(query, key, value, window=window)\n\n"
     text = SUITE.replace("\n\n@", f"{kernel}\n@").replace("[right, window_one_short]", "[passes]")

@@ -141,6 +141,7 @@ def test_a_junit_file_tells_what_was_called(tmp_path: Path) -> None:
     assert "called with tokens 2, window 0, heads 1, head_dim 1, queries 0\n" in (tmp_path / "junit.xml").read_text()
 
 
+@pytest.mark.evidence
 def test_pictures_tell_a_right_kernel_from_a_wrong_one() -> None:
     """Of one case with padding and a global token; the masked key that is read takes half of the weight."""
     case = Case(tokens=5, window=1, masked=((4,),), global_=((0,),), family="normal")

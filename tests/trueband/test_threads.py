@@ -30,6 +30,7 @@ def test_one_is_asked_for_where_the_user_has_asked_for_nothing(given: dict[str, 
     assert single(given) == dict.fromkeys(asked, "1")
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("threads", [None, 2])
 def test_the_users_number_reaches_the_process_that_computes(threads: int | None, tmp_path: Path) -> None:
     report = tmp_path / "records.jsonl"

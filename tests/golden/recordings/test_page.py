@@ -48,6 +48,7 @@ def shape_of(line: str) -> list[str]:
     return [word for word in re.split(r"[ ]+", line.strip()) if not re.fullmatch(r"[-+.\de]+:?", word)]
 
 
+@pytest.mark.evidence
 def test_the_example(blocks: list[Block], example: Path) -> None:
     assert [block.kind for block in blocks] == ["python", "sh", "sh", "text", "sh", "text", "python"]
     _, first, second, failed, third, apart, _ = (block.text for block in blocks)
@@ -74,6 +75,7 @@ def test_the_example(blocks: list[Block], example: Path) -> None:
         assert shape_of(line) in lines, line
 
 
+@pytest.mark.evidence
 def test_the_fixture_of_the_example(
     blocks: list[Block], example: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def test_every_golden_of_the_kind_is_made(recorder: ModuleType) -> None:
     assert sorted(recorder.cases()) == TAPS
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", TAPS)
 def test_the_golden_is_made_again(recorder: ModuleType, name: str) -> None:
     made, stored = recorder.record(name, recorder.cases()[name], []), STORE.golden(name)

@@ -201,6 +201,7 @@ EVERY = pytest.mark.parametrize("kind", KINDS)
 IN_ALL = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
+@pytest.mark.evidence
 @EVERY
 @IN_ALL
 def test_products_of_a_row_are_given_the_same_places(dtype: torch.dtype, kind: str) -> None:
@@ -214,6 +215,7 @@ def test_a_few_heads_and_global_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) 
         assert same_places(batch, rows), batch.floating[0].shape
 
 
+@pytest.mark.evidence
 @EVERY
 @IN_ALL
 @pytest.mark.parametrize("awkward", [False, True], ids=["this machine", "awkward"])

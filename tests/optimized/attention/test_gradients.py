@@ -89,6 +89,7 @@ def test_full_attention(seed: int | None) -> None:
     assert gradgradcheck(lambda *given: full_op(*given, *rest), tensors)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("queries", [1, 3, 4])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("seed", [None, 3])
@@ -101,6 +102,7 @@ def test_full_attention_of_some_queries(seed: int | None, causal: bool, queries:
     assert gradgradcheck(lambda *given: full_op(*given, *rest, causal), tensors)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("of_keys", [False, True])
 @pytest.mark.parametrize(("queries", "causal"), [(4, False), (4, True), (2, True)])
 @pytest.mark.parametrize("seed", [None, 3])

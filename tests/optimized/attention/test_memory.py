@@ -100,6 +100,7 @@ def relative(tokens: int, backward: bool, composite: bool) -> None:
         relative_op.forward(*arguments)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("composite", [False, True], ids=["operator", "composite"])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize("kernel", [band, full, causal, relative, projected], ids=lambda kernel: kernel.__name__)

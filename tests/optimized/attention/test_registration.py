@@ -81,6 +81,7 @@ OPERATORS: dict[str, Any] = {
 }
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", OPERATORS, ids=lambda name: name.replace(" ", "-"))
 def test_opcheck(name: str) -> None:
     results = torch.library.opcheck(*OPERATORS[name]())

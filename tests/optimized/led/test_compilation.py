@@ -26,6 +26,7 @@ def compiled(module: Any, graphs: list[Any]) -> Any:
     return torch.compile(module, fullgraph=True, dynamic=True, backend=backend)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
 def test_the_whole_model_is_one_graph(led: Any, train: bool) -> None:
     graphs: list[Any] = []

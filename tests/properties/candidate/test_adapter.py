@@ -204,6 +204,7 @@ def test_every_argument_of_the_contract_is_its_own_synonym() -> None:
     assert set(contract) - known <= {"dropout_p", "generator"}
 
 
+@pytest.mark.evidence
 def test_the_command_answers_once_and_its_adapter_passes(file: Path) -> None:
     command = [sys.executable, "-m", "trueband", "check"]
     done = subprocess.run([*command, f"{file}:short"], capture_output=True, text=True, check=False)

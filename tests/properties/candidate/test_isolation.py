@@ -77,6 +77,7 @@ def test_a_target_that_is_killed_while_it_loads_is_told(tmp_path: Path) -> None:
         RemoteRunner(f"{path}:kernel")
 
 
+@pytest.mark.evidence
 def test_a_hang_ends_at_the_time_limit_and_the_run_goes_on() -> None:
     with start("hangs", time_limit=2.0) as candidate:
         records = list(run(plan("hangs"), candidate))

@@ -132,6 +132,7 @@ def test_a_process_that_is_killed_once_is_asked_again(kernels: Path) -> None:
     assert {each.status for each in found} == {"passed"}
 
 
+@pytest.mark.evidence
 def test_what_a_busy_machine_does_not_let_compute_is_waited_for(kernels: Path) -> None:
     """The limit is of the processor: the process gets a sixth of one, and is done long after the limit by the clock."""
     stop = threading.Event()

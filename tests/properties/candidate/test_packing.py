@@ -100,6 +100,7 @@ def one_late(starts: Any) -> Any:
     return torch.cat([starts[:1], (starts[1:-1] + 1).clamp(max=int(starts[-1])), starts[-1:]])
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("edges", [joined, one_late])
 def test_sequences_that_leak_are_rejected(edges: Callable[[Any], Any]) -> None:
     def leaky(*arrays: Any, **options: Any) -> Any:

@@ -53,6 +53,7 @@ def test_padding_on_the_left_is_found_too() -> None:
     assert to_declare(found) == 'padding="right"'
 
 
+@pytest.mark.evidence
 def test_an_undeclared_size_is_one_failure_that_says_what_to_declare() -> None:
     with RemoteRunner(f"{KERNELS}:undeclared") as candidate:
         records = list(run(make_plan("blocks", candidate, cases=60), candidate))

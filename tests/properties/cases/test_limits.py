@@ -123,6 +123,7 @@ def silent_for(silent: Any) -> Target:
     return replace(kernel, function=leaking, sizes=limits.sizes, padding=limits.padding, name="leaking")
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(
     ("silent", "told"),
     [

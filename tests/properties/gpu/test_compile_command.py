@@ -122,6 +122,7 @@ def test_autotuned_kernels_in_every_configuration(run: Command) -> None:
     assert sorted(set(sizes)) == [("32]", 4), ("64]", 8)]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(
     ("function", "code", "told"),
     [

@@ -41,6 +41,7 @@ def only_finding(name: str, kind: str) -> Finding:
     return found.findings[0]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", WRAPPED)
 def test_an_offset_that_wraps_is_told_at_its_line(name: str) -> None:
     finding = only_finding(name, WRAPPED[name])
@@ -53,6 +54,7 @@ def test_an_offset_that_wraps_is_told_at_its_line(name: str) -> None:
     assert Finding.from_dict(finding.to_dict()) == finding
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", FAR)
 def test_other_faults_in_far_rows_are_told(name: str) -> None:
     finding = only_finding(name, FAR[name])

@@ -115,6 +115,7 @@ def test_the_mended_example(folder: Path, run: Callable[..., Any]) -> None:
     assert done.stdout.startswith("nothing found: 3 launches of 1 kernel, 8 loads and stores")
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(
     ("name", "code", "told"),
     [
@@ -134,6 +135,7 @@ def test_exit_codes(folder: Path, name: str, code: int, told: str, run: Callable
     assert all(part in done.stdout + done.stderr for part in told.split("|"))
 
 
+@pytest.mark.evidence
 def test_ctrl_c_keeps_what_was_found(folder: Path, as_from_a_terminal: Callable[[list[str]], list[str]]) -> None:
     process = subprocess.Popen(
         as_from_a_terminal([*COMMAND, "others.py:finds_and_hangs"]),
@@ -194,6 +196,7 @@ def test_in_a_process_without_the_interpreter(folder: Path) -> None:
     assert "expected Triton's interpreter, got triton imported without it: set TRITON_INTERPRET=1" in done.stdout
 
 
+@pytest.mark.evidence
 def test_the_package_itself(folder: Path, run: Callable[..., Any]) -> None:
     """Without a target: all kernels of forward and backward passes, and nothing found."""
     done = run("--json", "found.jsonl", folder=folder)

@@ -130,6 +130,7 @@ def placed(some: SomeGradients, whole: np.ndarray) -> np.ndarray:
     return whole[some.batch, some.heads][:, some.positions]
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("which", range(CODES))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_counts_are_whole_and_those_of_the_reference_with_its_bounds(dtype: str, which: int) -> None:
@@ -144,6 +145,7 @@ def test_counts_are_whole_and_those_of_the_reference_with_its_bounds(dtype: str,
                 same_bound(one.bound.total, inputs.bound.total[place], inputs)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("zero", ["query", "key"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_uniform_gradients_are_those_of_the_reference_within_bounds_that_are_no_less(dtype: str, zero: str) -> None:

@@ -113,6 +113,7 @@ def attention(query, key, value, *, window):
 """
 
 
+@pytest.mark.evidence
 def test_the_candidates_process_is_asked_and_not_the_judging_one(tmp_path: Path) -> None:
     """The wrong implementation: the machine of the judging process, which has other threads and variables."""
     (tmp_path / "kernel.py").write_text(KERNEL)

@@ -43,6 +43,7 @@ def first_failure(check: str) -> Failure | None:
     return None
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("check", [name for name in CHECKS if any(name in one.killed_by for one in FAULTS.values())])
 def test_a_failure_says_what_was_compared(check: str) -> None:
     found = first_failure(check)

@@ -72,12 +72,14 @@ def sampled(step: Step) -> np.ndarray:
     return np.var(np.stack(scatter), axis=0, ddof=1)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", STEPS)
 def test_results_scatter_as_predicted(name: str) -> None:
     ratio = sampled(STEPS[name]) / STEPS[name](Moments(X, VARIANCE)).variance
     assert (np.abs(ratio - 1) < LIMIT).all()
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("name", STEPS)
 def test_a_variance_that_is_not_carried_would_show(name: str) -> None:
     ratio = sampled(STEPS[name]) / STEPS[name](known(X)).variance

@@ -116,6 +116,7 @@ EVERY = pytest.mark.parametrize("kind", KINDS)
 IN_SOME = pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 
 
+@pytest.mark.evidence
 @EVERY
 @IN_SOME
 def test_products_of_a_row_are_given_the_same_places(dtype: torch.dtype, kind: str) -> None:
@@ -123,6 +124,7 @@ def test_products_of_a_row_are_given_the_same_places(dtype: torch.dtype, kind: s
         assert addresses.same_places(batch, rows), batch.floating[0].shape
 
 
+@pytest.mark.evidence
 @EVERY
 def test_in_small_tiles(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "LEAST", 16)

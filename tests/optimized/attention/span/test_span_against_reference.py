@@ -57,6 +57,7 @@ def compare(case: Any, attend: Callable[..., Any] = band_attention) -> None:
         assert verdict.passed, str(verdict)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_output_lse_and_gradients(draw_span: Callable[[int, str], Any], seed: int, dtype: str) -> None:

@@ -50,6 +50,7 @@ def arguments(tokens: int, kind: str) -> tuple[Any, ...]:
     return (query, key, key, *own, *limits, [1] * HEADS, False, 0.5, 2.0, 0, 0.0)
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize("kind", ["window", "no limit", "segments", "globals"])
 def test_no_quadratic_tensor(kind: str) -> None:
     largest = []

@@ -32,18 +32,21 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
+@pytest.mark.evidence
 def test_without_triton(compiling: Callable[..., str]) -> None:
     told = compiling(BLOCKED + CALL)
     assert told.startswith("impl: expected an implementation that is available, ('auto', 'chunked'), got 'triton'")
     assert "pip install 'trueband[triton]'" in told
 
 
+@pytest.mark.evidence
 def test_on_the_cpu(compiling: Callable[..., str]) -> None:
     told = compiling(CALL)
     assert told.startswith("query: expected a CUDA device for impl='triton'")
     assert told.strip().endswith("got cpu")
 
 
+@pytest.mark.evidence
 def test_an_environment_that_changes_too_late_is_seen_through(compiling: Callable[..., str]) -> None:
     late = 'import os, triton\nos.environ["TRITON_INTERPRET"] = "1"\n'
     assert compiling(late + CALL).startswith("query: expected a CUDA device for impl='triton'")
@@ -126,6 +129,7 @@ def test_shapes_without_a_device() -> None:
     assert torch.autograd.grad(output.sum(), x)[0].shape == x.shape
 
 
+@pytest.mark.evidence
 def test_the_gate_on_a_device_that_is_not_there() -> None:
     command = [sys.executable, "-m", "trueband", "check", "triton", "--device", "cuda:99"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

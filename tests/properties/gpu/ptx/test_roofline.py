@@ -62,6 +62,7 @@ def test_arithmetic(assemble: Callable[..., Kernel]) -> None:
     assert found["instructions"] == 5 + 4  # three of the frame, and ret
 
 
+@pytest.mark.evidence
 @pytest.mark.parametrize(("device", "capability"), [("a100", 80), ("h100", 90)])
 def test_tensor_operations_of_the_band(device: str, capability: int) -> None:
     """4 blocks of 64 queries see 2, 3, 3, 2 blocks of 64 keys, and each a block of 16 global keys."""
