@@ -68,7 +68,11 @@ def summed(path: Path) -> dict[str, Any]:
         statuses[line["status"]] = statuses.get(line["status"], 0) + 1
         if line["worst"]:
             worst[f"{line['check']}[{line['dtype']}]"] = line["worst"]
-    return {"statuses": statuses, "worst": worst, "covered": [each for each in read(path) if each["record"] == "covered"]}
+    return {
+        "statuses": statuses,
+        "worst": worst,
+        "covered": [each for each in read(path) if each["record"] == "covered"],
+    }
 
 
 def together(commands: Mapping[str, Sequence[str]], context: Context) -> dict[str, int]:

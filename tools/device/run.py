@@ -88,7 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_stage(
-    name: str, options: argparse.Namespace, done: set[tuple[str, str]], variables: dict[str, str], results: Any, log: Any
+    name: str,
+    options: argparse.Namespace,
+    done: set[tuple[str, str]],
+    variables: dict[str, str],
+    results: Any,
+    log: Any,
 ) -> None:
     """Run the units of one stage that are wanted and not done."""
     print(f"{name} ...", file=sys.stderr, flush=True)

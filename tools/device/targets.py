@@ -30,7 +30,8 @@ class Served:
         return moved(self._call(*there[0], **there[1]), "cpu")
 
     def generate(self, **options: Any) -> Any:
-        """What the model generates."""
+        """What the model generates; the scores of every step, which other models are asked for, are not."""
+        options.pop("output_scores", None)
         return moved(self._module.generate(**moved(options, PLACE)), "cpu")
 
     def to(self, dtype: Any) -> Served:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import math
 from typing import Any
 
 from device.commands import check
 from device.unit import Context, Unit
 
-AT_SIZE = "at_size or rows_match_reference or gradients_of or combin or extended_"
 SHAPES = [
     {"tokens": tokens, "window": window, "heads": heads, "head_dim": head_dim}
     for tokens, window, heads, head_dim in (
@@ -43,9 +42,7 @@ def of_shapes(context: Context, dtype: str) -> dict[str, Any]:
         return check(context, {dtype: ("chunked", "--dtype", "float32", *few)})
     common = ("triton", "--device", "cuda", "--dtype", dtype, "--cases", "20", "--time-limit", "120")
     passes = {"forward": "at_size or rows_match_reference or extended_rows", "backward": "gradients or gradient_counts"}
-    return check(
-        context, {name: (*common, "--shapes", str(path), "-k", selected) for name, selected in passes.items()}
-    )
+    return check(context, {name: (*common, "--shapes", str(path), "-k", selected) for name, selected in passes.items()})
 
 
 def of_edge(context: Context, sizes: tuple[int, int, int, int]) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def of_edge(context: Context, sizes: tuple[int, int, int, int]) -> dict[str, Any
     ]
     alone = [tensor[-1:, -1:].clone().requires_grad_() for tensor in whole]
     expected = fused(*alone, **options)
-    (above,) = (torch.randn_like(expected) for _ in range(1))
+    above = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, alone, above)
     same = {}
     with torch.no_grad():
@@ -75,8 +72,6 @@ def of_edge(context: Context, sizes: tuple[int, int, int, int]) -> dict[str, Any
         same["output"] = equal(output[-1:, -1:], expected)
         same["first"] = equal(output[:1, :1], fused(*(tensor[:1, :1].clone() for tensor in whole), **options))
     del output
-    for index, name in enumerate(("query", "key", "value")):
-        context.report(f"gradient of {name}", {"elements": whole[index].numel()})
     leaves = [tensor.requires_grad_() for tensor in whole]
     result = fused(*leaves, **options)
     upstream = torch.zeros(1, 1, 1, 1, dtype=dtype, device=device.name).expand_as(result).clone()
@@ -87,7 +82,7 @@ def of_edge(context: Context, sizes: tuple[int, int, int, int]) -> dict[str, Any
     different = [name for name, value in same.items() if not value]
     return {
         "passed": not different,
-        "elements": functools.reduce(lambda a, b: a * b, (batch, heads, tokens, head_dim)),
+        "elements": math.prod((batch, heads, tokens, head_dim)),
         "same": same,
         "summary": f"different from the head alone: {', '.join(different)}" if different else "the same bits",
     }

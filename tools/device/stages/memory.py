@@ -33,7 +33,9 @@ def peaks(context: Context, name: str, both: bool) -> dict[str, Any]:
     message = ""
     for tokens in TINY if context.rehearsed else LENGTHS:
         dtype, heads = ("float32", 1) if context.rehearsed else ("bfloat16", 12)
-        shape = Shape("operator", tokens, 8 if context.rehearsed else 256, both, 1, heads, 64, 0.0, dtype, context.place)
+        shape = Shape(
+            "operator", tokens, 8 if context.rehearsed else 256, both, 1, heads, 64, 0.0, dtype, context.place
+        )
         inputs = projections(shape)
         if name == "sdpa":
             mask = dense_mask(shape)

@@ -26,7 +26,11 @@ def units(rehearsed: bool) -> list[Unit]:
 def of_launches(context: Context) -> dict[str, Any]:
     """The launches without a sanitizer: what they take, and that they end."""
     done = launched(context, [])
-    return {"passed": done.returncode == 0, "exit_code": done.returncode, "summary": (done.stdout.splitlines() or [""])[-1]}
+    return {
+        "passed": done.returncode == 0,
+        "exit_code": done.returncode,
+        "summary": (done.stdout.splitlines() or [""])[-1],
+    }
 
 
 def of_tool(context: Context, tool: str) -> dict[str, Any]:
