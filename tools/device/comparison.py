@@ -56,21 +56,23 @@ def distance(ours: Tensor, theirs: Tensor) -> dict[str, Any]:
     one, other = plain(ours), plain(theirs)
     if not ours.dtype.is_floating_point:
         return {"elements": int((one != other).sum()), "of": one.size, "most": None, "incomparable": 0}
-    ordered = [in_order(array.view(INTEGERS[array.itemsize])) for array in (one, other)]
-    away = np.abs(ordered[0] - ordered[1])
+    bits = [array.view(INTEGERS[array.itemsize]) for array in (one, other)]
     numbers, others = ours.float().numpy(), theirs.float().numpy()
+    no_numbers = np.isnan(numbers) & np.isnan(others)
+    different = (bits[0] != bits[1]) & ~no_numbers
+    away = np.where(different, np.abs(in_order(bits[0]) - in_order(bits[1])), 0)
     unlike = (np.isnan(numbers) != np.isnan(others)) | (np.isinf(numbers) != np.isinf(others))
-    away[np.isnan(numbers) & np.isnan(others)] = 0
+    finite = np.isfinite(numbers) & np.isfinite(others)
     return {
-        "elements": int((away != 0).sum()),
+        "elements": int(different.sum()),
         "of": one.size,
         "most": int(away.max(initial=0)),
-        "largest": float(np.abs(np.nan_to_num(numbers - others, posinf=0, neginf=0)).max(initial=0)),
+        "largest": float(np.abs(np.subtract(numbers, others, where=finite, out=np.zeros_like(numbers))).max(initial=0)),
         "incomparable": int(unlike.sum()),
     }
 
 
 def in_order(bits: NDArray[Any]) -> NDArray[np.int64]:
-    """Integers that are in the order of the floating-point numbers of these bits."""
+    """Integers in the order of the floating-point numbers of these bits; those of 0 and -0 are the same."""
     wide = bits.astype(np.int64)
     return np.where(wide < 0, np.iinfo(bits.dtype).min - wide, wide)

@@ -19,9 +19,9 @@ from typing import Any
 
 sys.path[:1] = [str(Path(__file__).resolve().parents[1])]  # its own modules are those of the package `device`
 
-from device import checkout
-from device.results import NAME, Results, read, recorded, table
-from device.stage import Stage
+from device import checkout  # noqa: E402
+from device.results import NAME, Results, read, recorded, table  # noqa: E402
+from device.stage import Stage  # noqa: E402
 
 # In the order in which they are worth their time.
 STAGES = (

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 PREFIX = "========="
 _SUMMARY = re.compile(r"(?:ERROR|RACECHECK) SUMMARY: (\d+) (?:errors?|hazards?)")
 _PLACE = re.compile(r"^\s*(?:at|in) ([\w:<>$.~]+)")
-_RACE = re.compile(r"(?:Error|Warning|Info):? .*?(?:hazard|Race)", re.IGNORECASE)
 _IGNORED = ("COMPUTE-SANITIZER", "ERROR SUMMARY", "RACECHECK SUMMARY", "Target application", "LEAK SUMMARY")
 
 
@@ -46,7 +45,7 @@ def parse(text: str) -> Report:
 
 
 def _found(lines: list[str]) -> Iterator[Found]:
-    """A description begins with one blank behind the prefix; what belongs to it has more, and it ends with a bare line."""
+    """A description begins with one blank behind the prefix, what belongs to it has more; a bare line ends it."""
     kind = kernel = ""
     for line in [*lines, ""]:
         text = line.strip()
@@ -60,5 +59,5 @@ def _found(lines: list[str]) -> Iterator[Found]:
 
 
 def _kernel_of_race(text: str) -> str:
-    match = re.search(r"\bin ([A-Za-z_]\w+)\b(?:\+|\()", text)
+    match = re.search(r"\baccess at (\w+)", text)
     return match[1] if match else ""

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -19,6 +19,13 @@ from device.worker import GRACE
 
 START = 120.0  # seconds that a process may take before its first unit, and between two
 START_UNIT = "(start)"
+
+
+@dataclass
+class Patience:
+    """How many seconds a process may be silent."""
+
+    seconds: float = START
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Stage:
         """Run the units, and write down each as it ends. Returns those that were not begun."""
         left, end = list(self.units), time.monotonic() + self.seconds
         while left and time.monotonic() < end:
-            begun = self._process(left, end - time.monotonic(), results)
+            begun = self._process(left, end, results)
             if not begun:  # its time is spent, or it never came so far as to begin
                 break
             left = left[begun:]
@@ -52,28 +59,28 @@ class Stage:
             results.write("left", stage=self.name, units=left)
         return left
 
-    def _process(self, units: list[str], seconds: float, results: Results) -> int:
+    def _process(self, units: list[str], until: float, results: Results) -> int:
         """Run units in one process, until it ends. Returns how many it began."""
-        process, descriptor = self._started(units, seconds)
+        process, descriptor = self._started(units, until)
         running: tuple[str, float] | None = None
-        begun, allowed, late = 0, START, False
+        begun, patience, late = 0, Patience(), False
         try:
-            for message in messages(descriptor, lambda: allowed):
+            for message in messages(descriptor, patience):
                 if message is None:
                     late = True
                 elif message["kind"] == "begin":
-                    begun, allowed = begun + 1, message["seconds"]
+                    begun, patience.seconds = begun + 1, message["seconds"]
                     running = message["unit"], time.monotonic()
                 elif message["kind"] == "part":
                     self._write(results, "part", message["unit"], part=message["part"], **message["values"])
                 else:
-                    running, allowed = None, START
+                    running, patience.seconds = None, START
                     values = {"status": message["status"], "seconds": message["seconds"], **message["values"]}
                     self._write(results, "unit", message["unit"], **values)
         finally:
             code = ended(process, 0.0 if late else GRACE)
             os.close(descriptor)
-        how = f"it did not end within {allowed:.0f} s" if late else f"the process ended with exit code {code}"
+        how = f"it did not end within {patience.seconds:.0f} s" if late else f"the process ended with exit code {code}"
         if running is not None:
             taken = time.monotonic() - running[1]
             status = LATE if late else CRASHED
@@ -86,13 +93,13 @@ class Stage:
     def _write(self, results: Results, record: str, unit: str, **values: Any) -> None:
         results.write(record, stage=self.name, unit=unit, **values)
 
-    def _started(self, units: list[str], seconds: float) -> tuple[subprocess.Popen[bytes], int]:
+    def _started(self, units: list[str], until: float) -> tuple[subprocess.Popen[bytes], int]:
         read_end, write_end = os.pipe()
         job = {
             "stage": self.name,
             "units": units,
             "rehearsed": self.rehearsed,
-            "seconds": seconds,
+            "until": until,
             "descriptor": write_end,
         }
         process = subprocess.Popen(
@@ -108,15 +115,15 @@ class Stage:
         return process, read_end
 
 
-def messages(descriptor: int, allowed: Callable[[], float]) -> Iterator[dict[str, Any] | None]:
+def messages(descriptor: int, patience: Patience) -> Iterator[dict[str, Any] | None]:
     """What a process tells, until it closes; None once it has told nothing new for as long as it may.
 
     Args:
-        allowed: how many seconds the next message that is no part may take.
+        patience: how long the next message that is no part may take; it may be changed on the way.
     """
     waiting, kept = time.monotonic(), b""
     while True:
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, waiting + allowed() - time.monotonic()))
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, waiting + patience.seconds - time.monotonic()))
         if not ready:
             yield None
             return

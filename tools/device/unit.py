@@ -55,10 +55,12 @@ class Unit:
 
     Attributes:
         name: names it within its stage.
-        run: does it, and returns what is recorded. With "passed": False in it, the unit has failed.
+        run: does it, with a context and the arguments, and returns what is recorded. With "passed": False in it, the
+            unit has failed.
         seconds: after which it is ended.
     """
 
     name: str
-    run: Callable[[Context], Values]
+    run: Callable[..., Values]
     seconds: float = 120.0
+    arguments: tuple[Any, ...] = ()

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from device.results import DONE, ERROR, FAILED, plain
 from device.unit import Context, Unit
 
-PLANTED = "TRUEBAND_DEVICE_PLANT"  # STAGE/UNIT=raise, exit or sleep: a failure for tests of the kit itself
+PLANTED = "TRUEBAND_DEVICE_PLANT"  # {stage: "raise", "exit" or "sleep"}: failures for tests of the kit, as JSON
 STICKY = ("CUDA error", "CUDA driver error", "an illegal memory access", "device-side assert")
 LOST = 75  # exit code: the device is of no more use to this process
 GRACE = 15.0  # seconds between the time that a unit is told and its end
@@ -28,28 +28,28 @@ GRACE = 15.0  # seconds between the time that a unit is told and its end
 
 def units_of(stage: str, rehearsed: bool) -> dict[str, Unit]:
     """The units of a stage, in order."""
-    module = import_module(f"device.stages.{stage}")
-    return {unit.name: unit for unit in module.units(rehearsed)}
+    how = json.loads(os.environ.get(PLANTED, "{}")).get(stage)
+    first = [planted(how)] if how else []
+    return {unit.name: unit for unit in (*first, *import_module(f"device.stages.{stage}").units(rehearsed))}
 
 
 def main(job: Mapping[str, Any]) -> int:
-    """Run units until all are done, or the time is spent."""
+    """Run units until all are done, or the time has come: that of the clock that all processes of a machine share."""
     units, rehearsed = units_of(job["stage"], job["rehearsed"]), job["rehearsed"]
-    end = time.monotonic() + job["seconds"]
     with os.fdopen(job["descriptor"], "w", encoding="utf-8") as stream:
         for name in job["units"]:
-            left = end - time.monotonic()
+            left = job["until"] - time.monotonic()
             if left <= 0:
                 return 0
             unit = units[name]
             seconds = min(unit.seconds, left + GRACE)
             tell(stream, "begin", unit=name, seconds=seconds + GRACE)
-            if run(unit, job["stage"], rehearsed, seconds, stream):
+            if run(unit, rehearsed, seconds, stream):
                 return LOST
     return 0
 
 
-def run(unit: Unit, stage: str, rehearsed: bool, seconds: float, stream: TextIO) -> bool:
+def run(unit: Unit, rehearsed: bool, seconds: float, stream: TextIO) -> bool:
     """Run one unit, and tell how it ended. Returns whether the device is lost to this process."""
     start, lost = time.monotonic(), False
 
@@ -58,8 +58,7 @@ def run(unit: Unit, stage: str, rehearsed: bool, seconds: float, stream: TextIO)
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            plant(f"{stage}/{unit.name}")
-            values = dict(unit.run(Context(rehearsed, os.environ, Path(folder), report, seconds)))
+            values = dict(unit.run(Context(rehearsed, os.environ, Path(folder), report, seconds), *unit.arguments))
             status = DONE if values.get("passed", True) else FAILED
         except Exception as error:
             traceback.print_exc()
@@ -75,16 +74,17 @@ def tell(stream: TextIO, kind: str, **values: Any) -> None:
     stream.flush()
 
 
-def plant(name: str) -> None:
-    """Fail as the environment asks for it, if this unit is meant."""
-    wanted, _, how = os.environ.get(PLANTED, "").partition("=")
-    if wanted != name:
-        return
-    if how == "exit":
-        os.abort()
-    if how == "sleep":
-        time.sleep(3600)
-    raise RuntimeError("planted")
+def planted(how: str) -> Unit:
+    """A unit that fails, for tests of the kit: it raises, or dies, or does not end."""
+
+    def fail(context: Context) -> Mapping[str, Any]:
+        if how == "exit":
+            os.abort()
+        if how == "sleep":
+            time.sleep(3600)
+        raise RuntimeError("planted")
+
+    return Unit("planted", fail, 2 - GRACE)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ TINY = (("operator", 64, 8, False), ("operator", 64, 8, True), ("decode", 64, 8,
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    return [
-        Unit(name_of(*each), lambda context, each=each: of_shape(context, *each), 120) for each in chosen(rehearsed)
-    ]  # type: ignore[misc]
+    return [Unit(name_of(*each), of_shape, 120, each) for each in chosen(rehearsed)]
 
 
 def chosen(rehearsed: bool) -> tuple[tuple[str, int, int, bool], ...]:

@@ -18,7 +18,7 @@ PASSES = {"forward": "not gradient", "backward": "gradient"}
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    return [Unit(name, lambda context, name=name: of_pass(context, name), 225) for name in PASSES]  # type: ignore[misc]
+    return [Unit(name, of_pass, 225, (name,)) for name in PASSES]
 
 
 def of_pass(context: Context, name: str) -> dict[str, Any]:

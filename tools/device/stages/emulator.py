@@ -16,7 +16,7 @@ DTYPES = ("bfloat16", "float16", "float32")
 
 def units(rehearsed: bool) -> list[Unit]:
     made = [
-        Unit(f"{kind}-{dtype}", lambda context, call=call, dtype=dtype: of_call(context, call, dtype), 100)  # type: ignore[misc]
+        Unit(f"{kind}-{dtype}", of_call, 100, (call, dtype))
         for kind, call in (("band", band), ("exact", exact), ("span", span))
         for dtype in DTYPES
     ]

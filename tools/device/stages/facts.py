@@ -21,7 +21,7 @@ FIELDS = (
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    ceilings = [Unit(f"products-{kind}", lambda context, kind=kind: of_products(context, kind)) for kind in FORMATS]  # type: ignore[misc]
+    ceilings = [Unit(f"products-{kind}", of_products, arguments=(kind,)) for kind in FORMATS]
     return [
         Unit("device", of_device),
         Unit("software", of_software),

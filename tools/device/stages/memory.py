@@ -13,7 +13,7 @@ IMPLEMENTATIONS = ("triton", "chunked", "sdpa")
 
 def units(rehearsed: bool) -> list[Unit]:
     return [
-        Unit(f"{name}-{passes}", lambda context, name=name, both=passes == "both": peaks(context, name, both), 60)  # type: ignore[misc]
+        Unit(f"{name}-{passes}", peaks, 60, (name, passes == "both"))
         for name in IMPLEMENTATIONS
         for passes in ("forward", "both")
     ]

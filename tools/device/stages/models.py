@@ -20,7 +20,7 @@ CASES = 60
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    return [Unit(name, lambda context, name=name: of_kind(context, name), 200) for name in ASKED]  # type: ignore[misc]
+    return [Unit(name, of_kind, 200, (name,)) for name in ASKED]
 
 
 def of_kind(context: Context, name: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ VARIABLES = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    tools = [Unit(tool, lambda context, tool=tool: of_tool(context, tool), 110) for tool in TOOLS]  # type: ignore[misc]
+    tools = [Unit(tool, of_tool, 110, (tool,)) for tool in TOOLS]
+    tools = tools[:2] if rehearsed else tools
     return [Unit("launches", of_launches, 60), *tools, Unit("interpreter", of_interpreter, 200)]
 
 

@@ -12,7 +12,7 @@ CASES = 200
 
 
 def units(rehearsed: bool) -> list[Unit]:
-    return [Unit(target, lambda context, target=target: of_target(context, target), 200) for target in DTYPES]  # type: ignore[misc]
+    return [Unit(target, of_target, 200, (target,)) for target in DTYPES]
 
 
 def of_target(context: Context, target: str) -> dict[str, Any]:

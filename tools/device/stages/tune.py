@@ -17,13 +17,8 @@ ROUNDS = 5
 def units(rehearsed: bool) -> list[Unit]:
     formats = FORMATS[2:3] if rehearsed else FORMATS
     return [
-        Unit(
-            f"{kind}-d{width}-{kernel}",
-            lambda context, chosen=chosen, kernel=kernel: of_kernel(context, kernel, *chosen),
-            110,
-        )  # type: ignore[misc]
-        for chosen in formats
-        for kind, _, width in [chosen]
+        Unit(f"{kind}-d{width}-{kernel}", of_kernel, 110, (kernel, kind, dtype, width))
+        for kind, dtype, width in formats
         for kernel in KERNELS
     ]
 
@@ -31,7 +26,7 @@ def units(rehearsed: bool) -> list[Unit]:
 def candidates(kind: str, rehearsed: bool) -> Iterator[tuple[int, int, int, int]]:
     """(queries, keys, warps, stages); the largest tiles of float32 spill everywhere."""
     if rehearsed:
-        yield from ((32, 16, 4, 2), (16, 16, 4, 2))
+        yield 16, 16, 4, 2
         return
     sides = (16, 32, 64) if kind == "float32" else (32, 64, 128)
     for queries, keys, warps, stages in itertools.product(sides, sides, (4, 8), (2, 3)):

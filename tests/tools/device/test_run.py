@@ -1,0 +1,50 @@
+"""What is recorded is not run again; a spent budget tells what is left; wrong usage is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from device.results import read
+from device.worker import units_of
+
+FEW = ("facts", "--unit", "device", "copy")
+
+
+def of(folder: Path, record: str) -> list[dict[str, Any]]:
+    return [line for line in read(folder / "results.jsonl") if line["record"] == record]
+
+
+def test_what_is_recorded_is_not_run_again(kit: Any, tmp_path: Path) -> None:
+    first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
+    assert kit(first, *FEW[:3]).returncode == 0
+    assert kit(second, *FEW, "--resume", str(first / "results.jsonl")).returncode == 0
+    assert [line["unit"] for line in of(second, "unit")] == ["copy"]
+    assert kit(first, *FEW, "--resume").returncode == 0
+    assert [line["unit"] for line in of(first, "unit")] == ["device", "copy"]
+    assert len(of(first, "run")) == 2
+    assert kit(third, "facts", "--unit", "device", "--commit", "abc").returncode == 0
+    assert of(third, "run")[0]["commit"] == "abc"
+
+
+def test_a_spent_budget_tells_what_is_left(kit: Any, tmp_path: Path) -> None:
+    done = kit(tmp_path / "out", "facts", "--seconds", "0.001")
+    (left,) = of(tmp_path / "out", "left")
+    assert left["stage"] == "facts"
+    assert left["units"] == list(units_of("facts", rehearsed=True))
+    assert "facts: left device, software" in done.stdout
+
+
+def test_the_checkout_comes_before_what_else_is_on_the_path(kit: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    broken = tmp_path / "path" / "trueband"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    assert kit(tmp_path / "out", "facts", "--unit", "device").returncode == 0
+
+
+def test_wrong_usage_is_told(kit: Any, tmp_path: Path) -> None:
+    for arguments, told in ((("ghost",), "invalid choice"), (("facts", "--seconds", "0"), "--seconds: expected more")):
+        done = kit(tmp_path / "out", *arguments)
+        assert done.returncode == 2
+        assert told in done.stderr
