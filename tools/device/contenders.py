@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,8 +36,7 @@ def _serves(entry: Contender, shape: Shape) -> bool:
 
 def flash(shape: Shape) -> Work:
     """FlashAttention with a window, on tensors (b, n, h, d)."""
-    from flash_attn import flash_attn_func
-
+    attention = import_module("flash_attn").flash_attn_func
     inputs = [tensor.detach().transpose(1, 2).contiguous() for tensor in projections(shape)]
     leaves: list[Any] = [tensor.requires_grad_(shape.backward) for tensor in inputs]
-    return Work(lambda: flash_attn_func(*leaves, window_size=(shape.window, shape.window)), leaves)
+    return Work(lambda: attention(*leaves, window_size=(shape.window, shape.window)), leaves)

@@ -86,8 +86,8 @@ class Stage:
             status = LATE if late else CRASHED
             self._write(results, "unit", running[0], status=status, seconds=taken, message=how)
         elif not begun and (late or code):
-            message = f"{how}, before it began; see the log"
-            self._write(results, "unit", START_UNIT, status=CRASHED, seconds=0.0, message=message)
+            how += ", before it began; see the log"
+            self._write(results, "unit", START_UNIT, status=CRASHED, seconds=0.0, message=how)
         return begun
 
     def _write(self, results: Results, record: str, unit: str, **values: Any) -> None:

@@ -23,33 +23,17 @@ def peaks(context: Context, name: str, both: bool) -> dict[str, Any]:
     """{tokens: bytes}. What does not fit is told, and no longer length is tried."""
     import torch
 
-    from trueband.bench.inputs import passes, projections
-    from trueband.bench.operators import dense_mask
+    from trueband.bench.inputs import passes
     from trueband.bench.shape import Shape
     from trueband.bench.table import exponent
-    from trueband.optimized import band_attention
 
     found: dict[int, int] = {}
     message = ""
     for tokens in TINY if context.rehearsed else LENGTHS:
-        dtype, heads = ("float32", 1) if context.rehearsed else ("bfloat16", 12)
-        shape = Shape(
-            "operator", tokens, 8 if context.rehearsed else 256, both, 1, heads, 64, 0.0, dtype, context.place
-        )
-        inputs = projections(shape)
-        if name == "sdpa":
-            mask = dense_mask(shape)
-
-            def compute(mask: Any = mask, inputs: Any = inputs) -> Any:
-                return torch.nn.functional.scaled_dot_product_attention(*inputs, attn_mask=mask)
-        else:
-            kernel = "chunked" if context.rehearsed else name
-
-            def compute(kernel: str = kernel, inputs: Any = inputs, window: int = shape.window) -> Any:
-                return band_attention(*inputs, window=window, impl=kernel)
-
-        call = passes(compute, inputs, both)
+        dtype, heads, window = ("float32", 1, 8) if context.rehearsed else ("bfloat16", 12, 256)
+        shape = Shape("operator", tokens, window, both, heads=heads, dtype=dtype, device=context.place)
         try:
+            call = passes(*work("chunked" if context.rehearsed and name == "triton" else name, shape), both)
             call()
             found[tokens] = context.device.peak(call)
         except torch.OutOfMemoryError as error:
@@ -65,3 +49,18 @@ def peaks(context: Context, name: str, both: bool) -> dict[str, Any]:
         "out_of_memory": message,
         "summary": message or f"{found[largest] / 2**20:.4g} MiB at {largest:,} tokens{growth}",
     }
+
+
+def work(name: str, shape: Any) -> tuple[Any, Any]:
+    """A call, and its inputs. The dense mask of SDPA is made before, and does not count."""
+    import torch
+
+    from trueband.bench.inputs import projections
+    from trueband.bench.operators import dense_mask
+    from trueband.optimized import band_attention
+
+    query, key, value = inputs = projections(shape)
+    if name == "sdpa":
+        mask, attention = dense_mask(shape), torch.nn.functional.scaled_dot_product_attention
+        return lambda: attention(query, key, value, attn_mask=mask), inputs
+    return lambda: band_attention(query, key, value, window=shape.window, impl=name), inputs
