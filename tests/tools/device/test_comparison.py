@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from device.comparison import compared, distance, in_order
+from device import comparison
+from device.comparison import compared, distance, fenced, in_order, undefined_in
 from device.recorder import Launch, Recorder
 from device.stages import emulator
 from device.unit import Context
 
+from trueband.properties.gpu.ptx.findings import Finding
 from trueband.properties.gpu.triton_version import EXECUTE
 
 
@@ -89,12 +91,45 @@ def test_a_unit_with_a_wrong_launch_fails(launches: list[Launch], monkeypatch: A
     assert len(parts) == found["launches"] == len(launches)
 
 
+LEFT_OUT = """
+    wgmma.fence.sync.aligned;
+    wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%r1}, %rd1, %rd2, 0, 1, 1, 0, 0;
+"""
+
+
+@pytest.mark.needs_triton(EXECUTE[80])
+def test_a_fence_that_is_left_out_is_told_and_the_rest_compared(launches: list[Launch], monkeypatch: Any) -> None:
+    assert fenced(LEFT_OUT).splitlines()[2].strip() == "fence.proxy.async.shared::cta;"
+    assert fenced(launches[0].ptx) == launches[0].ptx
+
+    def executed(done: Launch, ptx: str) -> list[Any]:
+        if ptx == done.ptx:
+            raise Finding("proxy fence", "proxy fence: left out", 3)
+        return done.after
+
+    monkeypatch.setattr(comparison, "emulated", executed)
+    found = compared(replace(launches[0], ptx=LEFT_OUT))
+    assert not found["passed"]
+    assert "left out" in found["finding"]
+    assert found["different"] == {}
+
+
 def flipped(tensor: torch.Tensor) -> torch.Tensor:
     """The last bit of one element turned over."""
     changed = tensor.clone()
     bits = changed.view({1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[changed.element_size()])
     bits[(0,) * (bits.ndim - 1) + (3,)] ^= 1
     return changed
+
+
+def test_what_ptx_does_not_define() -> None:
+    assert undefined_in("\tadd.f32 %f1, %f2, %f3;\n\tfma.rn.f32 %f1, %f2, %f3, %f4;\n\tmul.lo.s32 %r1, %r2, %r3;") == []
+    assert undefined_in("\tadd.f32 %f1, %f2, %f3;\n\tmul.rn.f32 %f1, %f2, %f3;") == []
+    assert undefined_in("\t@%p1 mul.f32 %f1, %f2, %f3;\n\tsub.f32 %f1, %f2, %f3;") == ["mul.f32 with add.f32"]
+    assert undefined_in("\tex2.approx.ftz.f32 %f1, %f2;\n\t@%p1 div.full.f32 %f1, %f2, %f3;") == [
+        "div.full.f32",
+        "ex2.approx.ftz.f32",
+    ]
 
 
 def test_distances_are_in_units_of_the_last_place() -> None:

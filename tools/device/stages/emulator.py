@@ -40,9 +40,10 @@ def of_call(context: Context, call: Callable[..., None], dtype: str) -> dict[str
     for number, each in enumerate(found):
         context.report(f"{number} {each['kernel']}", each)
     wrong = [each for each in found if not each["passed"]]
-    same = sum(not each.get("different") and "finding" not in each for each in found)
+    same = sum(each.get("different") == {} for each in found)
     most = max((entry["most"] or 0 for each in found for entry in each.get("different", {}).values()), default=0)
     names = ", ".join(dict.fromkeys(each["kernel"] for each in wrong))
+    findings = len([each for each in found if each["finding"]])
     return {
         "passed": not wrong and bool(found),
         "launches": len(found),
@@ -50,7 +51,8 @@ def of_call(context: Context, call: Callable[..., None], dtype: str) -> dict[str
         "most": most,
         "wrong": [each["kernel"] for each in wrong],
         "summary": f"{same} of {len(found)} launches the same bits, others at most {most} ulp apart"
-        + (f"; wrong: {names}" if wrong else ""),
+        + (f"; {findings} findings of the emulator" if findings else "")
+        + (f"; failed: {names}" if wrong else ""),
     }
 
 

@@ -12,11 +12,10 @@ FORWARD = "encoder_layers or decoder_layers or heads or logits or headless_layer
 TOKENS = "greedy_tokens or beam_tokens or constrained_tokens or cached_tokens or cached_steps or one_beam"
 OWN, COMPILED = "device.targets:models", "device.targets:compiled_models"
 ASKED = {
-    "layers": (OWN, FORWARD, "float32,float64"),
-    "generation": (OWN, TOKENS, "float64,float32"),
-    "compiled": (COMPILED, "encoder_layers or decoder_layers or heads", "float32"),
+    "layers": (OWN, FORWARD, "float32,float64", 60),
+    "generation": (OWN, TOKENS, "float64,float32", 60),
+    "compiled": (COMPILED, "encoder_layers or decoder_layers", "float32", 3),  # every case is compiled anew
 }
-CASES = 60
 
 
 def units(rehearsed: bool) -> list[Unit]:
@@ -25,11 +24,11 @@ def units(rehearsed: bool) -> list[Unit]:
 
 def of_kind(context: Context, name: str) -> dict[str, Any]:
     """Checks of one kind on models with random weights."""
-    target, selected, dtypes = ASKED[name]
+    target, selected, dtypes, cases = ASKED[name]
     environment = {"TRUEBAND_DEVICE_PLACE": context.place}
     if context.rehearsed:
         environment["TRUEBAND_DEVICE_BACKEND"] = "eager"
-        selected = {"generation": "greedy_tokens"}.get(name, "encoder_layers")
-    chosen = ("--suite", "models", "--cases", f"{1 if context.rehearsed else CASES}", "--dtype", dtypes)
+        cases, selected = 1, {"generation": "greedy_tokens"}.get(name, "encoder_layers")
+    chosen = ("--suite", "models", "--cases", f"{cases}", "--dtype", dtypes)
     given = context.with_environment(**environment)
     return check(given, {name: ("--model-target", target, *chosen, "-k", selected)})
