@@ -11,6 +11,7 @@ from device import recorder
 from device.contenders import FLASH, builders, flash
 from device.cuda import Device
 from device.stages import bench, check, emulator, large, memory, models, peers, sanitizer, smoke, tune
+from device.tiles import winners
 from device.unit import Context
 
 from trueband.adapters import resolve
@@ -155,3 +156,14 @@ def test_a_tile_that_spills_never_wins(tmp_path: Path, monkeypatch: Any) -> None
     assert found["winner"]["architecture"] == "sm_80"
     assert any("out of resource" in entry.get("message", "") for entry in found["seen"])
     assert "times as fast as the shipped [32, 16, 4, 2]" in found["summary"]
+
+
+def test_the_table_of_winners_has_the_last_of_each_and_no_rehearsal() -> None:
+    def won(kernel: str, *tile: int) -> dict[str, Any]:
+        winner = {"architecture": "sm_90", "format": "half", "head_dim": 64, "kernel": kernel, "tile": list(tile)}
+        return {"record": "unit", "stage": "tune", "unit": kernel, "winner": winner}
+
+    run, rehearsal = ({"record": "run", "rehearsed": rehearsed} for rehearsed in (False, True))
+    lines = [run, won("forward", 32, 32, 4, 2), won("backward_key", 64, 32, 4, 2), won("forward", 64, 64, 4, 3)]
+    table = {"sm_90": {"half": {"64": {"forward": [64, 64, 4, 3], "backward_key": [64, 32, 4, 2]}}}}
+    assert winners([*lines, rehearsal, won("forward", 16, 16, 4, 2)]) == table

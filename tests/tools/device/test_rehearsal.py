@@ -12,7 +12,9 @@ from device.results import read
 from device.run import STAGES
 from device.worker import units_of
 
-pytestmark = pytest.mark.evidence
+from trueband.properties.gpu.triton_version import EXECUTE
+
+pytestmark = [pytest.mark.evidence, pytest.mark.needs_triton(EXECUTE[80])]
 
 HOW = ("exit", "raise", "sleep")
 PLANTED = {stage: HOW[number % 2] for number, stage in enumerate(STAGES)} | {"memory": "sleep"}
