@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from device.checkout import python
+from device.ending import with_parent
 from device.results import read
 from device.unit import Context
 
@@ -83,7 +84,9 @@ def together(commands: Mapping[str, Sequence[str]], context: Context) -> dict[st
     try:
         for name, command in commands.items():
             print(f"$ {' '.join(command[1:])}", file=sys.stderr)
-            processes[name] = subprocess.Popen(command, env=dict(context.environment), start_new_session=True)
+            processes[name] = subprocess.Popen(
+                command, env=dict(context.environment), start_new_session=True, preexec_fn=with_parent
+            )
         for name, process in processes.items():
             try:
                 codes[name] = process.wait(max(0.0, end - time.monotonic()))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from device.checkout import python
+from device.ending import with_parent
 from device.results import CRASHED, LATE, Results
 from device.worker import GRACE
 
@@ -110,6 +111,7 @@ class Stage:
             env=dict(self.environment),
             pass_fds=(write_end,),
             start_new_session=True,  # so that what it starts ends with it
+            preexec_fn=with_parent,
         )
         os.close(write_end)
         return process, read_end

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from device.checkout import TOOLS
 from device.results import read
 from device.worker import units_of
 
@@ -48,3 +55,31 @@ def test_wrong_usage_is_told(kit: Any, tmp_path: Path) -> None:
         done = kit(tmp_path / "out", *arguments)
         assert done.returncode == 2
         assert told in done.stderr
+
+
+def test_nothing_outlives_the_run(tmp_path: Path) -> None:
+    """A machine may end a command at any time; what went on would hold the device."""
+    marked = {**os.environ, "TRUEBAND_DEVICE_PLANT": '{"facts": "sleep"}', "TRUEBAND_TEST_MARK": str(tmp_path)}
+    command = [sys.executable, str(TOOLS / "device/run.py"), "facts", "--rehearse", "--out", str(tmp_path)]
+    with subprocess.Popen(command, env=marked, stderr=subprocess.DEVNULL) as process:
+        assert until(lambda: "device.worker" in marked_processes(tmp_path), 120)
+        process.kill()
+    assert until(lambda: not marked_processes(tmp_path), 20)
+
+
+def marked_processes(mark: Path) -> str:
+    """The command lines of the processes that have the mark in their environment."""
+    found = ""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(mark).encode() in (folder / "environ").read_bytes():
+                found += (folder / "cmdline").read_text(encoding="utf-8")
+    return found
+
+
+def until(reached: Callable[[], bool], seconds: float) -> bool:
+    """Wait for something, at most so long; whether it came."""
+    end = time.monotonic() + seconds
+    while not (there := reached()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return there
