@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device.checkout import TOOLS
-from device.results import read
+from device.checkout import TOOLS, link
+from device.results import Results, read
+from device.run import environment, parser, run_stage
+from device.stage import Stage
 from device.worker import units_of
 
 FEW = ("facts", "--unit", "device", "copy")
@@ -55,6 +57,28 @@ def test_wrong_usage_is_told(kit: Any, tmp_path: Path) -> None:
         done = kit(tmp_path / "out", *arguments)
         assert done.returncode == 2
         assert told in done.stderr
+
+
+def test_a_process_that_never_begins_is_recorded(tmp_path: Path) -> None:
+    variables = environment(link(tmp_path / "packages"), rehearsed=True)
+    results = Results(tmp_path / "results.jsonl")
+    with (tmp_path / "log.txt").open("w", encoding="utf-8") as log:
+        left = Stage("facts", ["ghost"], True, 100, variables, log).run(results)
+    assert left == ["ghost"]
+    assert [(line["unit"], line["status"]) for line in of(tmp_path, "unit")] == [("(start)", "crashed")]
+    assert "KeyError: 'ghost'" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert of(tmp_path, "left")[0]["units"] == ["ghost"]
+
+
+def test_a_stage_without_units_is_recorded(tmp_path: Path) -> None:
+    """Its module cannot be imported."""
+    options = parser().parse_args(["bench", "--rehearse"])
+    variables = {**os.environ, "PYTHONPATH": str(TOOLS)}
+    with (tmp_path / "log.txt").open("w", encoding="utf-8") as log:
+        run_stage("ghost", options, set(), variables, Results(tmp_path / "results.jsonl"), log)
+    (line,) = of(tmp_path, "unit")
+    assert (line["unit"], line["status"]) == ("(units)", "error")
+    assert "ModuleNotFoundError" in line["message"]
 
 
 def test_nothing_outlives_the_run(tmp_path: Path) -> None:
