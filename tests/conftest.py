@@ -36,6 +36,7 @@ LONGEST = (
     "checks/test_machine_like.py",
     "triton/test_interpreted.py",
     "trueband/test_check_command.py",
+    "device/test_rehearsal.py",
     "ptx/test_planted.py",
     "models/test_model_faults.py",
     "gpu/test_compile_command.py",

@@ -7,6 +7,7 @@ With `--device cuda` they run on the device. On the CPU they run in Triton's int
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,6 +31,16 @@ def fused(query: Any, key: Any, value: Any, **options: Any) -> Any:
     return band_attention(query, key, value, impl="triton", **options)
 
 
+def fused_tf32(query: Any, key: Any, value: Any, **options: Any) -> Any:
+    """The same where torch allows tf32: products of float32 cut their factors, on a device that has it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        return fused(query, key, value, **options)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def use() -> None:
     """Has Triton's interpreter run the kernels mended from now on, where it is one that `mend` knows."""
     if can_be_mended() and interpreted():
@@ -45,4 +56,13 @@ target = Target(
     library="torch",
     sizes={"head_dim": Sizes(most=WIDEST)},
     name="trueband.optimized.band_attention[triton]",
+)
+
+# Not among the names of `trueband targets`: `trueband check trueband.gpu.triton:tf32 --device cuda`.
+tf32 = replace(
+    target,
+    function=fused_tf32,
+    dtypes=("float32",),
+    accumulators={"float32": "tf32"},
+    name="trueband.optimized.band_attention[triton tf32]",
 )

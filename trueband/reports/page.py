@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from trueband.properties.candidate.called import all_in_words
 from trueband.properties.results import histogram
 from trueband.properties.results.record import Record
@@ -83,6 +81,8 @@ def page(
 
 @cache
 def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # nothing but a page needs it
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
