@@ -45,7 +45,9 @@ class Runner:
         assert self.target.library is not None
         assert self.target.features is not None
         assert self.target.name is not None
-        self.library = library(self.target.library, device)
+        # Ranks have tensors of their own on the device; what they are given comes from here.
+        at = "cpu" if self.target.ranks else device
+        self.library = library(self.target.library, at)
         self.name = self.target.name
         if self.target.devices is not None and device.partition(":")[0] not in self.target.devices:
             raise ValueError(f"device: expected one of the target's, {', '.join(self.target.devices)}, got {device!r}")
@@ -54,11 +56,12 @@ class Runner:
         self.accumulators: Mapping[str, str] = self.target.accumulators
         self.stored_scores = self.target.stored_scores
         self.limits = self.target.limits
-        self.shapes = self.target.shapes
+        self.shapes, self.ranks = self.target.shapes, self.target.ranks
         self.undeclared, self.refusal = Limits(), ""
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
-        self.desk = Desk(self.library, self.target.library, device)
+        self.desk = Desk(self.library, self.target.library, at)
+        self.function = self._function(device)
 
     def call(
         self,
@@ -98,7 +101,7 @@ class Runner:
         given = arrays if packing is None else packing.arrays(arrays)
         inputs = self._inputs(given, dtype, Backward(layout, of))
         self.desk.poison(output_shape(given), dtype)
-        result = self._run(self.target.function, inputs, {**options, **(packing.options if packing else {})})
+        result = self._run(self.function, inputs, {**options, **(packing.options if packing else {})})
         output, lse = self._checked(result, given, options, dtype)
         self.desk.check_inputs()
         self.covered.add(arrays, options)
@@ -109,6 +112,19 @@ class Runner:
             nothing = {"output": 0.0, "lse": -np.inf}
             results = {name: packing.unpacked(name, array, nothing[name]) for name, array in results.items()}
         return results
+
+    def _function(self, device: str) -> Any:
+        """Return what is called: the target, or the ranks that it runs on."""
+        target = self.target
+        if not target.ranks:
+            return target.function
+        from trueband.properties.candidate.sharded import Sharded  # imports torch
+
+        assert target.features is not None
+        empty = "empty_shards" in target.features
+        return Sharded(
+            target.function, target.ranks, target.process_group, target.sharding, target.layout, empty, device
+        )
 
     def _packing(self, arrays: dict[str, Array], options: dict[str, Any]) -> Packing | None:
         """Return how the arrays of a call are packed, for a target that takes them so."""
@@ -211,15 +227,15 @@ class Runner:
             self.desk.forget_last()
             self.desk.burn(raw)
             return Gradients(gradients)
-        function = functools.partial(self.target.function, **self._passed(options))
+        function = functools.partial(self.function, **self._passed(options))
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
-        with _differentiating():
+        with self._differentiating():
             result, backward = self.library.forward(function, inputs, names, before)
         output, _ = self._checked(result, arrays, options, dtype)
         plain = np.array(self.library.back(output))  # a copy also where the dtype is float64
-        with _differentiating():
+        with self._differentiating():
             returned = self._backward(function, backward, inputs, names, upstream, how.way)
         gradients, raw = self._read_gradients(returned, arrays, names, dtype)
         if before is not None:
@@ -275,7 +291,7 @@ class Runner:
             for name, array in arrays.items()
         }
         try:
-            self.target.function(**inputs, **self._passed(options))
+            self.function(**inputs, **self._passed(options))
         except Exception as error:
             return type(error).__name__, str(error)
         finally:
@@ -360,6 +376,8 @@ class Runner:
             return function(**inputs, **self._passed(options))
         except KeyboardInterrupt:
             raise
+        except CandidateEnded as error:  # of a rank
+            raise error if self.ranks else judged(error, "a result") from error
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
             raise judged(error, "a result") from error
         finally:
@@ -370,6 +388,18 @@ class Runner:
         untold = {"causal"} if "causal_only" in self.features else set()
         untold |= {"offset"} if "offset" not in self.features else set()  # at the bottom right
         return {name: value for name, value in options.items() if name not in untold}
+
+    @contextlib.contextmanager
+    def _differentiating(self) -> Iterator[None]:
+        """Report what the candidate raises inside the block as the lack of gradients."""
+        try:
+            yield
+        except NotDifferentiable as error:
+            raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
+        except CandidateEnded as error:  # of a rank
+            raise error if self.ranks else judged(error, "gradients") from error
+        except Exception as error:
+            raise judged(error, "gradients") from error
 
     def find_gradients(self) -> bool:
         """Return whether the target can be differentiated in a tiny call."""
@@ -424,14 +454,3 @@ class Runner:
 def output_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
     """(b, h, m, e) of the output of a call; (total, h, e) of packed arrays."""
     return (*arrays["query"].shape[:-1], arrays["value"].shape[-1])
-
-
-@contextlib.contextmanager
-def _differentiating() -> Iterator[None]:
-    """Report what the candidate raises inside the block as the lack of gradients."""
-    try:
-        yield
-    except NotDifferentiable as error:
-        raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
-    except Exception as error:
-        raise judged(error, "gradients") from error
