@@ -50,7 +50,8 @@ def band_attention(
 
     Args:
         query, key, value: (b, h, m, d), (b, k, m, d), (b, k, m, e), the m tokens of this rank.
-        window, dilation, causal, scale, softcap, impl: as of `trueband.optimized.band_attention`, the same on all ranks.
+        window, dilation, causal, scale, softcap, impl: as of `trueband.optimized.band_attention`, the same on all
+            ranks.
         group: a process group of torch.distributed, a `DeviceMesh` of one dimension, or None: the default group.
         attention_mask, global_attention_mask, segments: (b, m), of this rank; every rank passes them or none does.
         query_global, key_global, value_global: of the shapes of query, key and value.
@@ -189,7 +190,7 @@ def _merged(one: Tensor, of_one: Tensor, other: Tensor, of_other: Tensor) -> tup
 
 
 def _nothing(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Return output and lse of no row: they depend on what was exchanged, so that the backward pass meets the others'."""
+    """Return output and lse of no row. They depend on what was exchanged, for the backward pass to meet the others'."""
     zero = (key.sum() + value.sum()) * 0
     wide = torch.float64 if query.dtype == torch.float64 else torch.float32
     return query.new_zeros(*query.shape[:2], 0, value.shape[3]) + zero, (query.sum(dim=3) + zero)[:, :, :0].to(wide)

@@ -1,7 +1,7 @@
 """The two collectives of sharded attention, with backward passes that are exact.
 
-There is one of each in a call, and the second depends on the first: so the backward passes of all ranks meet in the same
-order, whatever gradients are asked for.
+There is one of each in a call, and the second depends on the first: so the backward passes of all ranks meet in the
+same order, whatever gradients are asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Exchange(torch.autograd.Function):
         """Return key (b, k, halo, d) and value (b, k, halo, e); with global tokens also those of local rows, (b, k, g,
         d) and (b, k, g, e), and their queries, (b, h, g, d).
         """
-        ctx.shards, ctx.found, ctx.shape = shards, found, (key.shape, value.shape, query_global.shape)
+        ctx.shards, ctx.found, ctx.shape = shards, found, (key.shape, query_global.shape)
         width = key.shape[3]
         wide = _with_halo(shards, torch.cat([key, value], dim=3))
         result = (wide[..., :width].contiguous(), wide[..., width:].contiguous())
@@ -40,7 +40,7 @@ class Exchange(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         shards, found = ctx.shards, ctx.found
-        of_key, of_value, of_query = ctx.shape
+        of_key, of_query = ctx.shape
         own = _without_halo(shards, torch.cat(gradients[:2], dim=3))
         back = [own[..., : of_key[3]], own[..., of_key[3] :], gradients[0].new_zeros(of_query)]
         if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,7 +40,7 @@ class Shards:
         return self.spans[-1][1]
 
     def needed(self, rank: int) -> Span:
-        """Return the tokens whose keys a rank needs: its own, and those that its window reaches; none without a token."""
+        """Return the tokens whose keys a rank needs: its own, and those that its window reaches."""
         first, last = self.spans[rank]
         if first == last:
             return first, last
@@ -69,7 +70,7 @@ def shards_of(tokens: int, group: Any, left: int | None, right: int | None, devi
         dist.all_gather(gathered, torch.tensor([tokens], device=device), group=group)
         counts = [int(count) for count in torch.cat(gathered).tolist()]
     ends = torch.tensor([0, *counts]).cumsum(0).tolist()
-    return Shards(group, dist.get_rank(group), tuple(zip(ends[:-1], ends[1:], strict=True)), left, right)
+    return Shards(group, dist.get_rank(group), tuple(itertools.pairwise(ends)), left, right)
 
 
 def all_tokens(own: Tensor, shards: Shards) -> Tensor:
@@ -126,7 +127,7 @@ class Globals:
     def put(self, tensor: Tensor, of: Tensor) -> Tensor:
         """Return `tensor` (b, h, own tokens, ...) with what `of` (b, h, g, ...) has for this rank's global tokens."""
         if not tensor.shape[2]:
-            return tensor
+            return tensor + of.sum() * 0  # no number, but its backward pass meets that of the other ranks
         size = tensor.shape[2]
         at = torch.where(self.own, self.places - self.first, size)  # those of other ranks go to a token that is cut off
         longer = torch.cat([tensor, torch.zeros_like(tensor[:, :, :1])], dim=2)

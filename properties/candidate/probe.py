@@ -167,7 +167,7 @@ class Probe:
         return self.candidate.gradients(inputs.arrays, options, inputs.dtype, grad_output, names, how, grad_lse)
 
     def _dealt(self, ranks: int | None = None, late: tuple[float, ...] = ()) -> dict[str, Any]:
-        """Return how a call is dealt to ranks, for a target that has some: by the seed of the case, one after another."""
+        """Return how a call is dealt to ranks, for a target that has some: by the seed of the case."""
         if not self.has("ranks"):
             return {}
         declared = self.candidate.ranks

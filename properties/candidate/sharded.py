@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trueband.properties.candidate.rank_processes import Server
 from trueband.properties.candidate.rank import Backward, Forward
-from trueband.properties.candidate.sharding import Piece, offset_of, pieces_of, suited, token_axis
+from trueband.properties.candidate.rank_processes import Server
 from trueband.properties.candidate.rank_threads import ThreadWorld
+from trueband.properties.candidate.sharding import Piece, offset_of, pieces_of, suited, token_axis
 
 
 class SomeRanks(Protocol):

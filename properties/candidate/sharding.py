@@ -12,9 +12,9 @@ PROCESS_GROUPS = ("gloo", "nccl", "threads")
 def pieces_of(tokens: int, ranks: int, sharding: str) -> list[list[Piece]]:
     """Return the pieces of the sequence that each rank holds.
 
-    As `torch.chunk` cuts: every piece has ceil(tokens / pieces) tokens, the last ones have fewer, or none. "contiguous":
-    rank r has piece r. "zigzag": of twice as many pieces, rank r has pieces r and 2 ranks - 1 - r, so that all ranks
-    have as much to do under a causal mask.
+    As `torch.chunk` cuts: every piece has ceil(tokens / pieces) tokens, the last ones have fewer, or none.
+    "contiguous": rank r has piece r. "zigzag": of twice as many pieces, rank r has pieces r and 2 ranks - 1 - r: all
+    ranks have as much to do under a causal mask.
     """
     count = ranks if sharding == "contiguous" else 2 * ranks
     size = -(-tokens // count)

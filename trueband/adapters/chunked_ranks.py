@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from trueband.optimized import parallel  # here: what is imported before the ranks start is in all of them
 from trueband.properties.bounds.precision import DTYPES
 from trueband.properties.candidate.target import SECOND_EDITION, UNRANKED, Target
 
 
 def band_attention(query: Any, key: Any, value: Any, *, offset: int, tokens: int, **options: Any) -> Any:
-    """`trueband.optimized.parallel.band_attention`, which counts the tokens itself; torch is imported on the first call."""
-    from trueband.optimized import parallel
-
+    """`trueband.optimized.parallel.band_attention`, which counts the tokens itself."""
     return parallel.band_attention(query, key, value, impl="chunked", **options)
 
 
