@@ -131,6 +131,8 @@ def _with_globals(
     query, *exchanged_wide = (tensor.to(wide) for tensor in (query, *exchanged))
     key, value, key_of_globals, value_of_globals, far_query = exchanged_wide
     far_keys = [tensor.to(wide) for tensor in global_keys]
+    first, last = shards.own
+    query = torch.where(kept[:, None, first:last, None], query, 0)  # what other rows hold is read by none of them
     output, lse = _own_rows(shards, query, key, value, kept, near)
     if query.shape[2]:
         beyond = whole_attention(  # queries that stand behind the last key see all of them, and none is masked
@@ -145,7 +147,6 @@ def _with_globals(
     if head_mask is not None:
         output = output * head_mask.to(wide)[:, None, None]
     if real is not None:
-        first, last = shards.own
         rows = real[:, None, first:last]
         output, lse = torch.where(rows[..., None], output, 0), torch.where(rows, lse, -math.inf)
     return output.to(dtype), lse

@@ -103,7 +103,7 @@ def global_rows_of_own_keys(self: Ranked, call: RankCall, part: Tensor, lse: Ten
 
 
 @of_ranks("rows of global tokens attend padding of every shard", "globals_on_other_ranks", step="own_keys")
-def global_rows_attend_padding(self: Ranked, call: RankCall) -> Tensor:
+def global_rows_attend_padding_of_shards(self: Ranked, call: RankCall) -> Tensor:
     return (Ranked.own_keys(self, call) | True).clone()
 
 

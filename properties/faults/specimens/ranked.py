@@ -107,17 +107,22 @@ class Ranked:
     def rows(self, call: RankCall, near: list[Tensor], far: list[Tensor]) -> Tensor:
         """Return (b, h, m, d), the output of the own rows before masked ones are cleared."""
         query, key, value = near
+        import torch
+
         halo_key, halo_value, *gathered = _exchange()(self, call, key, value, far[0])
         output, lse = self.attend(call, query, halo_key, halo_value, self.band(call))
         if not call.flags.any():
-            return output + sum(tensor.sum() for tensor in gathered) * 0
+            return output
         all_keys, all_values, all_queries = gathered
+        all_queries = torch.where(call.flags[:, None, :, None], all_queries, 0)
         other, of_other = self.attend(call, query, all_keys, all_values, self.global_keys(call))
         output, lse = self.merge(output, lse, other, of_other)
         part, of_part = self.attend(call, all_queries, far[1], far[2], self.own_keys(call))
-        rows = self.combine(call, part, of_part)[:, :, call.first : call.first + call.rows]
-        own = call.flags[:, None, call.first : call.first + call.rows, None]
-        return own * rows[:, :, : call.rows] + ~own * output + rows.sum() * 0
+        all_rows = self.combine(call, part, of_part)
+        first, last = self.span(call, call.group.rank)
+        own = call.flags[:, None, first:last, None]
+        met = all_rows[:, :, :0].sum()  # also where there is no row, for the backward passes of all ranks to meet
+        return torch.where(own, all_rows[:, :, first:last], output) + met
 
     # --- who has what
 
