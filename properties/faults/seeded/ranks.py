@@ -109,7 +109,6 @@ def global_rows_attend_padding_of_shards(self: Ranked, call: RankCall) -> Tensor
 
 @of_ranks(
     "two parts are merged without taking off the maximum",
-    "matches_reference",
     "globals_on_other_ranks",
     step="merge",
     seen="exp(lse) overflows in a merge of partial results",
@@ -141,11 +140,15 @@ def mean_in_place_of_sum(self: Ranked, call: RankCall, tensor: Tensor) -> Tensor
     return total
 
 
-@of_ranks("a shard of nothing but padding makes its rows' keys NaN", "shard_of_padding", step="halo_real")
-def padded_shard_is_nan(self: Ranked, call: RankCall) -> Tensor:
-    real = Ranked.halo_real(self, call)
-    own = call.real[:, call.first : call.first + call.rows]
-    return real | (~own.any(dim=1, keepdim=True) if own.shape[1] else real) & ~call.real.all()
+@of_ranks(
+    "a shard of nothing but padding is attended by rows of global tokens",
+    "shard_of_padding",
+    step="own_keys",
+    seen="a softmax over scores that are all the same large negative number",
+)
+def padded_shard_is_attended(self: Ranked, call: RankCall) -> Tensor:
+    own = Ranked.own_keys(self, call)
+    return own | ~own.any(dim=2, keepdim=True)
 
 
 @of_ranks("gradients of keys of other shards are not sent back", "gradients_over_shards", step="sent_back")
