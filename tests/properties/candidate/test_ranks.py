@@ -109,7 +109,7 @@ def test_a_rank_that_hangs_is_a_timeout_and_leaves_no_process() -> None:
     with start("hanging", time_limit=8.0) as candidate:
         pid = candidate._child.pid  # type: ignore[union-attr]
         candidate.call(ARRAYS, {"window": 1, "ranks": 1}, "float32")
-        assert len(session(pid)) == 3  # the target's, the one that forks, and a rank
+        assert len(session(pid)) > 2  # the process of the target, the one that forks, and ranks
         with pytest.raises(CandidateEnded, match="expected an answer within 8 s") as ended:
             candidate.call(MEANT, {"window": 1, "ranks": 2}, "float32")
         assert ended.value.status == TIMEOUT
