@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from trueband.properties.candidate.errors import CHANGED, CandidateEnded, judged
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 KEPT = 4  # calls whose graphs are alive
 
@@ -73,6 +74,8 @@ class Rank:
         return type(error)(f"{self._place}: {error}", error.status, error.traceback)
 
     def _forward(self, request: Forward) -> dict[str, Tensor]:
+        import torch
+
         given = {name: tensor.to(self._device) for name, tensor in request.tensors.items()}
         before = {name: tensor.clone() for name, tensor in given.items()}
         for name in request.varying:
@@ -92,6 +95,8 @@ class Rank:
 
     def _read(self, result: Any, shapes: dict[str, tuple[int, ...]], given: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the results by name, after a check of their form."""
+        import torch
+
         parts = result if isinstance(result, tuple) else (result,)
         if len(parts) != len(shapes):
             raise CandidateEnded(f"output: expected {' and '.join(shapes)}, got {len(parts)} results")
@@ -100,7 +105,7 @@ class Rank:
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         for name, part in results.items():
             expected = wide if name == "lse" else dtype
-            if type(part) is not Tensor:
+            if type(part) is not torch.Tensor:
                 raise CandidateEnded(f"{name}: expected a plain torch array, got {type(part).__name__}")
             if tuple(part.shape) != shapes[name]:
                 raise CandidateEnded(f"{name}: expected shape {shapes[name]}, got {tuple(part.shape)}")
@@ -109,6 +114,8 @@ class Rank:
         return results
 
     def _backward(self, request: Backward) -> dict[str, Tensor]:
+        import torch
+
         varying, results = self._graphs[request.number]
         pairs = [
             (results[name], gradient.to(self._device))
@@ -129,9 +136,13 @@ class Rank:
 
     def _poison(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         """Leave NaN where the target is likely to allocate what it receives and returns."""
+        import torch
+
         left = [torch.full(shape, float("nan"), dtype=dtype, device=self._device) for _ in range(4)]
         del left
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
+    import torch
+
     return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())

@@ -17,20 +17,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Client, Connection, Listener, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.distributed as dist
-from torch import Tensor
 
 from trueband.properties.candidate.errors import CRASHED, CandidateEnded, Raised
 from trueband.properties.candidate.rank import Backward, Forward, Rank
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 GRACE = 3.0  # seconds that the other ranks have to answer once one has ended: they may wait for it in a collective
 START_SECONDS = 60.0
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_KINDS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 class Server:
@@ -177,6 +176,9 @@ def _serve(commands: Any, function: Callable[..., Any], backend: str, device: st
 
 def _run_rank(function: Callable[..., Any], backend: str, device: str, rank: int, size: int, folder: str) -> None:
     """Join the world and answer until the other side closes."""
+    import torch
+    import torch.distributed as dist
+
     torch.set_num_threads(1)  # ranks share the machine; and a fork has none of the threads that there were
     connection = Client(str(Path(folder) / "socket"), family="AF_UNIX")
     connection.send((rank, os.getpid()))
@@ -220,11 +222,10 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-Plain = tuple[str, tuple[int, ...], "np.ndarray[Any, Any]"]
-
-
 def _packed_tensors(tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Return tensors as arrays that are sent as they are: numpy has no bfloat16. With whether each has gradients."""
+    import torch
+
     packed = {}
     for name, tensor in tensors.items():
         plain = tensor.detach().to("cpu").contiguous()
@@ -236,6 +237,8 @@ def _packed_tensors(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _unpacked(packed: dict[str, Any]) -> dict[str, Tensor]:
+    import torch
+
     tensors = {}
     for name, (kind, varies, array) in packed.items():
         tensor = torch.from_numpy(np.array(array))

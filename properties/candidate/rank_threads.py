@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from trueband.properties.candidate.errors import CandidateEnded
 from trueband.properties.candidate.rank import Backward, Forward, Rank
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PATIENCE = 10.0  # seconds that a rank waits for the others
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
-
-import torch
-from torch import Tensor
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trueband.properties.candidate.rank import Backward, Forward
 from trueband.properties.candidate.rank_processes import Server
 from trueband.properties.candidate.rank_threads import ThreadWorld
 from trueband.properties.candidate.sharding import Piece, offset_of, pieces_of, suited, token_axis
+
+if TYPE_CHECKING:
+    from torch import Size, Tensor
 
 
 class SomeRanks(Protocol):
@@ -58,13 +59,15 @@ class Sharded:
             ranks: how many; None: the most. Fewer, where a rank would have no token and the target takes no such shard.
             late: seconds that each rank waits before it is called, and before its backward pass.
         """
-        tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+        import torch
+
+        tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
         options = {name: value for name, value in given.items() if name not in tensors}
         tokens = tensors["key"].shape[token_axis("key", 4, self.layout) or 0]
         size = suited(ranks, self._ranks, tokens, self.sharding, self._empty)
         self._calls += 1
         call = _Call(self, self._calls, pieces_of(tokens, size, self.sharding), [*tensors], options, tokens, late)
-        results = _Dealt.apply(call, *tensors.values())
+        results = _dealt().apply(call, *tensors.values())
         return results[0] if len(results) == 1 else tuple(results)
 
     def world(self, size: int) -> SomeRanks:
@@ -106,7 +109,7 @@ class _Call:
         self._options, self._tokens = options, tokens
         self._late = [*late, *[0.0] * len(pieces)][: len(pieces)]
         self.varying: tuple[str, ...] = ()
-        self.shapes: dict[str, torch.Size] = {}
+        self.shapes: dict[str, Size] = {}
 
     def forward(self, tensors: Sequence[Tensor], needs: Sequence[bool]) -> tuple[list[Tensor], bool]:
         """Return the results, and whether they have gradients."""
@@ -150,6 +153,8 @@ class _Call:
         return (0, 2, 1) if self._sharded.layout == "bnhd" else (0, 1, 2)
 
     def _gradient(self, name: str, answers: list[dict[str, Tensor]]) -> Tensor | None:
+        import torch
+
         parts = [answer.get(name) for answer in answers]
         there = [part for part in parts if part is not None]
         if not there:
@@ -166,6 +171,8 @@ class _Call:
         return self._gathered(name, filled)
 
     def _shard(self, name: str, tensor: Tensor, held: list[Piece]) -> Tensor:
+        import torch
+
         axis = token_axis(name, tensor.dim(), self._sharded.layout)
         if axis is None:
             return tensor.detach().clone()
@@ -174,6 +181,8 @@ class _Call:
 
     def _gathered(self, name: str, parts: Sequence[Tensor]) -> Tensor:
         """Return the whole of what each rank has a shard of, in the order of the tokens."""
+        import torch
+
         axis = token_axis(name, parts[0].dim(), self._sharded.layout)
         assert axis is not None
         pieces: list[tuple[int, Tensor]] = []
@@ -185,18 +194,24 @@ class _Call:
         return torch.cat(ordered, axis).contiguous()
 
 
-class _Dealt(torch.autograd.Function):
-    """A call in the graph of the judge: its backward pass is that of the ranks."""
+@cache
+def _dealt() -> Any:
+    import torch
 
-    @staticmethod
-    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.call = call
-        ctx.set_materialize_grads(False)
-        results, differentiable = call.forward(tensors, ctx.needs_input_grad[1:])
-        if not differentiable:
-            ctx.mark_non_differentiable(*results)
-        return tuple(results)
+    class Dealt(torch.autograd.Function):
+        """A call in the graph of the judge: its backward pass is that of the ranks."""
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        return None, *ctx.call.backward(gradients)
+        @staticmethod
+        def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+            ctx.call = call
+            ctx.set_materialize_grads(False)
+            results, differentiable = call.forward(tensors, ctx.needs_input_grad[1:])
+            if not differentiable:
+                ctx.mark_non_differentiable(*results)
+            return tuple(results)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+            return None, *ctx.call.backward(gradients)
+
+    return Dealt

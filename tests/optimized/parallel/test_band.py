@@ -1,86 +1,92 @@
-"""Band attention with the tokens over ranks is that of one process."""
+"""Band attention with the tokens over ranks is that of the contract, forward and backward."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from trueband.adapters.chunked_ranks import band_attention as of_a_rank
-from trueband.optimized import band_attention
-from trueband.properties.candidate.sharded import Sharded
+from trueband.adapters.chunked_ranks import band_attention, target
+from trueband.properties.candidate.errors import CandidateEnded
+from trueband.properties.candidate.runner import Runner
+from trueband.properties.candidate.target import Target
+from trueband.properties.cases.inputs import Inputs
+from trueband.properties.checks.right_gradients import RightGradients
+from trueband.properties.results.verdict import judge
 
 TOKENS = 13
-SMALL: dict[str, Any] = {"window": 3}
-CASES: dict[str, dict[str, Any]] = {
-    "causal": {"window": 2, "causal": True},
-    "window over all shards": {"window": 9},
-    "two sides": {"window": (5, 1), "dilation": 2},
-    "no limit": {"window": (None, 0)},
-    "padding": {"window": 3, "attention_mask": torch.arange(TOKENS)[None].expand(2, -1) % 5 != 0},
-    "globals": {"window": 2, "global_attention_mask": torch.arange(TOKENS)[None].expand(2, -1) % 6 == 1},
-    "segments": {"window": 4, "segments": (torch.arange(TOKENS) // 5)[None].expand(2, -1).contiguous()},
-    "sinks and slopes": {"window": 4, "sinks": torch.tensor([0.5, -1.0]), "slopes": torch.tensor([0.5, 0.25])},
-    "head mask": {"window": 1, "head_mask": torch.tensor([0.5, 2.0]), "softcap": 3.0, "scale": 0.5},
+PLACES = np.arange(TOKENS)[None].repeat(2, axis=0)
+GLOBALS = {"global_attention_mask": PLACES % 6 == 1}
+# {name: (arrays, options)}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "causal": ({}, {"window": 2, "causal": True}),
+    "window over all shards": ({}, {"window": 9}),
+    "two sides": ({}, {"window": (5, 1), "dilation": 2}),
+    "no limit": ({}, {"window": (None, 0)}),
+    "padding": ({"attention_mask": PLACES % 5 != 0}, {"window": 3}),
+    "globals": (GLOBALS, {"window": 2}),
+    "globals of one row": ({"global_attention_mask": (PLACES == 12) & [[True], [False]]}, {"window": 0}),
+    "globals and padding": ({**GLOBALS, "attention_mask": PLACES < 8}, {"window": 2, "softcap": 3.0}),
+    "segments": ({"segments": PLACES // 5}, {"window": 4}),
+    "sinks and slopes": ({"sinks": np.array([0.5, -1]), "slopes": np.array([0.5, 0.25])}, {"window": 4}),
+    "head mask": ({"head_mask": np.array([0.5, 2])}, {"window": 1, "scale": 0.5}),
 }
 
 
 @pytest.fixture(scope="module")
-def sharded() -> Iterator[Sharded]:
-    ranks = Sharded(of_a_rank, (1, 2, 4), "gloo", "contiguous", "bhnd", True, "cpu")
-    yield ranks
-    ranks.end()
+def runner() -> Iterator[Runner]:
+    opened = Runner(target)
+    yield opened
+    opened.function.end()
 
 
-def tensors(tokens: int = TOKENS) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    drawn = [torch.randn(2, 2, tokens, 3, generator=generator, dtype=torch.float64) for _ in range(3)]
-    return [tensor.requires_grad_() for tensor in drawn]
-
-
-def with_gradients(function: Any, projections: list[Tensor], **options: Any) -> list[Tensor]:
-    query, key, value = projections
-    output, lse = function(query=query, key=key, value=value, return_lse=True, **options)
-    upstream = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view(output.shape)
-    return [output, lse, *torch.autograd.grad((output * upstream).sum() + lse[lse.isfinite()].sum(), projections)]
+def inputs_of(name: str) -> Inputs:
+    random, (arrays, options) = np.random.default_rng(0), CASES[name]
+    projections = {name: random.standard_normal((2, 2, TOKENS, 3)) for name in ("query", "key", "value")}
+    return Inputs({**projections, **arrays}, options, "float64")
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 @pytest.mark.parametrize("name", CASES)
-def test_as_in_one_process(sharded: Sharded, name: str, ranks: int) -> None:
-    options = {
-        key: value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-        for key, value in CASES[name].items()
-    }
-    expected = with_gradients(lambda **given: band_attention(**given), tensors(), **options)
-    found = with_gradients(lambda **given: sharded(ranks=ranks, **given), tensors(), **options)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+def test_as_the_contract_says(runner: Runner, name: str, ranks: int) -> None:
+    inputs = inputs_of(name)
+    options = {**inputs.options, "ranks": ranks}
+    output = runner.call(inputs.arrays, options, "float64")
+    verdict = judge(output, inputs.output, inputs.bound)
+    assert verdict.passed, verdict
+    upstream = np.random.default_rng(1).standard_normal(output.shape)
+    gradients = runner.gradients(inputs.arrays, options, "float64", upstream, inputs.floating)
+    for verdict in RightGradients(inputs, upstream).judge(gradients):
+        assert verdict.passed, verdict
 
 
-@pytest.mark.parametrize("name", ["causal", "sinks", "slopes", "segments"])
-def test_what_is_not_defined_with_globals_is_refused_by_every_rank(sharded: Sharded, name: str) -> None:
-    query, key, value = tensors()
-    options: dict[str, Any] = {"causal": True, "segments": torch.zeros(2, TOKENS, dtype=torch.int64)}
-    given = options.get(name, torch.ones(2, dtype=torch.float64))
-    flags = torch.arange(TOKENS)[None].expand(2, -1) == 7
-    with pytest.raises(Exception, match=rf"{name}: expected none with a global token \(global_attention_mask\), got"):
-        sharded(query=query, key=key, value=value, global_attention_mask=flags, ranks=2, **SMALL, **{name: given})
+@pytest.mark.parametrize("name", ["causal", "sinks", "segments"])
+def test_what_is_not_defined_with_globals_is_refused_by_every_rank(runner: Runner, name: str) -> None:
+    found = next(case for case in CASES if name in case)
+    inputs = inputs_of(found)
+    arrays = {**inputs.arrays, **GLOBALS}
+    with pytest.raises(
+        CandidateEnded, match=rf"{name}: expected none with a global token \(global_attention_mask\), got"
+    ):
+        runner.call(arrays, {**inputs.options, "ranks": 2}, "float64")
+
+
+def on_a_mesh(query: Any, key: Any, value: Any, *, group: Any, **options: Any) -> Any:
+    from torch.distributed.device_mesh import init_device_mesh
+
+    return band_attention(query, key, value, group=init_device_mesh("cpu", (2,)), **options)
 
 
 def test_a_mesh_is_as_good_as_a_group() -> None:
-    def with_a_mesh(query: Tensor, key: Tensor, value: Tensor, *, group: Any, **options: Any) -> Any:
-        from torch.distributed.device_mesh import init_device_mesh
-
-        return of_a_rank(query, key, value, group=init_device_mesh("cpu", (2,)), **options)
-
-    ranks = Sharded(with_a_mesh, (2,), "gloo", "contiguous", "bhnd", True, "cpu")
-    query, key, value = tensors()
+    runner, inputs = (
+        Runner(Target(on_a_mesh, ("float64",), frozenset({"empty_shards"}), ranks=(2,))),
+        inputs_of("causal"),
+    )
+    inputs = inputs.with_options(causal=None)
     try:
-        found = ranks(query=query, key=key, value=value, **SMALL)
+        found = runner.call(inputs.arrays, inputs.options, "float64")
     finally:
-        ranks.end()
-    torch.testing.assert_close(found, band_attention(query, key, value, **SMALL), rtol=1e-11, atol=1e-11)
+        runner.function.end()
+    assert judge(found, inputs.output, inputs.bound).passed

@@ -16,7 +16,9 @@ from trueband.properties.candidate.remote import RemoteRunner
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.sharding import pieces_of, suited
 from trueband.properties.candidate.target import Target, TargetError, load_target
+from trueband.properties.cases.inputs import Inputs
 from trueband.properties.checks import CHECKS
+from trueband.properties.results.verdict import judge
 from trueband.properties.running.engine import run_check
 from trueband.properties.running.plan import Plan
 
@@ -84,8 +86,9 @@ def test_zigzag_shards_have_two_pieces(runner: Any) -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_results_of_ranks_are_gathered(runner: Any, ranks: int) -> None:
     value = np.arange(5.0).reshape(ONES.shape)
-    output = runner("right").call({**ARRAYS, "value": value}, {"window": 1, "ranks": ranks}, "float32")
-    assert np.allclose(output.ravel(), [0.5, 1, 2, 3, 3.5])
+    inputs = Inputs({**ARRAYS, "value": value}, {"window": 1})
+    output = runner("right").call(inputs.arrays, {"window": 1, "ranks": ranks}, "float32")
+    assert judge(output, inputs.output, inputs.bound).passed
 
 
 @pytest.mark.evidence
