@@ -1,7 +1,7 @@
 """`python -m trueband.bench.ranks`: time and memory of attention with its tokens over processes of this machine.
 
-Each number of ranks is measured in processes of its own. Memory is what the peak of a rank grows by in the calls, beyond
-inputs and what was loaded. Time is the least of some calls, from barrier to barrier.
+Each number of ranks is measured in processes of its own. Memory is what the peak of a rank grows by in the calls,
+beyond inputs and what was loaded. Time is the least of some calls, from barrier to barrier.
 """
 
 from __future__ import annotations
