@@ -113,15 +113,17 @@ class World:
         answers: dict[int, Any] = {}
         until = None
         while len(answers) < len(requests):
-            open_ones = {self._connections[rank]: rank for rank in range(len(requests)) if rank not in answers}
+            open_ones: dict[Any, int] = {
+                self._connections[rank]: rank for rank in range(len(requests)) if rank not in answers
+            }
             seconds = None if until is None else max(until - time.monotonic(), 0)
-            ready = wait([*open_ones], seconds)
+            ready: list[Any] = wait([*open_ones], seconds)
             if not ready:
                 break
             for connection in ready:
-                rank = open_ones[connection]  # type: ignore[index]
+                rank = open_ones[connection]
                 try:
-                    answers[rank] = connection.recv()  # type: ignore[union-attr]
+                    answers[rank] = connection.recv()
                 except (EOFError, OSError):
                     answers[rank] = None
                 if not isinstance(answers[rank], dict) and until is None:

@@ -80,7 +80,7 @@ class Sharded:
                 self._server = self._server or Server(self._function, self._process_group, self._device)
                 world = self._server.start(size)
             self._worlds[size] = world
-        return world  # type: ignore[no-any-return]
+        return world
 
     def end(self) -> None:
         """End all ranks."""

@@ -217,8 +217,8 @@ class Target:
             raise TargetError("ranks: expected a target that autograd differentiates, got ranks with gradients")
         if self.layout == PACKED:
             raise TargetError("ranks: expected layout 'bhnd' or 'bnhd' with ranks, got layout 'packed'")
-        if both := sorted(features & (UNRANKED - {"strided", "accumulates"})):
-            raise TargetError(f"ranks: expected a target without the feature {both[0]} with ranks, got both")
+        if refused := sorted(features & (UNRANKED - {"strided", "accumulates"})):
+            raise TargetError(f"ranks: expected a target without the feature {refused[0]} with ranks, got both")
         if 1 not in counts and "empty_shards" not in features:
             raise TargetError(f"ranks: expected 1 among them without the feature empty_shards, got {counts}")
 

@@ -178,6 +178,7 @@ def check_empty_shards(probe: Probe) -> Iterator[Verdict]:
     "ranks that are late change nothing",
     Structure(tokens=(4, 16), long=False, takes=TAKEN),
     ["ranks"],
+    weight=3,
 )
 def check_late_ranks(probe: Probe) -> Iterator[Verdict]:
     """Bounded: who comes last may change an order of summation. What is read before it was received is none of it."""

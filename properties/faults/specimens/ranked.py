@@ -238,7 +238,7 @@ class Ranked:
 
     def swap(self, call: RankCall, sent: list[Tensor]) -> list[Tensor]:
         """Send a tensor to each rank; return what each has sent here."""
-        return call.group.all_to_all(sent)  # type: ignore[no-any-return]
+        return call.group.all_to_all(sent)
 
     def shared(self, call: RankCall, source: int, target: int) -> tuple[int, int]:
         """Return the tokens of one rank that another needs."""
