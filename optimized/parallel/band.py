@@ -86,7 +86,9 @@ def band_attention(
     if found is None:
         near = {"sinks": sinks, "slopes": slopes, "window": window, "dilation": dilation, "causal": causal, **options}
         seen = None if segments is None else _within(all_tokens(segments, shards), shards)
-        output, lse = _own_rows(shards, query, *exchanged[:2], real, {"segments": seen, "head_mask": head_mask, **near})
+        output, lse = _own_rows(
+            shards, query, exchanged[0], exchanged[1], real, {"segments": seen, "head_mask": head_mask, **near}
+        )
     else:
         assert flags is not None
         near = {"window": window, "dilation": dilation, **options}

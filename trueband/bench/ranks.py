@@ -72,7 +72,7 @@ def _run_rank(rank: int, ranks: int, port: int, sizes: Sizes, results: Any) -> N
         marked = None if flags is None else flags[:, :tokens]
         output = parallel.band_attention(*own, window=sizes.window, group=None, global_attention_mask=marked)
         if sizes.backward:
-            torch.autograd.grad(output, projections, torch.ones_like(output))  # type: ignore[type-var, arg-type]
+            torch.autograd.grad(output, projections, torch.ones_like(output))  # type: ignore[arg-type]
 
     call(min(256, last - first))  # what is loaded on the first call does not count
     before, times = _peak(), []

@@ -190,11 +190,10 @@ def global_row_gradient_stays(self: Ranked, call: RankCall, gradient: Tensor) ->
     seen="a receive whose handle is not waited for",
 )
 def read_too_early(self: Ranked, group: Any, tensor: Tensor) -> Tensor:
+    import torch
+
     start = time.monotonic()
-    whole = Ranked.everywhere(self, group, tensor)
-    if time.monotonic() - start < 0.01:
-        return whole
-    first = sum(part.shape[1] for part in group.all_gather(tensor)[: group.rank])
-    stale = whole & False if whole.dtype.itemsize == 1 else whole * 0
-    stale[:, first : first + tensor.shape[1]] = tensor
-    return stale
+    parts = group.all_gather(tensor)
+    early = time.monotonic() - start > 0.01
+    stale = [torch.zeros_like(part) if early and rank != group.rank else part for rank, part in enumerate(parts)]
+    return torch.cat(stale, dim=1)
