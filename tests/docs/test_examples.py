@@ -184,7 +184,7 @@ def test_the_kernel_on_ranks_passes_and_one_that_takes_itself_for_the_first_does
     monkeypatch.chdir(folder)
     for source, expected in ((right, 0), (right.replace(place, "(torch.arange"), 1)):
         (folder / "my_ranks.py").write_text(source, encoding="utf-8")
-        done = trueband_here("check", "my_ranks.py:target", "--cases", "40", "-k", "ranks_agree or uneven_shards")
+        done = trueband_here("check", "my_ranks.py:target", "--gate", "--cases", "40", "-k", "ranks_agree or late")
         assert done.returncode == expected, done.stdout + done.stderr
 
 
