@@ -31,6 +31,7 @@ OPTIONS = {
     "slopes": "None",
     "return_lse": "False",
 }
+OF_RANKS = ("offset", "tokens", "group")
 PACKED = ("qkv", "qkv_packed", "packed_qkv")
 STARTS = "starts"  # how the adapter calls cu_seqlens
 # Packs the real tokens of a batch (b, n, h, d).
@@ -61,10 +62,15 @@ def check_signature(target: Target, spec: str) -> None:
     signature = signature_of(target)
     if signature is None:
         return
-    arguments = [*TENSORS, "window", *_declared(target)]
+    arguments = [*TENSORS, "window", *_declared(target), *(OF_RANKS if target.ranks else ())]
     try:
         signature.bind(**dict.fromkeys(arguments))
     except TypeError as error:
+        if target.ranks:
+            raise TargetError(
+                f"target: expected a function of query, key, value, *, {', '.join(arguments[3:])}, got "
+                f"{spec}{signature}: {error}. docs/ranks.md says what a rank is called with"
+            ) from error
         made = adapter(target, signature, spec)
         raise TargetError(
             f"target: expected a function of query, key, value, *, {', '.join(arguments[3:])}, got {spec}{signature}: "

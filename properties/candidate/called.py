@@ -41,12 +41,14 @@ class Call:
         layout: the layout of the inputs in memory.
         of: the names of the inputs that have this layout; (): all of them.
         grad_output: the gradient of the output; None for a call without gradients.
+        ranks: how many it was dealt to; None: the target has none.
     """
 
     inputs: Inputs
     layout: str = "contiguous"
     of: tuple[str, ...] = ()
     grad_output: Array | None = None
+    ranks: int | None = None
 
 
 class Calls:
@@ -96,11 +98,12 @@ class Calls:
         }
         described = f"{call.layout} of {', '.join(call.of)}" if call.of else call.layout
         layout = {} if call.layout == "contiguous" else {"layout": described}
-        if not arrays and not changed and not layout and shape == own_shape:
+        ranks = {} if call.ranks is None else {"ranks": call.ranks}
+        if not arrays and not changed and not layout and not ranks and shape == own_shape:
             return {}
         changed.pop("window", None)
         sizes = {"batch": batch, "tokens": tokens, "window": inputs.options["window"], "heads": heads}
-        return {**sizes, "head_dim": head_dim, **changed, "arrays": arrays, **layout}
+        return {**sizes, "head_dim": head_dim, **ranks, **changed, "arrays": arrays, **layout}
 
     def _arrays(self, call: Call) -> list[str]:
         """Describe the arrays of a call that are not the case's."""

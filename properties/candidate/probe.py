@@ -43,6 +43,9 @@ class Candidate(Protocol):
     def shapes(self) -> tuple[Shape, ...]: ...
 
     @property
+    def ranks(self) -> tuple[int, ...]: ...
+
+    @property
     def covered(self) -> Covered: ...
 
     slowest: float
@@ -110,17 +113,31 @@ class Probe:
     def has(self, feature: str) -> bool:
         return feature in self.candidate.features
 
-    def run(self, inputs: Inputs | None = None, layout: str = "contiguous", of: tuple[str, ...] = ()) -> Array:
-        """Return the candidate's output, (b, h, m, e) float64; see `Runner.call` for the layouts of the inputs."""
+    def run(
+        self,
+        inputs: Inputs | None = None,
+        layout: str = "contiguous",
+        of: tuple[str, ...] = (),
+        ranks: int | None = None,
+        late: tuple[float, ...] = (),
+    ) -> Array:
+        """Return the candidate's output, (b, h, m, e) float64; see `Runner.call` for the layouts of the inputs.
+
+        Args:
+            ranks: how many the call is dealt to, by default as many as the case says; for a target that has ranks.
+            late: seconds that each rank waits.
+        """
         inputs = self._taken(inputs)
-        self.calls.add(Call(inputs, layout, of))
-        return self.candidate.call(inputs.arrays, inputs.options, inputs.dtype, layout, of)
+        dealt = self._dealt(ranks, late)
+        self.calls.add(Call(inputs, layout, of, ranks=dealt.get("ranks")))
+        return self.candidate.call(inputs.arrays, {**inputs.options, **dealt}, inputs.dtype, layout, of)
 
     def with_lse(self, inputs: Inputs | None = None) -> tuple[Array, Array]:
         """Return the candidate's output (b, h, m, e) and lse (b, h, m), float64."""
         inputs = self._taken(inputs).with_options(return_lse=True)
-        self.calls.add(Call(inputs))
-        found = self.candidate.results(inputs.arrays, inputs.options, inputs.dtype)
+        dealt = self._dealt()
+        self.calls.add(Call(inputs, ranks=dealt.get("ranks")))
+        found = self.candidate.results(inputs.arrays, {**inputs.options, **dealt}, inputs.dtype)
         return found["output"], found["lse"]
 
     def gradients(
@@ -130,19 +147,32 @@ class Probe:
         names: list[str] | None = None,
         how: Backward = ONCE,
         grad_lse: Array | None = None,
+        ranks: int | None = None,
+        late: tuple[float, ...] = (),
     ) -> Gradients:
         """Return the candidate's gradients of the named arguments; None: of all projections that are passed.
 
         Args:
             grad_lse: the gradient of lse, which is asked for then.
+            ranks, late: as of `run`.
         """
         inputs = self._taken(inputs)
-        self.calls.add(Call(inputs, how.layout, how.of, grad_output))
+        dealt = self._dealt(ranks, late)
+        self.calls.add(Call(inputs, how.layout, how.of, grad_output, dealt.get("ranks")))
         names = inputs.floating if names is None else names
+        options = {**inputs.options, **dealt}
         if grad_lse is None:
-            return self.candidate.gradients(inputs.arrays, inputs.options, inputs.dtype, grad_output, names, how)
-        options = {**inputs.options, "return_lse": True}
+            return self.candidate.gradients(inputs.arrays, options, inputs.dtype, grad_output, names, how)
+        options["return_lse"] = True
         return self.candidate.gradients(inputs.arrays, options, inputs.dtype, grad_output, names, how, grad_lse)
+
+    def _dealt(self, ranks: int | None = None, late: tuple[float, ...] = ()) -> dict[str, Any]:
+        """Return how a call is dealt to ranks, for a target that has some: by the seed of the case."""
+        if not self.has("ranks"):
+            return {}
+        declared = self.candidate.ranks
+        dealt = {"ranks": declared[self.case.seed % len(declared)] if ranks is None else ranks}
+        return {**dealt, "late": late} if late else dealt
 
     def _taken(self, inputs: Inputs | None) -> Inputs:
         """Return the inputs of a call, by default the case's. Raises NotTaken if the candidate does not take them."""

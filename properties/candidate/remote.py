@@ -107,6 +107,7 @@ class RemoteRunner:
         self.stored_scores: str | None = hello["stored_scores"]
         self.limits = Limits.from_dict(hello["limits"])
         self.shapes = tuple(map(Shape.from_dict, hello["shapes"]))
+        self.ranks: tuple[int, ...] = tuple(hello["ranks"])
         self.undeclared, self.refusal = self._finds_limits()
         self.limits = merged(self.limits, self.undeclared)
         if not self.limits.of("window").takes(0):

@@ -57,7 +57,9 @@ class Runner:
         assert self.target.library is not None
         assert self.target.features is not None
         assert self.target.name is not None
-        self.library = library(self.target.library, device)
+        # Ranks have tensors of their own on the device; what they are given comes from here.
+        at = "cpu" if self.target.ranks else device
+        self.library = library(self.target.library, at)
         self.name = self.target.name
         if self.target.devices is not None and device.partition(":")[0] not in self.target.devices:
             raise ValueError(f"device: expected one of the target's, {', '.join(self.target.devices)}, got {device!r}")
@@ -66,11 +68,12 @@ class Runner:
         self.accumulators: Mapping[str, str] = self.target.accumulators
         self.stored_scores = self.target.stored_scores
         self.limits = self.target.limits
-        self.shapes = self.target.shapes
+        self.shapes, self.ranks = self.target.shapes, self.target.ranks
         self.undeclared, self.refusal = Limits(), ""
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
-        self.desk = Desk(self.library, self.target.library, device)
+        self.desk = Desk(self.library, self.target.library, at)
+        self.function = self._function(device)
         self.accelerator = self.library.accelerator
         if self.accelerator is not None:
             self.features = self.features | {"streams"}
@@ -121,7 +124,7 @@ class Runner:
             self._device_for(layout)
         inputs = self._inputs(given, dtype, Backward("contiguous" if way else layout, of))
         self.desk.poison(output_shape(given), dtype)
-        function = self.target.function if way is None else functools.partial(self._on_device, way)
+        function = self.function if way is None else functools.partial(self._on_device, way)
         result = self._run(function, inputs, {**options, **(packing.options if packing else {})})
         output, lse = self._checked(result, given, options, dtype)
         self.desk.check_inputs()
@@ -146,6 +149,19 @@ class Runner:
         self.desk.empty()  # behind the block: the error has held all that the call had made
         self.accelerator.empty()
         return _lack_told(call)
+
+    def _function(self, device: str) -> Any:
+        """Return what is called: the target, or the ranks that it runs on."""
+        target = self.target
+        if not target.ranks:
+            return target.function
+        from trueband.properties.candidate.sharded import Sharded  # imports torch
+
+        assert target.features is not None
+        empty = "empty_shards" in target.features
+        return Sharded(
+            target.function, target.ranks, target.process_group, target.sharding, target.layout, empty, device
+        )
 
     def _packing(self, arrays: dict[str, Array], options: dict[str, Any]) -> Packing | None:
         """Return how the arrays of a call are packed, for a target that takes them so."""
@@ -250,7 +266,7 @@ class Runner:
             self.desk.forget_last()
             self.desk.burn(raw)
             return Gradients(gradients)
-        function = functools.partial(self.target.function, **self._passed(options))
+        function = functools.partial(self.function, **self._passed(options))
         before = None
         if how.way == "added":
             before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
@@ -316,7 +332,7 @@ class Runner:
             for name, array in arrays.items()
         }
         try:
-            self.target.function(**inputs, **self._passed(options))
+            self.function(**inputs, **self._passed(options))
             self._wait()
         except Exception as error:
             self._check_device(error, "an answer")
@@ -405,6 +421,8 @@ class Runner:
             return result
         except KeyboardInterrupt:
             raise
+        except CandidateEnded as error:  # of a rank
+            raise error if self.ranks else judged(error, "a result") from error
         except BaseException as error:  # sys.exit, or what a test framework raises to skip a test
             self._check_device(error, "a result")
             raise judged(error, "a result") from error
@@ -446,6 +464,8 @@ class Runner:
             self._wait()
         except NotDifferentiable as error:
             raise CandidateEnded(f"expected an output that has gradients, got {error}") from error
+        except CandidateEnded as error:  # of a rank
+            raise error if self.ranks else judged(error, "gradients") from error
         except Exception as error:
             self._check_device(error, "gradients")
             raise judged(error, "gradients") from error

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from trueband.properties.bounds.precision import ACCUMULATORS, DTYPES
+from trueband.properties.candidate.sharding import PROCESS_GROUPS, SHARDINGS
 from trueband.properties.cases.limits import Limits, Sizes
 from trueband.properties.cases.shapes import Shape, demanded, shapes_of
 
@@ -61,6 +62,8 @@ FEATURES = {
     "slopes_gradient": "has the gradient of slopes, too",
     "lse": "takes return_lse, and returns (output, lse) then",
     "lse_gradient": "has gradients through lse, too",
+    "ranks": "runs on several ranks, each with its shard of the tokens (follows from its ranks)",
+    "empty_shards": "takes a shard of no tokens",
 }
 # What a plain callable claims by taking an argument of the contract.
 BY_ARGUMENT = {
@@ -81,6 +84,7 @@ BY_ARGUMENT = {
 PACKED = "packed"
 # What a device shows. The first follows from it; the second is no part of the contract, and is declared by who has it.
 OF_DEVICES = frozenset({"streams", "capturable"})
+RANKED = "ranks"
 # What the second edition of the contract has added. A target may have any of it.
 EXTENSIONS = frozenset(
     {
@@ -95,13 +99,15 @@ _BY_LIBRARY = {
     "jax": frozenset({"autograd"}),
 }
 # The features of a kernel that implements the contract but for its extensions; one that is `causal_only` has less.
-WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - OF_DEVICES - {"causal_only", PACKED}
+WHOLE_CONTRACT = frozenset(FEATURES) - EXTENSIONS - OF_DEVICES - {"causal_only", PACKED, RANKED, "empty_shards"}
 # A kernel that implements all of it.
 SECOND_EDITION = WHOLE_CONTRACT | EXTENSIONS - {"bottom_right"}
 # Causal attention has no global tokens: a target that is always causal cannot have these features.
 NOT_CAUSAL = ("globals", "separate_globals")
 # Packed arrays have no place for these.
 UNPACKED = frozenset({"globals", "separate_globals", "segments", "validation", "nan_padding"})
+# Where ranks have shards, `offset` is the first token of a shard, and the judge deals copies of what it checks.
+UNRANKED = frozenset({"offset", "offset_per_row", "bottom_right", "validation", "strided", "accumulates"})
 LIBRARIES = tuple(_BY_LIBRARY)
 LAYOUTS = ("bhnd", "bnhd", PACKED)
 
@@ -142,6 +148,11 @@ class Target:
         shapes: sizes that must be checked, whatever they take, as `trueband.Shape(tokens, window, heads, head_dim,
             batch)`; others are checked as far as the time for a call reaches.
         padding: "any"; or "right": masked tokens only follow the real ones.
+        ranks: numbers of ranks, such as (1, 2, 4): so many processes of torch.distributed on this machine, each with
+            its shard of the tokens, which is called with `offset`, `tokens` and `group`, too (docs/ranks.md); (): it
+            is called with whole arrays.
+        process_group: "gloo"; "nccl", with a GPU for each rank; or "threads" of one process, for small studies.
+        sharding: "contiguous", or "zigzag": rank r has pieces r and 2 ranks - 1 - r of twice as many.
     """
 
     function: Callable[..., Any]
@@ -157,6 +168,9 @@ class Target:
     padding: str = "any"
     shapes: tuple[Shape, ...] = ()
     stored_scores: str | None = None
+    ranks: tuple[int, ...] = ()
+    process_group: str = "gloo"
+    sharding: str = "contiguous"
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -181,10 +195,36 @@ class Target:
         _names("accumulators", self.accumulators.values(), ACCUMULATORS)
         if self.stored_scores is not None:
             _names("stored_scores", (self.stored_scores,), DTYPES)
+        self._check_ranks()
         try:
             object.__setattr__(self, "shapes", tuple(demanded(shapes_of(self.shapes or ()), self.limits)))
         except ValueError as error:
             raise TargetError(str(error)) from error
+
+    def _check_ranks(self) -> None:
+        """Refuse ranks that are none, and what does not go with ranks."""
+        _names("process_group", (self.process_group,), PROCESS_GROUPS)
+        _names("sharding", (self.sharding,), SHARDINGS)
+        counts = tuple(self.ranks) if isinstance(self.ranks, tuple | list) else self.ranks
+        if not isinstance(counts, tuple) or any(type(count) is not int or count < 1 for count in counts):
+            raise TargetError(f"ranks: expected ints >= 1, such as (1, 2, 4), got {self.ranks!r}")
+        object.__setattr__(self, "ranks", counts)
+        if not counts:
+            if self.features and (both := self.features & {RANKED, "empty_shards"}):
+                raise TargetError(f"features: expected ranks with the feature {min(both)}, got none")
+            return
+        features = self.features or frozenset()
+        library = self.library or _library(self.function)
+        if library != "torch":
+            raise TargetError(f"ranks: expected a torch target with ranks, got library {library!r}")
+        if self.gradients is not None:
+            raise TargetError("ranks: expected a target that autograd differentiates, got ranks with gradients")
+        if self.layout == PACKED:
+            raise TargetError("ranks: expected layout 'bhnd' or 'bnhd' with ranks, got layout 'packed'")
+        if refused := sorted(features & (UNRANKED - {"strided", "accumulates"})):
+            raise TargetError(f"ranks: expected a target without the feature {refused[0]} with ranks, got both")
+        if 1 not in counts and "empty_shards" not in features:
+            raise TargetError(f"ranks: expected 1 among them without the feature empty_shards, got {counts}")
 
     @property
     def limits(self) -> Limits:
@@ -206,6 +246,7 @@ class Target:
         features = features - frozenset({"streams"}).union(*_BY_LIBRARY.values()) | of_library
         if self.layout == PACKED:  # the judge packs
             features = features - UNPACKED | {"padding", "packed"}
+        features = features - UNRANKED | {RANKED} if self.ranks else features - {RANKED, "empty_shards"}
         features = features | {"asymmetric"} if "unlimited_side" in features else features
         features = features | {"offset"} if "offset_per_row" in features else features
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)

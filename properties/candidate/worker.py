@@ -80,6 +80,7 @@ def hello(runner: Runner, device: str) -> dict[str, Any]:
         "stored_scores": runner.stored_scores,
         "limits": runner.limits.to_dict(),
         "shapes": [shape.to_dict() for shape in runner.shapes],
+        "ranks": list(runner.ranks),
         "may_have_gradients": runner.may_have_gradients,
         "machine": machine(device),
     }

@@ -64,7 +64,9 @@ def second_process(calls: Sequence[Past]) -> Check:
     def check_second_process(candidate: Any) -> Iterator[Verdict]:
         for call in calls:
             accumulator = candidate.accumulators.get(call.dtype)
-            inputs = Inputs(call.arrays, call.options, call.dtype, accumulator, candidate.stored_scores)
+            # How a call is dealt to ranks is none of the contract's options.
+            options = {name: value for name, value in call.options.items() if name not in ("ranks", "late")}
+            inputs = Inputs(call.arrays, options, call.dtype, accumulator, candidate.stored_scores)
             if isinstance(call, PastGradients):
                 yield from _same_gradients(candidate, call, inputs)
                 continue

@@ -55,8 +55,8 @@ PYTHON = of_pages("python")
 KERNEL, SAME_KERNEL = "README.md 0", "docs/kernels.md 0"
 TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS = (f"docs/kernels.md {number}" for number in (1, 2, 3, 4))
 SUITE, CALL = "docs/fronts.md 0", "docs/fronts.md 1"
-EMULATOR, ONNX = "docs/emulator.md 0", "docs/library.md 5"
-NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS, SUITE, CALL, EMULATOR, ONNX)
+EMULATOR, ONNX, RANKS = "docs/emulator.md 0", "docs/library.md 5", "docs/ranks.md 0"
+NO_SCRIPTS = (KERNEL, SAME_KERNEL, TARGET, NUMPY_TARGET, TRITON_TARGET, MODELS, SUITE, CALL, EMULATOR, ONNX, RANKS)
 NUMBER = r"-?\d+(\.\d+)?(e[-+]?\d+)?"
 
 
@@ -182,6 +182,19 @@ def test_the_numpy_target_passes(
     for file, code in (("right.py", 0), ("wrong.py", 1)):
         done = trueband_here("check", f"{file}:target", *SHORT, "-k", "matches_reference or gradients_match_reference")
         assert done.returncode == code, done.stdout
+
+
+@pytest.mark.evidence
+def test_the_kernel_on_ranks_passes_and_one_that_takes_itself_for_the_first_does_not(
+    folder: Path, trueband_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, place = PYTHON[RANKS].text, "(offset + torch.arange"
+    assert right.count(place) == 1
+    monkeypatch.chdir(folder)
+    for source, expected in ((right, 0), (right.replace(place, "(torch.arange"), 1)):
+        (folder / "my_ranks.py").write_text(source, encoding="utf-8")
+        done = trueband_here("check", "my_ranks.py:target", "--gate", "--cases", "40", "-k", "ranks_agree or late")
+        assert done.returncode == expected, done.stdout + done.stderr
 
 
 @pytest.mark.evidence

@@ -89,7 +89,7 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "hf-bert"], "expected module:callable, file.py:callable or one of chunked, triton, "),
+        (["check", "hf-bert"], "expected module:callable, file.py:callable or one of chunked, chunked-ranks, triton, "),
         (["check", "hf"], "expected 'hf' to be given as --model-target"),
         (["check", "--model-target", "hf-led"], "expected 'hf-led' to be given as TARGET"),
         (["check", "--model-target", "nowhere:factory"], "cannot import nowhere"),

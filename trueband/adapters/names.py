@@ -73,6 +73,11 @@ SHIPPED = {
     for named in (
         Named("chunked", "trueband.adapters.chunked:target", "trueband.optimized.band_attention, sliding chunks"),
         Named(
+            "chunked-ranks",
+            "trueband.adapters.chunked_ranks:target",
+            "the same with the tokens over 1, 2 and 4 processes",
+        ),
+        Named(
             "triton",
             "trueband.gpu.triton:target",
             "trueband.optimized.band_attention, fused kernels (on the CPU interpreted: --cases 200 takes minutes)",

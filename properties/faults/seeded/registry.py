@@ -9,8 +9,9 @@ from typing import Any
 from trueband.properties.candidate.target import WHOLE_CONTRACT, Target
 from trueband.properties.faults.specimens.extended import Extended
 from trueband.properties.faults.specimens.plain import Specimen
+from trueband.properties.faults.specimens.ranked import Ranked
 
-Kernel = Specimen | Extended
+Kernel = Specimen | Extended | Ranked
 
 # The specimen does not validate its input, and a NaN in it spreads.
 SPECIMEN_FEATURES = WHOLE_CONTRACT - {"validation", "nan_local"}
@@ -42,6 +43,7 @@ KINDS = (
     "sinks",
     "slopes",
     "lse",
+    "ranks",
 )
 
 
@@ -77,13 +79,16 @@ FAULTS: dict[str, Fault] = {}
 
 def features_of(kernel: type[Kernel]) -> frozenset[str]:
     """Return what a specimen claims."""
-    return SPECIMEN_FEATURES | kernel.extensions
+    return kernel.features if issubclass(kernel, Ranked) else SPECIMEN_FEATURES | kernel.extensions
 
 
 def target_of(kernel: Kernel, name: str, features: frozenset[str] | None = None) -> Target:
     """Make a specimen, faulty or not, a target of the gate; by default with the features of its class."""
     features = features_of(type(kernel)) if features is None else features
     dtypes = ("float64", "float32", "float16")
+    if isinstance(kernel, Ranked):
+        ranked = {"ranks": kernel.ranks, "process_group": kernel.process_group}
+        return Target(kernel, dtypes, features, "torch", name=name, **ranked)  # type: ignore[arg-type]
     gradients = kernel.gradients if kernel.library == "numpy" else None
     return Target(kernel, dtypes, features, kernel.library, gradients, name)
 

@@ -26,6 +26,7 @@ from trueband.properties.faults.specimens.bottom_right import BottomRight
 from trueband.properties.faults.specimens.chunked import Chunked
 from trueband.properties.faults.specimens.differentiated import Differentiated
 from trueband.properties.faults.specimens.extended import Extended
+from trueband.properties.faults.specimens.ranked import Ranked
 from trueband.properties.faults.specimens.tiled import Tiled
 from trueband.properties.faults.specimens.validating import Validating
 from trueband.properties.models.checks import MODEL_CHECKS
@@ -59,7 +60,7 @@ def test_the_catalog_has_700_faults_in_20_classes() -> None:
     )
 
 
-def runner_of(kernel: type[Specimen | Extended]) -> Runner:
+def runner_of(kernel: type[Specimen | Extended | Ranked]) -> Runner:
     return Runner(target_of(kernel(), kernel.__name__))
 
 
@@ -147,7 +148,7 @@ def test_an_invisible_fault_stays_below_the_bound_where_it_is_said_to(each: Invi
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("check", [name for name in CHECKS if name not in NOT_CLAIMED])
 def test_a_correct_kernel_passes(check: str, dtype: str) -> None:
-    kinds: list[type[Specimen | Extended]] = [Specimen, Differentiated, Extended, BottomRight]
+    kinds: list[type[Specimen | Extended | Ranked]] = [Specimen, Differentiated, Extended, BottomRight, Ranked]
     kernel = next(each for each in kinds if CHECKS[check].applies_to(runner_of(each).features))
     candidate = runner_of(kernel)
     record = run_check(plan("specimen"), CHECKS[check], candidate, dtype, 25)
