@@ -21,21 +21,18 @@ from trueband.properties.candidate.errors import (
     CRASHED,
     OUT_OF_MEMORY,
     CandidateEnded,
-    Raised,
     is_lack_of_memory,
     judged,
 )
 from trueband.properties.candidate.guard import resident
+from trueband.properties.candidate.layout import Layout
 from trueband.properties.candidate.packing import Packing
-from trueband.properties.candidate.survey import survey
 from trueband.properties.candidate.target import Target
-from trueband.properties.cases.backward import LAYOUTS, ONCE, REPLAY, STREAM, Backward, Gradients, already_there
+from trueband.properties.cases.backward import LAYOUTS, ONCE, STREAM, Backward, Gradients, already_there
 from trueband.properties.cases.limits import Limits
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
-SURVEY_SECONDS = 5.0
-PACKED = ("packed", "interleaved")
 
 __all__ = ["LAYOUTS", "Runner"]
 
@@ -73,6 +70,7 @@ class Runner:
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, at)
+        self.layout = Layout(self.desk, self.target.layout == "bnhd")
         self.function = self._function(device)
         self.accelerator = self.library.accelerator
         if self.accelerator is not None:
@@ -122,7 +120,7 @@ class Runner:
         way = way_of(layout)
         if way is not None:
             self._device_for(layout)
-        inputs = self._inputs(given, dtype, Backward("contiguous" if way else layout, of))
+        inputs = self.layout.inputs(given, dtype, Backward("contiguous" if way else layout, of))
         self.desk.poison(output_shape(given), dtype)
         function = self.function if way is None else functools.partial(self._on_device, way)
         result = self._run(function, inputs, {**options, **(packing.options if packing else {})})
@@ -130,7 +128,7 @@ class Runner:
         self.desk.check_inputs()
         self.covered.add(arrays, options)
         results = {} if lse is None else {"lse": np.array(self.library.back(lse))}
-        results["output"] = self._turn(self.desk.take(output))
+        results["output"] = self.layout.turn(self.desk.take(output))
         self.desk.burn({} if lse is None else {"lse": lse})
         if packing is not None:
             nothing = {"output": 0.0, "lse": -np.inf}
@@ -250,8 +248,8 @@ class Runner:
         grad_lse: Array | None,
     ) -> Gradients:
         stream = self._stream_of(how)
-        inputs = self._inputs(arrays, dtype, replace(how, layout="contiguous") if how.layout == STREAM else how)
-        upstream = self._lay_out("grad_output", self._turn(grad_output), dtype, how.grad_layout)
+        inputs = self.layout.inputs(arrays, dtype, replace(how, layout="contiguous") if how.layout == STREAM else how)
+        upstream = self.layout.put("grad_output", self.layout.turn(grad_output), dtype, how.grad_layout)
         upstreams = {"grad_output": upstream}
         if grad_lse is not None:
             upstreams["grad_lse"] = self.desk.put("grad_lse", grad_lse, "float64" if dtype == "float64" else "float32")
@@ -269,7 +267,8 @@ class Runner:
         function = functools.partial(self.function, **self._passed(options))
         before = None
         if how.way == "added":
-            before = {name: self.library.to(self._turn(already_there(arrays[name].shape)), dtype) for name in names}
+            there = {name: self.layout.turn(already_there(arrays[name].shape)) for name in names}
+            before = {name: self.library.to(array, dtype) for name, array in there.items()}
         with stream(), self._differentiating():
             result, backward = self.library.forward(function, inputs, names, before)
         output, _ = self._checked(result, arrays, options, dtype)
@@ -287,7 +286,7 @@ class Runner:
             )
         self.desk.take(output)
         self.desk.burn(raw)
-        return Gradients(gradients, self._turn(plain))
+        return Gradients(gradients, self.layout.turn(plain))
 
     def _backward(
         self, function: Any, backward: Any, inputs: dict[str, Any], names: list[str], upstream: Any, way: str
@@ -318,7 +317,7 @@ class Runner:
                 result[name] = np.zeros(arrays[name].shape)
                 continue
             self._check_result(f"gradient of {name}", gradient, arrays[name].shape, dtype)
-            result[name] = self._turn(np.array(self.library.back(gradient)))
+            result[name] = self.layout.turn(np.array(self.library.back(gradient)))
             raw[f"gradient of {name}"] = gradient
         self.desk.check_inputs()
         return result, raw
@@ -326,7 +325,7 @@ class Runner:
     def raises(self, arrays: dict[str, Any], options: dict[str, Any]) -> tuple[str, str]:
         """Return (type, message) of the error that the target raises for arrays as they are; ("", "") for none."""
         inputs = {
-            name: self.library.as_is(array if name.endswith("mask") else self._turn(array))
+            name: self.library.as_is(array if name.endswith("mask") else self.layout.turn(array))
             if isinstance(array, np.ndarray)
             else array
             for name, array in arrays.items()
@@ -340,78 +339,6 @@ class Runner:
         finally:
             self.desk.forget_last()
         return "", ""
-
-    def _inputs(self, arrays: dict[str, Array], dtype: str, how: Backward) -> dict[str, Any]:
-        self.desk.clear(keep=how.layout == "reused")
-        inputs = {
-            name: self._lay_out(name, self._turn(array), dtype, how.layout_of(name))
-            for name, array in arrays.items()
-            if array.ndim != 4 or how.layout_of(name) not in PACKED
-        }
-        for end in ("", "_global"):
-            names = [f"{name}{end}" for name in ("query", "key", "value")]
-            names = [name for name in names if name in arrays and name not in inputs]
-            for shape in dict.fromkeys(arrays[name].shape for name in names):  # only equal ones share a storage
-                together = [name for name in names if arrays[name].shape == shape]
-                inputs |= self._pack(together, [self._turn(arrays[name]) for name in together], dtype, how.layout)
-        return {name: inputs[name] for name in arrays}
-
-    def _pack(self, names: list[str], arrays: list[Array], dtype: str, layout: str) -> dict[str, Any]:
-        """Return inputs as views of one storage, one after another in each token, or in each head of a token."""
-        heads, tokens = (2, 1) if self.target.layout == "bnhd" else (1, 2)
-        axis = 2 if layout == "packed" else 3
-        storage = np.stack([array.transpose(0, tokens, heads, 3) for array in arrays], axis)
-        put = self.desk.put(" and ".join(names), storage, dtype)
-        before = (slice(None),) * axis
-        views = [self.library.transpose(put[(*before, place)], (0, tokens, heads, 3)) for place in range(len(names))]
-        return dict(zip(names, views, strict=True))
-
-    def _lay_out(self, name: str, array: Array, dtype: str, layout: str) -> Any:
-        if array.ndim == 2 and layout in ("transposed", "offset"):
-            return self._lay_out_mask(name, array, dtype, layout)
-        if array.ndim == 3 and layout in ("transposed", "offset"):
-            return self._lay_out_packed(name, array, dtype, layout)
-        if array.ndim != 4 or layout in ("contiguous", "reused"):
-            return self.desk.put(name, array, dtype)
-        if layout == "transposed":
-            return self.library.transpose(self.desk.put(name, array.transpose(0, 2, 1, 3), dtype), (0, 2, 1, 3))
-        if layout == "columns":
-            order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if self.target.layout == "bnhd" else ((0, 1, 3, 2), (0, 1, 3, 2))
-            return self.library.transpose(self.desk.put(name, array.transpose(order), dtype), back)
-        if layout == "offset":
-            batch, heads, tokens, head_dim = array.shape
-            guarded = np.full((batch + 1, heads + 1, tokens + 3, head_dim + 5), np.nan)
-            inside = np.s_[1:, :heads, 2 : tokens + 2, 3 : head_dim + 3]
-            guarded[inside] = array
-            return self.desk.put(name, guarded, dtype)[inside]
-        if layout == "expanded":
-            axes = range(4) if name == "grad_output" else (0, 2 if self.target.layout == "bnhd" else 1)
-            reduced = array
-            for axis in axes:
-                first = reduced.take([0], axis)
-                reduced = first if (reduced == first).all() else reduced
-            if reduced.shape == array.shape and array.size > 1:
-                raise ValueError(f"layout: expected equal {name} in a batch or in heads to expand, got different ones")
-            return self.library.broadcast(self.desk.put(name, reduced, dtype), array.shape)
-        raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
-
-    def _lay_out_packed(self, name: str, array: Array, dtype: str, layout: str) -> Any:
-        """Lay out a packed array (total, heads, dim) in (heads, total, dim) memory, or as a slice of larger storage."""
-        if layout == "transposed":
-            return self.library.transpose(self.desk.put(name, array.swapaxes(0, 1), dtype), (1, 0, 2))
-        inside = tuple(slice(2, size + 2) for size in array.shape)
-        guarded = np.full([size + 5 for size in array.shape], np.nan)
-        guarded[inside] = array
-        return self.desk.put(name, guarded, dtype)[inside]
-
-    def _lay_out_mask(self, name: str, mask: Array, dtype: str, layout: str) -> Any:
-        """Lay out a mask (b, n) in (n, b) memory, or as a slice of a larger mask that says the opposite."""
-        if layout == "transposed":
-            return self.library.transpose(self.desk.put(name, mask.T, dtype), (1, 0))
-        other = ~mask[:1, :1] if mask.dtype == np.bool_ else mask[:1, :1] + 1
-        larger = np.repeat(other, len(mask) + 1, axis=0).repeat(mask.shape[1] + 3, axis=1)
-        larger[1:, 2:-1] = mask
-        return self.desk.put(name, larger, dtype)[1:, 2:-1]
 
     def _run(self, function: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Any:
         start = time.monotonic()
@@ -475,55 +402,6 @@ class Runner:
         untold = {"causal"} if "causal_only" in self.features else set()
         untold |= {"offset"} if "offset" not in self.features else set()  # at the bottom right
         return {name: value for name, value in options.items() if name not in untold}
-
-    def find_gradients(self) -> bool:
-        """Return whether the target can be differentiated in a tiny call."""
-        arrays, options, ones = self._tiny()
-        try:
-            self.gradients(arrays, options, self.dtypes[0], ones, [*arrays])
-        except CandidateEnded as error:
-            return not isinstance(error.__cause__, NotDifferentiable)  # a backward pass that fails is one
-        return True
-
-    def find_capture(self) -> str:
-        """Return why a tiny call of the target cannot be recorded in a CUDA graph; "" if it can."""
-        arrays, options, _ = self._tiny()
-        try:
-            self.call(arrays, options, self.dtypes[0], REPLAY)
-        except CandidateEnded as error:
-            return " ".join(str(error).partition("got ")[2].split())
-        return ""
-
-    def _tiny(self) -> tuple[dict[str, Array], dict[str, Any], Array]:
-        """Return arrays and options of a tiny call, and a gradient of its output."""
-        fit = self.limits.fit
-        ones = np.ones((fit("batch", 1), fit("heads", 1), fit("tokens", 2), fit("head_dim", 4)))
-        return dict.fromkeys(("query", "key", "value"), ones), {"window": fit("window", 1)}, ones
-
-    def find_limits(self) -> tuple[Limits, str]:
-        """Return the limits that it has without declaring them, and the first error; see `survey`."""
-        dtype, until = self.dtypes[0], time.monotonic() + SURVEY_SECONDS
-
-        def ask(sizes: dict[str, int], left: bool) -> str:
-            if time.monotonic() > until:
-                return ""  # a slow target is surveyed less
-            ones = np.ones([sizes[name] for name in ("batch", "heads", "tokens", "head_dim")])
-            arrays: dict[str, Array] = dict.fromkeys(("query", "key", "value"), ones)
-            if left:
-                arrays["attention_mask"] = np.broadcast_to(np.arange(sizes["tokens"]) > 0, ones.shape[::2]).copy()
-            try:
-                self.call(arrays, {"window": sizes["window"]}, dtype)
-            except Raised as error:
-                return str(error)
-            except CandidateEnded:
-                pass  # the checks will meet it again and report it
-            return ""
-
-        return survey(ask, self.target.limits, "padding" in self.features)
-
-    def _turn(self, array: Any) -> Any:
-        """Convert between (b, h, n, d) and the layout of the target; the same in both directions."""
-        return array.swapaxes(1, 2) if self.target.layout == "bnhd" and array.ndim == 4 else array
 
     def _check_result(self, what: str, result: Any, shape: tuple[int, ...], dtype: str) -> None:
         if len(shape) == 4 and self.target.layout == "bnhd":

@@ -23,6 +23,7 @@ from trueband.properties.candidate.protocol import Array, receive, send
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.tampering import harness, replaced
 from trueband.properties.candidate.target import TargetError, load_target
+from trueband.properties.candidate.tiny_calls import find_capture, find_gradients, find_limits
 from trueband.properties.candidate.watch import Evidence, is_own, watch
 from trueband.properties.cases.backward import Backward
 from trueband.properties.results.machine import machine
@@ -94,8 +95,8 @@ def answer(
     serve: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Array]]]] = {
         "call": lambda: ({}, _results(runner, request, arrays, options)),
         "gradients": lambda: ({}, _gradients(runner, request, arrays, options)),
-        "find gradients": lambda: ({"has_gradients": runner.find_gradients()}, {}),
-        "find capture": lambda: ({"why_not": runner.find_capture()}, {}),
+        "find gradients": lambda: ({"has_gradients": find_gradients(runner)}, {}),
+        "find capture": lambda: ({"why_not": find_capture(runner)}, {}),
         "find limits": lambda: (_limits(runner), {}),
         "raises": lambda: ({"raised": runner.raises({**arrays, **request["plain"]}, options)}, {}),
     }
@@ -131,7 +132,7 @@ def _gradients(
 
 
 def _limits(runner: Runner) -> dict[str, Any]:
-    limits, refusal = runner.find_limits()
+    limits, refusal = find_limits(runner)
     return {"limits": limits.to_dict(), "refusal": refusal}
 
 

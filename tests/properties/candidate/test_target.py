@@ -18,6 +18,7 @@ from trueband.properties.candidate.errors import CandidateEnded
 from trueband.properties.candidate.probe import Probe
 from trueband.properties.candidate.runner import Runner
 from trueband.properties.candidate.target import Target, TargetError
+from trueband.properties.candidate.tiny_calls import find_gradients
 from trueband.properties.cases.case import Case
 from trueband.properties.cases.limits import Sizes
 from trueband.properties.checks import CHECKS
@@ -134,9 +135,9 @@ def test_a_backward_pass_that_fails_is_claimed_and_one_that_is_missing_is_not() 
     def forward_only(query: Any, key: Any, value: Any, *, window: int) -> Any:
         return torch_band(query, key, value, window=window).detach()
 
-    assert Runner(Target(torch_band)).find_gradients()
-    assert Runner(Target(broken, library="torch")).find_gradients()
-    assert not Runner(Target(forward_only, library="torch")).find_gradients()
+    assert find_gradients(Runner(Target(torch_band)))
+    assert find_gradients(Runner(Target(broken, library="torch")))
+    assert not find_gradients(Runner(Target(forward_only, library="torch")))
     assert not passes("gradients_match_reference", Target(broken, library="torch"))
 
 
@@ -288,7 +289,7 @@ def test_a_jax_kernel_is_run_on_arrays_of_jax(fake_jax: types.SimpleNamespace) -
     assert fake_jax.asked == {}
     runner = Runner(target)
     assert fake_jax.asked == {"jax_enable_x64": True}
-    assert runner.find_gradients()
+    assert find_gradients(runner)
     for check in ("matches_reference", "offset_inputs", "transposed_inputs", "expanded_inputs"):
         assert passes(check, target, 30)
     inputs = CASE.inputs()
@@ -309,7 +310,7 @@ def test_a_jax_kernel_that_answers_in_numpy_or_cannot_be_traced_is_told(fake_jax
         raise TypeError("no tracer")
 
     fake_jax.vjp = untraceable
-    assert not Runner(Target(jax_band, library="jax")).find_gradients()
+    assert not find_gradients(Runner(Target(jax_band, library="jax")))
 
 
 def test_jax_that_is_not_installed_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
