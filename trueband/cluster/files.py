@@ -8,7 +8,7 @@ import os
 import pkgutil
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import trueband
@@ -59,6 +59,11 @@ def gather_package(folder: Path) -> None:
             _copy(Path(root), folder / trueband.__name__ / module)
 
 
+def gather_checkout(root: Path, folder: Path) -> None:
+    """Copy a checkout, the published outputs included, for its tests."""
+    _copy(root, folder, {"__pycache__"})
+
+
 def _found(top: str) -> Path | None:
     """The file or the folder of a module."""
     importlib.invalidate_caches()
@@ -72,13 +77,13 @@ def _found(top: str) -> Path | None:
 
 
 def _installed(path: Path) -> bool:
-    places = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")]
-    return any(path.resolve().is_relative_to(Path(place).resolve()) for place in places)
+    where, standard = path.resolve(), Path(sysconfig.get_path("stdlib")).resolve()
+    return bool({"site-packages", "dist-packages"} & set(where.parts)) or where.is_relative_to(standard)
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _copy(source: Path, folder: Path, left_out: Collection[str] = LEFT_OUT) -> None:
     size = 0
-    for file in _files(source):
+    for file in _files(source, left_out):
         size += file.stat().st_size
         if size > MOST_BYTES:
             raise RequestError(
@@ -92,10 +97,10 @@ def _copy(source: Path, folder: Path) -> None:
         shutil.copy2(file, copy)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, left_out: Collection[str]) -> Iterator[Path]:
     """The files of a folder and of those in it, but for hidden ones; links to folders are not followed."""
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in LEFT_OUT)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in left_out)
         for name in sorted(names):
             file = Path(root, name)
             if not name.startswith(".") and file.is_file():

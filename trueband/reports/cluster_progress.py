@@ -27,6 +27,10 @@ class ClusterProgress(CheckProgress):
         self.alarms += not record.passed
         super().finished(record)
 
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._say(f"trueband: {self.done} of {self.total} blocks were run{self._more()}", False)
+
     def tick(self) -> None:
         """Say that the run goes on, if it is time to. Call it as often as you like."""
         if self._bar is not None:
