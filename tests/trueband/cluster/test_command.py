@@ -41,7 +41,7 @@ def test_a_part_imports_the_checkout_and_goes_on_with_the_lines(checkout: Path, 
 
 
 def test_a_part_that_fails_is_told(checkout: Path) -> None:
-    with pytest.raises(RuntimeError, match="golden/script[.]py 4: exit code 4"):
+    with pytest.raises(RuntimeError, match=r"golden/script[.]py 4: exit code 4"):
         run_part("--report", "", ["golden/script.py", "4"])
 
 
