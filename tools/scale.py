@@ -31,7 +31,7 @@ from trueband.session.kernel import KernelSuite
 from trueband.session.request import Request
 from trueband.starting.threads import single, use_one
 
-CHECKS = "matches_reference or mask_decoding"
+CHECKS = "mask_decoding or associative_recall"
 
 
 class Sleeping:
@@ -140,6 +140,7 @@ def overhead(target: str, cases: int, cores: int) -> dict[str, float]:
     for each in range(1, cores + 1):
         # With one slot, one task after the other; what the machine does beside it is the same for both.
         seconds, _ = timed(request, lambda a, b, c=1 if each > 1 else cores: ClusterKernel(a, b, "auto", Resources(c)))
+        print(json.dumps(told), file=sys.stderr, flush=True)
         told |= {f"ray_{each}_s": seconds, f"ray_{each}_speed": plain / seconds}
     return told
 

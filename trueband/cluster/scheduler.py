@@ -166,12 +166,12 @@ def _ray() -> Any:
     """Ray, which sends nothing home, is silent, and leaves the variables of devices alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         import ray
         import ray.exceptions
     except ImportError as error:
         raise ValueError(f"--ray: expected Ray to be installed ({error}): pip install 'trueband[ray]'") from error
+    logging.getLogger("ray").setLevel(logging.ERROR)  # its import sets another level
     return ray
 
 
