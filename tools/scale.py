@@ -139,10 +139,15 @@ def overhead(target: str, cases: int, cores: int) -> dict[str, float]:
     told = {"cases": float(cases), "plain_s": plain, "plain_cases_per_s": sums / plain}
     for each in range(1, cores + 1):
         # With one slot, one task after the other; what the machine does beside it is the same for both.
-        seconds, _ = timed(request, lambda a, b, c=1 if each > 1 else cores: ClusterKernel(a, b, "auto", Resources(c)))
+        seconds, _ = timed(request, on_ray(1.0 if each > 1 else float(cores)))
         print(json.dumps(told), file=sys.stderr, flush=True)
         told |= {f"ray_{each}_s": seconds, f"ray_{each}_speed": plain / seconds}
     return told
+
+
+def on_ray(cpus: float) -> Callable[[Request, int], Any]:
+    """Opens a kernel on a cluster of this machine, whose blocks take so many CPUs."""
+    return lambda request, seed: ClusterKernel(request, seed, "auto", Resources(cpus))
 
 
 def timed(request: Request, opened: Callable[[Request, int], Any]) -> tuple[float, int]:

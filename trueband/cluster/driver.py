@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -71,7 +71,7 @@ class Driver(Generic[Job]):
         jobs: Iterable[Job],
         useless: Callable[[Job], bool] = lambda _: False,
         on_wait: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[Job, Any]]:
+    ) -> Generator[tuple[Job, Any], None, None]:
         """Every job with its result, as they end. What still runs when the iterator is closed is canceled.
 
         Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from trueband.cluster.driver import Lost
 
@@ -152,10 +152,10 @@ class RayScheduler:
                 self._ray.wait(self._canceled, num_returns=len(self._canceled), timeout=END_SECONDS)
         finally:
             self._canceled.clear()
-            self._function = self._shared = None
+            self._function, self._shared = None, []
             self._stack.close()
 
-    def __enter__(self) -> RayScheduler:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -190,13 +190,15 @@ def _answering(address: str) -> str:
             pass
     except (OSError, OverflowError) as error:
         raise ValueError(f"--ray: expected a cluster at {address}, got no answer: {_line(error)}") from error
-    from ray._raylet import GcsClient
+    from ray import _raylet
+
+    client: Any = getattr(_raylet, "GcsClient")  # noqa: B009 - compiled: its names are not told
 
     told: list[str] = []
 
     def ask() -> None:
         with suppress(Exception):
-            GcsClient(address=address)
+            client(address=address)
             told.append(address)
 
     asking = threading.Thread(target=ask, daemon=True)

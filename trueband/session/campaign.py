@@ -28,11 +28,20 @@ class CampaignKernel(Protocol):
         candidate: has at least what a file's first line tells of it.
     """
 
-    name: str
-    plan: Plan
-    check_names: Collection[str]
-    candidate: Any
-    steps: list[Step]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def candidate(self) -> Any: ...
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+
+    @property
+    def check_names(self) -> Collection[str]: ...
 
     def blocks(
         self, shard: Shard, done: Collection[Block], on_case: OnCase, known: Mapping[tuple[str, str], Case]
