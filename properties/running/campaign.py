@@ -167,21 +167,68 @@ def run_campaign(
     """
     if plan.seed < 0 or plan.cases > SEEDS:
         raise ValueError(f"seed: expected a seed >= 0 and at most {SEEDS} cases, got {plan.seed} and {plan.cases}")
-    finished = {block.key for block in done}
-    broken = {(block.check, block.dtype) for block in done if block.status != "passed"}
-    by_name = {(step.check, step.dtype): step for step in steps(plan)}
-    for check, dtype, number in block_keys(plan):
-        if (check, dtype, number) in finished or (check, dtype) in broken:
+    alarms = first_alarms(done)
+    for key in left(plan, done):
+        if beyond(key, alarms):
             continue
-        step = by_name[check, dtype]
-        if check == SMALL_WORLD:
-            block = _small_world_block(plan, step, number, candidate, shard, on_progress)
-        else:
-            first = [known[check, dtype]] if number == 0 and (check, dtype) in known else []
-            block = _random_block(plan, step, number, candidate, shard, on_progress, first)
+        block = run_block(plan, candidate, key, shard, on_progress, known)
         if block.status != "passed":
-            broken.add((check, dtype))
+            alarms[key[:2]] = block.number
         yield block
+
+
+def run_block(
+    plan: Plan,
+    candidate: Candidate,
+    key: tuple[str, str, int],
+    shard: Shard = Shard(),
+    on_progress: Progress = lambda *_: None,
+    known: Mapping[tuple[str, str], Case] = {},
+) -> Block:
+    """Run one block of those that `block_keys` lists; arguments as of `run_campaign`. It depends on no other."""
+    check, dtype, number = key
+    step = next(step for step in steps(plan) if (step.check, step.dtype) == (check, dtype))
+    if check == SMALL_WORLD:
+        return _small_world_block(plan, step, number, candidate, shard, on_progress)
+    first = [known[check, dtype]] if number == 0 and (check, dtype) in known else []
+    return _random_block(plan, step, number, candidate, shard, on_progress, first)
+
+
+def left(plan: Plan, done: Collection[Block]) -> list[tuple[str, str, int]]:
+    """The blocks of a campaign that are to be run, in order, if these are done.
+
+    Raises:
+        ValueError: the seed is negative, or there are more cases than numbers for them.
+    """
+    if plan.seed < 0 or plan.cases > SEEDS:
+        raise ValueError(f"seed: expected a seed >= 0 and at most {SEEDS} cases, got {plan.seed} and {plan.cases}")
+    finished, alarms = {block.key for block in done}, first_alarms(done)
+    return [key for key in block_keys(plan) if key not in finished and not beyond(key, alarms)]
+
+
+def first_alarms(blocks: Iterable[Block]) -> dict[tuple[str, str], int]:
+    """The number of the first block with an alarm, of every check and dtype that has one."""
+    alarms: dict[tuple[str, str], int] = {}
+    for block in blocks:
+        if block.status != "passed":
+            alarms[block.check, block.dtype] = min(block.number, alarms.get((block.check, block.dtype), block.number))
+    return alarms
+
+
+def beyond(key: tuple[str, str, int], alarms: Mapping[tuple[str, str], int]) -> bool:
+    """Whether a check and dtype has ended before this block."""
+    return key[2] > alarms.get(key[:2], key[2])
+
+
+def counted(plan: Plan, blocks: Iterable[Block]) -> list[Block]:
+    """What counts of the blocks of one shard, in the order of `block_keys`, however they were run.
+
+    Where several run at once, one may finish beyond the alarm that ends its check and dtype.
+    """
+    by_key = {block.key: block for block in blocks}
+    alarms = first_alarms(by_key.values())
+    order = sorted(by_key, key=lambda key: (key[2], plan.checks.index(key[0]), plan.dtypes.index(key[1])))
+    return [by_key[key] for key in order if not beyond(key, alarms)]
 
 
 def _random_block(

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT = """
-trueband trueband/commands/golden trueband/commands trueband/session trueband/bench trueband/reports trueband/hub
+trueband trueband/commands/golden trueband/commands trueband/cluster trueband/session
+trueband/bench trueband/reports trueband/hub
 trueband/adapters trueband/integrations trueband/integrations/transformers trueband/witnesses trueband/gpu
 trueband/starting trueband/templates
 """

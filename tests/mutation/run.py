@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SECONDS = 600  # of one mutant: an endless loop is a failure
+MUTANTS = 40  # of one task on a cluster
 KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
 
 
@@ -239,6 +241,34 @@ def run(files: list[str], report: Path, part: str, again: bool = False) -> None:
                     print(f"survived {file}:{mutant.line} {mutant.before!r} -> {mutant.after!r}", flush=True)
 
 
+def run_on_ray(files: list[str], report: Path, again: bool, address: str) -> None:
+    """The same on a cluster: each task runs this script on a part of a file's mutants, in a copy of the checkout."""
+    from trueband.cluster.command import run_part
+    from trueband.cluster.driver import Driver
+    from trueband.cluster.files import gather_checkout
+    from trueband.cluster.scheduler import RayScheduler, Resources
+    from trueband.starting.threads import single
+
+    done = read(report)
+    jobs = []
+    for file in files:
+        parts = -(-sum(1 for _ in mutants(file)) // MUTANTS)
+        script = ["tests/mutation/run.py", "run", file, *(["--equivalent"] if again else [])]
+        jobs += [[*script, "--part", f"{index}/{parts}"] for index in range(1, parts + 1)]
+    known = "".join(json.dumps(row) + "\n" for row in done)
+    with tempfile.TemporaryDirectory() as folder, report.open("a", encoding="utf-8") as out:
+        gather_checkout(ROOT, Path(folder))
+        with RayScheduler(address, Resources(), Path(folder), single()) as scheduler:
+            scheduler.bind(run_part, "--report", known)
+            driver: Driver[list[str]] = Driver(scheduler)
+            for number, (job, lines) in enumerate(driver.run(jobs), 1):
+                out.write(lines.removeprefix(known))
+                out.flush()
+                print(f"{number}/{len(jobs)} parts, {job[2]} {job[-1]}", flush=True)
+            if driver.abandoned:
+                raise SystemExit(f"{len(driver.abandoned)} parts were lost with their machines; run it again")
+
+
 def read(report: Path) -> list[dict[str, Any]]:
     """The last row of each mutant."""
     if not report.exists():
@@ -273,6 +303,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="such as reference/masks.py; run and count: default all of plan.toml")
     parser.add_argument("--report", type=Path, default=Path("mutation.jsonl"), help="JSON lines (default: %(default)s)")
     parser.add_argument("--part", default="1/1", metavar="i/N", help="every N-th mutant, from the i-th on")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a cluster of Ray: HOST:PORT, or auto, a local one")
     parser.add_argument("--equivalent", action="store_true", help="try those that equivalent.toml lists, too")
     options = parser.parse_args()
     plan = tomllib.loads((HERE / "plan.toml").read_text(encoding="utf-8"))["files"]
@@ -281,7 +312,11 @@ def main() -> int:
         for file in files:
             print(f"{file:44} {sum(1 for _ in mutants(file))}")
         return 0
-    if options.command == "run":
+    if options.ray and options.part != "1/1":
+        parser.error("--part cannot be used with --ray, which makes parts of its own")
+    if options.command == "run" and options.ray:
+        run_on_ray(files, options.report, options.equivalent, options.ray)
+    elif options.command == "run":
         run(files, options.report, options.part, options.equivalent)
     return 1 if score(options.report, options.files) else 0
 

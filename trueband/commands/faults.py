@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from trueband.cluster.faults import cluster_faults
 from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
 from trueband.properties.faults.campaign import Row, run_faults
@@ -45,6 +47,11 @@ def add_parser(commands: Commands[Command]) -> None:
     add("--list", action="store_true", help="list the faults, and run nothing")
     add("--json", type=Path, metavar="FILE", help="write one JSON line for each fault, as faults finish")
     add("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="run them on a cluster of Ray: HOST:PORT of its head node, or auto, a local one",
+    )
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -59,6 +66,8 @@ def run_command(options: argparse.Namespace) -> int:
     if options.list:
         print_list(entries)
         return exit_codes.PASSED
+    if options.ray and options.jobs > 1:
+        raise ValueError("--jobs cannot be used with --ray: the cluster has as many as it has CPUs")
     rows: list[Row] = []
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt())
@@ -66,7 +75,7 @@ def run_command(options: argparse.Namespace) -> int:
         lines.start(first_line("run", machine(), faults=len(names)))
         progress = stack.enter_context(Progress(len(names), "faults"))
         try:
-            results = run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
+            results = _results(options, names, dtypes, interrupt)
             for row in interrupt.through(results):
                 rows.append(row)
                 lines.write("fault", row.to_dict())
@@ -79,3 +88,13 @@ def run_command(options: argparse.Namespace) -> int:
         lines.write("summary", summary(rows))
     print_rows(rows, options.matrix)
     return exit_codes.PASSED if all(row.caught for row in rows) else exit_codes.FAILED
+
+
+def _results(
+    options: argparse.Namespace, names: list[str], dtypes: tuple[str, ...] | None, interrupt: Interrupt
+) -> Iterator[Row]:
+    if not options.ray:
+        return run_faults(names, dtypes, options.tier, options.seed, options.jobs, options.matrix)
+    return cluster_faults(
+        names, dtypes, options.tier, options.seed, options.matrix, options.ray, interrupt.raise_if_interrupted
+    )

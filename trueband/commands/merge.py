@@ -10,7 +10,7 @@ from typing import Any
 
 from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.properties.running.campaign import Block, Shard, block_keys, sum_blocks
+from trueband.properties.running.campaign import Block, Shard, beyond, block_keys, counted, first_alarms, sum_blocks
 from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.reports.campaign import print_campaign
 from trueband.reports.files import add_options, end_files
@@ -97,7 +97,10 @@ def merge(
                 raise ValueError(f"{path}: expected the cases of {first_path} in {_name(block)}, got others")
     machines = together(other for _, other, _ in files)
     head = {**{name: value for name, value in head.items() if name != "machine"}, "machines": machines}
-    return head, {shard: list(part.values()) for shard, part in sorted(parts.items(), key=lambda item: item[0].index)}
+    plan = plan_of(head)
+    return head, {
+        shard: counted(plan, part.values()) for shard, part in sorted(parts.items(), key=lambda item: item[0].index)
+    }
 
 
 def missing(head: Mapping[str, Any], parts: Mapping[Shard, Sequence[Block]]) -> list[str]:
@@ -106,9 +109,8 @@ def missing(head: Mapping[str, Any], parts: Mapping[Shard, Sequence[Block]]) -> 
     count = Shard.parse(head["shard"]).count
     lacking = [f"shard {index}/{count}" for index in range(1, count + 1) if Shard(index, count) not in parts]
     for shard, blocks in parts.items():
-        broken = {(block.check, block.dtype) for block in blocks if block.status != "passed"}
-        done = {block.key for block in blocks}
-        left = [key for key in total if key not in done and key[:2] not in broken]
+        alarms, done = first_alarms(blocks), {block.key for block in blocks}
+        left = [key for key in total if key not in done and not beyond(key, alarms)]
         if left:
             lacking.append(f"{len(left)} of {len(total)} blocks of shard {shard}")
     if not lacking:

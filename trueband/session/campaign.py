@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
+from trueband.properties.cases.case import Case
 from trueband.properties.results.record import Record
-from trueband.properties.running.campaign import Block, Shard, block_keys, run_campaign, sum_blocks
+from trueband.properties.running.campaign import Block, Shard, block_keys, counted, sum_blocks
+from trueband.properties.running.plan import Plan, Step
 from trueband.session.campaign_file import CampaignFile, head_of
 from trueband.session.expectations import expected_failures, known_cases
 from trueband.session.kernel import KernelSuite
@@ -16,6 +18,40 @@ from trueband.session.request import Request
 from trueband.session.request_error import RequestError
 from trueband.session.run import check_words, named
 from trueband.session.suite import OnCase
+
+
+class CampaignKernel(Protocol):
+    """A kernel that a campaign asks; `KernelSuite` is one.
+
+    Attributes:
+        name, plan, steps, check_names: as of `KernelSuite`.
+        candidate: has at least what a file's first line tells of it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def candidate(self) -> Any: ...
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+
+    @property
+    def check_names(self) -> Collection[str]: ...
+
+    def blocks(
+        self, shard: Shard, done: Collection[Block], on_case: OnCase, known: Mapping[tuple[str, str], Case]
+    ) -> Iterator[Block]:
+        """The blocks that are left, as they are done; see `run_campaign`."""
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
+        ...
 
 
 class Campaign:
@@ -28,13 +64,21 @@ class Campaign:
         total: how many blocks there are.
     """
 
-    def __init__(self, request: Request, path: Path | None, shard: Shard, resume: bool) -> None:
+    def __init__(
+        self,
+        request: Request,
+        path: Path | None,
+        shard: Shard,
+        resume: bool,
+        opened: Callable[[Request, int], CampaignKernel] = KernelSuite,
+    ) -> None:
         """Open it.
 
         Args:
             path: the path of the file; None: nothing is kept.
             shard: which part of the cases.
             resume: go on with the file.
+            opened: opens the kernel of a request with a seed, here or elsewhere.
 
         Raises:
             ValueError: as of `Run`, or the file is there and must not be written.
@@ -43,7 +87,7 @@ class Campaign:
         check_words(request)
         self._shard, self._expected = shard, expected_failures(request.expected_failures, named(request))
         with ExitStack() as stack:
-            self.kernel = KernelSuite(request, request.draw_seed())
+            self.kernel: CampaignKernel = opened(request, request.draw_seed())
             stack.callback(self.kernel.close)
             plan = self.kernel.plan
             if not plan.checks:
@@ -60,16 +104,19 @@ class Campaign:
     ) -> Iterator[Record]:
         """A record of every block that is left; arguments as of `Run.records`."""
         kernel = self.kernel
-        for block in through(
-            run_campaign(kernel.plan, kernel.candidate, self._shard, self.file.done, on_case, self._known)
-        ):
+        for block in through(kernel.blocks(self._shard, self.file.done, on_case, self._known)):
             self.blocks.append(block)
             self.file.write(block)
             yield from self._expected.settle(self._sums([block]), False)
 
     def results(self, complete: bool) -> list[Record]:
         """The sums of all blocks that are done; `complete`: nothing was left out of the run, and it has one shard."""
-        return list(self._expected.settle(self._sums(self.blocks), complete and self._shard.count == 1))
+        return list(self._expected.settle(self._sums(self.counted), complete and self._shard.count == 1))
+
+    @property
+    def counted(self) -> list[Block]:
+        """The blocks that count, in their order, in whichever they were run."""
+        return counted(self.kernel.plan, self.blocks)
 
     def _sums(self, blocks: Sequence[Block]) -> list[Record]:
         plan = self.kernel.plan

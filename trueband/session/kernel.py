@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trueband.adapters import resolve
 from trueband.properties.candidate.remote import RemoteRunner
+from trueband.properties.cases.case import Case
 from trueband.properties.cases.shapes import Shape, read_shapes, shapes_of
 from trueband.properties.results.record import Record
+from trueband.properties.running.campaign import Block, Shard, run_campaign
 from trueband.properties.running.engine import remember, reproduce, run_step
 from trueband.properties.running.expected_failures import ExpectedFailures
 from trueband.properties.running.manifest import unrun
@@ -68,6 +70,12 @@ class KernelSuite:
 
     def run(self, step: Step, on_case: OnCase) -> Record:
         return run_step(self.plan, step, self.candidate, on_case, self._past)
+
+    def blocks(
+        self, shard: Shard, done: Collection[Block], on_case: OnCase, known: Mapping[tuple[str, str], Case]
+    ) -> Iterator[Block]:
+        """The blocks of a campaign that are left; see `run_campaign`."""
+        return run_campaign(self.plan, self.candidate, shard, done, on_case, known)
 
     def rerun(self, line: Mapping[str, Any]) -> Record:
         return reproduce(dict(line), self.name, self.candidate, self.plan.device)
