@@ -21,8 +21,8 @@ class Layout:
         tokens_first: whether the target takes (b, n, h, d) in place of (b, h, n, d).
     """
 
-    def __init__(self, desk: Desk, tokens_first: bool) -> None:
-        self.desk, self.library, self.tokens_first = desk, desk.library, tokens_first
+    def __init__(self, desk: Desk, library: Any, tokens_first: bool) -> None:
+        self.desk, self.library, self.tokens_first = desk, library, tokens_first
 
     def turn(self, array: Any) -> Any:
         """Convert between (b, h, n, d) and the layout of the target; the same in both directions."""

@@ -70,7 +70,7 @@ class Runner:
         self.covered, self.slowest = Covered(), 0.0
         self.may_have_gradients = target.features is None and self.target.library != "numpy"
         self.desk = Desk(self.library, self.target.library, at)
-        self.layout = Layout(self.desk, self.target.layout == "bnhd")
+        self.layout = Layout(self.desk, self.library, self.target.layout == "bnhd")
         self.function = self._function(device)
         self.accelerator = self.library.accelerator
         if self.accelerator is not None:
