@@ -54,9 +54,20 @@ def model_of(kind: str, small: dict[str, Any]) -> Any:
         return XLMRobertaForMaskedLM(XLMRobertaConfig(**small))
     if kind == "longformer":
         return LongformerForMaskedLM(LongformerConfig(**small, attention_window=(4, 6)))
-    sizes = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "vocab_size": 40, "attention_window": (4, 6)}
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}
-    positions = {"max_encoder_position_embeddings": 66, "max_decoder_position_embeddings": 16}
+    sizes: dict[str, Any] = {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "vocab_size": 40,
+        "attention_window": (4, 6),
+    }
+    heads: dict[str, Any] = {
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 24,
+        "decoder_ffn_dim": 24,
+    }
+    positions: dict[str, Any] = {"max_encoder_position_embeddings": 66, "max_decoder_position_embeddings": 16}
     return LEDForConditionalGeneration(LEDConfig(**sizes, **heads, **positions))
 
 
@@ -78,7 +89,7 @@ def bound_of(model: Any, kind: str, state: dict[str, np.ndarray], given: dict[st
         logits = led_logits_moments(state, found["last_hidden_state"], PRECISION)
     else:
         names = ("attention_mask", "global_attention_mask")[: len(masks)]
-        moments = roberta_moments if kind == "roberta" else longformer_moments
+        moments: Any = roberta_moments if kind == "roberta" else longformer_moments
         found = moments(state, config, ids, PRECISION, **dict(zip(names, masks, strict=True)))
         logits = lm_head_moments(state, f"{kind}.", config, found["last_hidden_state"], PRECISION)
     return sigma_bound(logits, logits)
@@ -144,11 +155,11 @@ def cases(count: int) -> list[Case]:
 
 def as_in_a_graph(inputs: Inputs, monkeypatch: pytest.MonkeyPatch, window: int) -> np.ndarray:
     """The operator's output where it is traced for ONNX."""
-    arrays = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
+    given: dict[str, Any] = {name: torch.tensor(array) for name, array in inputs.arrays.items()}
+    given |= {**inputs.options, "window": window}
     with monkeypatch.context() as patched:
         patched.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
-        output = band_attention(**arrays, **{**inputs.options, "window": window})
-    result: np.ndarray = output.numpy()
+        result: np.ndarray = band_attention(**given).numpy()
     return result
 
 

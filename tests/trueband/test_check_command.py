@@ -112,7 +112,7 @@ def test_an_interrupt_keeps_what_had_finished(tmp_path: Path, interrupted: Any) 
         (["check", "nowhere.py:kernel"], "expected a file, got 'nowhere.py', which does not exist"),
         (["check", "no_such_module:kernel"], "cannot import no_such_module: ModuleNotFoundError"),
         (["check", f"{KERNELS}:nothing"], "expected a callable 'nothing'"),
-        (["check", "kernel"], "expected module:callable, file.py:callable or one of chunked, triton, "),
+        (["check", "kernel"], "expected module:callable, file.py:callable or one of chunked, chunked-ranks, triton, "),
         (["check", f"{KERNELS}:right", "--dtype", "int8"], "--dtype: expected some of float64"),
         (["check", f"{OF_TORCH}:right", "--device", "nowhere"], "device: expected one that torch can use"),
         (
