@@ -1,5 +1,6 @@
-"""Band attention with the tokens of a sequence over ranks of torch.distributed."""
+"""Band attention, and encoders, with the tokens of a sequence over ranks of torch.distributed."""
 
 from trueband.optimized.parallel.band import band_attention
+from trueband.optimized.parallel.encoder import over_ranks
 
-__all__ = ["band_attention"]
+__all__ = ["band_attention", "over_ranks"]

@@ -65,13 +65,14 @@ def band_attention(
     Raises:
         ValueError, TypeError: "<argument>: expected ..., got ...".
     """
-    group = group.get_group() if hasattr(group, "get_group") else group
-    group = dist.group.WORLD if group is None else group
+    group = group_of(group)
     left, right = check_window(window)
     right = 0 if causal else right
     step = max(check_dilation(dilation, query.shape[1]))
     reach = (None if left is None else left * step, None if right is None else right * step)
-    shards = shards_of(query.shape[2], group, *reach, query.device)
+    masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask, "segments": segments}
+    given = {name: mask is not None for name, mask in masks.items()}
+    shards = shards_of(query.shape[2], group, *reach, query.device, given)
     real = _everywhere(attention_mask, shards)
     flags = None
     if global_attention_mask is not None:
@@ -96,6 +97,12 @@ def band_attention(
         keys = (key if key_global is None else key_global, value if value_global is None else value_global)
         output, lse = _with_globals(shards, found, query, keys, exchanged, kept, real, near, options, head_mask)
     return (output, lse) if return_lse else output
+
+
+def group_of(group: Any) -> Any:
+    """Return the process group of a group, of a `DeviceMesh` of one dimension, or of None: the default one."""
+    group = group.get_group() if hasattr(group, "get_group") else group
+    return dist.group.WORLD if group is None else group
 
 
 def _own_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -61,16 +62,38 @@ class Shards:
         return self.own[0] - self.needed(self.rank)[0]
 
 
-def shards_of(tokens: int, group: Any, left: int | None, right: int | None, device: torch.device) -> Shards:
-    """Return the shards of a sequence of which this rank holds so many tokens. Every rank of the group calls this."""
-    ranks = dist.get_world_size(group)
-    counts = [tokens]
-    if ranks > 1:
-        gathered = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(ranks)]
-        dist.all_gather(gathered, torch.tensor([tokens], device=device), group=group)
-        counts = [int(count) for count in torch.cat(gathered).tolist()]
+def shards_of(
+    tokens: int,
+    group: Any,
+    left: int | None,
+    right: int | None,
+    device: torch.device,
+    given: Mapping[str, bool] | None = None,
+) -> Shards:
+    """Return the shards of a sequence of which this rank holds so many tokens. Every rank of the group calls this.
+
+    Args:
+        given: which arguments this rank was passed, of those that all ranks or none must pass.
+
+    Raises:
+        ValueError: one that some ranks were passed and others were not, on every rank: nobody waits for the others.
+    """
+    given = given or {}
+    own = torch.tensor([tokens, *map(int, given.values())], device=device)
+    told = [own] if dist.get_world_size(group) == 1 else [torch.zeros_like(own) for _ in _ranks_of(group)]
+    if len(told) > 1:
+        dist.all_gather(told, own, group=group)
+    counts, *passed = torch.stack(told).T.tolist()
+    for name, each in zip(given, passed, strict=True):
+        if len(set(each)) > 1:
+            ranks = [rank for rank, there in enumerate(each) if there]
+            raise ValueError(f"{name}: expected one on every rank or on none, got one on the ranks {ranks}")
     ends = torch.tensor([0, *counts]).cumsum(0).tolist()
     return Shards(group, dist.get_rank(group), tuple(itertools.pairwise(ends)), left, right)
+
+
+def _ranks_of(group: Any) -> range:
+    return range(dist.get_world_size(group))
 
 
 def all_tokens(own: Tensor, shards: Shards) -> Tensor:

@@ -21,7 +21,7 @@ faults/specimens checks linear candidate results cases bounds .
 """
 GOLDEN = "runners recordings checkpoints . weights store"
 OPTIMIZED = """
-. models generation layers parallel attention attention/triton attention/triton/kernels checkpoints attention/operators
+. parallel models generation layers attention attention/triton attention/triton/kernels checkpoints attention/operators
 attention/chunked/span attention/chunked
 """
 
