@@ -35,7 +35,7 @@ def run(case: ModelCase, cuts: list[int], folder: Path, moved: bool = False, une
         moved: every rank is told the tokens of another place: the ids one to the left.
         uneven: one rank alone has an attention_mask.
     """
-    inputs = with_labels(case)
+    inputs: dict[str, Any] = {**with_labels(case)}
     if moved:
         inputs["input_ids"] = np.roll(inputs["input_ids"], -1, axis=1)
     np.savez(folder / "inputs.npz", **inputs)
