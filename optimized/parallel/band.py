@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from trueband.optimized.attention.api import band_attention as whole_attention
 from trueband.optimized.attention.arguments import check_dilation, check_window
+from trueband.optimized.parallel.agreement import check_shard, group_of
 from trueband.optimized.parallel.collectives import Exchange, Sum, highest
 from trueband.optimized.parallel.shards import Globals, Shards, all_tokens, shards_of
 
@@ -66,13 +66,31 @@ def band_attention(
         ValueError, TypeError: "<argument>: expected ..., got ...".
     """
     group = group_of(group)
+    masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask}
+    far = {
+        "query_global": (query_global, query),
+        "key_global": (key_global, key),
+        "value_global": (value_global, value),
+    }
+    of_heads = {"head_mask": head_mask, "sinks": sinks, "slopes": slopes}
+    check_shard(query, key, value, far, masks, segments, of_heads)
     left, right = check_window(window)
     right = 0 if causal else right
     step = max(check_dilation(dilation, query.shape[1]))
     reach = (None if left is None else left * step, None if right is None else right * step)
-    masks = {"attention_mask": attention_mask, "global_attention_mask": global_attention_mask, "segments": segments}
-    given = {name: mask is not None for name, mask in masks.items()}
-    shards = shards_of(query.shape[2], group, *reach, query.device, given)
+    passed = {**masks, "segments": segments, **{name: tensor for name, (tensor, _) in far.items()}, **of_heads}
+    alike = {
+        "window": window,
+        "dilation": dilation,
+        "causal": causal,
+        "scale": scale,
+        "softcap": softcap,
+        "return_lse": return_lse,
+        "dtype": str(query.dtype),
+        "batch, heads and dims": (query.shape[:2], query.shape[3], key.shape[1], value.shape[3]),
+    }
+    given = {name: tensor is not None for name, tensor in passed.items()}
+    shards = shards_of(query.shape[2], group, *reach, query.device, given, alike)
     real = _everywhere(attention_mask, shards)
     flags = None
     if global_attention_mask is not None:
@@ -97,12 +115,6 @@ def band_attention(
         keys = (key if key_global is None else key_global, value if value_global is None else value_global)
         output, lse = _with_globals(shards, found, query, keys, exchanged, kept, real, near, options, head_mask)
     return (output, lse) if return_lse else output
-
-
-def group_of(group: Any) -> Any:
-    """Return the process group of a group, of a `DeviceMesh` of one dimension, or of None: the default one."""
-    group = group.get_group() if hasattr(group, "get_group") else group
-    return dist.group.WORLD if group is None else group
 
 
 def _own_rows(

@@ -16,7 +16,8 @@ from trueband.optimized.layers.blocks import Attended
 from trueband.optimized.layers.embeddings import Embeddings
 from trueband.optimized.models.led_decoder import LEDDecoder
 from trueband.optimized.models.led_encoder import LEDEncoder
-from trueband.optimized.parallel.band import band_attention, group_of
+from trueband.optimized.parallel.agreement import group_of
+from trueband.optimized.parallel.band import band_attention
 from trueband.optimized.parallel.shards import shards_of
 
 Maybe = Tensor | None

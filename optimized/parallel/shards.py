@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,22 +70,29 @@ def shards_of(
     right: int | None,
     device: torch.device,
     given: Mapping[str, bool] | None = None,
+    alike: Mapping[str, Any] | None = None,
 ) -> Shards:
     """Return the shards of a sequence of which this rank holds so many tokens. Every rank of the group calls this.
 
     Args:
         given: which arguments this rank was passed, of those that all ranks or none must pass.
+        alike: what all ranks must have alike.
 
     Raises:
-        ValueError: one that some ranks were passed and others were not, on every rank: nobody waits for the others.
+        ValueError: an argument that some ranks were passed and others were not, or something that is not alike; on
+            every rank, so that nobody waits for the others.
     """
-    given = given or {}
-    own = torch.tensor([tokens, *map(int, given.values())], device=device)
+    given, alike = given or {}, alike or {}
+    digests = [zlib.crc32(repr(value).encode()) for value in alike.values()]
+    own = torch.tensor([tokens, *map(int, given.values()), *digests], device=device)
     told = [own] if dist.get_world_size(group) == 1 else [torch.zeros_like(own) for _ in _ranks_of(group)]
     if len(told) > 1:
         dist.all_gather(told, own, group=group)
     counts, *passed = torch.stack(told).T.tolist()
-    for name, each in zip(given, passed, strict=True):
+    for name, each in zip(alike, passed[len(given) :], strict=True):
+        if len(set(each)) > 1:
+            raise ValueError(f"{name}: expected the same on every rank, got {alike[name]!r} here and another elsewhere")
+    for name, each in zip(given, passed, strict=False):
         if len(set(each)) > 1:
             ranks = [rank for rank, there in enumerate(each) if there]
             raise ValueError(f"{name}: expected one on every rank or on none, got one on the ranks {ranks}")

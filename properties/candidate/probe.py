@@ -132,10 +132,10 @@ class Probe:
         self.calls.add(Call(inputs, layout, of, ranks=dealt.get("ranks")))
         return self.candidate.call(inputs.arrays, {**inputs.options, **dealt}, inputs.dtype, layout, of)
 
-    def with_lse(self, inputs: Inputs | None = None) -> tuple[Array, Array]:
-        """Return the candidate's output (b, h, m, e) and lse (b, h, m), float64."""
+    def with_lse(self, inputs: Inputs | None = None, ranks: int | None = None) -> tuple[Array, Array]:
+        """Return the candidate's output (b, h, m, e) and lse (b, h, m), float64; `ranks` as of `run`."""
         inputs = self._taken(inputs).with_options(return_lse=True)
-        dealt = self._dealt()
+        dealt = self._dealt(ranks)
         self.calls.add(Call(inputs, ranks=dealt.get("ranks")))
         found = self.candidate.results(inputs.arrays, {**inputs.options, **dealt}, inputs.dtype)
         return found["output"], found["lse"]

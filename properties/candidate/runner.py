@@ -153,8 +153,9 @@ class Runner:
         target = self.target
         if not target.ranks:
             return target.function
-        from trueband.properties.candidate.sharded import Sharded  # imports torch
+        from trueband.properties.candidate.sharded import Sharded, check_group  # imports torch
 
+        check_group(target.process_group)
         assert target.features is not None
         empty = "empty_shards" in target.features
         return Sharded(

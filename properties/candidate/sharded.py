@@ -21,6 +21,14 @@ class SomeRanks(Protocol):
     def ask(self, requests: Sequence[Forward | Backward]) -> list[dict[str, Tensor]]: ...
 
 
+def check_group(process_group: str) -> None:
+    """ValueError for "nccl" on a machine that has none, or no GPU."""
+    import torch
+
+    if process_group == "nccl" and not (torch.distributed.is_nccl_available() and torch.cuda.is_available()):
+        raise ValueError("process_group: expected 'gloo' or 'threads' without NCCL and a GPU, got 'nccl'")
+
+
 class Sharded:
     """The function that a judge calls in place of the target.
 

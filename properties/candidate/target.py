@@ -208,7 +208,11 @@ class Target:
         counts = tuple(self.ranks) if isinstance(self.ranks, tuple | list) else self.ranks
         if not isinstance(counts, tuple) or any(type(count) is not int or count < 1 for count in counts):
             raise TargetError(f"ranks: expected ints >= 1, such as (1, 2, 4), got {self.ranks!r}")
+        if len(set(counts)) < len(counts):
+            raise TargetError(f"ranks: expected each number once, got {counts}")
         object.__setattr__(self, "ranks", counts)
+        if not counts and (self.process_group, self.sharding) != (PROCESS_GROUPS[0], SHARDINGS[0]):
+            raise TargetError("ranks: expected some, such as (1, 2, 4), with a process_group or sharding, got none")
         if not counts:
             if self.features and (both := self.features & {RANKED, "empty_shards"}):
                 raise TargetError(f"features: expected ranks with the feature {min(both)}, got none")

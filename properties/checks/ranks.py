@@ -34,6 +34,10 @@ def _several(probe: Probe) -> list[int]:
 def check_ranks_agree(probe: Probe) -> Iterator[Verdict]:
     """Bounded: another number of ranks may be another order of summation."""
     inputs, (first, *others) = probe.inputs, probe.candidate.ranks
+    if probe.has("lse"):
+        for ranks in probe.candidate.ranks:
+            lse = probe.with_lse(ranks=ranks)[1]
+            yield judge(lse, inputs.lse, inputs.lse_bound, f"lse of {ranks} ranks")
     output = probe.run(ranks=first)
     yield judge(output, inputs.output, inputs.bound, f"output of {first} ranks")
     for ranks in others:

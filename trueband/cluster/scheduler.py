@@ -180,7 +180,7 @@ def _answering(address: str) -> str:
     if address == AUTO:
         return address
     host, separator, port = address.rpartition(":")
-    if not (separator and host and port.isdecimal()) or "/" in address:
+    if not (separator and host and port.isdecimal() and int(port) < 2**16) or "/" in address:
         raise ValueError(
             f"--ray: expected {AUTO} or HOST:PORT of a head node, such as 10.0.0.1:6379, got {address!r}; run the "
             "command on a machine of the cluster"

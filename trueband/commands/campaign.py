@@ -41,6 +41,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
     command.add_argument(
         "--ray",
+        type=head_node,
         metavar="ADDRESS",
         help="run the blocks on a cluster of Ray: HOST:PORT of its head node, or auto, a local one for this run",
     )
@@ -155,6 +156,13 @@ def _progress(campaign: Campaign, interrupt: Interrupt) -> CheckProgress:
 
     kernel.on_wait = on_wait
     return progress
+
+
+def head_node(text: str) -> str:
+    """An address of a command line: not the empty text that a variable of the shell holds if nobody has set it."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected HOST:PORT or auto, got ''")
+    return text
 
 
 def _amount(text: str) -> float:
