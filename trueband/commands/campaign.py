@@ -41,7 +41,6 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
     command.add_argument(
         "--ray",
-        type=head_node,
         metavar="ADDRESS",
         help="run the blocks on a cluster of Ray: HOST:PORT of its head node, or auto, a local one for this run",
     )
@@ -62,6 +61,7 @@ def is_campaign(options: argparse.Namespace, request: Request) -> bool:
     Raises:
         ValueError: --resume, --shard or --ray, without what they need or with what a campaign does not do.
     """
+    check_address(options.ray)
     flag = "--resume" if options.resume else "--shard" if options.shard else "--ray" if options.ray else ""
     if not options.ray and (options.gpus_per_task is not None or options.cpus_per_task is not None):
         raise ValueError("--gpus-per-task and --cpus-per-task need --ray ADDRESS, the cluster of the tasks")
@@ -158,11 +158,10 @@ def _progress(campaign: Campaign, interrupt: Interrupt) -> CheckProgress:
     return progress
 
 
-def head_node(text: str) -> str:
-    """An address of a command line: not the empty text that a variable of the shell holds if nobody has set it."""
-    if not text:
-        raise argparse.ArgumentTypeError("expected HOST:PORT or auto, got ''")
-    return text
+def check_address(address: str | None) -> None:
+    """ValueError for the empty text that a variable of the shell holds if nobody has set it."""
+    if address == "":
+        raise ValueError("--ray: expected auto or HOST:PORT of a head node, got ''")
 
 
 def _amount(text: str) -> float:

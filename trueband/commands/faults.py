@@ -10,7 +10,7 @@ from pathlib import Path
 from trueband.cluster.faults import cluster_faults
 from trueband.commands import exit_codes
 from trueband.commands.arguments import Command, Commands, add_command
-from trueband.commands.campaign import head_node
+from trueband.commands.campaign import check_address
 from trueband.properties.faults.campaign import Row, run_faults
 from trueband.properties.faults.catalog import catalog
 from trueband.properties.results.machine import machine
@@ -50,7 +50,6 @@ def add_parser(commands: Commands[Command]) -> None:
     add("--jobs", type=positive, default=1, metavar="N", help="processes (default: 1)")
     add(
         "--ray",
-        type=head_node,
         metavar="ADDRESS",
         help="run them on a cluster of Ray: HOST:PORT of its head node, or auto, a local one",
     )
@@ -68,6 +67,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.list:
         print_list(entries)
         return exit_codes.PASSED
+    check_address(options.ray)
     if options.ray and options.jobs > 1:
         raise ValueError("--jobs cannot be used with --ray: the cluster has as many as it has CPUs")
     rows: list[Row] = []

@@ -143,6 +143,8 @@ def test_what_a_rank_does_is_told_with_its_number(name: str, status: str, messag
         ({"ranks": 2}, "ranks: expected ints >= 1"),
         ({"ranks": (1, "2")}, "ranks: expected ints >= 1"),
         ({"ranks": (True,)}, "ranks: expected ints >= 1"),
+        ({"ranks": (1, 2, 1)}, r"ranks: expected each number once, got \(1, 2, 1\)"),
+        ({"ranks": (), "sharding": "zigzag"}, "ranks: expected some, such as .*, with a process_group or sharding"),
         ({"ranks": (2, 4)}, "ranks: expected 1 among them without the feature empty_shards"),
         ({"process_group": "mpi"}, "process_group: expected some of gloo, nccl, threads, got mpi"),
         ({"sharding": "striped"}, "sharding: expected some of contiguous, zigzag, got striped"),
@@ -164,3 +166,10 @@ def test_what_does_not_go_with_ranks_is_refused(declared: dict[str, Any], messag
 def test_a_function_that_takes_no_group_is_refused() -> None:
     with pytest.raises(TargetError, match=r"missing|unexpected keyword argument 'offset'"):
         RemoteRunner(f"{Path(__file__).parent / 'on_ranks_without_group.py'}:target")
+
+
+def test_nccl_needs_a_gpu() -> None:
+    with pytest.raises(
+        ValueError, match="process_group: expected 'gloo' or 'threads' without NCCL and a GPU, got 'nccl'"
+    ):
+        Runner(Target(print, library="torch", ranks=(1, 2), process_group="nccl"))

@@ -31,6 +31,8 @@ def free_port() -> int:
         ((KERNEL, "--ray", "auto", "--resume"), "--resume needs --json FILE"),
         ((KERNEL, "--ray", "ray://head:10001"), "--ray: expected auto or HOST:PORT of a head node"),
         ((KERNEL, "--ray", "head"), "--ray: expected auto or HOST:PORT of a head node"),
+        ((KERNEL, "--ray", "head:99999"), "--ray: expected auto or HOST:PORT of a head node"),
+        ((KERNEL, "--ray", ""), "--ray: expected auto or HOST:PORT of a head node, got ''"),
         (("none.py:f", "--ray", "auto"), "target: expected a file, got 'none.py', which does not exist"),
     ],
 )
