@@ -31,5 +31,6 @@ def rows_alone(inputs: Inputs, rows: Rows) -> Inputs | None:
     query = inputs.arrays["query"][of, :, rows.ravel()][:, :, None]  # (b r, h, 1, d)
     first = inputs.arrays.get("offset", inputs.options.get("offset", 0))
     places = np.broadcast_to(np.asarray(first, np.int64), (batch,))[of] + rows.ravel()
-    alone = inputs.with_arrays(global_attention_mask=None).rows(of)
+    far = dict.fromkeys(("global_attention_mask", "query_global", "key_global", "value_global"))
+    alone = inputs.with_arrays(**far).rows(of)
     return alone.with_options(offset=None).with_arrays(query=query, offset=places)

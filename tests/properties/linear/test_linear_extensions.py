@@ -60,6 +60,7 @@ def same_size(some: np.ndarray, whole: np.ndarray) -> bool:
 
 
 ALONE = [case for case in cases(60) if case.global_ is None]
+ALONE.append(Case(4, 1, batch=2, global_=((), ()), separate_globals=True))  # no token is global
 
 
 @pytest.mark.parametrize("case", ALONE, ids=lambda case: case.id)

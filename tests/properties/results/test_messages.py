@@ -34,7 +34,9 @@ def failure(check: str, fault: Fault) -> Failure | None:
 def first_failure(check: str) -> Failure | None:
     """Of a fault that is seeded for the check, the one that tells most first."""
     seeded = [
-        fault for fault in FAULTS.values() if check in fault.killed_by and CHECKS[check].applies_to(fault.features)
+        fault
+        for fault in FAULTS.values()
+        if check in fault.killed_by and CHECKS[check].applies_to(fault.target.resolved().features or ())
     ]
     for fault in sorted(seeded, key=lambda fault: fault.killed_by.index(check)):
         found = failure(check, fault)
