@@ -102,7 +102,8 @@ def test_a_rank_that_dies_is_a_record_and_the_run_goes_on() -> None:
         assert time.monotonic() - begun < 60
         assert candidate.call(ARRAYS, {"window": 1, "ranks": 1}, "float32").shape == ONES.shape
         assert run_check(plan, CHECKS["single_token"], candidate, "float32", 3).passed
-        last = candidate._child.pid  # type: ignore[union-attr] - another one, if the first ended with its ranks
+        assert candidate._child is not None
+        last = candidate._child.pid  # another one, if the first ended with its ranks
         assert session(last)
     assert session(pid) == session(last) == []
 
