@@ -18,6 +18,8 @@ from typing import Any, Self
 from trueband.cluster.driver import Lost
 
 AUTO = "auto"
+SHORT = "/tmp"  # Ray puts sockets into its folder, and the path of a socket has 107 characters at most
+PREFIX = "trueband-ray-"  # of the folder of a local cluster
 ANSWER_SECONDS = 20.0  # a head node that does not answer by then is none
 NODE_SECONDS = 300.0  # an autoscaler may have to start a machine first
 LOOK = 2.0  # seconds between two looks at the nodes
@@ -62,8 +64,7 @@ class RayScheduler:
         with ExitStack() as stack:
             told: dict[str, Any] = {"address": _answering(address)}
             if address == AUTO:
-                # A path of its own, short enough for the sockets in it, that goes when the cluster has ended.
-                own = tempfile.mkdtemp(prefix="trueband-", dir="/tmp")
+                own = tempfile.mkdtemp(prefix=PREFIX, dir=SHORT)  # which goes when the cluster has ended
                 stack.callback(shutil.rmtree, own, ignore_errors=True)
                 told = {"address": "local", "_temp_dir": own, "include_dashboard": False}
             try:

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from trueband.cluster.scheduler import PREFIX, SHORT
 from trueband.session.campaign_file import read_campaign
 
 pytestmark = pytest.mark.evidence
 
 KERNELS = Path(__file__).with_name("kernel.py")
+OF_THE_TESTS = "tb-"  # the folder of the cluster of the tests
 CHECKS = ("-k", "single_token or masked_rows_are_zero", "--dtype", "float32")
 
 
@@ -30,7 +32,7 @@ def cluster() -> Iterator[Any]:
     """A head node and another one, each with one slot. What they leave in processes and files ends with them."""
     from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="tb-", dir="/tmp")  # short, for the sockets in it
+    folder = tempfile.mkdtemp(prefix=OF_THE_TESTS, dir=SHORT)
     head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -154,11 +156,11 @@ def test_a_kernel_that_does_not_load_is_told_in_a_line(
 
 
 def test_a_local_cluster_leaves_nothing_behind(trueband_here: Callable[..., Any]) -> None:
-    before = set(Path("/tmp").glob("trueband-*"))
+    before = set(Path(SHORT).glob(f"{PREFIX}*"))
     run = trueband_here("check", f"{KERNELS}:right", *CHECKS, "--cases", 20, "--ray", "auto")
     assert run.returncode == 0, run.stderr
     assert "1 machine, " in run.stderr
-    assert set(Path("/tmp").glob("trueband-*")) <= before
+    assert set(Path(SHORT).glob(f"{PREFIX}*")) <= before
     assert [name for name in commands_of(os.getpid()) if "raylet" in name or "gcs_server" in name] == []
 
 
@@ -172,6 +174,6 @@ def commands_of(parent: int) -> list[str]:
                 of = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except (OSError, ValueError):
                 continue
-            if of == parent and "/tmp/tb-" not in command:
+            if of == parent and f"{SHORT}/{OF_THE_TESTS}" not in command:
                 found.append(command)
     return found
